@@ -1,0 +1,26 @@
+"""Server-side sessions for WSGI and ASGI applications.
+
+Everything that an application needs is here; errors beyond the common ones are in
+``fluidauth.errors``, test suites for stores in ``fluidauth.testing``.
+"""
+
+from .asgi import ASGISessionMiddleware as ASGISessionMiddleware
+from .cookies import CookieOptions as CookieOptions
+from .engine import SessionEngine as SessionEngine
+from .errors import ConfigError as ConfigError
+from .errors import FluidAuthError as FluidAuthError
+from .errors import PayloadError as PayloadError
+from .errors import SessionClosed as SessionClosed
+from .errors import SessionNotLoaded as SessionNotLoaded
+from .errors import StoreError as StoreError
+from .events import SessionEvent as SessionEvent
+from .keys import Keyring as Keyring
+from .middleware import SessionMiddleware as SessionMiddleware
+from .records import Lifetime as Lifetime
+from .records import SessionInfo as SessionInfo
+from .session import Session as Session
+from .stores.base import AsyncSessionStore as AsyncSessionStore
+from .stores.base import SessionStore as SessionStore
+from .stores.memory import MemoryStore as MemoryStore
+from .stores.sqlite import SQLiteStore as SQLiteStore
+from .wsgi import WSGISessionMiddleware as WSGISessionMiddleware

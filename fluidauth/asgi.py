@@ -1,0 +1,204 @@
+"""Sessions for ASGI 3 applications: http and websocket."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from .engine import SessionEngine
+from .errors import StoreError
+from .exchange import Exchange, OnStoreError, check_settings
+from .headers import UNAVAILABLE_BODY, UNAVAILABLE_HEADERS, as_bytes
+from .session import Session
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_TRY_AGAIN_LATER = 1013  # WebSocket close code
+
+
+class ASGISessionMiddleware:
+    """Puts a :class:`Session` into ``scope["session"]`` and saves it with the response.
+
+    A local store is read at the first access. For a remote one, *autoload* says whether
+    to read before the application runs: always, never (the application awaits
+    ``session.aload()``), or where a predicate on the scope says so. *on_store_error* as
+    for :class:`~fluidauth.WSGISessionMiddleware`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        engine: SessionEngine,
+        autoload: bool | Callable[[Scope], bool] = True,
+        on_store_error: OnStoreError = "respond",
+    ) -> None:
+        check_settings(engine, on_store_error)
+        self.app = app
+        self.engine = engine
+        self.autoload = autoload
+        self.on_store_error: OnStoreError = on_store_error
+        self._inline = engine.gateway.store.inline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        gateway = self.engine.gateway
+        outer = scope.get("session")
+        nested = type(outer) is Session and outer._calls is gateway
+        if nested or kind not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        session = Session(gateway, scope["headers"], self._inline)
+        scope = {**scope, "session": session}
+        if not self._inline and self._autoloads(scope):
+            await gateway.prefetch(session)
+        exchange_type = _HTTPExchange if kind == "http" else _WebSocketExchange
+        exchange = exchange_type(self, scope, send, session)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except BaseException as error:
+            if not await exchange.failed(error):
+                raise
+        else:
+            if session._accessed:
+                await exchange.ended()
+
+    def _autoloads(self, scope: Scope) -> bool:
+        return self.autoload(scope) if callable(self.autoload) else self.autoload
+
+
+class _ASGIExchange(Exchange):
+    """What http and websocket have in common."""
+
+    __slots__ = ("_scope", "_send")
+
+    def __init__(self, middleware: ASGISessionMiddleware, scope: Scope, send: Send, session: Session) -> None:
+        super().__init__(middleware.engine, session, middleware.on_store_error)
+        self._scope = scope
+        self._send = send
+
+    async def head(self, message: Message, status: int, readable: bool = False) -> None:
+        """Save the session and pass on the head in *message*, or a 503 in its place."""
+        if self.hides_failure(status):
+            await self.send_unavailable()
+            return
+        try:
+            await self._take_replacement()
+            changes = self.head_changes(status, self._scope.get("session"))
+            if changes is not None:
+                await self.gateway.acommit(self.session, changes)
+        except StoreError:
+            if not self.responds:
+                raise
+            await self.send_unavailable()
+            return
+        self.close_head(readable)
+        if self.session._accessed:
+            headers = self.amended(message.get("headers", ()), as_bytes, self._scope.get("scheme", ""))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def ended(self) -> None:
+        """Save what changed after the head, and remove some expired records."""
+        try:
+            changes = self.last_changes(self._scope.get("session"))
+            if changes is not None:
+                await self.gateway.acommit(self.session, changes)
+        except StoreError:
+            if not self.responds:
+                raise
+        await self.gateway.atidy()
+
+    async def failed(self, error: BaseException) -> bool:
+        """Return whether *error* was answered with 503; if not, carry out what must be."""
+        if self.answers(error):
+            if not self.unavailable:
+                await self.send_unavailable()
+            return True
+        self.keep = self.keep and self.survives_errors()
+        if self.session._accessed:
+            await self.ended()
+        return False
+
+    def survives_errors(self) -> bool:
+        return False
+
+    async def send_unavailable(self) -> None:
+        raise NotImplementedError
+
+    async def _take_replacement(self) -> None:
+        if type(self._scope.get("session")) is dict:
+            await self.session.aload()
+
+    async def _swallow(self) -> None:
+        """Take what an application sends of a response that was replaced."""
+
+    async def _send_503(self, prefix: str) -> None:
+        headers = [(as_bytes(name), as_bytes(value)) for name, value in UNAVAILABLE_HEADERS]
+        await self._send({"type": f"{prefix}.start", "status": 503, "headers": headers})
+        await self._send({"type": f"{prefix}.body", "body": UNAVAILABLE_BODY})
+
+
+class _HTTPExchange(_ASGIExchange):
+    __slots__ = ()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        # Not a coroutine: an untouched session costs no second frame.
+        if self.unavailable:
+            return self._swallow()
+        if message["type"] != "http.response.start":
+            return self._send(message)
+        if self.session._accessed or self._scope["session"] is not self.session:
+            return self.head(message, message["status"])
+        self.close_head()
+        return self._send(message)
+
+    async def send_unavailable(self) -> None:
+        self.unavailable = True
+        await self._send_503("http.response")
+
+
+class _WebSocketExchange(_ASGIExchange):
+    """A handshake is a head; a session may be read, but get no cookie, later on."""
+
+    __slots__ = ()
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if self.unavailable:
+            return
+        if self.started or kind not in _HANDSHAKE_ENDS:
+            if kind == "websocket.close":
+                await self.ended()
+            await self._send(message)
+        elif kind == "websocket.accept":
+            await self.head(message, 101, readable=True)
+        elif kind == "websocket.http.response.start":
+            await self.head(message, message["status"])
+        else:
+            await self.head_of_refusal(message)
+
+    async def head_of_refusal(self, message: Message) -> None:
+        """Pass on a close before accept: servers answer 403, without headers of ours."""
+        changes = self.head_changes(500, self.session)
+        if changes is not None:
+            await self.gateway.acommit(self.session, changes)
+        self.close_head()
+        await self._send(message)
+
+    def survives_errors(self) -> bool:
+        return self.started  # a client that disconnects raises in most frameworks
+
+    async def send_unavailable(self) -> None:
+        self.unavailable = True
+        if "websocket.http.response" in (self._scope.get("extensions") or {}):
+            await self._send_503("websocket.http.response")
+        else:
+            await self._send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+
+
+_HANDSHAKE_ENDS = ("websocket.accept", "websocket.close", "websocket.http.response.start")

@@ -1,0 +1,322 @@
+"""All store work of a request, written once for blocking and asynchronous stores.
+
+A generator yields store calls and is sent the answers (see ``steps``). The store can
+fail at any step: what is written first is what must not be undone.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from .errors import NotSupported, RecordExists, StoreError
+from .events import EventName
+from .lifecycle import (
+    Changes,
+    Notice,
+    Outcome,
+    Policy,
+    first_version,
+    new_body,
+    next_version,
+    open_record,
+    successor_of,
+    tombstone_of,
+)
+from .merge import apply
+from .records import SessionRecord
+from .sealing import Body, RenewalReason, Tombstone
+from .state import Login, State
+from .steps import Steps
+
+TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes
+MAX_CHAIN = 4  # renewals to follow from an old id
+_ID_TRIES = 3
+
+
+class Live(NamedTuple):
+    """A session that was alive when it was read."""
+
+    record: SessionRecord
+    body: Body
+
+
+# -- a request's changes ----------------------------------------------------------------
+
+
+def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
+    """Make *changes* to the stored session, whatever others did to it meanwhile."""
+    state = changes.state
+    ended = False
+    if state.ends and state.credential is not None:
+        version = state.record.version if state.record else None
+        ended = yield from end(policy, state.credential.handle, version)
+    if state.login is not None:
+        outcome = yield from _log_in(policy, changes, state.login, now)
+    elif state.ends or state.record is None or state.body is None:
+        outcome = yield from _begin(policy, changes, now)
+    elif state.renews:
+        outcome = yield from _regenerate(policy, changes, Live(state.record, state.body), now)
+    elif changes.edits:
+        outcome = yield from _change(policy, changes, Live(state.record, state.body), changes.fields, now)
+    else:
+        outcome = yield from _refresh(policy, changes, Live(state.record, state.body), now)
+    if ended and state.credential is not None:
+        user_id = state.record.user_id if state.record else None
+        outcome.notices.insert(0, Notice("session_logout", None, state.credential.handle, user_id))
+        outcome.cookie = outcome.cookie or "expire"
+    return outcome
+
+
+def _begin(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
+    """Store a session where there was none."""
+    state = changes.state
+    if not changes.edits:
+        return Outcome()
+    if state.barred and not state.ends:
+        # The request came under an id that was replaced; a cookie of its own would
+        # overwrite the one that the newer response carries.
+        return _dropped("replaced", state)
+    return (yield from create(policy, None, new_body(policy, apply(changes.edits, {}), now), now))
+
+
+def create(policy: Policy, user_id: str | None, body: Body, now: int) -> Steps[Outcome]:
+    """Store a new session under a fresh id; an id that is taken is never adopted."""
+    for _ in range(_ID_TRIES):
+        credential, record = first_version(policy, user_id, now, body, now)
+        try:
+            yield ("create", record)
+        except RecordExists:
+            continue
+        notice = Notice("session_created", None, record.handle, user_id)
+        return Outcome(record, body, credential, "issue", notices=[notice])
+    raise _taken()
+
+
+def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[Outcome]:
+    """Put a new session in the place of the one that was loaded, if that still stands."""
+    state, fields = changes.state, changes.fields
+    live = Live(state.record, state.body) if state.record and state.body and not state.ends else None
+    give_up = _deadline()
+    while live is not None:
+        body = new_body(policy, fields, now, login.lifetime, login.auth_time)
+        outcome = yield from _supersede(policy, live.record, login.user_id, now, body, "login", now)
+        if outcome is not None:
+            return outcome
+        found = yield from find(policy, live.record.handle, now)
+        live = found if isinstance(found, Live) else None
+        if live is not None and not state.detached:
+            fields = apply(changes.edits, live.body.fields)
+        elif found is None:
+            fields = apply(changes.edits, {})  # what ended is not carried on
+        _check_time(give_up)
+    body = new_body(policy, fields, now, login.lifetime, login.auth_time)
+    return (yield from create(policy, login.user_id, body, now))
+
+
+def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Outcome]:
+    """Give the session a new id, unless somebody did already."""
+    handle, fields = live.record.handle, changes.fields
+    give_up = _deadline()
+    while True:
+        record, body = live.record, live.body._replace(fields=fields, locked={})
+        outcome = yield from _supersede(
+            policy, record, record.user_id, record.created_at, body, "regenerate", now
+        )
+        if outcome is not None:
+            return outcome
+        found = yield from _find_live(policy, handle, now)
+        if isinstance(found, str):
+            return _dropped(found, changes.state)
+        live, fields = found, apply(changes.edits, found.body.fields)
+        if live.record.handle != handle:
+            if changes.edits:
+                return (yield from _change(policy, changes, live, fields, now))
+            return Outcome(closed=_CLOSED["followed"])
+        _check_time(give_up)
+
+
+def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any], now: int) -> Steps[Outcome]:
+    """Save *fields*; merge with what others saved, and follow to a regenerated id."""
+    handle = changes.state.record.handle if changes.state.record else live.record.handle
+    give_up = _deadline()
+    while True:
+        outcome = yield from _update(policy, changes, live, fields, now)
+        if outcome is not None:
+            if live.record.handle != handle:
+                outcome.closed = _CLOSED["followed"]
+            return outcome
+        found = yield from _find_live(policy, live.record.handle, now)
+        if isinstance(found, str):
+            return _dropped(found, changes.state)
+        live, fields = found, apply(changes.edits, found.body.fields)
+        _check_time(give_up)
+
+
+def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Outcome]:
+    """Touch, re-seal, re-sign: best effort, the response goes out without them."""
+    state = changes.state
+    unchanged = Outcome(state.record, state.body, state.credential)
+    try:
+        if not changes.upgrades and changes.touch_to is not None:
+            try:
+                yield ("touch", live.record.handle, changes.touch_to)
+            except NotSupported:
+                yield ("update", next_version(policy, live.record, live.body, now, live.record.kid))
+            return unchanged
+        give_up = _deadline()
+        while True:
+            outcome = yield from _update(policy, changes, live, live.body.fields, now)
+            if outcome is not None:
+                return outcome
+            found = yield from find(policy, live.record.handle, now)
+            if not isinstance(found, Live):
+                return unchanged
+            live = found
+            _check_time(give_up)
+    except StoreError:
+        unchanged.notices.append(Notice("store_error", "refresh", live.record.handle))
+        return unchanged
+
+
+def _update(
+    policy: Policy, changes: Changes, live: Live, fields: dict[str, Any], now: int
+) -> Steps[Outcome | None]:
+    """Write the next version of *live*; None if somebody else wrote one first."""
+    record, edits, credential = live.record, changes.edits, changes.state.credential
+    if record.user_id is None and not fields and edits.removals:
+        if not (yield ("delete", record.handle, record.version)):
+            return None
+        notice = Notice("session_logout", "emptied", record.handle)
+        return Outcome(cookie="expire", notices=[notice])
+    reissue = changes.upgrades and changes.answerable and credential is not None
+    if reissue and credential is not None and credential.handle != record.handle:
+        reissue = False
+    locked = {name: kept for name, kept in live.body.locked.items() if name not in edits.names}
+    body = live.body._replace(fields=fields, locked=locked)
+    kid = policy.sealer.keyring.signing.kid if reissue else record.kid
+    following = next_version(policy, record, body, now, kid)
+    if not (yield ("update", following)):
+        return None
+    return Outcome(following, body, credential, "issue" if reissue else None)
+
+
+def _supersede(
+    policy: Policy,
+    record: SessionRecord,
+    user_id: str | None,
+    created_at: int,
+    body: Body,
+    reason: RenewalReason,
+    now: int,
+) -> Steps[Outcome | None]:
+    """Turn *record* into a tombstone and store its successor; None if it is not the latest."""
+    for _ in range(_ID_TRIES):
+        credential, successor = first_version(policy, user_id, created_at, body, now)
+        try:
+            done = yield from _replace(tombstone_of(policy, record, successor.handle, reason, now), successor)
+        except RecordExists:
+            continue
+        if not done:
+            return None
+        name: EventName = "session_created" if reason == "login" else "session_renewed"
+        notice = Notice(name, reason, successor.handle, user_id)
+        return Outcome(successor, body, credential, "issue", notices=[notice])
+    raise _taken()
+
+
+def _replace(tombstone: SessionRecord, successor: SessionRecord) -> Steps[bool]:
+    try:
+        return bool((yield ("replace", tombstone, successor)))
+    except NotSupported:
+        pass
+    # Without a transaction: a tombstone must never name somebody else's session, and
+    # the old id must be dead before the new one lives.
+    if (yield ("get", successor.handle)) is not None:
+        raise RecordExists("a record with this handle is stored already")
+    if not (yield ("update", tombstone)):
+        return False
+    yield ("create", successor)
+    # A logout that came in between removed the tombstone, and found no successor yet.
+    if (yield ("get", tombstone.handle)) is None:
+        yield ("delete", successor.handle)
+        return False
+    return True
+
+
+# -- an end -----------------------------------------------------------------------------
+
+
+def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
+    """Delete the session, or what took its place under a new id; return whether one ended.
+
+    Tombstones go first: see :func:`_replace`. Even an expired one is followed, since a
+    logout is final however slow the request was.
+    """
+    give_up = _deadline()
+    while True:
+        if version is not None and (yield ("delete", handle, version)):
+            return True
+        record = yield ("get", handle)
+        if record is None or record.handle != handle:
+            return False
+        successor = successor_of(policy, record)
+        if successor is None:
+            version = record.version
+        elif (yield ("delete", handle, record.version)):
+            handle, version = successor, None
+        _check_time(give_up)
+
+
+# -- where a session stands now -----------------------------------------------------------
+
+
+def find(policy: Policy, handle: str, now: int) -> Steps[Live | Tombstone | None]:
+    """Read what *handle* stands for now; None if it opens nothing."""
+    record = yield ("get", handle)
+    if record is None:
+        return None
+    found = open_record(policy, record, handle, now)
+    if isinstance(found, Body):
+        return Live(record, found)
+    return found if isinstance(found, Tombstone) else None
+
+
+def _find_live(policy: Policy, handle: str, now: int) -> Steps[Live | str]:
+    """Return the session, also under an id that ``regenerate`` gave it, or why there is none."""
+    for _ in range(MAX_CHAIN + 1):
+        found = yield from find(policy, handle, now)
+        if isinstance(found, Live):
+            return found
+        if found is None:
+            return "ended"
+        if found.reason == "login":
+            return "logged_in"
+        handle = found.successor
+    return "ended"
+
+
+_CLOSED = {
+    "ended": "it was ended by another request",
+    "logged_in": "a login took its place",
+    "replaced": "its id was replaced",
+    "followed": "it goes on under a new id",
+}
+
+
+def _dropped(reason: str, state: State) -> Outcome:
+    handle = state.credential.handle if state.credential else None
+    return Outcome(closed=_CLOSED[reason], notices=[Notice("write_dropped", reason, handle)])
+
+
+def _taken() -> StoreError:
+    return StoreError(f"{_ID_TRIES} new session ids were taken already; is the random source broken?")
+
+
+def _deadline() -> float:
+    return time.monotonic() + TIME_LIMIT
+
+
+def _check_time(give_up: float) -> None:
+    if time.monotonic() > give_up:
+        raise StoreError(f"too many concurrent changes to one session for {TIME_LIMIT} s")

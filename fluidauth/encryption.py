@@ -1,0 +1,87 @@
+"""The envelope of one encrypted field: AES-256-GCM under a key of this session alone.
+
+An envelope is base64 of a format byte, the kid (6 bytes), a nonce (12) and the
+ciphertext with its tag. The additional data binds format, kid, handle and field
+name, so an envelope moved to another field, session, namespace or key does not open.
+The kid picks one key; there is no trial decryption.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from .errors import FieldFormatError, FieldKeyMissing, FieldTampered
+from .keys import Key, Keyring
+from .records import length_prefixed
+
+_FORMAT = b"\x01"
+_NONCE_LENGTH = 12  # NIST SP 800-38D, section 8.2: 96 random bits
+_HEAD_LENGTH = 7
+_TAG_LENGTH = 16
+_SHORTEST = _HEAD_LENGTH + _NONCE_LENGTH + 1 + _TAG_LENGTH
+
+
+class FieldCipher:
+    """Encrypts and decrypts the fields of the session *handle*.
+
+    A key is derived for the session once for each kid that occurs.
+    """
+
+    __slots__ = ("_ciphers", "_handle", "_keyring")
+
+    def __init__(self, keyring: Keyring, handle: str) -> None:
+        self._keyring = keyring
+        self._handle = handle
+        self._ciphers: dict[str, AESGCM] = {}
+
+    def encrypt(self, field: str, text: str) -> str:
+        """Return the envelope of *text* under the signing key, with a fresh nonce."""
+        key = self._keyring.signing
+        head = _FORMAT + key.kid.encode("ascii")
+        nonce = os.urandom(_NONCE_LENGTH)
+        sealed = self._cipher(key).encrypt(nonce, text.encode("utf-8"), self._bound(head, field))
+        return base64.b64encode(head + nonce + sealed).decode("ascii")
+
+    def decrypt(self, field: str, envelope: object) -> str:
+        """Return the text in *envelope*.
+
+        Raise :class:`FieldFormatError`, :class:`FieldKeyMissing` or
+        :class:`FieldTampered`, all with the same words.
+        """
+        raw = _unwrap(field, envelope)
+        head, nonce = raw[:_HEAD_LENGTH], raw[_HEAD_LENGTH : _HEAD_LENGTH + _NONCE_LENGTH]
+        key = self._keyring.find(head[1:].decode("latin-1"))
+        if key is None:
+            raise FieldKeyMissing(field)
+        try:
+            sealed = raw[_HEAD_LENGTH + _NONCE_LENGTH :]
+            return self._cipher(key).decrypt(nonce, sealed, self._bound(head, field)).decode("utf-8")
+        except (InvalidTag, UnicodeDecodeError):
+            raise FieldTampered(field) from None
+
+    def is_current(self, envelope: str) -> bool:
+        """Return whether *envelope* is under the signing key already."""
+        return base64.b64decode(envelope)[1:_HEAD_LENGTH] == self._keyring.signing.kid.encode("ascii")
+
+    def _cipher(self, key: Key) -> AESGCM:
+        cipher = self._ciphers.get(key.kid)
+        if cipher is None:
+            cipher = self._ciphers[key.kid] = AESGCM(key.field_key(self._handle))
+        return cipher
+
+    def _bound(self, head: bytes, field: str) -> bytes:
+        return length_prefixed(head[:1], head[1:], self._handle.encode("ascii"), field.encode("utf-8"))
+
+
+def _unwrap(field: str, envelope: object) -> bytes:
+    try:
+        raw = base64.b64decode(envelope, validate=True)  # type: ignore[arg-type]  # any JSON value
+    except (TypeError, ValueError):
+        raise FieldFormatError(field) from None
+    if len(raw) < _SHORTEST or raw[:1] != _FORMAT:
+        raise FieldFormatError(field)
+    return raw

@@ -1,0 +1,100 @@
+"""Every error that fluidauth raises, sorted by whose fault it is.
+
+A bad cookie is not an error: it is "no session". Messages say what happened,
+to which value (never a secret) and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class FluidAuthError(Exception):
+    """Base of all errors raised by this package."""
+
+
+# -- the operator's: found when the engine is built -----------------------------------
+
+
+class ConfigError(FluidAuthError, ValueError):
+    """A setting is wrong or unsafe; raised before the first request is served."""
+
+
+# -- the application's: a call that cannot work ---------------------------------------
+
+
+class PayloadError(FluidAuthError, ValueError):
+    """A session field is not a JSON value, or the fields are too large or too deep."""
+
+
+class SessionNotLoaded(FluidAuthError, RuntimeError):
+    """The session lies in a remote store and asynchronous code must await it first."""
+
+
+class SessionClosed(FluidAuthError, RuntimeError):
+    """The change cannot be kept: the response head is sent, or the session has ended."""
+
+
+class UsageError(FluidAuthError, RuntimeError):
+    """A blocking call was made where only its asynchronous twin can work."""
+
+
+class NoSuchSession(FluidAuthError, LookupError):
+    """No live session has the handle that was given."""
+
+
+class NotSupported(FluidAuthError, NotImplementedError):
+    """The store does not offer this optional capability."""
+
+
+# -- the visitor's: answer by asking for credentials again ----------------------------
+
+
+class FreshLoginRequired(FluidAuthError, PermissionError):
+    """The last login is too long ago, or there was none, for what is asked."""
+
+
+# -- the environment's: the store is out of order -------------------------------------
+
+
+class StoreError(FluidAuthError):
+    """The store could not answer; the cause is the driver's own error."""
+
+
+class RecordExists(FluidAuthError):
+    """A record with this handle is stored already; ``create`` inserts only."""
+
+
+# -- an attacker's, or a damaged disk's -----------------------------------------------
+
+
+class RecordTampered(FluidAuthError):
+    """A stored record is not one that a key of this keyring sealed.
+
+    ``reason`` is one of ``format``, ``unknown_key``, ``mac``, ``handle``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"stored session refused: {reason}")
+        self.reason = reason
+
+
+class FieldError(FluidAuthError):
+    """An encrypted field cannot be read; ``field`` names it.
+
+    The text is the same for every cause, so that it teaches an attacker nothing.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"encrypted session field {field!r} cannot be read")
+        self.field = field
+
+
+class FieldTampered(FieldError):
+    """The ciphertext was altered, or belongs to another field, session or key."""
+
+
+class FieldFormatError(FieldError):
+    """The stored text is not an envelope of a known version."""
+
+
+class FieldKeyMissing(FieldError):
+    """The key that encrypted the field is no longer in the keyring."""

@@ -1,0 +1,127 @@
+"""What is worth telling an operator, and how: logger ``fluidauth`` and ``on_event``.
+
+An event never holds a token, a session id or a secret. The handle, which it may
+hold, opens nothing. Lines that a stranger can cause are limited for each name and
+reason; ``on_event`` gets every event, so that counters stay true.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+EventName = Literal[
+    "session_created",
+    "session_renewed",
+    "session_expired",
+    "session_logout",
+    "session_revoked",
+    "cookie_rejected",
+    "cookie_insecure",
+    "cache_overridden",
+    "clock_skew",
+    "write_dropped",
+    "record_tampered",
+    "ambiguous",
+    "store_error",
+]
+
+LINES_PER_WINDOW = 10
+WINDOW = 60  # seconds
+
+_LEVELS: dict[EventName, int] = {
+    "session_created": logging.INFO,
+    "session_renewed": logging.INFO,
+    "session_expired": logging.INFO,
+    "session_logout": logging.INFO,
+    "session_revoked": logging.INFO,
+    "cookie_rejected": logging.INFO,
+    "cookie_insecure": logging.WARNING,
+    "cache_overridden": logging.WARNING,
+    "clock_skew": logging.WARNING,
+    "write_dropped": logging.WARNING,
+    "record_tampered": logging.ERROR,
+    "ambiguous": logging.WARNING,
+    "store_error": logging.ERROR,
+}
+# Each of these follows a genuine sign-in or sign-out, so an audit must find them all.
+_UNLIMITED = frozenset(("session_created", "session_renewed", "session_logout", "session_revoked"))
+
+logger = logging.getLogger("fluidauth")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """One thing that happened; ``time`` is Unix seconds (UTC)."""
+
+    name: EventName
+    time: int
+    reason: str | None = None
+    handle: str | None = None
+    user_id: str | None = None
+    count: int | None = None
+
+    def __str__(self) -> str:
+        # %r escapes CR and LF: a user id cannot forge a line.
+        details = (("reason", self.reason), ("handle", self.handle), ("user_id", self.user_id))
+        shown = [f"{name}={value!r}" for name, value in details if value is not None]
+        if self.count is not None:
+            shown.append(f"count={self.count}")
+        return " ".join([self.name, *shown])
+
+
+class EventLog:
+    """Sends events to the logger, and to *on_event* if given."""
+
+    __slots__ = ("_lock", "_on_event", "_windows")
+
+    def __init__(self, on_event: Callable[[SessionEvent], object] | None = None) -> None:
+        self._on_event = on_event
+        self._lock = threading.Lock()
+        self._windows: dict[tuple[str, str | None], _Window] = {}
+
+    def emit(self, event: SessionEvent) -> None:
+        """Log *event* within its limit and hand it to ``on_event``, whose errors are logged."""
+        if event.name in _UNLIMITED:
+            _log(event, 0)
+        else:
+            with self._lock:
+                window = self._windows.setdefault((event.name, event.reason), _Window(event.time))
+                admitted, dropped = window.admit(event.time)
+            if admitted:
+                _log(event, dropped)
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:
+                logger.exception("on_event failed for %s", event.name)
+
+
+class _Window:
+    """Counts the lines of one reason in one stretch of time."""
+
+    __slots__ = ("dropped", "lines", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.lines = 0
+        self.dropped = 0
+
+    def admit(self, now: int) -> tuple[bool, int]:
+        """Return whether a line may go out, and how many were held back before it."""
+        if not self.start <= now < self.start + WINDOW:
+            self.start, self.lines = now, 0
+        if self.lines >= LINES_PER_WINDOW:
+            self.dropped += 1
+            return False, 0
+        self.lines += 1
+        dropped, self.dropped = self.dropped, 0
+        return True, dropped
+
+
+def _log(event: SessionEvent, dropped: int) -> None:
+    held_back = f" ({dropped} more held back)" if dropped else ""
+    logger.log(_LEVELS[event.name], "%s%s", event, held_back, extra={"event": event})

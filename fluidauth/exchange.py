@@ -1,0 +1,92 @@
+"""What both protocols do with a session between a request and its response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import AnyStr, Literal
+
+from .engine import SessionEngine
+from .errors import ConfigError, StoreError
+from .headers import amend
+from .lifecycle import Changes
+from .session import Session
+
+OnStoreError = Literal["respond", "raise"]
+
+
+def check_settings(engine: SessionEngine, on_store_error: str) -> None:
+    """Raise :class:`ConfigError` for a middleware that could not serve."""
+    if not isinstance(engine, SessionEngine):
+        raise ConfigError(f"engine={engine!r} is not a SessionEngine")
+    if on_store_error not in ("respond", "raise"):
+        raise ConfigError(f"on_store_error={on_store_error!r} must be 'respond' or 'raise'")
+
+
+class Exchange:
+    """One request, its session and the head of its response.
+
+    Saved before the head is passed on, and once more at the end. A handler that raises
+    or answers with 500 and above keeps nothing but a logout.
+    """
+
+    __slots__ = ("gateway", "keep", "responds", "session", "started", "unavailable")
+
+    def __init__(self, engine: SessionEngine, session: Session, on_store_error: OnStoreError) -> None:
+        self.gateway = engine.gateway
+        self.session = session
+        self.responds = on_store_error == "respond"
+        self.keep = False
+        self.started = False
+        self.unavailable = False
+        """The application's response was replaced by a 503."""
+
+    def head_changes(self, status: int, found: object) -> Changes | None:
+        """Return what to commit before a head of *status*; *found* is what stands in our place."""
+        self.keep = status < 500
+        self.adopt(found)
+        if self.session._state is None or self.started:
+            return None
+        return self.gateway.changes(self.session, self.keep)
+
+    def last_changes(self, found: object) -> Changes | None:
+        """Return what to commit when the application has ended."""
+        self.adopt(found)
+        if self.session._state is None or self.unavailable:
+            return None
+        return self.gateway.changes(self.session, self.keep)
+
+    def adopt(self, found: object) -> None:
+        """Take over the fields of a plain dict that the application put in our place."""
+        if type(found) is dict and not self.unavailable:
+            self.session._become(found)
+
+    def hides_failure(self, status: int) -> bool:
+        """Return whether a framework made a 500 of a load that failed; that is a 503."""
+        session = self.session
+        failed = session._state is None and isinstance(session._prefetched, StoreError)
+        return failed and status == 500 and self.responds
+
+    def answers(self, error: BaseException) -> bool:
+        """Return whether *error*, raised by the application, is to be a 503."""
+        return isinstance(error, StoreError) and self.responds and (self.unavailable or not self.started)
+
+    def close_head(self, readable: bool = False) -> None:
+        """Note that no cookie can be sent any more, nor a first access told to caches."""
+        self.started = True
+        self.session._answerable = False
+        self.session._readable = readable or self.session._accessed
+
+    def amended(
+        self,
+        headers: Iterable[tuple[AnyStr, AnyStr]],
+        text: Callable[[str], AnyStr],
+        scheme: str,
+    ) -> list[tuple[AnyStr, AnyStr]]:
+        """Return *headers* with those that the use of the session demands."""
+        cookies = self.session._set_cookies
+        amended, overridden = amend(headers, cookies.values(), text)
+        if overridden:
+            self.gateway.report_cache_override()
+        if cookies:
+            self.gateway.report_insecure(scheme)
+        return amended

@@ -1,0 +1,205 @@
+"""Sessions in from the store and out to it, for one engine, blocking or awaited.
+
+The only place where rules, store and events meet. A failing store is an error here,
+never an empty session and never a cleared cookie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from .commit import commit
+from .errors import ConfigError, StoreError
+from .events import EventLog, SessionEvent
+from .lifecycle import Changes, Notice, Outcome, Policy, admit, close, identify, settle
+from .records import SessionRecord
+from .session import Session
+from .state import Credential
+from .steps import Steps, arun, run
+from .stores.base import AsyncSessionStore, SessionStore
+
+T = TypeVar("T")
+
+CLEAN_INTERVAL = 60  # seconds between two automatic cleanings of a process
+CLEAN_MARGIN = 60 * 60  # a clock that jumped forward must not cost live sessions
+CLEAN_BATCH = 200
+_LATEST_TIME = 253_402_300_799 - 400 * 24 * 60 * 60  # year 9999, less the longest lifetime
+
+
+class SessionGateway:
+    """What sessions and middlewares ask of the engine."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: SessionStore,
+        twin: AsyncSessionStore,
+        events: EventLog,
+        clock: Callable[[], float],
+    ) -> None:
+        self.policy = policy
+        self.store = store
+        self.twin = twin
+        self._events = events
+        self._clock = clock
+        self._clean_at = 0
+        self._warned_insecure = False
+
+    def now(self) -> int:
+        """Return the time in Unix seconds; raise :class:`ConfigError` for an impossible clock."""
+        try:
+            now = int(self._clock())
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(f"the engine's clock returned no time: {error}") from None
+        if not 0 <= now <= _LATEST_TIME:
+            raise ConfigError(f"the engine's clock returned {now}, which is no Unix time")
+        return now
+
+    # -- in ----------------------------------------------------------------------
+
+    def load(self, session: Session) -> None:
+        """Read *session*; it installs what was found, or raises it."""
+        try:
+            credentials = self._credentials(session)
+            get = self.store.get
+            self._admit(session, credentials, [get(c.handle) for c in credentials])
+        except StoreError as error:
+            session._prefetched = error
+            self.report_failure("load")
+            raise
+
+    async def aload(self, session: Session) -> None:
+        """Do as :meth:`load`, without blocking."""
+        try:
+            credentials = self._credentials(session)
+            records = [await self.twin.get(c.handle) for c in credentials]
+            self._admit(session, credentials, records)
+        except StoreError as error:
+            session._prefetched = error
+            self.report_failure("load")
+            raise
+
+    async def prefetch(self, session: Session) -> None:
+        """Read *session* ahead of its first access, which then raises what failed here."""
+        try:
+            await self.aload(session)
+        except StoreError:
+            pass  # kept in the session: a page that never looks is served all the same
+
+    def _credentials(self, session: Session) -> list[Credential]:
+        state = session._state
+        if state is not None and state.credential is not None:  # a reload: maybe under a new id
+            return [state.credential]
+        credentials, notices = identify(self.policy, session._cookies)
+        if notices:
+            self.report(notices)
+        return credentials
+
+    def _admit(
+        self, session: Session, credentials: list[Credential], records: list[SessionRecord | None]
+    ) -> None:
+        session._prefetched, notices = admit(self.policy, credentials, records, self.now())
+        if notices:
+            self.report(notices)
+
+    # -- out ---------------------------------------------------------------------
+
+    def changes(self, session: Session, keep: bool = True) -> Changes | None:
+        """Return what *session* asks of the store; only a logout where *keep* is false."""
+        return close(self.policy, session, self.now(), keep)
+
+    def save(self, session: Session) -> None:
+        changes = self.changes(session)
+        if changes is not None:
+            self.commit(session, changes)
+
+    async def asave(self, session: Session) -> None:
+        changes = self.changes(session)
+        if changes is not None:
+            await self.acommit(session, changes)
+
+    def commit(self, session: Session, changes: Changes) -> None:
+        """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""
+        now = self.now()
+        self._settle(session, self.perform(commit(self.policy, changes, now), "save"), now)
+
+    async def acommit(self, session: Session, changes: Changes) -> None:
+        """Do as :meth:`commit`; a cancelled caller does not stop it halfway."""
+        now = self.now()
+        self._settle(session, await self.aperform(commit(self.policy, changes, now), "save"), now)
+
+    def _settle(self, session: Session, outcome: Outcome, now: int) -> None:
+        for line in settle(self.policy, session, outcome, now):
+            session._set_cookies[line.partition("=")[0]] = line
+        self.report(outcome.notices)
+
+    def perform(self, steps: Steps[T], what: str) -> T:
+        """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""
+        try:
+            return run(self.store, steps)
+        except StoreError:
+            self.report_failure(what)
+            raise
+
+    async def aperform(self, steps: Steps[T], what: str) -> T:
+        """Do as :meth:`perform`, without blocking."""
+        try:
+            return await arun(self.twin, steps)
+        except StoreError:
+            self.report_failure(what)
+            raise
+
+    # -- afterwards ----------------------------------------------------------------
+
+    def tidy(self) -> None:
+        """Remove a few of the records that expired an hour ago, once in a while."""
+        if self._take_cleaning():
+            try:
+                self._cleaned(self.store.clean(self.now() - CLEAN_MARGIN, CLEAN_BATCH))
+            except StoreError:
+                self.report_failure("clean")
+
+    async def atidy(self) -> None:
+        """Do as :meth:`tidy`, without blocking."""
+        if self._take_cleaning():
+            try:
+                self._cleaned(await self.twin.clean(self.now() - CLEAN_MARGIN, CLEAN_BATCH))
+            except StoreError:
+                self.report_failure("clean")
+
+    def cleaning_is_due(self) -> bool:
+        """Return whether the next :meth:`tidy` has work to do."""
+        # The upper bound frees a process whose clock was set back.
+        return not self.now() < self._clean_at <= self.now() + CLEAN_INTERVAL
+
+    def _take_cleaning(self) -> bool:
+        if not self.cleaning_is_due():
+            return False
+        self._clean_at = self.now() + CLEAN_INTERVAL
+        return True
+
+    def _cleaned(self, count: int) -> None:
+        if count >= CLEAN_BATCH:
+            self._clean_at = 0  # more is waiting: go on after the next response
+
+    def report(self, notices: Iterable[Notice]) -> None:
+        """Make events of *notices*."""
+        for notice in notices:
+            self._events.emit(
+                SessionEvent(notice.name, self.now(), notice.reason, notice.handle, notice.user_id)
+            )
+
+    def report_failure(self, what: str) -> None:
+        """Tell that the store failed while doing *what*."""
+        self.report([Notice("store_error", what)])
+
+    def report_insecure(self, scheme: str) -> None:
+        """Tell once why a browser drops a Secure cookie that came over plain http."""
+        if self.policy.cookie.secure and scheme in ("http", "ws") and not self._warned_insecure:
+            self._warned_insecure = True
+            self.report([Notice("cookie_insecure", "plain_http")])
+
+    def report_cache_override(self) -> None:
+        """Tell that the application let caches keep a response that carries a cookie."""
+        self.report([Notice("cache_overridden", "public")])

@@ -1,0 +1,173 @@
+"""A dict that fills itself at the first access, and tells of each change.
+
+C code can read a dict behind its methods' backs: ``json.dumps`` writes ``{}`` for any
+subclass whose own storage is empty. So an unfilled one holds a single entry whose key
+is not a string and whose value no encoder accepts: code that calls methods fills it,
+code that does not fails loudly, and nothing sees it empty.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
+from typing import Any, NoReturn
+
+from .jsonvalues import check, check_key, encode
+
+_PLACEHOLDER: Any = object()
+
+
+class LazyDict(dict[str, Any]):
+    """Base of ``Session``. Every public method of ``dict`` calls one of three hooks first."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        dict.__setitem__(self, _PLACEHOLDER, _PLACEHOLDER)
+
+    # -- hooks -----------------------------------------------------------------
+
+    def _read(self) -> object:
+        """Fill the dict, unless it is."""
+        raise NotImplementedError
+
+    def _change(self) -> object:
+        """Fill the dict and note that it changes; raise if it may not."""
+        raise NotImplementedError
+
+    def _explain_missing(self, key: object) -> None:
+        """Raise what tells more than KeyError about the missing *key*, if anything does."""
+
+    def _refill(self, fields: dict[str, Any]) -> None:
+        dict.clear(self)
+        dict.update(self, fields)
+
+    def _adopt(self, fields: dict[str, Any]) -> None:
+        """Become equal to *fields*, keeping the very objects of values that are equal already."""
+        if dict.__eq__(self, fields) and encode(dict(dict.items(self))) == encode(fields):
+            return
+        for name in [name for name in dict.keys(self) if name not in fields]:
+            dict.__delitem__(self, name)
+        for name, value in fields.items():
+            if not dict.__contains__(self, name) or encode(dict.__getitem__(self, name)) != encode(value):
+                dict.__setitem__(self, name, value)
+
+    # -- reading ---------------------------------------------------------------
+
+    def __getitem__(self, key: str) -> Any:
+        self._read()
+        return dict.__getitem__(self, key)
+
+    def __missing__(self, key: object) -> NoReturn:
+        self._explain_missing(key)
+        raise KeyError(key)
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        self._read()
+        if key in self:
+            return dict.__getitem__(self, key)
+        self._explain_missing(key)
+        return default
+
+    def __contains__(self, key: object) -> bool:
+        self._read()
+        return dict.__contains__(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        self._read()
+        return dict.__iter__(self)
+
+    def __reversed__(self) -> Iterator[str]:
+        self._read()
+        return dict.__reversed__(self)
+
+    def __len__(self) -> int:
+        self._read()
+        return dict.__len__(self)
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]  # dict_keys is not public
+        self._read()
+        return dict.keys(self)
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]  # as above
+        self._read()
+        return dict.values(self)
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # as above
+        self._read()
+        return dict.items(self)
+
+    def __eq__(self, other: object) -> bool:
+        self._read()
+        if isinstance(other, LazyDict):
+            other._read()
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # as every dict
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
+    def copy(self) -> dict[str, Any]:
+        """Return a plain dict with the same values."""
+        self._read()
+        return dict(dict.items(self))
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return copy.deepcopy(self.copy(), memo)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a session cannot be pickled; pickle dict(session) instead")
+
+    # -- changing --------------------------------------------------------------
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        check_key(key, "session")
+        check(value, f"session[{key!r}]")
+        self._change()
+        dict.__setitem__(self, key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self._change()
+        dict.__delitem__(self, key)
+
+    def clear(self) -> None:
+        self._change()
+        dict.clear(self)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        self._change()
+        if key not in self:
+            self._explain_missing(key)
+        return dict.pop(self, key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        self._change()
+        return dict.popitem(self)
+
+    def setdefault(self, key: str, default: Any = None, /) -> Any:
+        if key not in self:
+            self._explain_missing(key)
+            self[key] = default
+        return dict.__getitem__(self, key)
+
+    def update(self, *others: Any, **fields: Any) -> None:
+        for key, value in dict(*others, **fields).items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> Any:
+        self.update(other)
+        return self
+
+    @classmethod
+    def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
+        """Return a plain dict: a session comes from its middleware alone."""
+        return dict.fromkeys(keys, value)

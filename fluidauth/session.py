@@ -1,0 +1,319 @@
+"""The dict that an application sees; it remembers what happened to it.
+
+Nothing here does I/O: loading and saving are asked of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+from .errors import FreshLoginRequired, SessionClosed, SessionNotLoaded
+from .jsonvalues import check
+from .lazydict import LazyDict
+from .records import Lifetime, SessionRecord, check_user_id, seconds
+from .state import Login, State
+
+CookieSource = str | Iterable[tuple[bytes, bytes]]
+"""A ``Cookie`` header's text (WSGI), or the header list of an ASGI scope."""
+
+
+class SessionCalls(Protocol):
+    """What a session asks of the engine that made it."""
+
+    def now(self) -> int: ...
+    def load(self, session: Session) -> None: ...
+    async def aload(self, session: Session) -> None: ...
+    def save(self, session: Session) -> None: ...
+    async def asave(self, session: Session) -> None: ...
+
+
+class Session(LazyDict):
+    """The session of one request; to the application, a dict of JSON values.
+
+    Reading it the first time loads it. Changes, also deep inside values, are saved
+    before the response head leaves. Raise :class:`PayloadError` for what is not JSON,
+    :class:`StoreError` if the store is out of order, :class:`SessionNotLoaded` in
+    asynchronous code before ``aload()`` on a remote store, :class:`SessionClosed` for
+    what can no longer be kept.
+    """
+
+    __slots__ = (
+        "_accessed",
+        "_answerable",
+        "_calls",
+        "_cookies",
+        "_may_block",
+        "_prefetched",
+        "_readable",
+        "_set_cookies",
+        "_state",
+    )
+
+    def __init__(self, calls: SessionCalls, cookies: CookieSource = "", may_block: bool = True) -> None:
+        self._calls = calls
+        self._cookies = cookies
+        self._may_block = may_block
+        self._accessed = False
+        self._answerable = True  # a cookie can still be sent
+        self._readable = True  # a first access can still be told in Vary
+        self._prefetched: State | Exception | None = None
+        self._state: State | None = None
+        self._set_cookies: dict[str, str] = {}
+        super().__init__()
+
+    # -- loading ---------------------------------------------------------------
+
+    def _read(self) -> State:
+        """Return the state, loading first if need be; every access passes here."""
+        if self._state is not None:
+            return self._state
+        if not self._readable:
+            raise SessionClosed(
+                "the session was first used after the response head was sent, too late for "
+                "Vary and Set-Cookie; read it before the first byte of the response"
+            )
+        self._accessed = True
+        if self._prefetched is None:
+            if not self._may_block:
+                raise SessionNotLoaded(
+                    "this store cannot be read without waiting; call `await session.aload()` "
+                    "first, or give the middleware autoload=True"
+                )
+            self._calls.load(self)
+        return self._install()
+
+    def _install(self) -> State:
+        found = self._prefetched
+        if not isinstance(found, State):
+            raise found or SessionNotLoaded("the session was not loaded")
+        self._state = found
+        self._refill(found.base)
+        return found
+
+    def _change(self) -> State:
+        state = self._read()
+        if state.closed:
+            raise SessionClosed(f"this session is closed: {state.closed}")
+        if not self._answerable and (state.record is None or state.ends):
+            raise SessionClosed(
+                "a new session needs a Set-Cookie header, but the response head was sent already"
+            )
+        state.modified = True
+        return state
+
+    def _become(self, fields: dict[str, Any]) -> None:
+        """Take over *fields*, a plain dict that the application put in this one's place."""
+        for name in self.keys() - fields.keys():
+            del self[name]
+        for name, value in fields.items():
+            if name not in self or dict.__getitem__(self, name) is not value:
+                self[name] = value
+
+    def _explain_missing(self, key: object) -> None:
+        state = self._read()
+        if state.body is None or state.detached or not isinstance(key, str):
+            return
+        locked = state.body.locked.get(key)
+        if locked is not None and locked.error is not None:
+            raise locked.error
+
+    def _answerable_state(self, what: str) -> State:
+        state = self._read()
+        if not self._answerable:
+            raise SessionClosed(f"{what} needs a Set-Cookie header, but no response head is left to carry it")
+        return state
+
+    async def aload(self) -> None:
+        """Read the session from the store, once; needed before access to a remote store."""
+        if self._state is None:
+            if self._readable:
+                self._accessed = True
+                if self._prefetched is None:
+                    await self._calls.aload(self)
+            self._read()
+
+    def reload(self) -> None:
+        """Read the session again; changes of this request not yet saved are dropped."""
+        self._read()
+        self._calls.load(self)
+        self._install()
+
+    async def areload(self) -> None:
+        """Do as :meth:`reload`, without blocking."""
+        await self.aload()
+        await self._calls.aload(self)
+        self._install()
+
+    def save(self) -> None:
+        """Save now, not at the response head: for handlers that run long."""
+        self._read()
+        self._calls.save(self)
+
+    async def asave(self) -> None:
+        """Do as :meth:`save`, without blocking."""
+        await self.aload()
+        await self._calls.asave(self)
+
+    # -- identity --------------------------------------------------------------
+
+    def login(
+        self, user_id: str, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
+    ) -> None:
+        """Sign *user_id* in under a new id; the old id is dead from the save on.
+
+        Fields are kept, unless another user was signed in. *lifetime* overrides the
+        engine's timeouts for this session (NIST SP 800-63B-4, section 5.2). Raise
+        ``TypeError`` if *user_id* is not text.
+        """
+        check_user_id(user_id)
+        state = self._answerable_state("login()")
+        if self.user_id not in (None, user_id):
+            dict.clear(self)
+            state.forget()
+        state.closed = None
+        state.renews = False
+        state.login = Login(user_id, lifetime, self._calls.now())
+        self.update(data or {})
+
+    def regenerate(self) -> None:
+        """Give the session a new id with the same data; the old id is dead from the save on."""
+        state = self._answerable_state("regenerate()")
+        if state.closed:
+            raise SessionClosed(f"this session is closed: {state.closed}")
+        if state.login is None and not state.ends:
+            state.renews = True
+
+    def logout(self) -> None:
+        """End the session for good; the save removes its record, even if the handler fails.
+
+        A later write in the same request starts a fresh session.
+        """
+        state = self._read()
+        dict.clear(self)
+        state.forget()
+        state.ends = True
+
+    destroy = logout
+
+    def require_fresh(self, max_age: int | timedelta) -> None:
+        """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago."""
+        limit = seconds("max_age", max_age)
+        auth_time = self.auth_time
+        if auth_time is None or self._calls.now() - auth_time > limit:
+            raise FreshLoginRequired(f"this needs a login within the last {limit} seconds")
+
+    @property
+    def user_id(self) -> str | None:
+        """The user signed in, or None."""
+        state = self._read()
+        if state.login is not None:
+            return state.login.user_id
+        return state.record.user_id if state.record and not state.detached else None
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.user_id is not None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no stored session stands behind this one yet."""
+        state = self._read()
+        return state.record is None or state.detached
+
+    @property
+    def auth_time(self) -> int | None:
+        """When the user signed in, in Unix seconds, or None."""
+        state = self._read()
+        if state.login is not None:
+            return state.login.auth_time
+        return state.body.auth_time if state.body and not state.detached else None
+
+    @property
+    def handle(self) -> str | None:
+        """The digest that names this session in the store, in logs and in admin calls.
+
+        It opens nothing. None until the session is stored.
+        """
+        record = self._stored()
+        return record.handle if record else None
+
+    @property
+    def created_at(self) -> int | None:
+        """Unix seconds; None until the session is stored."""
+        record = self._stored()
+        return record.created_at if record else None
+
+    @property
+    def expires_at(self) -> int | None:
+        """The earlier of idle and absolute deadline, in Unix seconds; None until stored."""
+        record = self._stored()
+        return record.expires_at if record else None
+
+    def _stored(self) -> SessionRecord | None:
+        state = self._read()
+        return None if state.detached or state.login else state.record
+
+    # -- changes that merge ----------------------------------------------------
+
+    def add(self, key: str, amount: float = 1) -> None:
+        """Add *amount* to the number under *key* (0 if absent).
+
+        Concurrent additions all count, where a plain assignment would overwrite.
+        Raise ``TypeError`` if there is something else under *key*.
+        """
+        value = self.get(key, 0)
+        for number in (value, amount):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise TypeError(f"session.add({key!r}) needs numbers, not {number!r}")
+        self._note(key, "add", amount)
+        self[key] = value + amount
+
+    def append(self, key: str, item: Any) -> None:
+        """Append *item* to the list under *key* (empty if absent).
+
+        Items that concurrent requests append are all kept. Raise ``TypeError`` if there
+        is something else under *key*.
+        """
+        items = self.get(key, [])
+        if not isinstance(items, list):
+            raise TypeError(f"session.append({key!r}) needs a list, not {type(items).__name__}")
+        check(item, f"session[{key!r}][{len(items)}]")
+        self._note(key, "append", item)
+        items.append(item)
+        self[key] = items
+
+    def _note(self, key: str, kind: Literal["add", "append"], amount: Any) -> None:
+        additions = self._change().additions
+        noted, amounts = additions.get(key, (kind, []))
+        additions[key] = (kind, [*amounts, amount] if noted == kind else [amount])
+
+    # -- what frameworks ask ---------------------------------------------------
+
+    @property
+    def accessed(self) -> bool:
+        """Whether this request used the session; its response then varies by cookie."""
+        return self._accessed
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed the session."""
+        return self._state is not None and self._state.is_changed(self)
+
+    def mark_accessed(self) -> None:
+        """Count the session as used; load it where that needs no waiting."""
+        self._accessed = True
+        if self._may_block or self._prefetched is not None:
+            self._read()
+
+    def mark_modified(self) -> None:
+        """Compare every field at the save; seldom needed, as changes are found by themselves."""
+        self._change()
+
+    def __repr__(self) -> str:
+        # Names only, without loading: values must not reach logs and tracebacks.
+        self._accessed = True
+        if self._state is None:
+            return "<Session, not loaded>"
+        return f"<Session {self.user_id or 'anonymous'!r} fields={list(dict.keys(self))}>"

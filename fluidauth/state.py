@@ -1,0 +1,108 @@
+"""What a loaded session remembers: where it came from, and what was asked of it since.
+
+Plain values, without I/O or rules: ``Session`` writes them, ``lifecycle`` and ``merge``
+read them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from .errors import PayloadError
+from .jsonvalues import decode, encode
+from .records import Lifetime, SessionRecord
+from .sealing import Body
+
+
+class Credential:
+    """A session id that a genuine cookie presented. Shows nothing of it."""
+
+    __slots__ = ("cookie", "handle", "kid", "session_id")
+
+    def __init__(self, cookie: str, session_id: str, kid: str, handle: str) -> None:
+        self.cookie = cookie
+        self.session_id = session_id
+        self.kid = kid
+        self.handle = handle
+
+    def __repr__(self) -> str:
+        return f"<Credential {self.cookie} kid={self.kid}>"
+
+
+class Login(NamedTuple):
+    """A sign-in that this request asked for."""
+
+    user_id: str
+    lifetime: Lifetime | None
+    auth_time: int
+
+
+class State:
+    """A loaded session's origin in the store, and what this request asked for since."""
+
+    __slots__ = (
+        "additions",
+        "barred",
+        "base",
+        "body",
+        "closed",
+        "credential",
+        "detached",
+        "ends",
+        "login",
+        "modified",
+        "record",
+        "renews",
+        "texts",
+    )
+
+    def __init__(
+        self,
+        credential: Credential | None = None,
+        record: SessionRecord | None = None,
+        body: Body | None = None,
+        barred: str | None = None,
+    ) -> None:
+        self.credential = credential
+        self.record = record
+        self.body = body
+        self.barred = barred
+        """Why nothing but a login or logout may be kept: the cookie's id was replaced."""
+        self.base: dict[str, Any] = body.fields if body else {}
+        """The fields as loaded; containers are shared with the application, see texts."""
+        self.texts = {
+            name: encode(value)
+            for name, value in self.base.items()
+            if type(value) is list or type(value) is dict
+        }
+        self.additions: dict[str, tuple[Literal["add", "append"], list[Any]]] = {}
+        self.modified = False
+        self.ends = False
+        self.detached = False
+        """What was loaded belongs to somebody else, or has ended: carry none of it on."""
+        self.login: Login | None = None
+        self.renews = False
+        self.closed: str | None = None
+
+    def forget(self) -> None:
+        """Detach from what was loaded; later changes count from nothing."""
+        self.base, self.texts, self.additions = {}, {}, {}
+        self.login, self.renews = None, False
+        self.modified = self.detached = True
+
+    def pristine(self, name: str) -> Any:
+        """Return field *name* as loaded, untouched by changes inside of it."""
+        return decode(self.texts[name]) if name in self.texts else self.base.get(name)
+
+    def is_changed(self, fields: dict[str, Any]) -> bool:
+        """Return whether *fields* may differ from those loaded. Never a false no.
+
+        Without a mutator's mark only what lies inside a list or dict can have changed,
+        or what was written behind the methods of this class.
+        """
+        if self.modified or not dict.__eq__(fields, self.base):
+            return True
+        try:
+            return any(encode(self.base[name]) != text for name, text in self.texts.items())
+        except PayloadError:  # merge.edits_of will say which value it is
+            return True

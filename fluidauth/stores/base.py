@@ -1,0 +1,146 @@
+"""The contract of a store: five verbs that each must have, and optional capabilities.
+
+A store knows records and nothing else: no keys, no cookies, no clock (time is passed
+in). Every call is bounded in time. The only errors that leave a store are
+:class:`~fluidauth.errors.StoreError`, raised ``from`` the driver's own, and
+:class:`~fluidauth.errors.RecordExists`. ``fluidauth.testing.StoreContract`` tests all
+that is written here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from ..errors import NotSupported
+from ..records import SessionRecord
+
+DEFAULT_NAMESPACE = "fluidauth"
+
+
+class SessionStore(ABC):
+    """A store for synchronous code; asynchronous code uses it through a bridge.
+
+    A subclass of five verbs is complete. One that overrides ``delete_for_user`` must
+    also override ``replace``: otherwise a revocation could pass between its two steps.
+    """
+
+    inline = False
+    """Reads take microseconds, so that even an event loop may make them directly."""
+
+    namespace = DEFAULT_NAMESPACE
+    """Scopes every call: two applications with different namespaces never meet."""
+
+    @abstractmethod
+    def get(self, handle: str) -> SessionRecord | None:
+        """Return the record; an expired one may be returned, the engine checks."""
+
+    @abstractmethod
+    def create(self, record: SessionRecord) -> None:
+        """Insert *record*; raise ``RecordExists`` and change nothing if its handle is there."""
+
+    @abstractmethod
+    def update(self, record: SessionRecord) -> bool:
+        """Replace the stored record if its version is ``record.version - 1``; say if it was.
+
+        Never insert: a request that ends after the user logged out must not bring the
+        session back. Never lower ``expires_at``; never change ``created_at``.
+        """
+
+    @abstractmethod
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        """Remove the record, only at *version* if given; say if it was there. Durable."""
+
+    @abstractmethod
+    def clean(self, now: int, limit: int | None = None) -> int:
+        """Remove records with ``expires_at <= now``, *limit* at most; return how many."""
+
+    # -- optional --------------------------------------------------------------
+
+    def touch(self, handle: str, expires_at: int) -> bool:
+        """Move ``expires_at`` forward, never back; the version stays. Say if it moved."""
+        raise _not_supported(self, "touch")
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        """Update to *tombstone* and create *record*, both or neither; say if it was done.
+
+        False if the version was not ``tombstone.version - 1``; ``RecordExists`` as for
+        ``create``. The tombstone's ``expires_at`` is stored as given, even if lower.
+        """
+        raise _not_supported(self, "replace")
+
+    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        """Return the user's records in order of handle, those behind *after*."""
+        raise _not_supported(self, "list_for_user")
+
+    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        """Remove all records of the user in one step, but *except_handle*; return how many."""
+        raise _not_supported(self, "delete_for_user")
+
+    def count_by_kid(self) -> dict[str, int]:
+        """Return how many records there are for each ``kid``."""
+        raise _not_supported(self, "count_by_kid")
+
+    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        """Return records in order of handle, those behind *after*."""
+        raise _not_supported(self, "scan")
+
+    def open(self) -> None:
+        """Make ready; called when an engine is built. Raise ``ConfigError`` or ``StoreError``."""
+
+    def close(self) -> None:
+        """Release connections; the store may be used again, and then opens anew."""
+
+    def async_twin(self) -> AsyncSessionStore | None:
+        """Return a native asynchronous version, or None: then a bridge is used."""
+        return None
+
+
+class AsyncSessionStore(ABC):
+    """The same contract as :class:`SessionStore`, to await."""
+
+    inline = False
+    """No call ever waits, so that none can be cancelled halfway."""
+
+    namespace = DEFAULT_NAMESPACE
+
+    @abstractmethod
+    async def get(self, handle: str) -> SessionRecord | None: ...
+
+    @abstractmethod
+    async def create(self, record: SessionRecord) -> None: ...
+
+    @abstractmethod
+    async def update(self, record: SessionRecord) -> bool: ...
+
+    @abstractmethod
+    async def delete(self, handle: str, version: int | None = None) -> bool: ...
+
+    @abstractmethod
+    async def clean(self, now: int, limit: int | None = None) -> int: ...
+
+    async def touch(self, handle: str, expires_at: int) -> bool:
+        raise _not_supported(self, "touch")
+
+    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        raise _not_supported(self, "replace")
+
+    async def list_for_user(
+        self, user_id: str, after: str | None = None, limit: int = 100
+    ) -> list[SessionRecord]:
+        raise _not_supported(self, "list_for_user")
+
+    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        raise _not_supported(self, "delete_for_user")
+
+    async def count_by_kid(self) -> dict[str, int]:
+        raise _not_supported(self, "count_by_kid")
+
+    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        raise _not_supported(self, "scan")
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+def _not_supported(store: object, capability: str) -> NotSupported:
+    return NotSupported(f"{type(store).__name__} does not offer {capability}()")

@@ -1,0 +1,175 @@
+"""Sessions in this process's memory: for development and tests, gone at its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ..errors import ConfigError, RecordExists, StoreError
+from ..records import SessionRecord, check_namespace
+from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+
+
+class MemoryStore(SessionStore):
+    """A bounded dict of records behind a lock.
+
+    Full of live sessions it refuses new ones with ``StoreError`` rather than log
+    anybody out; expired ones make room. *max_sessions* is their number; *clock*
+    returns Unix seconds and decides only what may make room.
+    """
+
+    inline = True
+
+    def __init__(
+        self,
+        *,
+        max_sessions: int = 100_000,
+        namespace: str = DEFAULT_NAMESPACE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if isinstance(max_sessions, bool) or not isinstance(max_sessions, int) or max_sessions < 1:
+            raise ConfigError(f"max_sessions={max_sessions!r} must be a positive whole number")
+        self.namespace = check_namespace(namespace)
+        self._max_sessions = max_sessions
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._records: dict[str, SessionRecord] = {}
+
+    def get(self, handle: str) -> SessionRecord | None:
+        return self._records.get(handle)
+
+    def create(self, record: SessionRecord) -> None:
+        with self._lock:
+            self._insert(record)
+
+    def update(self, record: SessionRecord) -> bool:
+        with self._lock:
+            stored = self._records.get(record.handle)
+            if stored is None or stored.version != record.version - 1:
+                return False
+            self._records[record.handle] = record._replace(
+                expires_at=max(stored.expires_at, record.expires_at), created_at=stored.created_at
+            )
+            return True
+
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        with self._lock:
+            stored = self._records.get(handle)
+            if stored is None or version not in (None, stored.version):
+                return False
+            del self._records[handle]
+            return True
+
+    def clean(self, now: int, limit: int | None = None) -> int:
+        with self._lock:
+            return self._remove_expired(now, limit)
+
+    def touch(self, handle: str, expires_at: int) -> bool:
+        with self._lock:
+            stored = self._records.get(handle)
+            if stored is None or stored.expires_at >= expires_at:
+                return False
+            self._records[handle] = stored._replace(expires_at=expires_at)
+            return True
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        with self._lock:
+            stored = self._records.get(tombstone.handle)
+            if stored is None or stored.version != tombstone.version - 1:
+                return False
+            self._insert(record)
+            self._records[tombstone.handle] = tombstone._replace(created_at=stored.created_at)
+            return True
+
+    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return [r for r in self._behind(after) if r.user_id == user_id][:limit]
+
+    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        with self._lock:
+            ended = [
+                record.handle
+                for record in self._records.values()
+                if record.user_id == user_id and record.handle != except_handle
+            ]
+            for handle in ended:
+                del self._records[handle]
+            return len(ended)
+
+    def count_by_kid(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for record in self._behind(None):
+            counts[record.kid] = counts.get(record.kid, 0) + 1
+        return counts
+
+    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self._behind(after)[:limit]
+
+    def async_twin(self) -> AsyncSessionStore:
+        return AsyncMemoryStore(self)
+
+    def _behind(self, after: str | None) -> list[SessionRecord]:
+        with self._lock:
+            records = sorted(self._records.values())
+        return [record for record in records if after is None or record.handle > after]
+
+    def _insert(self, record: SessionRecord) -> None:
+        if record.handle in self._records:
+            raise RecordExists("a record with this handle is stored already")
+        if len(self._records) >= self._max_sessions and not self._remove_expired(int(self._clock())):
+            raise StoreError(
+                f"MemoryStore is full with {self._max_sessions} live sessions; "
+                "raise max_sessions, or use SQLiteStore"
+            )
+        self._records[record.handle] = record
+
+    def _remove_expired(self, now: int, limit: int | None = None) -> int:
+        expired = [r.handle for r in self._records.values() if r.expires_at <= now][:limit]
+        for handle in expired:
+            del self._records[handle]
+        return len(expired)
+
+
+class AsyncMemoryStore(AsyncSessionStore):
+    """The same records for asynchronous code; no call ever waits."""
+
+    inline = True
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.namespace = store.namespace
+        self._store = store
+
+    async def get(self, handle: str) -> SessionRecord | None:
+        return self._store.get(handle)
+
+    async def create(self, record: SessionRecord) -> None:
+        self._store.create(record)
+
+    async def update(self, record: SessionRecord) -> bool:
+        return self._store.update(record)
+
+    async def delete(self, handle: str, version: int | None = None) -> bool:
+        return self._store.delete(handle, version)
+
+    async def clean(self, now: int, limit: int | None = None) -> int:
+        return self._store.clean(now, limit)
+
+    async def touch(self, handle: str, expires_at: int) -> bool:
+        return self._store.touch(handle, expires_at)
+
+    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return self._store.replace(tombstone, record)
+
+    async def list_for_user(
+        self, user_id: str, after: str | None = None, limit: int = 100
+    ) -> list[SessionRecord]:
+        return self._store.list_for_user(user_id, after, limit)
+
+    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        return self._store.delete_for_user(user_id, except_handle)
+
+    async def count_by_kid(self) -> dict[str, int]:
+        return self._store.count_by_kid()
+
+    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self._store.scan(after, limit)

@@ -1,0 +1,188 @@
+"""Sessions for WSGI applications (PEP 3333)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .engine import SessionEngine
+from .errors import StoreError
+from .exchange import Exchange, OnStoreError, check_settings
+from .headers import UNAVAILABLE_BODY, UNAVAILABLE_HEADERS, as_text
+from .session import Session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class WSGISessionMiddleware:
+    """Puts a :class:`Session` into ``environ[environ_key]`` and saves it with the response.
+
+    ``on_store_error="respond"`` answers 503 when the store fails a request that needs
+    its session; ``"raise"`` leaves the error to the application and the server. Raise
+    :class:`ConfigError` for a wrong argument.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        engine: SessionEngine,
+        environ_key: str = "fluidauth.session",
+        on_store_error: OnStoreError = "respond",
+    ) -> None:
+        check_settings(engine, on_store_error)
+        self.app = app
+        self.engine = engine
+        self.environ_key = environ_key
+        self.on_store_error: OnStoreError = on_store_error
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        outer = environ.get(self.environ_key)
+        if isinstance(outer, Session) and outer._calls is self.engine.gateway:
+            return self.app(environ, start_response)  # nested in itself
+        session = Session(self.engine.gateway, environ.get("HTTP_COOKIE", ""))
+        environ[self.environ_key] = session
+        return _WSGIExchange(self, environ, start_response, session).respond()
+
+
+class _WSGIExchange(Exchange):
+    __slots__ = ("_app", "_environ", "_key", "_start_response")
+
+    def __init__(
+        self,
+        middleware: WSGISessionMiddleware,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        session: Session,
+    ) -> None:
+        super().__init__(middleware.engine, session, middleware.on_store_error)
+        self._app = middleware.app
+        self._key = middleware.environ_key
+        self._environ = environ
+        self._start_response = start_response
+
+    def respond(self) -> Iterable[bytes]:
+        try:
+            body = self._app(self._environ, self.start)
+        except BaseException as error:
+            return self.failed(error)
+        if self.unavailable:
+            _close(body)
+            return self.unavailable_body()
+        # A list is complete and a file is the server's to send: nothing can change later.
+        complete = type(body) in (list, tuple) and not self.gateway.cleaning_is_due()
+        if complete or _is_file(body, self._environ):
+            self.ended(tidy=False)
+            return body
+        return _Body(self, body)
+
+    def start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]:
+        """Save the session and start the response; again, with exc_info, before the first byte."""
+        if self.unavailable:
+            return _swallow
+        code = int(status[:3])
+        if self.hides_failure(code):
+            return self._start_unavailable(exc_info)
+        try:
+            changes = self.head_changes(code, self._environ.get(self._key))
+            if changes is not None:
+                self.gateway.commit(self.session, changes)
+        except StoreError:
+            if not self.responds:
+                raise
+            return self._start_unavailable(exc_info)
+        self.close_head()
+        if self.session._accessed:
+            headers = self.amended(headers, as_text, self._environ.get("wsgi.url_scheme", ""))
+        return self._pass_on(status, headers, exc_info)
+
+    def failed(self, error: BaseException) -> list[bytes]:
+        """Answer *error* with 503 if the store failed, else carry out a logout and raise it on."""
+        if self.answers(error):
+            if not self.unavailable:
+                self._start_unavailable(None)
+            return self.unavailable_body()
+        self.keep = False
+        self.ended()
+        raise error
+
+    def ended(self, tidy: bool = True) -> None:
+        """Save what changed after the head, and remove some expired records."""
+        try:
+            changes = self.last_changes(self._environ.get(self._key))
+            if changes is not None:
+                self.gateway.commit(self.session, changes)
+        except StoreError:
+            if not self.responds:
+                raise
+        if tidy and self.session._accessed:
+            self.gateway.tidy()
+
+    def unavailable_body(self) -> list[bytes]:
+        return [] if self._environ.get("REQUEST_METHOD") == "HEAD" else [UNAVAILABLE_BODY]
+
+    def _start_unavailable(self, exc_info: Any) -> Callable[[bytes], object]:
+        self.unavailable = True
+        self._pass_on("503 Service Unavailable", list(UNAVAILABLE_HEADERS), exc_info)
+        return _swallow
+
+    def _pass_on(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any
+    ) -> Callable[[bytes], object]:
+        if exc_info is None:  # a server need not accept the third argument
+            return self._start_response(status, headers)
+        return self._start_response(status, headers, exc_info)
+
+
+class _Body:
+    """An application's iterable; the server's close() saves the session once more."""
+
+    def __init__(self, exchange: _WSGIExchange, body: Iterable[bytes]) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._chunks = iter(body)
+        self._replaced = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._replaced:
+            raise StopIteration
+        try:
+            chunk = next(self._chunks, None)
+        except BaseException as error:
+            return self._replace(self._exchange.failed(error))
+        if self._exchange.unavailable:  # the head was late, and its save failed
+            return self._replace(self._exchange.unavailable_body())
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def close(self) -> None:
+        try:
+            _close(self._body)
+        finally:
+            self._exchange.ended()
+
+    def _replace(self, chunks: list[bytes]) -> bytes:
+        self._replaced = True
+        return b"".join(chunks)
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _is_file(body: object, environ: WSGIEnvironment) -> bool:
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+
+def _swallow(data: bytes, /) -> None:
+    """Take what an application writes to a response that was replaced."""
