@@ -7,6 +7,7 @@ never an empty session and never a cleared cookie.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 from .commit import commit
@@ -82,10 +83,8 @@ class SessionGateway:
 
     async def prefetch(self, session: Session) -> None:
         """Read *session* ahead of its first access, which then raises what failed here."""
-        try:
+        with suppress(StoreError):  # kept in the session: a page that never looks is served
             await self.aload(session)
-        except StoreError:
-            pass  # kept in the session: a page that never looks is served all the same
 
     def _credentials(self, session: Session) -> list[Credential]:
         state = session._state
