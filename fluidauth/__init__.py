@@ -13,11 +13,11 @@ from .errors import PayloadError as PayloadError
 from .errors import SessionClosed as SessionClosed
 from .errors import SessionNotLoaded as SessionNotLoaded
 from .errors import StoreError as StoreError
-from .events import SessionEvent as SessionEvent
 from .keys import Keyring as Keyring
 from .middleware import SessionMiddleware as SessionMiddleware
 from .records import Lifetime as Lifetime
 from .records import SessionInfo as SessionInfo
+from .records import SessionRecord as SessionRecord
 from .session import Session as Session
 from .stores.base import AsyncSessionStore as AsyncSessionStore
 from .stores.base import SessionStore as SessionStore

@@ -17,6 +17,7 @@ from .lifecycle import (
     Outcome,
     Policy,
     first_version,
+    is_expired,
     new_body,
     next_version,
     open_record,
@@ -100,7 +101,7 @@ def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[O
     give_up = _deadline()
     while live is not None:
         body = new_body(policy, fields, now, login.lifetime, login.auth_time)
-        outcome = yield from _supersede(policy, live.record, login.user_id, now, body, "login", now)
+        outcome = yield from _supersede(policy, live, login.user_id, now, body, "login", now)
         if outcome is not None:
             return outcome
         found = yield from find(policy, live.record.handle, now)
@@ -121,7 +122,7 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
     while True:
         record, body = live.record, live.body._replace(fields=fields, locked={})
         outcome = yield from _supersede(
-            policy, record, record.user_id, record.created_at, body, "regenerate", now
+            policy, live, record.user_id, record.created_at, body, "regenerate", now
         )
         if outcome is not None:
             return outcome
@@ -182,7 +183,9 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
 def _update(
     policy: Policy, changes: Changes, live: Live, fields: dict[str, Any], now: int
 ) -> Steps[Outcome | None]:
-    """Write the next version of *live*; None if somebody else wrote one first."""
+    """Write the next version of *live*; None if somebody else did first, or it expired."""
+    if is_expired(live.record, live.body, now):
+        return None
     record, edits, credential = live.record, changes.edits, changes.state.credential
     if record.user_id is None and not fields and edits.removals:
         if not (yield ("delete", record.handle, record.version)):
@@ -203,18 +206,20 @@ def _update(
 
 def _supersede(
     policy: Policy,
-    record: SessionRecord,
+    live: Live,
     user_id: str | None,
     created_at: int,
     body: Body,
     reason: RenewalReason,
     now: int,
 ) -> Steps[Outcome | None]:
-    """Turn *record* into a tombstone and store its successor; None if it is not the latest."""
+    """Turn *live* into a tombstone and store its successor; None as for :func:`_update`."""
+    if is_expired(live.record, live.body, now):
+        return None
     for _ in range(_ID_TRIES):
         credential, successor = first_version(policy, user_id, created_at, body, now)
         try:
-            done = yield from _replace(tombstone_of(policy, record, successor.handle, reason, now), successor)
+            done = yield from _replace(tombstone_of(policy, live.record, successor.handle, reason, now), successor)
         except RecordExists:
             continue
         if not done:

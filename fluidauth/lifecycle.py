@@ -133,7 +133,7 @@ def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) ->
         return Notice("record_tampered", error.reason, handle)
     if isinstance(body, Tombstone):
         return body if now < body.deadline else Notice("cookie_rejected", "unknown_id", handle)
-    if now >= min(record.expires_at, body.deadline):
+    if is_expired(record, body, now):
         return Notice("session_expired", None, handle, record.user_id)
     if record.created_at > now + MAX_CLOCK_SKEW:
         return Notice("clock_skew", None, handle)
@@ -188,6 +188,8 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
     touch_to, upgrades = None, False
     if not wanted:
         if state.record is None or state.body is None or state.closed:
+            return None
+        if is_expired(state.record, state.body, now):
             return None
         touch_to = _touch_to(state.record, state.body, now)
     if state.record is not None:
@@ -268,6 +270,11 @@ def successor_of(policy: Policy, record: SessionRecord) -> str | None:
     except RecordTampered:
         return None
     return body.successor if isinstance(body, Tombstone) else None
+
+
+def is_expired(record: SessionRecord, body: Body, now: int) -> bool:
+    """Return whether the session is dead at *now*, whatever a database's writer made of its row."""
+    return now >= min(record.expires_at, body.deadline)
 
 
 def expiry(body: Body, now: int) -> int:

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluidauth import MemoryStore, SessionEngine, SQLiteStore
+from fluidauth.events import SessionEvent
+from fluidauth.keys import new_secret
+from fluidauth.testing import FakeClock
+
+from .support import AsyncBasicStore, BasicStore, Browser, Protocol
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def protocol(request: pytest.FixtureRequest) -> Protocol:
+    """Every test that takes it, or a browser, runs through both protocols."""
+    return request.param  # type: ignore[no-any-return]  # pytest does not type it
+
+
+@pytest.fixture(params=["memory", "sqlite", "basic", "async-basic"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Our stores, and the least that a third party may offer, blocking and asynchronous."""
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "sqlite":
+        return SQLiteStore(tmp_path / "sessions.db", durability="normal")
+    return BasicStore() if request.param == "basic" else AsyncBasicStore()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def events() -> list[SessionEvent]:
+    """All that the engine reported."""
+    return []
+
+
+@pytest.fixture
+def engine(store: Any, clock: FakeClock, events: list[SessionEvent]) -> Iterator[SessionEngine]:
+    engine = SessionEngine(secret=new_secret(), store=store, clock=clock, on_event=events.append)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def browser(protocol: Protocol, engine: SessionEngine) -> Browser:
+    return Browser(protocol, engine)

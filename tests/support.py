@@ -1,0 +1,283 @@
+"""A browser that drives one application through WSGI or ASGI, and stores of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fluidauth import (
+    AsyncSessionStore,
+    MemoryStore,
+    Session,
+    SessionEngine,
+    SessionMiddleware,
+    SessionRecord,
+    SessionStore,
+    StoreError,
+)
+from fluidauth.sealing import Body
+from fluidauth.stores.bridge import SyncBridge
+
+Protocol = Literal["wsgi", "asgi"]
+Handler = Callable[[Session], Any]
+Headers = list[tuple[str, str]]
+
+
+@dataclass
+class Task:
+    """What the application is to do in one request."""
+
+    handler: Handler
+    status: int = 200
+    headers: Headers = field(default_factory=list)
+    later: Handler | None = None
+    value: Any = None
+
+
+@dataclass
+class Response:
+    """What came back: *value* from the handler, the rest over the protocol."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    value: Any = None
+    error: BaseException | None = None
+
+    @property
+    def set_cookies(self) -> list[str]:
+        return self.all("set-cookie")
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name]
+
+
+def wsgi_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    task: Task = environ["test.task"]
+    session = environ["fluidauth.session"]
+    task.value = task.handler(session)
+    start_response(f"{task.status} Status", list(task.headers))
+    if task.later is None:
+        return [b"body"]
+    return _stream(task.later, session)
+
+
+def _stream(later: Handler, session: Session) -> Iterable[bytes]:
+    yield b"bo"
+    later(session)
+    yield b"dy"
+
+
+async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+    task: Task = scope["test.task"]
+    session = scope["session"]
+    task.value = task.handler(session)
+    if inspect.isawaitable(task.value):
+        task.value = await task.value
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in task.headers]
+    await send({"type": "http.response.start", "status": task.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"bo", "more_body": True})
+    if task.later is not None:
+        later = task.later(session)
+        if inspect.isawaitable(later):
+            await later
+    await send({"type": "http.response.body", "body": b"dy"})
+
+
+class Browser:
+    """Keeps the cookie that it is given, as a browser would, and sends it back."""
+
+    def __init__(self, protocol: Protocol, engine: SessionEngine, **options: Any) -> None:
+        self.protocol = protocol
+        self.engine = engine
+        self.options = options
+        self.app: Any = SessionMiddleware(
+            wsgi_app if protocol == "wsgi" else asgi_app, engine=engine, **options
+        )
+        self.name = engine.policy.cookie.name
+        self.cookie: str | None = None
+
+    def with_cookie(self, cookie: str | None) -> Browser:
+        """Return another browser on the same application, with *cookie*."""
+        other = Browser(self.protocol, self.engine, **self.options)
+        other.app, other.cookie = self.app, cookie
+        return other
+
+    def twin(self) -> Browser:
+        """Return a second tab: the same cookie at this moment."""
+        return self.with_cookie(self.cookie)
+
+    def request(
+        self, handler: Handler, *, cookie_header: str | None = None, catch: bool = False, **task: Any
+    ) -> Response:
+        """Run *handler* in a request; raise what escapes from the middleware unless *catch*."""
+        if cookie_header is None:
+            cookie_header = f"{self.name}={self.cookie}" if self.cookie else ""
+        drive = _drive_wsgi if self.protocol == "wsgi" else _drive_asgi
+        response = drive(self.app, Task(handler, **task), cookie_header)
+        if response.error is not None and not catch:
+            raise response.error
+        for line in response.set_cookies:
+            pair, _, attributes = line.partition(";")
+            name, _, value = pair.partition("=")
+            if name == self.name:
+                self.cookie = None if "Max-Age=0" in attributes else value
+        return response
+
+    def get(self, handler: Handler, **options: Any) -> Any:
+        """Return what *handler* returned in a request."""
+        return self.request(handler, **options).value
+
+
+def _drive_wsgi(app: Any, task: Task, cookie: str) -> Response:
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/",
+        "wsgi.url_scheme": "https",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "HTTP_COOKIE": cookie,
+        "test.task": task,
+    }
+    head: list[Any] = [0, []]
+
+    def start_response(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
+        head[:] = [int(status[:3]), headers]
+        return lambda data: None
+
+    body, error, chunks = None, None, []
+    try:
+        body = app(environ, start_response)
+        for chunk in body:
+            chunks.append(chunk)
+    except BaseException as escaped:
+        error = escaped
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    return Response(head[0], head[1], b"".join(chunks), task.value, error)
+
+
+def _drive_asgi(app: Any, task: Task, cookie: str) -> Response:
+    scope = {
+        "type": "http",
+        "scheme": "https",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"host", b"testserver"), (b"cookie", cookie.encode("latin-1"))],
+        "test.task": task,
+    }
+    messages: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    error = None
+    try:
+        apart(asyncio.run, app(scope, receive, send))
+    except BaseException as escaped:
+        error = escaped
+    starts = [m for m in messages if m["type"] == "http.response.start"] or [{"status": 0, "headers": []}]
+    assert len(starts) == 1
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in starts[0]["headers"]]
+    body = b"".join(m.get("body", b"") for m in messages)
+    return Response(starts[0]["status"], headers, body, task.value, error)
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call *function* in a thread of its own: so requests can nest in asynchronous handlers."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function, *arguments).result()
+
+
+def live_sessions(engine: SessionEngine) -> int:
+    """Count what the engine's store holds, tombstones aside."""
+    store: Any = engine.gateway.store
+    while not hasattr(store, "scan") or isinstance(store, BasicStore | SyncBridge):
+        store = store._inner if isinstance(store, BasicStore) else store._store._inner
+    return sum(isinstance(engine.policy.sealer.unseal(record), Body) for record in store.scan())
+
+
+class BasicStore(SessionStore):
+    """A third party's store: five verbs, not inline, no optional capability."""
+
+    def __init__(self, namespace: str = "basic", shared: MemoryStore | None = None) -> None:
+        self.namespace = namespace
+        self._inner = shared or MemoryStore(namespace=namespace)
+
+    def get(self, handle: str) -> SessionRecord | None:
+        return self._inner.get(handle)
+
+    def create(self, record: SessionRecord) -> None:
+        self._inner.create(record)
+
+    def update(self, record: SessionRecord) -> bool:
+        return self._inner.update(record)
+
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        return self._inner.delete(handle, version)
+
+    def clean(self, now: int, limit: int | None = None) -> int:
+        return self._inner.clean(now, limit)
+
+
+class AsyncBasicStore(AsyncSessionStore):
+    """The same for asynchronous code; each call gives way to the event loop once."""
+
+    def __init__(self, namespace: str = "basic") -> None:
+        self.namespace = namespace
+        self._inner = MemoryStore(namespace=namespace)
+
+    async def get(self, handle: str) -> SessionRecord | None:
+        await asyncio.sleep(0)
+        return self._inner.get(handle)
+
+    async def create(self, record: SessionRecord) -> None:
+        await asyncio.sleep(0)
+        self._inner.create(record)
+
+    async def update(self, record: SessionRecord) -> bool:
+        await asyncio.sleep(0)
+        return self._inner.update(record)
+
+    async def delete(self, handle: str, version: int | None = None) -> bool:
+        await asyncio.sleep(0)
+        return self._inner.delete(handle, version)
+
+    async def clean(self, now: int, limit: int | None = None) -> int:
+        await asyncio.sleep(0)
+        return self._inner.clean(now, limit)
+
+
+class FlakyStore(MemoryStore):
+    """A store whose calls named in :attr:`broken` fail, as in an outage."""
+
+    def __init__(self, *broken: str) -> None:
+        super().__init__()
+        self.broken = set(broken)
+        self.calls: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _STORE_CALLS:
+            self.calls.append(name)
+            if name in self.broken:
+                return _fail
+        return super().__getattribute__(name)
+
+
+_STORE_CALLS = frozenset(
+    ("get", "create", "update", "delete", "clean", "touch", "replace", "list_for_user", "delete_for_user")
+)
+
+
+def _fail(*arguments: Any) -> Any:
+    raise StoreError("the store is down") from OSError("injected")

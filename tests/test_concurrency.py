@@ -1,0 +1,405 @@
+"""Two tabs of one browser: what each may do while the other one does something else.
+
+The order is forced without threads or sleeps: a handler reads its session, lets the
+other tab's whole request pass, and then goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fluidauth import Session, SessionClosed, SessionEngine
+from fluidauth.events import SessionEvent
+from fluidauth.testing import FakeClock
+
+from .support import Browser, Response, apart, live_sessions
+
+START = {"a": 1, "n": 10, "log": []}
+
+
+def fields(session: Session) -> dict[str, Any]:
+    return dict(session)
+
+
+def change(session: Session) -> None:
+    session["a"] = "mine"
+    session.add("n")
+    session.append("log", "mine")
+
+
+def log_in(session: Session) -> None:
+    session.login("ann", {"t": 1})
+
+
+class Tabs:
+    """A tab whose request is overtaken by that of another tab."""
+
+    def __init__(self, browser: Browser, clock: FakeClock, events: list[SessionEvent]) -> None:
+        self.mine, self.clock, self.events = browser, clock, events
+        self.mine.request(lambda session: session.update(START))
+        self.other = self.mine.twin()
+
+    def overtaken(self, mine: Callable[[Session], Any], meanwhile: Callable[[], Any]) -> Response:
+        """Run *mine* in a request that has read its session before *meanwhile*."""
+
+        def handler(session: Session) -> Any:
+            assert dict(session) == START
+            meanwhile()
+            return mine(session)
+
+        return self.mine.request(handler)
+
+    # What may happen meanwhile, by the names of the table's rows.
+
+    def changed_others(self) -> None:
+        def handler(session: Session) -> None:
+            session["b"] = 2
+            session.add("n", 5)
+            session.append("log", "theirs")
+
+        self.other.request(handler)
+
+    def changed_same(self) -> None:
+        self.other.request(lambda session: session.update(a="theirs"))
+
+    def regenerated(self) -> None:
+        self.other.request(Session.regenerate)
+
+    def logged_in(self) -> None:
+        self.other.request(lambda session: session.login("bob"))
+
+    def logged_out(self) -> None:
+        self.other.request(Session.logout)
+
+    def revoked(self) -> None:
+        apart(self.mine.engine.revoke_all)
+
+    def expired(self) -> None:
+        self.clock.advance(3_600)
+
+    def rows(self) -> int:
+        """How many sessions the store holds, tombstones aside."""
+        return live_sessions(self.mine.engine)
+
+    def dropped(self) -> list[str | None]:
+        """The reasons of the writes dropped so far."""
+        return [event.reason for event in self.events if event.name == "write_dropped"]
+
+
+@pytest.fixture
+def tabs(browser: Browser, clock: FakeClock, events: list[SessionEvent]) -> Tabs:
+    return Tabs(browser, clock, events)
+
+
+ENDINGS = pytest.mark.parametrize("ending", ["logged_out", "revoked", "expired"])
+
+
+# -- this request changed fields ----------------------------------------------------------
+
+
+def test_changes_to_different_fields_are_merged(tabs: Tabs) -> None:
+    """Of concurrent changes none is lost; add and append combine."""
+    response = tabs.overtaken(change, tabs.changed_others)
+
+    assert response.set_cookies == []
+    assert tabs.mine.get(fields) == {"a": "mine", "n": 16, "log": ["theirs", "mine"], "b": 2}
+
+
+def test_on_one_field_the_later_commit_wins(tabs: Tabs) -> None:
+    """A plain assignment overwrites an earlier one."""
+    tabs.overtaken(change, tabs.changed_same)
+
+    assert tabs.mine.get(fields) == {"a": "mine", "n": 11, "log": ["mine"]}
+
+
+def test_a_removal_survives_others_changes(tabs: Tabs) -> None:
+    """A field that this request removed stays removed."""
+
+    def remove(session: Session) -> None:
+        del session["a"]
+
+    tabs.overtaken(remove, tabs.changed_others)
+
+    assert tabs.mine.get(fields) == {"n": 15, "log": ["theirs"], "b": 2}
+
+
+def test_changes_follow_a_regenerated_id(tabs: Tabs) -> None:
+    """A change under the old id arrives in the session's successor, and sets no cookie."""
+    response = tabs.overtaken(change, tabs.regenerated)
+
+    assert response.set_cookies == []
+    assert tabs.other.get(fields) == {"a": "mine", "n": 11, "log": ["mine"]}
+    assert tabs.mine.get(fields) == {}
+
+
+def test_changes_never_enter_a_login(tabs: Tabs) -> None:
+    """What an anonymous request wrote late does not reach the user who signed in."""
+    response = tabs.overtaken(change, tabs.logged_in)
+
+    assert response.set_cookies == []
+    assert tabs.other.get(fields) == START
+    assert tabs.dropped() == ["logged_in"]
+
+
+@pytest.mark.requirement("5")
+@ENDINGS
+def test_changes_never_revive_an_ended_session(tabs: Tabs, ending: str) -> None:
+    """A slow request cannot bring back what was logged out, revoked or has expired."""
+    response = tabs.overtaken(change, getattr(tabs, ending))
+
+    assert response.set_cookies == []
+    assert tabs.mine.get(fields) == {}
+    assert tabs.dropped() == ["ended"]
+    assert tabs.rows() == 0
+
+
+# -- this request signed in ---------------------------------------------------------------
+
+
+def test_a_login_carries_others_changes(tabs: Tabs) -> None:
+    """What others saved before the login is in the new session."""
+    tabs.overtaken(log_in, tabs.changed_others)
+
+    assert tabs.mine.get(fields) == {"a": 1, "n": 15, "log": ["theirs"], "b": 2, "t": 1}
+    assert tabs.other.get(fields) == {}
+
+
+def test_a_login_carries_others_values_of_the_same_field(tabs: Tabs) -> None:
+    """A field that only the other request changed keeps its value."""
+    tabs.overtaken(log_in, tabs.changed_same)
+
+    assert tabs.mine.get(fields) == {"a": "theirs", "n": 10, "log": [], "t": 1}
+
+
+@pytest.mark.parametrize("renewal", ["regenerated", "logged_in"])
+def test_a_login_beside_a_new_id_makes_a_session_of_its_own(tabs: Tabs, renewal: str) -> None:
+    """Each acknowledged login lives, with what its own request saw."""
+    tabs.overtaken(log_in, getattr(tabs, renewal))
+
+    assert tabs.mine.get(lambda s: (s.user_id, dict(s))) == ("ann", {**START, "t": 1})
+    assert tabs.other.get(fields) == START
+    assert tabs.other.get(lambda s: s.user_id) == {"regenerated": None, "logged_in": "bob"}[renewal]
+
+
+@ENDINGS
+def test_a_login_after_an_end_carries_nothing(tabs: Tabs, ending: str) -> None:
+    """What was logged out is not carried into the next login."""
+    tabs.overtaken(log_in, getattr(tabs, ending))
+
+    assert tabs.mine.get(lambda s: (s.user_id, dict(s))) == ("ann", {"t": 1})
+
+
+# -- this request regenerated -------------------------------------------------------------
+
+
+def test_regenerate_merges(tabs: Tabs) -> None:
+    """The new id has the changes of both requests."""
+
+    def both(session: Session) -> None:
+        session.regenerate()
+        change(session)
+
+    response = tabs.overtaken(both, tabs.changed_others)
+
+    assert len(response.set_cookies) == 1
+    assert tabs.mine.get(fields) == {"a": "mine", "n": 16, "log": ["theirs", "mine"], "b": 2}
+    assert tabs.other.get(fields) == {}
+
+
+def test_regenerate_twice_gives_one_new_id(tabs: Tabs) -> None:
+    """The slower of two has nothing more to do and sets no cookie."""
+    response = tabs.overtaken(Session.regenerate, tabs.regenerated)
+
+    assert response.set_cookies == []
+    assert tabs.other.get(fields) == START
+    assert tabs.rows() == 1
+
+
+def test_regenerate_with_changes_follows_the_first(tabs: Tabs) -> None:
+    """The slower of two brings its changes to the id that the faster one made."""
+
+    def both(session: Session) -> None:
+        change(session)
+        session.regenerate()
+
+    response = tabs.overtaken(both, tabs.regenerated)
+
+    assert response.set_cookies == []
+    assert tabs.other.get(fields) == {"a": "mine", "n": 11, "log": ["mine"]}
+
+
+def test_regenerate_beside_a_login_is_dropped(tabs: Tabs) -> None:
+    """The user's new session stays as the login made it."""
+    response = tabs.overtaken(Session.regenerate, tabs.logged_in)
+
+    assert response.set_cookies == []
+    assert tabs.other.get(lambda s: (s.user_id, dict(s))) == ("bob", START)
+    assert tabs.dropped() == ["logged_in"]
+
+
+@pytest.mark.requirement("5")
+@ENDINGS
+def test_regenerate_never_revives_an_ended_session(tabs: Tabs, ending: str) -> None:
+    """A new id for a dead session is no session."""
+    response = tabs.overtaken(Session.regenerate, getattr(tabs, ending))
+
+    assert response.set_cookies == []
+    assert tabs.rows() == 0
+
+
+# -- this request logged out --------------------------------------------------------------
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.parametrize(
+    "meanwhile",
+    ["changed_others", "changed_same", "regenerated", "logged_in", "logged_out", "revoked", "expired"],
+)
+def test_a_logout_is_final(tabs: Tabs, meanwhile: str) -> None:
+    """Whatever happened meanwhile, no session is left, not even under a new id."""
+    tabs.overtaken(Session.logout, getattr(tabs, meanwhile))
+
+    assert tabs.other.get(lambda s: (s.user_id, dict(s))) == (None, {})
+    assert tabs.rows() == 0
+
+
+@pytest.mark.requirement("4")
+def test_a_slow_logout_follows_a_chain_of_new_ids(tabs: Tabs) -> None:
+    """Even after the tombstones' minute a logout finds what the session became."""
+
+    def meanwhile() -> None:
+        tabs.regenerated()
+        tabs.regenerated()
+        tabs.clock.advance(90)
+
+    tabs.overtaken(Session.logout, meanwhile)
+
+    assert tabs.other.get(fields) == {}
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.parametrize("renew", [Session.regenerate, log_in], ids=["regenerate", "login"])
+def test_a_logout_under_the_old_id_ends_the_new_one(tabs: Tabs, renew: Any) -> None:
+    """A tab that has not heard of the new id still logs out."""
+    tabs.mine.request(renew)
+
+    tabs.other.request(Session.logout)
+
+    assert tabs.mine.get(lambda s: (s.user_id, dict(s))) == (None, {})
+
+
+# -- tombstones ---------------------------------------------------------------------------
+
+
+def test_a_write_under_a_replaced_id_sets_no_cookie(tabs: Tabs) -> None:
+    """A late request with the old cookie must not overwrite the new one."""
+    tabs.mine.request(log_in)
+
+    response = tabs.other.request(lambda session: session.update(late=1))
+
+    assert response.set_cookies == []
+    assert tabs.dropped() == ["replaced"]
+    assert tabs.rows() == 1
+
+
+def test_a_second_login_under_a_replaced_id_works(tabs: Tabs) -> None:
+    """A double click on "sign in" leaves the user signed in."""
+    tabs.mine.request(log_in)
+
+    tabs.other.request(log_in)
+
+    assert tabs.other.get(lambda s: s.user_id) == "ann"
+
+
+def test_a_tombstone_lasts_a_minute(tabs: Tabs) -> None:
+    """A client that never got its new cookie can begin anew after a minute."""
+    tabs.mine.request(log_in)
+    tabs.clock.advance(61)
+
+    response = tabs.other.request(lambda session: session.update(late=1))
+
+    assert len(response.set_cookies) == 1
+    assert tabs.other.get(fields) == {"late": 1}
+
+
+# -- within one request -------------------------------------------------------------------
+
+
+def test_a_merged_save_updates_the_application(tabs: Tabs) -> None:
+    """After save() the handler sees what others changed, and keeps its own references."""
+
+    def handler(session: Session) -> Any:
+        log = session["log"]
+        tabs.changed_others()
+        session["mine"] = [1]
+        mine = session["mine"]
+        session.save()
+        mine.append(2)
+        return dict(session), session["mine"] is mine, log
+
+    async def ahandler(session: Session) -> Any:
+        await session.aload()
+        log = session["log"]
+        tabs.changed_others()
+        session["mine"] = [1]
+        mine = session["mine"]
+        await session.asave()
+        mine.append(2)
+        return dict(session), session["mine"] is mine, log
+
+    seen, kept, _ = tabs.mine.get(handler if tabs.mine.protocol == "wsgi" else ahandler)
+
+    expected = {"a": 1, "n": 15, "log": ["theirs"], "b": 2, "mine": [1, 2]}
+    assert (seen, kept) == (expected, True)
+    assert tabs.mine.get(fields) == expected
+
+
+def test_a_session_that_moved_is_closed_for_writes(tabs: Tabs) -> None:
+    """After its save was followed to a new id, a handler cannot go on under the old one."""
+
+    def handler(session: Session) -> None:
+        assert session["a"] == 1
+        tabs.regenerated()
+        session["a"] = "mine"
+        session.save()
+        with pytest.raises(SessionClosed, match="it goes on under a new id"):
+            session["a"] = "again"
+
+    async def ahandler(session: Session) -> None:
+        await session.aload()
+        tabs.regenerated()
+        session["a"] = "mine"
+        await session.asave()
+        with pytest.raises(SessionClosed, match="it goes on under a new id"):
+            session["a"] = "again"
+
+    tabs.mine.request(handler if tabs.mine.protocol == "wsgi" else ahandler)
+
+    assert tabs.other.get(fields)["a"] == "mine"
+
+
+def test_an_emptied_session_stays_if_others_added(tabs: Tabs) -> None:
+    """clear() by an anonymous request does not remove a field that came meanwhile."""
+    response = tabs.overtaken(Session.clear, tabs.changed_others)
+
+    assert response.set_cookies == []
+    assert tabs.mine.get(fields) == {"b": 2}
+
+
+def test_revoking_a_user_reaches_a_request_in_flight(
+    browser: Browser, engine: SessionEngine, events: list[SessionEvent]
+) -> None:
+    """A request that began before the revocation cannot write after it."""
+    browser.request(log_in)
+
+    def handler(session: Session) -> None:
+        session["a"] = 1
+        apart(engine.delete_session, str(session.handle))
+
+    browser.request(handler)
+
+    assert browser.get(lambda s: s.user_id) is None
+    assert [e.reason for e in events if e.name == "write_dropped"] == ["ended"]

@@ -1,0 +1,64 @@
+"""Each store, and each bridge, under the one contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fluidauth import AsyncSessionStore, MemoryStore, SessionStore, SQLiteStore
+from fluidauth.stores.bridge import AsyncBridge, SyncBridge
+from fluidauth.testing import AsyncStoreContract, StoreContract
+
+from .support import AsyncBasicStore, BasicStore
+
+
+class TestMemoryStore(StoreContract):
+    def make_store(self, namespace: str) -> SessionStore:
+        return MemoryStore(namespace=namespace)
+
+
+class TestAsyncMemoryStore(AsyncStoreContract):
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return MemoryStore(namespace=namespace).async_twin()
+
+
+class _OnDisk:
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "sessions.db"
+
+
+class TestSQLiteStore(_OnDisk, StoreContract):
+    def make_store(self, namespace: str) -> SessionStore:
+        return SQLiteStore(self.path, namespace=namespace)
+
+
+class TestSQLiteStoreWithNormalDurability(_OnDisk, StoreContract):
+    def make_store(self, namespace: str) -> SessionStore:
+        return SQLiteStore(self.path, namespace=namespace, durability="normal")
+
+
+class TestBridgedSQLiteStore(_OnDisk, AsyncStoreContract):
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return AsyncBridge(SQLiteStore(self.path, namespace=namespace, durability="normal"))
+
+
+class TestStoreOfFiveVerbs(StoreContract):
+    def make_store(self, namespace: str) -> SessionStore:
+        return BasicStore(namespace)
+
+
+class TestBridgedStoreOfFiveVerbs(AsyncStoreContract):
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return AsyncBridge(BasicStore(namespace))
+
+
+class TestAsyncStoreOfFiveVerbs(AsyncStoreContract):
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return AsyncBasicStore(namespace)
+
+
+class TestAsyncStoreForSynchronousCode(StoreContract):
+    def make_store(self, namespace: str) -> SessionStore:
+        return SyncBridge(AsyncBasicStore(namespace))
