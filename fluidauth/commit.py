@@ -219,7 +219,9 @@ def _supersede(
     for _ in range(_ID_TRIES):
         credential, successor = first_version(policy, user_id, created_at, body, now)
         try:
-            done = yield from _replace(tombstone_of(policy, live.record, successor.handle, reason, now), successor)
+            done = yield from _replace(
+                tombstone_of(policy, live.record, successor.handle, reason, now), successor
+            )
         except RecordExists:
             continue
         if not done:

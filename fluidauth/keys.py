@@ -20,13 +20,13 @@ import os
 import re
 import secrets as _secrets
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from .errors import ConfigError
-from .records import length_prefixed
+from .records import is_utf8, length_prefixed
 
 SECRET_PREFIX = "fask1_"
 MIN_SECRET_LENGTH = 32
@@ -127,7 +127,7 @@ class Keyring:
         :class:`ConfigError` for a weak secret.
         """
         try:
-            given = [secrets] if isinstance(secrets, str | bytes) else list(secrets)
+            given = _listed(secrets)
             problem = _problem(given)
             keys = [] if problem else [Key(secret) for secret in given]
         finally:
@@ -176,6 +176,13 @@ def new_secret() -> str:
     return SECRET_PREFIX + _secrets.token_urlsafe(32)
 
 
+def _listed(secrets: Any) -> list[Any]:
+    """Return *secrets* as a list; text is one secret, never a collection of characters."""
+    return (
+        list(secrets) if isinstance(secrets, Iterable) and not isinstance(secrets, str | bytes) else [secrets]
+    )
+
+
 def _problem(secrets: list[str | bytes]) -> str | None:
     if not secrets:
         return "secret= is an empty list; give at least one secret"
@@ -191,6 +198,8 @@ def _weakness(secret: object) -> str | None:
     """Say what is wrong with *secret*, without showing it; None if nothing is."""
     if not isinstance(secret, str | bytes):
         return f"is a {type(secret).__name__}, not text or bytes"
+    if isinstance(secret, str) and not is_utf8(secret):
+        return "has characters that UTF-8 cannot hold"
     text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
@@ -210,7 +219,7 @@ def _weakness(secret: object) -> str | None:
 def _as_bytes(secret: str | bytes) -> bytes:
     # White space around text is an artefact of files and shells: without it a secret
     # has the same kid wherever it is read from.
-    return secret.strip().encode("utf-8", "surrogateescape") if isinstance(secret, str) else secret
+    return secret.strip().encode("utf-8") if isinstance(secret, str) else secret
 
 
 def _extract(secret: bytes) -> bytes:

@@ -94,11 +94,12 @@ def check_user_id(user_id: object) -> None:
     """Raise ``TypeError`` unless *user_id* is text, ``ValueError`` unless of 1 to 255 characters."""
     if not isinstance(user_id, str):
         raise TypeError(f"user_id must be text, not {type(user_id).__name__}; pass str(user.id)")
-    if not 1 <= len(user_id) <= 255 or "\0" in user_id or not _is_utf8(user_id):
+    if not 1 <= len(user_id) <= 255 or "\0" in user_id or not is_utf8(user_id):
         raise ValueError("user_id must be 1 to 255 characters, without NUL or lone surrogates")
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Return whether *text* has no lone surrogate."""
     return text.encode("utf-8", "ignore").decode("utf-8") == text
 
 

@@ -151,9 +151,7 @@ class StoreContract:
         """An update of the version that was read is stored whole."""
         record = make_record()
         self.store.create(record)
-        following = record._replace(
-            user_id=None, expires_at=3_000, version=2, kid="zzzzzz", payload=b"new"
-        )
+        following = record._replace(user_id=None, expires_at=3_000, version=2, kid="zzzzzz", payload=b"new")
 
         done = self.store.update(following)
 

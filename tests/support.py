@@ -36,6 +36,7 @@ class Task:
     handler: Handler
     status: int = 200
     headers: Headers = field(default_factory=list)
+    scheme: str = "https"
     later: Handler | None = None
     value: Any = None
 
@@ -139,7 +140,8 @@ def _drive_wsgi(app: Any, task: Task, cookie: str) -> Response:
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/",
-        "wsgi.url_scheme": "https",
+        "wsgi.url_scheme": task.scheme,
+        "HTTP_X_FORWARDED_PROTO": "https",
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
         "HTTP_COOKIE": cookie,
@@ -167,10 +169,10 @@ def _drive_wsgi(app: Any, task: Task, cookie: str) -> Response:
 def _drive_asgi(app: Any, task: Task, cookie: str) -> Response:
     scope = {
         "type": "http",
-        "scheme": "https",
+        "scheme": task.scheme,
         "method": "GET",
         "path": "/",
-        "headers": [(b"host", b"testserver"), (b"cookie", cookie.encode("latin-1"))],
+        "headers": [(b"x-forwarded-proto", b"https"), (b"cookie", cookie.encode("latin-1"))],
         "test.task": task,
     }
     messages: list[Any] = []
@@ -200,11 +202,13 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def live_sessions(engine: SessionEngine) -> int:
-    """Count what the engine's store holds, tombstones aside."""
+    """Count what the engine's store holds alive: no tombstones, nothing expired."""
     store: Any = engine.gateway.store
     while not hasattr(store, "scan") or isinstance(store, BasicStore | SyncBridge):
         store = store._inner if isinstance(store, BasicStore) else store._store._inner
-    return sum(isinstance(engine.policy.sealer.unseal(record), Body) for record in store.scan())
+    now = engine.gateway.now()
+    records = [record for record in store.scan() if record.expires_at > now]
+    return sum(isinstance(engine.policy.sealer.unseal(record), Body) for record in records)
 
 
 class BasicStore(SessionStore):

@@ -153,6 +153,10 @@ class SQLiteStore(SessionStore):
         try:
             rows = connection.execute(statement, (self._space, *values)).fetchall()
         except sqlite3.Error as error:
+            if "decode" in str(error):  # text that is not UTF-8 was planted; its MAC will fail
+                connection.text_factory = _decode
+                self._readers.give_back(connection)
+                return self._read(statement, *values)
             self._readers.discard(connection)
             raise StoreError(f"session database cannot be read: {error}") from error
         except BaseException:
@@ -174,6 +178,10 @@ class SQLiteStore(SessionStore):
             raise
         self._writers.give_back(connection)
         return answer
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _change(connection: sqlite3.Connection, space: int, statement: str, *values: Any) -> int:

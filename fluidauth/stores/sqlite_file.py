@@ -13,6 +13,7 @@ import os
 import sqlite3
 import stat
 import time
+from contextlib import closing
 from pathlib import Path
 
 from ..errors import ConfigError, StoreError
@@ -51,22 +52,20 @@ def prepare(path: Path, namespace: str, timeout: float) -> int:
     Raise :class:`ConfigError` if the place is unsafe, read-only or without WAL.
     """
     _create_privately(path)
-    connection = connect(path, timeout, "full")
     try:
-        _switch_to_wal(connection, path, timeout)
-        connection.execute("BEGIN IMMEDIATE")  # also proves that the file can be written
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        connection.execute(_ADD_NAMESPACE, (namespace,))
-        connection.execute("COMMIT")
-        number: int = connection.execute(_FIND_NAMESPACE, (namespace,)).fetchone()[0]
-        return number
+        with closing(connect(path, timeout, "full")) as connection:
+            _switch_to_wal(connection, path, timeout)
+            connection.execute("BEGIN IMMEDIATE")  # also proves that the file can be written
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute(_ADD_NAMESPACE, (namespace,))
+            connection.execute("COMMIT")
+            number: int = connection.execute(_FIND_NAMESPACE, (namespace,)).fetchone()[0]
+            return number
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
             raise ConfigError(f"{path} cannot be written; check its owner and mode") from error
         raise StoreError(f"{path} cannot be opened as a session database: {error}") from error
-    finally:
-        connection.close()
 
 
 def connect(path: Path, timeout: float, durability: str, read_only: bool = False) -> sqlite3.Connection:
@@ -79,10 +78,14 @@ def connect(path: Path, timeout: float, durability: str, read_only: bool = False
         isolation_level=None,
         check_same_thread=False,
     )
-    connection.execute(_SYNCHRONOUS[durability])
-    connection.execute("PRAGMA trusted_schema = OFF")  # a planted trigger calls nothing
-    if read_only:
-        connection.execute("PRAGMA query_only = ON")
+    try:
+        connection.execute(_SYNCHRONOUS[durability])
+        connection.execute("PRAGMA trusted_schema = OFF")  # a planted trigger calls nothing
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -1,0 +1,41 @@
+"""Sessions in a bare ASGI application.
+
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    DEVELOPMENT=1 uvicorn asgi_app:app
+
+Its page has buttons to try. ``wsgi_app.py`` does the same for WSGI and finds the same sessions.
+"""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from fluidauth import CookieOptions, SessionEngine, SessionMiddleware
+from fluidauth.asgi import Receive, Scope, Send
+
+PAGE = Path(__file__).with_name("page.html").read_bytes()
+
+
+async def notes(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] == "http"
+    session = scope["session"]
+    query = dict(parse_qsl(scope["query_string"].decode()))
+    match scope["method"], scope["path"]:
+        case "POST", "/login":
+            session.login(query["user"])
+        case "POST", "/note":
+            session.update(query)
+        case "POST", "/logout":
+            session.logout()
+    if scope["path"] == "/":
+        kind, body = b"text/html", PAGE
+    else:
+        kind, body = b"application/json", json.dumps({"user": session.user_id, "notes": session}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+    await send({"type": "http.response.body", "body": body})
+
+
+# Browsers keep a Secure cookie, the default, over https only.
+cookie = CookieOptions(secure="DEVELOPMENT" not in os.environ)
+app = SessionMiddleware(notes, engine=SessionEngine(cookie=cookie))

@@ -1,0 +1,189 @@
+"""One session on two servers, tried out on this machine.
+
+uvicorn serves ``asgi_app.py`` and waitress ``wsgi_app.py``, each in a process of its own, over
+one SQLite file in a temporary folder. ``--serve`` keeps both up for a browser, until Ctrl-C.
+
+    pip install fluidauth uvicorn waitress httpx
+    python demo.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fluidauth.keys import new_secret
+
+ASGI = "uvicorn --port {port} asgi_app:app"
+WSGI = "waitress --listen 127.0.0.1:{port} wsgi_app:app"
+
+
+def tour(folder: Path) -> None:
+    """Take one visitor through the life of a session; end the program at the first failure."""
+    print("One SQLite file, two servers: uvicorn for ASGI, waitress for WSGI.\n")
+    old, new = new_secret(), new_secret()
+    with httpx.Client(trust_env=False) as http:
+        visitor = Visitor(http)
+        with servers(folder, old) as (asgi, wsgi):
+            share(visitor, asgi, wsgi)
+        before = visitor.token
+        with servers(folder, new, old) as (asgi, wsgi):
+            renew(visitor, before, wsgi)
+            write_at_once(visitor, asgi, wsgi)
+            sign_out(visitor, asgi, wsgi)
+
+
+def share(visitor: Visitor, asgi: str, wsgi: str) -> None:
+    user = visitor.post(f"{asgi}/login?user=ada")["user"]
+    check("sign in through ASGI", user == "ada", f"user: {user}")
+    print(f"\n  Set-Cookie: {visitor.set_cookie}\n")
+
+    user = visitor.get(f"{wsgi}/session")["user"]
+    check("read the same session through WSGI", user == "ada", f"user: {user}")
+
+    visitor.post(f"{wsgi}/note?colour=blue")
+    colour = visitor.get(f"{asgi}/session")["notes"].get("colour")
+    check("change it through WSGI, read that through ASGI", colour == "blue", f"colour: {colour}")
+
+
+def renew(visitor: Visitor, before: str, wsgi: str) -> None:
+    user = visitor.get(f"{wsgi}/session")["user"]
+    check("restart both with a new secret before the old one", user == "ada", f"user: {user}")
+
+    # A token is 1.<id of its key>.<id of the session>.<MAC>
+    (_, old_key, old_id, _), (_, key, session_id, _) = before.split("."), visitor.token.split(".")
+    renewed = session_id == old_id and key != old_key
+    check("the same session id, now signed by the new secret", renewed, f"key: {old_key} → {key}")
+
+
+def write_at_once(visitor: Visitor, asgi: str, wsgi: str) -> None:
+    def write(number: int) -> None:
+        visitor.post(f"{(asgi, wsgi)[number % 2]}/note?key{number}={number}")
+
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(write, range(50)))
+    kept = sum(name.startswith("key") for name in visitor.get(f"{wsgi}/session")["notes"])
+    check("50 requests at once, to both, write a key each", kept == 50, f"kept: {kept}")
+
+
+def sign_out(visitor: Visitor, asgi: str, wsgi: str) -> None:
+    stolen = visitor.set_cookie
+    user = visitor.post(f"{wsgi}/logout")["user"]
+    check("sign out through WSGI", user is None, f"user: {user}")
+
+    visitor.set_cookie = stolen
+    found = visitor.get(f"{asgi}/session")
+    refused = found == {"user": None, "notes": {}}
+    check("replay the cookie of before: refused", refused, f"user: {found['user']}")
+
+
+def stay(folder: Path) -> None:
+    """Keep both servers up, for a browser."""
+    with suppress(KeyboardInterrupt), servers(folder, new_secret(), DEVELOPMENT="1") as (asgi, wsgi):
+        print(f"Two servers, one session:\n\n  ASGI  {asgi}\n  WSGI  {wsgi}\n")
+        print("Sign in at one of them, then open the other: browsers send a cookie to every port.")
+        print("Ctrl-C ends both.", flush=True)
+        signal.pause()
+
+
+class Visitor:
+    """A browser that keeps one cookie, and sends it over plain http although it is Secure."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+        self.set_cookie = ""
+
+    @property
+    def token(self) -> str:
+        return self.set_cookie.partition(";")[0].partition("=")[2]
+
+    def get(self, url: str) -> Any:
+        return self._request("GET", url)
+
+    def post(self, url: str) -> Any:
+        return self._request("POST", url)
+
+    def _request(self, method: str, url: str) -> Any:
+        cookie = self.set_cookie.partition(";")[0]
+        response = self.http.request(method, url, headers={"Cookie": cookie}).raise_for_status()
+        self.set_cookie = response.headers.get("Set-Cookie", self.set_cookie)
+        return response.json()
+
+
+def check(step: str, passed: bool, found: str) -> None:
+    if not passed:
+        sys.exit(f"✗ {step:<50} {found}")
+    print(f"✓ {step:<50} {found}")
+
+
+@contextmanager
+def servers(folder: Path, *secrets: str, **environ: str) -> Iterator[tuple[str, str]]:
+    """Run both servers with *secrets*, newest first; give the URL of each."""
+    environ |= {
+        "FLUIDAUTH_SECRET": "",  # of this shell, maybe
+        "FLUIDAUTH_SECRETS": " ".join(secrets),
+        "FLUIDAUTH_DATABASE": str(folder / "sessions.db"),
+    }
+    with server(ASGI, environ) as asgi, server(WSGI, environ) as wsgi:
+        yield asgi, wsgi
+
+
+@contextmanager
+def server(command: str, environ: dict[str, str]) -> Iterator[str]:
+    """Run *command* as a process on a free port; give its URL as soon as it can be reached."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = [sys.executable, "-m", *command.format(port=port).split()]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            arguments, cwd=Path(__file__).parent, env=os.environ | environ, stdout=log, stderr=log
+        )
+        try:
+            if not is_reached(process, port):
+                log.seek(0)
+                sys.exit(f"✗ {' '.join(arguments[1:])} did not start:\n{log.read()}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def is_reached(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Return whether *process* accepts connections on *port* within ten seconds."""
+    deadline = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)  # up to this long between two tries
+    return False
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="One fluidauth session on an ASGI and a WSGI server.")
+    parser.add_argument("--serve", action="store_true", help="keep both servers up for a browser")
+    run = stay if parser.parse_args().serve else tour
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # either also ends the servers
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            run(Path(name))
+        except httpx.HTTPError as error:
+            sys.exit(f"✗ {error}")

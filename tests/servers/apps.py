@@ -1,0 +1,88 @@
+"""One application for ASGI and WSGI, without a framework, configured by the environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from fluidauth import Session, SessionEngine, SessionMiddleware
+from fluidauth.asgi import Receive, Scope, Send
+
+
+def answer(session: Session, path: str, query: dict[str, str]) -> Any:
+    """Do what *path* says and return what it asks for; any other path leaves the session alone."""
+    match path:
+        case "/login":
+            session.login(query["user"])
+        case "/logout":
+            session.logout()
+        case "/set":
+            session[query["key"]] = query["value"]
+        case "/add":
+            session.add(query["key"])
+        case "/get":
+            return session.get(query["key"])
+        case "/dump":
+            return dict(session)
+        case "/whoami":
+            return session.user_id
+    return None
+
+
+def wsgi(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    query = dict(parse_qsl(environ["QUERY_STRING"]))
+    value = answer(environ["fluidauth.session"], environ["PATH_INFO"], query)
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(value).encode()]
+
+
+async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    handlers: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
+        "/ws": _websocket,
+        "/events": _events,
+    }
+    if scope["type"] == "lifespan":
+        raise NotImplementedError("an application without lifespan says so by raising")
+    await handlers.get(scope["path"], _http)(scope, receive, send)
+
+
+async def _http(scope: Scope, receive: Receive, send: Send) -> None:
+    query = dict(parse_qsl(scope["query_string"].decode()))
+    value = answer(scope["session"], scope["path"], query)
+    await _start(send, b"application/json")
+    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+
+
+async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Tell who connected and keep the one message that comes."""
+    session = scope["session"]
+    await receive()
+    session.add("connections")
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": json.dumps(session.user_id)})
+    message = await receive()
+    session["message"] = message["text"]
+    await send({"type": "websocket.close"})
+
+
+async def _events(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stream three events and keep the number of the last."""
+    session = scope["session"]
+    session.mark_accessed()  # before the head, as Vary goes there
+    await _start(send, b"text/event-stream")
+    for number in range(1, 4):
+        await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
+        session["last_event"] = number
+    await send({"type": "http.response.body"})
+
+
+async def _start(send: Send, kind: bytes) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+
+
+engine = SessionEngine()
+asgi_app = SessionMiddleware(asgi, engine=engine)
+wsgi_app = SessionMiddleware(wsgi, engine=engine)

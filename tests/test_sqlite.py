@@ -1,0 +1,251 @@
+"""The file, its modes and its connections: what only SQLite can get wrong."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluidauth import ConfigError, Session, SessionEngine, SQLiteStore, StoreError
+from fluidauth.events import SessionEvent
+from fluidauth.keys import new_secret
+from fluidauth.testing import make_record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SQLiteStore]:
+    store = SQLiteStore(path, timeout=0.2)
+    store.open()
+    yield store
+    store.close()
+
+
+@pytest.mark.requirement("54")
+def test_all_files_are_private(path: Path) -> None:
+    """Database, write-ahead log and its index have mode 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        store = SQLiteStore(path)
+        store.create(make_record())
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+
+    assert modes == {"sessions.db": 0o600, "sessions.db-wal": 0o600, "sessions.db-shm": 0o600}
+
+
+@pytest.mark.requirement("54")
+def test_a_readable_file_is_warned_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that others may open is used, but the log says how to mend it."""
+    path.touch()
+    path.chmod(0o644)
+
+    SQLiteStore(path).open()
+
+    assert caplog.messages == [f"other users may open {path}; sessions should be private: chmod 600"]
+
+
+@pytest.mark.requirement("54")
+def test_a_folder_open_to_all_is_refused(path: Path) -> None:
+    """Who may replace the file may replace the sessions."""
+    path.parent.chmod(0o777)
+
+    with pytest.raises(ConfigError, match="anybody may replace files in"):
+        SQLiteStore(path).open()
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    """The error names the folder, when the engine is built."""
+    with pytest.raises(ConfigError, match=r"the folder .*/nowhere does not exist"):
+        SessionEngine(secret=new_secret(), store=SQLiteStore(tmp_path / "nowhere" / "s.db"))
+
+
+@pytest.mark.requirement("54")
+def test_the_journal_is_a_write_ahead_log(store: SQLiteStore, path: Path) -> None:
+    """WAL is on, the tables are STRICT, and both durabilities are what they say."""
+    store.create(make_record())
+
+    with closing(sqlite3.connect(path)) as connection:
+        journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        tables = connection.execute("SELECT name, strict FROM pragma_table_list").fetchall()
+    synchronous = []
+    for durability in ("full", "normal"):
+        other = SQLiteStore(path, durability=durability)  # type: ignore[arg-type]  # a literal of the loop
+        writer = other._writers.borrow()
+        synchronous.append(writer.execute("PRAGMA synchronous").fetchone()[0])
+        other._writers.give_back(writer)
+        other.close()
+
+    assert journal == "wal"
+    assert {name for name, strict in tables if strict} == {"fluidauth_sessions", "fluidauth_namespaces"}
+    assert synchronous == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"path": ":memory:"}, "names no file; use MemoryStore"),
+        ({"path": ""}, "names no file"),
+        ({"durability": "some"}, "durability='some' must be 'full' or 'normal'"),
+        ({"namespace": "a b"}, "namespace='a b' must be 1 to 64 letters"),
+        ({"namespace": ""}, "namespace='' must be"),
+        ({"timeout": 0}, "timeout must be above 0"),
+        ({"pool_size": 0}, "pool_size at least 1"),
+    ],
+)
+def test_wrong_options_are_refused(path: Path, options: dict[str, Any], message: str) -> None:
+    """A store that could not work is not made."""
+    with pytest.raises(ConfigError) as caught:
+        SQLiteStore(**{"path": path, **options})
+
+    assert message in str(caught.value)
+
+
+def test_a_foreign_file_is_refused(path: Path) -> None:
+    """What is no database is never overwritten."""
+    path.write_bytes(b"something else entirely" * 100)
+
+    with pytest.raises(StoreError, match="cannot be opened as a session database"):
+        SQLiteStore(path).open()
+
+    assert path.read_bytes().startswith(b"something else")
+
+
+@pytest.mark.requirement("52")
+def test_a_file_removed_at_run_time_does_not_come_back_empty(store: SQLiteStore, path: Path) -> None:
+    """A vanished database is an error, not a fresh one without sessions."""
+    store.create(make_record())
+    store.close()
+    for file in path.parent.iterdir():
+        file.unlink()
+
+    with pytest.raises(StoreError):
+        store.get(make_record().handle)
+
+    assert not path.exists()
+
+
+@pytest.mark.requirement("52")
+def test_a_locked_file_is_an_error_within_the_time_limit(store: SQLiteStore, path: Path) -> None:
+    """Reads go on beside another's transaction; a write gives up and says so."""
+    store.create(make_record())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreError, match="database is locked"):
+        store.create(make_record("b"))
+    seen = store.get(make_record().handle)
+    other.execute("ROLLBACK")
+    other.close()
+    store.create(make_record("b"))
+
+    assert seen == make_record()
+
+
+def test_a_failed_replace_leaves_nothing_behind(store: SQLiteStore) -> None:
+    """After an error inside a transaction the next write begins anew."""
+    record = make_record()
+    store.create(record)
+
+    with pytest.raises(StoreError):
+        store.replace(record._replace(version=2), make_record("b", kid=None))
+    store.create(make_record("c"))
+
+    assert store.get(record.handle) == record
+    assert store.get(make_record("b").handle) is None
+
+
+@pytest.mark.requirement("55")
+def test_many_threads_share_few_connections(store: SQLiteStore) -> None:
+    """Five hundred threads hold no more descriptors than the pool allows."""
+    store.create(make_record())
+    store.get(make_record().handle)
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+    start = threading.Barrier(100)
+    answers: list[Any] = []
+
+    def work() -> None:
+        start.wait()
+        for _ in range(5):
+            answers.append(store.get(make_record().handle))
+
+    threads = [threading.Thread(target=work) for _ in range(500)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = len(os.listdir("/proc/self/fd")) if before else 0
+
+    assert answers == [make_record()] * 2_500
+    assert after - before <= 8 * 3
+
+
+def _use_inherited_store(store: SQLiteStore, results: Any) -> None:
+    inherited = (store._readers._inherited, store._writers._inherited)
+    store.create(make_record("child"))
+    results.put((store.get(make_record().handle) is not None, [len(pools[0]) for pools in inherited]))
+
+
+@pytest.mark.requirement("55")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_worker_opens_its_own_connections(store: SQLiteStore, path: Path) -> None:
+    """Connections from before the fork are left alone, and both processes go on."""
+    store.create(make_record())
+    store.get(make_record().handle)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+
+    child = context.Process(target=_use_inherited_store, args=(store, results))
+    child.start()
+    answer = results.get(timeout=30)
+    child.join()
+    store.create(make_record("parent"))
+
+    assert answer == (True, [1, 1])
+    assert len(store.scan()) == 3
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.requirement("26")
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("user_id", "thief"),
+        ("user_id", None),
+        ("created_at", 5),
+        ("version", 9),
+        ("payload", b"\x80\x04K\x01."),
+        ("payload", b""),
+        ("user_id", b"\xff\xfe"),
+    ],
+)
+def test_a_row_changed_in_the_database_is_no_session(path: Path, column: str, value: Any) -> None:
+    """Whoever can write to the file can end sessions, but not forge them."""
+    events: list[SessionEvent] = []
+    engine = SessionEngine(secret=new_secret(), store=SQLiteStore(path), on_event=events.append)
+    token, _ = engine.create_session("ada")
+
+    with closing(sqlite3.connect(path)) as connection, connection:
+        text = "CAST(? AS TEXT)" if isinstance(value, bytes) and column == "user_id" else "?"
+        connection.execute(f"UPDATE fluidauth_sessions SET {column} = {text}", (value,))
+    seen = Session(engine.gateway, f"__Host-session={token}").user_id
+    engine.close()
+
+    assert seen is None
+    assert [event.name for event in events[1:]] == ["record_tampered"]
