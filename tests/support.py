@@ -153,7 +153,8 @@ def _drive_wsgi(app: Any, task: Task, cookie: str) -> Response:
         head[:] = [int(status[:3]), headers]
         return lambda data: None
 
-    body, error, chunks = None, None, []
+    body: Any = None
+    error, chunks = None, []
     try:
         body = app(environ, start_response)
         for chunk in body:

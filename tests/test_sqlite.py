@@ -84,7 +84,7 @@ def test_the_journal_is_a_write_ahead_log(store: SQLiteStore, path: Path) -> Non
         tables = connection.execute("SELECT name, strict FROM pragma_table_list").fetchall()
     synchronous = []
     for durability in ("full", "normal"):
-        other = SQLiteStore(path, durability=durability)  # type: ignore[arg-type]  # a literal of the loop
+        other = SQLiteStore(path, durability=durability)
         writer = other._writers.borrow()
         synchronous.append(writer.execute("PRAGMA synchronous").fetchone()[0])
         other._writers.give_back(writer)
@@ -195,9 +195,9 @@ def test_many_threads_share_few_connections(store: SQLiteStore) -> None:
 
 
 def _use_inherited_store(store: SQLiteStore, results: Any) -> None:
-    inherited = (store._readers._inherited, store._writers._inherited)
+    inherited: Any = (store._readers._inherited[0], store._writers._inherited[0])
     store.create(make_record("child"))
-    results.put((store.get(make_record().handle) is not None, [len(pools[0]) for pools in inherited]))
+    results.put((store.get(make_record().handle) is not None, [len(idle) for idle in inherited]))
 
 
 @pytest.mark.requirement("55")

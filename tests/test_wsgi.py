@@ -39,7 +39,7 @@ class Server:
             self.heads.append((status, headers))
             return self.written.append
 
-        body = self.app(environ, start_response)
+        body: Any = self.app(environ, start_response)
         try:
             return list(body)
         finally:
@@ -126,10 +126,12 @@ def test_file_wrappers_pass_through(engine: SessionEngine) -> None:
         return body
 
     heads: list[Headers] = []
+
+    def start_response(status: str, headers: Headers, exc_info: Any = None, /) -> Any:
+        heads.append(headers)
+
     environ = {"wsgi.file_wrapper": FileWrapper, "HTTP_COOKIE": ""}
-    answer = WSGISessionMiddleware(app, engine=engine)(
-        environ, lambda status, headers, exc_info=None: heads.append(headers) or heads.append
-    )
+    answer = WSGISessionMiddleware(app, engine=engine)(environ, start_response)
 
     assert answer is body
     assert [name for name, _ in heads[0]].count("set-cookie") == 1
@@ -150,7 +152,8 @@ def test_the_applications_close_is_called(engine: SessionEngine) -> None:
         start_response("200 OK", PLAIN)
         return Body()
 
-    body: Any = WSGISessionMiddleware(app, engine=engine)({}, lambda *a: closed.append)
+    wrapped: Any = WSGISessionMiddleware(app, engine=engine)
+    body = wrapped({}, lambda *a: None)
     next(body)
     body.close()
 
@@ -207,7 +210,8 @@ def test_only_the_cookie_identifies(engine: SessionEngine) -> None:
         "HTTP_X_SESSION": token,
         "wsgi.input": io.BytesIO(f"__Host-session={token}".encode()),
     }
-    WSGISessionMiddleware(app, engine=engine)(environ, lambda *a: seen.append)
+    wrapped: Any = WSGISessionMiddleware(app, engine=engine)
+    wrapped(environ, lambda *a: None)
 
     assert seen == [None]
 
