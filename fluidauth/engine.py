@@ -33,7 +33,9 @@ T = TypeVar("T")
 Secret = str | bytes | Sequence[str | bytes] | Keyring
 
 DEFAULT_PATH = "fluidauth.db"
-MAX_PAYLOAD = 64 * 1024
+DEFAULT_ABSOLUTE_TIMEOUT = 24 * 60 * 60  # seconds
+DEFAULT_IDLE_TIMEOUT = 60 * 60  # seconds
+MAX_PAYLOAD = 64 * 1024  # bytes
 _SMALLEST_PAYLOAD = 512
 _READ_ONLY = "it was opened to be read; change it inside `with engine.edit(handle)`"
 
@@ -59,8 +61,8 @@ class SessionEngine:
         secret: Secret | None = None,
         store: SessionStore | AsyncSessionStore | str | None = None,
         *,
-        absolute_timeout: int | timedelta = 24 * 60 * 60,
-        idle_timeout: int | timedelta | None = 60 * 60,
+        absolute_timeout: int | timedelta = DEFAULT_ABSOLUTE_TIMEOUT,
+        idle_timeout: int | timedelta | None = DEFAULT_IDLE_TIMEOUT,
         cookie: CookieOptions | None = None,
         encrypted_fields: Collection[str] = (),
         max_payload: int = MAX_PAYLOAD,
