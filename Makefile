@@ -23,7 +23,7 @@ check: $(VENV)/ready
 	$(BIN)/python tools/check.py
 
 mutants: $(VENV)/ready
-	$(BIN)/python tools/mutants.py $(ARGS)
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/overhead.py $(ARGS)

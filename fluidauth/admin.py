@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from . import tokens
 from .commit import Live, create, end, find
 from .errors import NoSuchSession, NotSupported
 from .jsonvalues import check
-from .lifecycle import Outcome, Policy, new_body, next_version
-from .records import Lifetime, SessionInfo, SessionRecord
+from .lifecycle import Outcome, new_body, next_version
+from .policy import Policy
+from .records import Lifetime, SessionInfo, SessionRecord, is_handle
 from .steps import Steps
 
-_HANDLE = re.compile(r"[0-9a-f]{64}")
 _PAGE = 500
 _CLEAN_BATCH = 1000  # short transactions, so that requests get their turn
 _END_OF_TIME = 2**62
-
-
-def is_handle(handle: object) -> bool:
-    """Return whether *handle* has the form of a handle; no store is asked for another."""
-    return isinstance(handle, str) and _HANDLE.fullmatch(handle) is not None
 
 
 def begin(

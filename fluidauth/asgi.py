@@ -8,7 +8,7 @@ from typing import Any
 from .engine import SessionEngine
 from .errors import StoreError
 from .exchange import Exchange, OnStoreError, check_settings
-from .headers import UNAVAILABLE_BODY, UNAVAILABLE_HEADERS, as_bytes
+from .headers import BYTES, UNAVAILABLE_BODY, UNAVAILABLE_HEADERS
 from .session import Session
 
 Scope = MutableMapping[str, Any]
@@ -64,7 +64,7 @@ class ASGISessionMiddleware:
             if not await exchange.failed(error):
                 raise
         else:
-            if session._accessed:
+            if scope["session"] is not session or gateway.cleaning_due or exchange.owes_more():
                 await exchange.ended()
 
     def _autoloads(self, scope: Scope) -> bool:
@@ -87,8 +87,10 @@ class _ASGIExchange(Exchange):
             await self.send_unavailable()
             return
         try:
-            await self._take_replacement()
-            changes = self.head_changes(status, self._scope.get("session"))
+            found = self._scope["session"]
+            if type(found) is dict:
+                await self.session.aload()
+            changes = self.head_changes(status, found)
             if changes is not None:
                 await self.gateway.acommit(self.session, changes)
         except StoreError:
@@ -97,21 +99,24 @@ class _ASGIExchange(Exchange):
             await self.send_unavailable()
             return
         self.close_head(readable)
-        if self.session._accessed:
-            headers = self.amended(message.get("headers", ()), as_bytes, self._scope.get("scheme", ""))
-            message = {**message, "headers": headers}
-        await self._send(message)
+        await self._send(self.amended_message(message) if self.session._accessed else message)
+
+    def amended_message(self, message: Message) -> Message:
+        """Return *message*, a head, with the headers that the use of the session demands."""
+        headers = self.amended(message.get("headers", ()), BYTES, self._scope.get("scheme", ""))
+        return {**message, "headers": headers}
 
     async def ended(self) -> None:
         """Save what changed after the head, and remove some expired records."""
         try:
-            changes = self.last_changes(self._scope.get("session"))
+            changes = self.last_changes(self._scope["session"])
             if changes is not None:
                 await self.gateway.acommit(self.session, changes)
         except StoreError:
             if not self.responds:
                 raise
-        await self.gateway.atidy()
+        if self.gateway.cleaning_due:
+            await self.gateway.atidy()
 
     async def failed(self, error: BaseException) -> bool:
         """Return whether *error* was answered with 503; if not, carry out what must be."""
@@ -120,8 +125,7 @@ class _ASGIExchange(Exchange):
                 await self.send_unavailable()
             return True
         self.keep = self.keep and self.survives_errors()
-        if self.session._accessed:
-            await self.ended()
+        await self.ended()
         return False
 
     def survives_errors(self) -> bool:
@@ -130,15 +134,11 @@ class _ASGIExchange(Exchange):
     async def send_unavailable(self) -> None:
         raise NotImplementedError
 
-    async def _take_replacement(self) -> None:
-        if type(self._scope.get("session")) is dict:
-            await self.session.aload()
-
     async def _swallow(self) -> None:
         """Take what an application sends of a response that was replaced."""
 
     async def _send_503(self, prefix: str) -> None:
-        headers = [(as_bytes(name), as_bytes(value)) for name, value in UNAVAILABLE_HEADERS]
+        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in UNAVAILABLE_HEADERS]
         await self._send({"type": f"{prefix}.start", "status": 503, "headers": headers})
         await self._send({"type": f"{prefix}.body", "body": UNAVAILABLE_BODY})
 
@@ -147,15 +147,17 @@ class _HTTPExchange(_ASGIExchange):
     __slots__ = ()
 
     def send(self, message: Message) -> Awaitable[None]:
-        # Not a coroutine: an untouched session costs no second frame.
+        # Not a coroutine: a session that has nothing to save costs no second frame.
         if self.unavailable:
             return self._swallow()
         if message["type"] != "http.response.start":
             return self._send(message)
-        if self.session._accessed or self._scope["session"] is not self.session:
+        session = self.session
+        if self._scope["session"] is not session or self.owes_more():
             return self.head(message, message["status"])
+        self.keep = message["status"] < 500
         self.close_head()
-        return self._send(message)
+        return self._send(self.amended_message(message) if session._accessed else message)
 
     async def send_unavailable(self) -> None:
         self.unavailable = True

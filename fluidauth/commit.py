@@ -9,22 +9,21 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+from .admission import open_record
 from .errors import NotSupported, RecordExists, StoreError
 from .events import EventName
+from .expiry import is_expired
 from .lifecycle import (
     Changes,
-    Notice,
     Outcome,
-    Policy,
     first_version,
-    is_expired,
     new_body,
     next_version,
-    open_record,
     successor_of,
     tombstone_of,
 )
 from .merge import apply
+from .policy import Notice, Policy
 from .records import SessionRecord
 from .sealing import Body, RenewalReason, Tombstone
 from .state import Login, State
@@ -159,7 +158,7 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
     state = changes.state
     unchanged = Outcome(state.record, state.body, state.credential)
     try:
-        if not changes.upgrades and changes.touch_to is not None:
+        if not changes.upgrades:
             try:
                 yield ("touch", live.record.handle, changes.touch_to)
             except NotSupported:

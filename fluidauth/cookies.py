@@ -62,6 +62,8 @@ class CookieOptions:
         put(self, "name", self.name or self._safest_name())
         if isinstance(self.former_names, str):
             put(self, "former_names", (self.former_names,))
+        if not isinstance(self.former_names, tuple | list):
+            raise ConfigError(f"former_names={self.former_names!r} must be a tuple of names")
         put(self, "former_names", tuple(n for n in self.former_names if n != self.name))
         if not isinstance(self.same_site, str) or self.same_site.lower() not in ("lax", "strict", "none"):
             raise ConfigError(f"same_site={self.same_site!r} must be 'lax', 'strict' or 'none'")
@@ -132,6 +134,11 @@ def find_values(header: str, names: tuple[str, ...]) -> list[tuple[str, str]]:
     """
     found: list[tuple[str, str]] = []
     for pair in header.split(";"):
+        for name in names:
+            if name in pair:
+                break
+        else:
+            continue  # nearly always: other cookies cost no more than a search
         name, equals, value = pair.partition("=")
         name = name.strip(" \t")
         if equals and name in names:

@@ -16,7 +16,8 @@ from .errors import ConfigError, NoSuchSession, StoreError
 from .events import EventLog, SessionEvent, logger
 from .gateway import SessionGateway
 from .keys import Keyring
-from .lifecycle import Notice, Outcome, Policy
+from .lifecycle import Outcome
+from .policy import Notice, Policy
 from .records import Lifetime, SessionInfo, check_user_id, seconds
 from .sealing import Sealer
 from .session import Session
@@ -83,6 +84,8 @@ class SessionEngine:
             logger.warning("MemoryStore is for development: sessions end with this process")
 
     def __repr__(self) -> str:
+        if not hasattr(self, "gateway"):  # a traceback shows an engine that was refused
+            return "<SessionEngine, not built>"
         return f"<SessionEngine {self.policy.sealer.keyring!r} store={self.gateway.store!r}>"
 
     # -- one session -------------------------------------------------------------

@@ -85,19 +85,19 @@ class EventLog:
 
     def emit(self, event: SessionEvent) -> None:
         """Log *event* within its limit and hand it to ``on_event``, whose errors are logged."""
-        if event.name in _UNLIMITED:
-            _log(event, 0)
-        else:
+        admitted, dropped = True, 0
+        if event.name not in _UNLIMITED:
             with self._lock:
                 window = self._windows.setdefault((event.name, event.reason), _Window(event.time))
                 admitted, dropped = window.admit(event.time)
-            if admitted:
-                _log(event, dropped)
+        if admitted:
+            _log(event, dropped)
         if self._on_event is not None:
             try:
                 self._on_event(event)
             except Exception:
-                logger.exception("on_event failed for %s", event.name)
+                if admitted:
+                    logger.exception("on_event failed for %s", event.name)
 
 
 class _Window:

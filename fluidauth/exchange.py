@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import AnyStr, Literal
 
 from .engine import SessionEngine
 from .errors import ConfigError, StoreError
-from .headers import amend
+from .headers import Words, forbid_storing, vary
 from .lifecycle import Changes
 from .session import Session
 
@@ -40,20 +40,26 @@ class Exchange:
         self.unavailable = False
         """The application's response was replaced by a 503."""
 
+    def owes_more(self) -> bool:
+        """Return whether the session may have anything to save, or a failure to tell."""
+        session = self.session
+        state = session._state
+        if state is None:
+            return session._prefetched is not None
+        return state.due or state.is_changed(session)
+
     def head_changes(self, status: int, found: object) -> Changes | None:
         """Return what to commit before a head of *status*; *found* is what stands in our place."""
         self.keep = status < 500
-        self.adopt(found)
-        if self.session._state is None or self.started:
-            return None
-        return self.gateway.changes(self.session, self.keep)
+        if found is not self.session:
+            self.adopt(found)
+        return None if self.started else self.gateway.changes(self.session, self.keep)
 
     def last_changes(self, found: object) -> Changes | None:
         """Return what to commit when the application has ended."""
-        self.adopt(found)
-        if self.session._state is None or self.unavailable:
-            return None
-        return self.gateway.changes(self.session, self.keep)
+        if found is not self.session:
+            self.adopt(found)
+        return None if self.unavailable else self.gateway.changes(self.session, self.keep)
 
     def adopt(self, found: object) -> None:
         """Take over the fields of a plain dict that the application put in our place."""
@@ -79,14 +85,16 @@ class Exchange:
     def amended(
         self,
         headers: Iterable[tuple[AnyStr, AnyStr]],
-        text: Callable[[str], AnyStr],
+        words: Words[AnyStr],
         scheme: str,
     ) -> list[tuple[AnyStr, AnyStr]]:
         """Return *headers* with those that the use of the session demands."""
         cookies = self.session._set_cookies
-        amended, overridden = amend(headers, cookies.values(), text)
+        if not cookies:
+            return vary(headers, words)
+        self.gateway.report_insecure(scheme)
+        amended, overridden = forbid_storing(vary(headers, words), words)
         if overridden:
             self.gateway.report_cache_override()
-        if cookies:
-            self.gateway.report_insecure(scheme)
+        amended.extend((words.set_cookie, words.spell(line)) for line in cookies.values())
         return amended

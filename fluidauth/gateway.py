@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
+from .admission import admit, identify
 from .commit import commit
 from .errors import ConfigError, StoreError
 from .events import EventLog, SessionEvent
-from .lifecycle import Changes, Notice, Outcome, Policy, admit, close, identify, settle
+from .lifecycle import Changes, Outcome, close, settle
+from .policy import Notice, Policy
 from .records import SessionRecord
 from .session import Session
 from .state import Credential
@@ -44,6 +46,8 @@ class SessionGateway:
         self.twin = twin
         self._events = events
         self._clock = clock
+        self.cleaning_due = False
+        """Whether the response now going out should be followed by :meth:`tidy`."""
         self._clean_at = 0
         self._warned_insecure = False
 
@@ -98,14 +102,21 @@ class SessionGateway:
     def _admit(
         self, session: Session, credentials: list[Credential], records: list[SessionRecord | None]
     ) -> None:
-        session._prefetched, notices = admit(self.policy, credentials, records, self.now())
+        now = self.now()
+        session._prefetched, notices = admit(self.policy, credentials, records, now)
         if notices:
             self.report(notices)
+        # The upper bound frees a process whose clock was set back.
+        if not now < self._clean_at <= now + CLEAN_INTERVAL:
+            self.cleaning_due = True
 
     # -- out ---------------------------------------------------------------------
 
     def changes(self, session: Session, keep: bool = True) -> Changes | None:
         """Return what *session* asks of the store; only a logout where *keep* is false."""
+        state = session._state
+        if state is None or not (state.due or state.is_changed(session)):
+            return None
         return close(self.policy, session, self.now(), keep)
 
     def save(self, session: Session) -> None:
@@ -152,35 +163,28 @@ class SessionGateway:
     # -- afterwards ----------------------------------------------------------------
 
     def tidy(self) -> None:
-        """Remove a few of the records that expired an hour ago, once in a while."""
-        if self._take_cleaning():
-            try:
-                self._cleaned(self.store.clean(self.now() - CLEAN_MARGIN, CLEAN_BATCH))
-            except StoreError:
-                self.report_failure("clean")
+        """Remove a few of the records that expired an hour ago; called when ``cleaning_due``."""
+        try:
+            self._cleaned(self.store.clean(self._cleaning_begins(), CLEAN_BATCH))
+        except StoreError:
+            self.report_failure("clean")
 
     async def atidy(self) -> None:
         """Do as :meth:`tidy`, without blocking."""
-        if self._take_cleaning():
-            try:
-                self._cleaned(await self.twin.clean(self.now() - CLEAN_MARGIN, CLEAN_BATCH))
-            except StoreError:
-                self.report_failure("clean")
+        try:
+            self._cleaned(await self.twin.clean(self._cleaning_begins(), CLEAN_BATCH))
+        except StoreError:
+            self.report_failure("clean")
 
-    def cleaning_is_due(self) -> bool:
-        """Return whether the next :meth:`tidy` has work to do."""
-        # The upper bound frees a process whose clock was set back.
-        return not self.now() < self._clean_at <= self.now() + CLEAN_INTERVAL
-
-    def _take_cleaning(self) -> bool:
-        if not self.cleaning_is_due():
-            return False
-        self._clean_at = self.now() + CLEAN_INTERVAL
-        return True
+    def _cleaning_begins(self) -> int:
+        """Take the turn; return the time up to which expired records go."""
+        now = self.now()
+        self.cleaning_due = False
+        self._clean_at = now + CLEAN_INTERVAL
+        return now - CLEAN_MARGIN
 
     def _cleaned(self, count: int) -> None:
-        if count >= CLEAN_BATCH:
-            self._clean_at = 0  # more is waiting: go on after the next response
+        self.cleaning_due = count >= CLEAN_BATCH  # more is waiting: go on after the next response
 
     def report(self, notices: Iterable[Notice]) -> None:
         """Make events of *notices*."""

@@ -9,58 +9,71 @@ ours are appended.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import AnyStr
+from dataclasses import dataclass
+from typing import AnyStr, Generic
 
 
-def amend(
-    headers: Iterable[tuple[AnyStr, AnyStr]],
-    set_cookies: Iterable[str],
-    text: Callable[[str], AnyStr],
+@dataclass(frozen=True, slots=True)
+class Words(Generic[AnyStr]):
+    """The few names and values that we write, as one protocol spells them."""
+
+    spell: Callable[[str], AnyStr]
+    vary: AnyStr
+    cookie: AnyStr
+    cache_control: AnyStr
+    no_store: AnyStr
+    set_cookie: AnyStr
+
+    @classmethod
+    def spelled(cls, spell: Callable[[str], AnyStr]) -> Words[AnyStr]:
+        return cls(
+            spell,
+            spell("vary"),
+            spell("Cookie"),
+            spell("cache-control"),
+            spell("no-store"),
+            spell("set-cookie"),
+        )
+
+
+TEXT: Words[str] = Words.spelled(str)
+"""As WSGI carries them."""
+BYTES: Words[bytes] = Words.spelled(lambda text: text.encode("latin-1"))
+"""As ASGI carries them."""
+
+
+def vary(headers: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr]) -> list[tuple[AnyStr, AnyStr]]:
+    """Return *headers* of a response that used the session, with ``Vary: Cookie``."""
+    amended = list(headers)
+    for name, value in amended:
+        if name.lower() == words.vary and not _directives(value).isdisjoint(("cookie", "*")):
+            return amended
+    amended.append((words.vary, words.cookie))
+    return amended
+
+
+def forbid_storing(
+    headers: list[tuple[AnyStr, AnyStr]], words: Words[AnyStr]
 ) -> tuple[list[tuple[AnyStr, AnyStr]], bool]:
-    """Return *headers* of a response that used the session, with ours appended.
+    """Return *headers* of a response that carries our cookie, with ``no-store`` if need be.
 
-    *text* turns text into the protocol's type. Also return whether a ``public`` or
-    ``s-maxage`` of the application had to be overridden, since a cookie went out.
+    ``private`` does as well. Also return whether a ``public`` or ``s-maxage`` had to go.
     """
-    amended = [(name, value) for name, value in headers]
-    if not _varies_by_cookie(amended, text):
-        amended.append((text("vary"), text("Cookie")))
-    cookies = list(set_cookies)
-    if not cookies:
-        return amended, False
-    policy = _values(amended, text("cache-control"))
-    overridden = False
-    if not policy & {"no-store", "private"}:
-        overridden = any(word == "public" or word.startswith("s-maxage") for word in policy)
-        if overridden:
-            amended = [(name, value) for name, value in amended if name.lower() != text("cache-control")]
-        amended.append((text("cache-control"), text("no-store")))
-    amended.extend((text("set-cookie"), text(cookie)) for cookie in cookies)
-    return amended, overridden
+    values = [value for name, value in headers if name.lower() == words.cache_control]
+    given = set().union(*map(_directives, values))
+    if given & {"no-store", "private"}:
+        return headers, False
+    overridden = any(word == "public" or word.startswith("s-maxage") for word in given)
+    if overridden:
+        headers = [header for header in headers if header[0].lower() != words.cache_control]
+    headers.append((words.cache_control, words.no_store))
+    return headers, overridden
 
 
-def _varies_by_cookie(headers: list[tuple[AnyStr, AnyStr]], text: Callable[[str], AnyStr]) -> bool:
-    return not _values(headers, text("vary")).isdisjoint(("cookie", "*"))
-
-
-def _values(headers: list[tuple[AnyStr, AnyStr]], wanted: AnyStr) -> set[str]:
-    """Return the comma-separated words of all headers named *wanted*, in lower case."""
-    words: set[str] = set()
-    for name, value in headers:
-        if name.lower() == wanted:
-            line = value if isinstance(value, str) else value.decode("latin-1")
-            words.update(word.strip().lower() for word in line.split(","))
-    return words
-
-
-def as_bytes(text: str) -> bytes:
-    """Return *text* as ASGI carries it."""
-    return text.encode("latin-1")
-
-
-def as_text(text: str) -> str:
-    """Return *text* as WSGI carries it."""
-    return text
+def _directives(value: str | bytes) -> set[str]:
+    """Return the comma-separated words of a header's *value*, in lower case."""
+    line = value if isinstance(value, str) else value.decode("latin-1")
+    return {word.strip().lower() for word in line.split(",")}
 
 
 UNAVAILABLE_BODY = b"The service is temporarily unavailable. Please try again.\n"

@@ -14,8 +14,7 @@ from typing import Any, NoReturn
 from .errors import PayloadError
 
 MAX_DEPTH = 32
-_SCALARS = (str, int, float, bool, type(None))
-_EXACT_SCALARS = frozenset(_SCALARS)
+_SHORT_INTEGER = 10_000  # bits, which is well under the digits that Python converts
 
 
 def _refuse(value: object) -> NoReturn:
@@ -26,7 +25,8 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+# Its callers in JSONDecoder skip white space, which our own text has not.
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]  # of every decoder since Python 2.6, not in the stubs
 
 
 def _encoder() -> Callable[[Any], str]:
@@ -57,9 +57,14 @@ def encode(value: Any) -> str:
 def decode(text: str) -> Any:
     """Return the value that *text* spells; raise ``ValueError`` if it is not strict JSON."""
     try:
-        return _decode(text)
+        value, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError("no value") from None
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    if end != len(text):
+        raise ValueError("more text follows the value")
+    return value
 
 
 def check(value: object, path: str, depth: int = 1) -> None:
@@ -68,13 +73,14 @@ def check(value: object, path: str, depth: int = 1) -> None:
     Tuples count as arrays, and subclasses of JSON's types as those types. The limit
     on depth also ends a cycle.
     """
-    kind = type(value)
-    if kind is str or isinstance(value, str):
-        _check_text(str(value), path)
-    elif kind is float or isinstance(value, float):
+    if isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             raise PayloadError(f"{path} is {value!r}, which JSON cannot express")
-    elif kind in _EXACT_SCALARS or isinstance(value, _SCALARS):
+    elif isinstance(value, int):
+        _check_digits(value, path)
+    elif value is None:
         return
     elif depth >= MAX_DEPTH:
         raise PayloadError(f"{path[:200]} is nested more than {MAX_DEPTH} levels deep")
@@ -87,7 +93,7 @@ def check(value: object, path: str, depth: int = 1) -> None:
             check(item, f"{path}[{position}]", depth + 1)
     else:
         raise PayloadError(
-            f"{path} is a {kind.__name__}, which is not a JSON value; "
+            f"{path} is a {type(value).__name__}, which is not a JSON value; "
             "store text, numbers, booleans, None, lists and dicts of them"
         )
 
@@ -99,10 +105,18 @@ def check_key(key: object, path: str) -> None:
     _check_text(key, f"a key of {path}")
 
 
+def _check_digits(number: int, path: str) -> None:
+    if number.bit_length() > _SHORT_INTEGER:
+        try:
+            int.__repr__(number)
+        except ValueError:
+            raise PayloadError(f"{path} has more digits than Python converts") from None
+
+
 def _check_text(text: str, path: str) -> None:
-    if text.isascii():
+    if str.isascii(text):  # by the class: a subclass may answer otherwise
         return
     try:
-        text.encode("utf-8")
+        str.encode(text, "utf-8")
     except UnicodeEncodeError:
         raise PayloadError(f"{path} has a lone surrogate, which UTF-8 cannot hold") from None

@@ -144,16 +144,21 @@ class Keyring:
         The second holds several, newest first, parted by white space. Raise
         :class:`ConfigError` if neither is set, or both are.
         """
-        one, several = (bool(environ.get(name)) for name in ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS"))
-        if one and several:
+        one, several = environ.get("FLUIDAUTH_SECRET"), environ.get("FLUIDAUTH_SECRETS")
+        given = [one] if one else several.split() if several else []
+        both = bool(one and several)
+        del environ, one, several  # a traceback that prints locals must not show them
+        if both:
+            given.clear()
             raise ConfigError("set FLUIDAUTH_SECRET or FLUIDAUTH_SECRETS, not both")
-        if not one and not several:
+        if not given:
             raise ConfigError(
                 f"no secret: pass secret=, or set FLUIDAUTH_SECRET to one made by\n    {NEW_SECRET_COMMAND}"
             )
-        if one:
-            return cls.from_secrets(environ["FLUIDAUTH_SECRET"])
-        return cls.from_secrets(environ["FLUIDAUTH_SECRETS"].split())
+        try:
+            return cls.from_secrets(given)
+        finally:
+            given.clear()
 
     def find(self, kid: str) -> Key | None:
         """Return the key named *kid*, or None."""

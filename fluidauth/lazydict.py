@@ -14,22 +14,28 @@ from typing import Any, NoReturn
 
 from .jsonvalues import check, check_key, encode
 
-_PLACEHOLDER: Any = object()
+PLACEHOLDER: Any = object()
 
 
 class LazyDict(dict[str, Any]):
-    """Base of ``Session``. Every public method of ``dict`` calls one of three hooks first."""
+    """Base of ``Session``, which begins with the placeholder as its only entry.
+
+    Every public method of ``dict`` calls one of the hooks first.
+    """
 
     __slots__ = ()
-
-    def __init__(self) -> None:
-        dict.__setitem__(self, _PLACEHOLDER, _PLACEHOLDER)
 
     # -- hooks -----------------------------------------------------------------
 
     def _read(self) -> object:
         """Fill the dict, unless it is."""
         raise NotImplementedError
+
+    def _watch(self, key: str, value: Any) -> None:
+        """Note that the container *value* is handed out, and may change inside."""
+
+    def _watch_all(self) -> None:
+        """Note that every value is handed out."""
 
     def _change(self) -> object:
         """Fill the dict and note that it changes; raise if it may not."""
@@ -38,9 +44,10 @@ class LazyDict(dict[str, Any]):
     def _explain_missing(self, key: object) -> None:
         """Raise what tells more than KeyError about the missing *key*, if anything does."""
 
-    def _refill(self, fields: dict[str, Any]) -> None:
-        dict.clear(self)
-        dict.update(self, fields)
+    def _remove_unreadable(self, key: str | None = None) -> bool:
+        """Note a change that replaces or removes the unreadable field *key*, or all; say if it was one."""
+        self._change()
+        return False
 
     def _adopt(self, fields: dict[str, Any]) -> None:
         """Become equal to *fields*, keeping the very objects of values that are equal already."""
@@ -56,16 +63,18 @@ class LazyDict(dict[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         self._read()
-        return dict.__getitem__(self, key)
+        value = dict.__getitem__(self, key)
+        if type(value) is list or type(value) is dict:
+            self._watch(key, value)
+        return value
 
     def __missing__(self, key: object) -> NoReturn:
         self._explain_missing(key)
         raise KeyError(key)
 
     def get(self, key: str, default: Any = None, /) -> Any:
-        self._read()
         if key in self:
-            return dict.__getitem__(self, key)
+            return self[key]
         self._explain_missing(key)
         return default
 
@@ -90,11 +99,11 @@ class LazyDict(dict[str, Any]):
         return dict.keys(self)
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override]  # as above
-        self._read()
+        self._watch_all()
         return dict.values(self)
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # as above
-        self._read()
+        self._watch_all()
         return dict.items(self)
 
     def __eq__(self, other: object) -> bool:
@@ -116,7 +125,7 @@ class LazyDict(dict[str, Any]):
 
     def copy(self) -> dict[str, Any]:
         """Return a plain dict with the same values."""
-        self._read()
+        self._watch_all()
         return dict(dict.items(self))
 
     __copy__ = copy
@@ -132,24 +141,27 @@ class LazyDict(dict[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         check_key(key, "session")
         check(value, f"session[{key!r}]")
-        self._change()
+        self._remove_unreadable(key)
         dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
-        self._change()
-        dict.__delitem__(self, key)
+        if not self._remove_unreadable(key):
+            dict.__delitem__(self, key)
 
     def clear(self) -> None:
-        self._change()
+        self._remove_unreadable()
         dict.clear(self)
 
     def pop(self, key: str, *default: Any) -> Any:
         self._change()
-        if key not in self:
+        if key in self:
+            self._watch(key, dict.__getitem__(self, key))
+        else:
             self._explain_missing(key)
         return dict.pop(self, key, *default)
 
     def popitem(self) -> tuple[str, Any]:
+        self._watch_all()
         self._change()
         return dict.popitem(self)
 
@@ -157,7 +169,7 @@ class LazyDict(dict[str, Any]):
         if key not in self:
             self._explain_missing(key)
             self[key] = default
-        return dict.__getitem__(self, key)
+        return self[key]
 
     def update(self, *others: Any, **fields: Any) -> None:
         for key, value in dict(*others, **fields).items():

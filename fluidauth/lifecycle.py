@@ -1,146 +1,25 @@
-"""Every rule of a session's life: cookie to session, record to session, session to changes.
+"""Every rule of a session's life after it was admitted: session to changes, outcome to session.
 
 Pure: no I/O, and the clock is passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from . import tokens
-from .cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, CookieOptions, find_values
+from .admission import is_stale
 from .errors import RecordTampered
-from .events import EventName
-from .merge import Edits, edits_of
-from .records import Lifetime, SessionRecord, handle_of, handle_prefix
-from .sealing import Body, RenewalReason, Sealer, Tombstone
-from .session import CookieSource, Session
+from .expiry import expiry_from, is_expired, next_expiry
+from .merge import NO_EDITS, Edits, edits_of
+from .policy import Notice, Policy
+from .records import Lifetime, SessionRecord
+from .sealing import Body, RenewalReason, Tombstone
+from .session import Session
 from .state import Credential, State
 
 TOMBSTONE_SECONDS = 60
-MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
-# A touch is written when it would move the deadline by this part of the idle timeout.
-_TOUCH_FRACTION = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What an engine was configured with, and all that the rules need to know."""
-
-    sealer: Sealer
-    cookie: CookieOptions
-    lifetime: Lifetime
-    handle_prefix: bytes
-
-    @classmethod
-    def of(cls, sealer: Sealer, cookie: CookieOptions, lifetime: Lifetime, namespace: str) -> Policy:
-        return cls(sealer, cookie, lifetime, handle_prefix(namespace))
-
-    def handle_of(self, session_id: str) -> str:
-        return handle_of(self.handle_prefix, session_id)
-
-
-class Notice(NamedTuple):
-    """Something to tell the operator; the engine makes an event of it."""
-
-    name: EventName
-    reason: str | None = None
-    handle: str | None = None
-    user_id: str | None = None
-
-
-# -- cookie to credential ---------------------------------------------------------------
-
-
-def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], list[Notice]]:
-    """Return the genuine credentials in a request's cookies, one for each session id.
-
-    Total: no header makes it raise. No store is asked for anything else.
-    """
-    header = source if isinstance(source, str) else _cookie_header(source)
-    names = policy.cookie.names
-    if not header or not any(name in header for name in names):
-        return [], []
-    if len(header) > MAX_HEADER_LENGTH:
-        return [], [Notice("cookie_rejected", "too_long")]
-    values = find_values(header, names)
-    if len(values) > MAX_CANDIDATES:
-        return [], [Notice("cookie_rejected", "too_many")]
-    credentials: dict[str, Credential] = {}
-    notices = []
-    # The name in use comes first, so that its cookie stands for the session.
-    for name, value in sorted(values, key=lambda v: names.index(v[0])) if len(values) > 1 else values:
-        session_id, kid = tokens.verify(policy.sealer.keyring, value)
-        if not session_id:
-            notices.append(Notice("cookie_rejected", kid))
-        elif session_id not in credentials:
-            handle = policy.handle_of(session_id)
-            credentials[session_id] = Credential(name, session_id, kid, handle)
-    return list(credentials.values()), notices
-
-
-def _cookie_header(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    # HTTP/2 may split the header; RFC 9113, section 8.2.3 joins it with "; ".
-    found = [value for name, value in headers if name == b"cookie" or name.lower() == b"cookie"]
-    return b"; ".join(found).decode("latin-1")
-
-
-# -- record to state --------------------------------------------------------------------
-
-
-def admit(
-    policy: Policy,
-    credentials: list[Credential],
-    records: list[SessionRecord | None],
-    now: int,
-) -> tuple[State, list[Notice]]:
-    """Return the state for what the store answered to *credentials*.
-
-    Exactly one live session counts; two different ones make the request anonymous,
-    since one of them was planted.
-    """
-    live: list[State] = []
-    barred: State | None = None
-    notices = []
-    for credential, record in zip(credentials, records, strict=True):
-        if record is None:
-            notices.append(Notice("cookie_rejected", "unknown_id", credential.handle))
-            continue
-        found = open_record(policy, record, credential.handle, now)
-        if isinstance(found, Body):
-            live.append(State(credential, record, found))
-        elif isinstance(found, Tombstone):
-            barred = State(credential, barred=found.reason)
-            notices.append(Notice("cookie_rejected", "replaced", credential.handle))
-        else:
-            notices.append(found)
-    if len(live) == 1:
-        return live[0], notices
-    if live:
-        return State(), [*notices, Notice("ambiguous")]
-    return barred or State(), notices
-
-
-def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) -> Body | Tombstone | Notice:
-    """Return what *record*, asked for by *handle*, is worth at the time *now*."""
-    if record.handle != handle:  # a desynchronised connection answered another's question
-        return Notice("record_tampered", "handle", handle)
-    try:
-        body = policy.sealer.unseal(record)
-    except RecordTampered as error:
-        return Notice("record_tampered", error.reason, handle)
-    if isinstance(body, Tombstone):
-        return body if now < body.deadline else Notice("cookie_rejected", "unknown_id", handle)
-    if is_expired(record, body, now):
-        return Notice("session_expired", None, handle, record.user_id)
-    if record.created_at > now + MAX_CLOCK_SKEW:
-        return Notice("clock_skew", None, handle)
-    return body
-
-
-# -- session to changes -----------------------------------------------------------------
 
 
 class Changes(NamedTuple):
@@ -153,8 +32,8 @@ class Changes(NamedTuple):
     """The cookie or the row is under an older key or name."""
     answerable: bool
     """A cookie can still be sent."""
-    touch_to: int | None
-    """Where the idle deadline should move, if far enough to be worth a write."""
+    touch_to: int
+    """Where the expiry of a session only read should move, if nothing else is written."""
 
 
 @dataclass(slots=True)
@@ -177,45 +56,24 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
     state = session._state
     if state is None:
         return None
+    answerable = session._answerable
     if not keep:
-        if not state.ends:
-            return None
-        ended = State(state.credential, state.record, state.body, state.barred)
-        ended.ends = True
-        return Changes(ended, {}, Edits.none(), False, session._answerable, None)
-    edits = edits_of(state, session)
-    wanted = state.ends or state.login or (not state.closed and (state.renews or edits))
-    touch_to, upgrades = None, False
-    if not wanted:
-        if state.record is None or state.body is None or state.closed:
-            return None
-        if is_expired(state.record, state.body, now):
-            return None
-        touch_to = _touch_to(state.record, state.body, now)
-    if state.record is not None:
-        upgrades = _is_stale(policy, state, session._answerable)
-    if not wanted and touch_to is None and not upgrades:
+        return Changes(state.only_its_end(), {}, NO_EDITS, False, answerable, 0) if state.ends else None
+    edits = edits_of(state, session) if state.is_changed(session) else NO_EDITS
+    if state.ends or state.login or (not state.closed and (state.renews or edits)):
+        fields = dict(dict.items(session))
+        return Changes(state, fields, edits, is_stale(policy, state), answerable, 0)
+    return _refresh(policy, state, answerable, now)
+
+
+def _refresh(policy: Policy, state: State, answerable: bool, now: int) -> Changes | None:
+    """Return the touch, re-seal or re-signing that is due for a session only read, once."""
+    record, body = state.record, state.body
+    if not state.due or record is None or body is None or is_expired(record, body, now):
         return None
-    return Changes(state, dict(dict.items(session)), edits, upgrades, session._answerable, touch_to)
-
-
-def _touch_to(record: SessionRecord, body: Body, now: int) -> int | None:
-    if body.idle is None:
-        return None
-    due = expiry(body, now)
-    return due if due - record.expires_at >= max(1, body.idle // _TOUCH_FRACTION) else None
-
-
-def _is_stale(policy: Policy, state: State, answerable: bool) -> bool:
-    signing = policy.sealer.keyring.signing.kid
-    if state.record is None or policy.sealer.sealed_by(state.record) != signing:
-        return state.record is not None
-    credential = state.credential
-    return (
-        answerable
-        and credential is not None
-        and (credential.kid != signing or credential.cookie != policy.cookie.name)
-    )
+    state.due = False
+    touch_to = next_expiry(record, body, now)
+    return Changes(state, body.fields, NO_EDITS, is_stale(policy, state), answerable, touch_to)
 
 
 # -- new versions ---------------------------------------------------------------------
@@ -242,15 +100,14 @@ def first_version(
     kid = policy.sealer.keyring.signing.kid
     session_id = tokens.new_session_id()
     handle = policy.handle_of(session_id)
-    record = SessionRecord(handle, user_id, created_at, expiry(body, now), 1, kid, b"")
+    record = SessionRecord(handle, user_id, created_at, expiry_from(body, now), 1, kid, b"")
     return Credential(policy.cookie.name, session_id, kid, handle), policy.sealer.seal(record, body)
 
 
 def next_version(policy: Policy, record: SessionRecord, body: Body, now: int, kid: str) -> SessionRecord:
     """Return the update of *record* to *body*; an expiry never moves back."""
-    following = record._replace(
-        version=record.version + 1, kid=kid, expires_at=max(record.expires_at, expiry(body, now))
-    )
+    expires_at = next_expiry(record, body, now)
+    following = record._replace(version=record.version + 1, kid=kid, expires_at=expires_at)
     return policy.sealer.seal(following, body)
 
 
@@ -272,16 +129,6 @@ def successor_of(policy: Policy, record: SessionRecord) -> str | None:
     return body.successor if isinstance(body, Tombstone) else None
 
 
-def is_expired(record: SessionRecord, body: Body, now: int) -> bool:
-    """Return whether the session is dead at *now*, whatever a database's writer made of its row."""
-    return now >= min(record.expires_at, body.deadline)
-
-
-def expiry(body: Body, now: int) -> int:
-    """Return the earlier of *body*'s absolute deadline and its idle deadline from *now*."""
-    return body.deadline if body.idle is None else min(body.deadline, now + body.idle)
-
-
 def settle(policy: Policy, session: Session, outcome: Outcome, now: int) -> list[str]:
     """Bring *session* to where the commit left it; return the ``Set-Cookie`` values to send.
 
@@ -292,12 +139,13 @@ def settle(policy: Policy, session: Session, outcome: Outcome, now: int) -> list
     if state is None:
         return []
     if outcome.closed:
-        state.closed, state.ends, state.login, state.renews = outcome.closed, False, None, False
+        state.close(outcome.closed)
         return []
     presented = state.credential
     session._state = State(outcome.credential, outcome.record, outcome.body)
     if outcome.body is not None:
         session._adopt(outcome.body.fields)
+        session._state.watch_all()  # the application may have kept references
     if not session._answerable or outcome.cookie is None:
         return []
     former = [presented.cookie] if presented and presented.cookie != policy.cookie.name else []

@@ -23,14 +23,13 @@ class Edits(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.puts or self.removals or self.additions)
 
-    @classmethod
-    def none(cls) -> Edits:
-        return cls({}, frozenset(), {})
-
     @property
     def names(self) -> set[str]:
         """The fields concerned."""
         return {*self.puts, *self.removals, *self.additions}
+
+
+NO_EDITS = Edits({}, frozenset(), {})
 
 
 def edits_of(state: State, fields: dict[str, Any]) -> Edits:
@@ -38,13 +37,11 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
 
     Raise :class:`PayloadError`, with the path, for a value that is not JSON.
     """
-    if not state.is_changed(fields):
-        return Edits.none()
     puts: dict[str, Any] = {}
     additions: dict[str, tuple[str, list[Any]]] = {}
     for name, value in dict.items(fields):
         if name not in state.texts and value is state.base.get(name, state):
-            continue  # the very scalar that was loaded
+            continue  # the very value that was loaded, and nobody held it
         check(value, f"session[{name!r}]")
         text = encode(value)
         if text == _text_before(state, name):
@@ -54,8 +51,10 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
             additions[name] = noted
         else:
             puts[name] = value
-    removals = frozenset(name for name in state.base if not dict.__contains__(fields, name))
-    return Edits(puts, removals, additions)
+    removals = {name for name in state.base if not dict.__contains__(fields, name)}
+    if state.body is not None and not state.detached:
+        removals |= state.body.unreadable() - state.unreadable - puts.keys()
+    return Edits(puts, frozenset(removals), additions)
 
 
 def apply(edits: Edits, fields: dict[str, Any]) -> dict[str, Any]:

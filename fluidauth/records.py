@@ -17,6 +17,7 @@ from .errors import ConfigError
 # session can last longer either.
 MAX_LIFETIME = 400 * 24 * 60 * 60
 
+_HANDLE = re.compile(r"[0-9a-f]{64}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HANDLE_LABEL = b"fluidauth/1/handle"
 
@@ -134,3 +135,8 @@ def handle_of(prefix: bytes, session_id: str) -> str:
     ids (CVE-2019-16782).
     """
     return hashlib.sha256(prefix + session_id.encode("ascii")).hexdigest()
+
+
+def is_handle(handle: object) -> bool:
+    """Return whether *handle* has the form of a handle; no store is asked for another."""
+    return isinstance(handle, str) and _HANDLE.fullmatch(handle) is not None

@@ -1,7 +1,10 @@
 """Turn the fields of a session into a payload and back: JSON, encrypted fields, MAC.
 
 A payload is a format byte, the kid of the seal (6 bytes), a JSON body and a MAC (32
-bytes). The MAC covers handle, user id, created_at, version and the body as stored:
+bytes). The body is an array, ``[fields, deadline, idle, persistent, auth_time]`` and,
+if there are any, a map of encrypted fields; or ``[successor, reason, deadline]``: an
+array takes 50 bytes less than an object and is read in two thirds of the time. The MAC
+covers handle, user id, created_at, version and the body as stored:
 a row that was invented, altered or copied is not a session. Outside it, on purpose,
 are ``expires_at`` (a touch stays cheap, and the sealed deadline caps it) and the
 ``kid`` column.
@@ -10,20 +13,25 @@ are ``expires_at`` (a touch stays cheap, and the sealed deadline caps it) and th
 from __future__ import annotations
 
 import hmac
+import struct
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from .encryption import FieldCipher
 from .errors import FieldError, PayloadError, RecordTampered
 from .jsonvalues import decode, encode
 from .keys import Keyring
-from .records import SessionRecord, length_prefixed
+from .records import SessionRecord, is_handle
 
 _FORMAT = b"\x01"
 _BODY_START = 7  # behind the format byte and the kid
 _MAC_LENGTH = 32
+_PLAIN_LENGTH = 5  # of a body without encrypted fields
+_HANDLE_LENGTH = (64).to_bytes(4, "big")
+_NUMBERS = struct.Struct(">IQIQI")
 
 RenewalReason = Literal["login", "regenerate"]
+_REASONS = get_args(RenewalReason)
 
 
 class Locked(NamedTuple):
@@ -43,6 +51,10 @@ class Body(NamedTuple):
     auth_time: int | None
     locked: Mapping[str, Locked] = {}
     """Encrypted fields as read; an unchanged one keeps its envelope when sealed again."""
+
+    def unreadable(self) -> set[str]:
+        """Return the names of the encrypted fields that could not be read."""
+        return {name for name, locked in self.locked.items() if locked.error}
 
 
 class Tombstone(NamedTuple):
@@ -72,8 +84,11 @@ class Sealer:
         Raise :class:`PayloadError` if it comes out larger than ``max_bytes``.
         """
         key = self.keyring.signing
-        content = self._content(record.handle, body) if isinstance(body, Body) else body._asdict()
-        text = _FORMAT + key.kid.encode("ascii") + encode(content).encode("utf-8")
+        try:
+            content = self._content(record.handle, body) if isinstance(body, Body) else list(body)
+            text = _FORMAT + key.kid.encode("ascii") + encode(content).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise PayloadError("session fields have a lone surrogate, which UTF-8 cannot hold") from error
         size = len(text) + _MAC_LENGTH
         if size > self._max_bytes:
             raise PayloadError(
@@ -85,34 +100,37 @@ class Sealer:
     def unseal(self, record: SessionRecord) -> Body | Tombstone:
         """Return what *record* says; raise :class:`RecordTampered` unless a known key sealed it."""
         payload = record.payload
-        if not isinstance(payload, bytes) or payload[:1] != _FORMAT:
+        if type(payload) is not bytes or payload[:1] != _FORMAT:
             raise RecordTampered("format")
-        key = self.keyring.find(self.sealed_by(record))
+        key = self.keyring.find(payload[1:_BODY_START].decode("latin-1"))
         if key is None:
             raise RecordTampered("unknown_key")
         text = payload[:-_MAC_LENGTH]
         try:
             mac = key.record_mac(_mac_input(record, text))
-        except (AttributeError, TypeError, ValueError, OverflowError):  # a column of a wrong type
+        except (AttributeError, TypeError, ValueError, struct.error):  # a column of a wrong type
             raise RecordTampered("format") from None
         if not hmac.compare_digest(mac, payload[-_MAC_LENGTH:]):
             raise RecordTampered("mac")
         try:
-            content = decode(text[_BODY_START:].decode("utf-8"))
-            if "successor" in content:
-                return Tombstone(**content)
-            return self._body(record.handle, content)
-        except (TypeError, ValueError, KeyError, AttributeError):
-            raise RecordTampered("format") from None
+            content = decode(str(text[_BODY_START:], "utf-8"))
+            if type(content[0]) is dict:
+                plain = len(content) == _PLAIN_LENGTH
+                body = Body(*content) if plain else self._decrypted(record.handle, content)
+                if _is_sound(body):
+                    return body
+            elif is_handle(content[0]) and content[1] in _REASONS and type(content[2]) is int:
+                return Tombstone(*content)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            pass  # only the holder of a key can have sealed what is not of this form
+        raise RecordTampered("format")
 
-    @staticmethod
-    def sealed_by(record: SessionRecord) -> str:
-        """Return the kid under which *record* is sealed."""
-        return record.payload[1:_BODY_START].decode("latin-1")
+    def is_current(self, record: SessionRecord) -> bool:
+        """Return whether *record* is sealed under the signing key."""
+        return record.payload.startswith(self.keyring.signing.kid.encode("ascii"), 1)
 
-    def _content(self, handle: str, body: Body) -> dict[str, Any]:
-        content = body._asdict()
-        del content["locked"]
+    def _content(self, handle: str, body: Body) -> list[Any]:
+        content = list(body[:_PLAIN_LENGTH])
         if not self._encrypted and not body.locked:
             return content
         cipher = FieldCipher(self.keyring, handle)
@@ -128,31 +146,42 @@ class Sealer:
             else:
                 encrypted[name] = cipher.encrypt(name, encode(value))
         # A map of their own: no value that an application stores can pass for ciphertext.
-        return {**content, "fields": plain, "encrypted": encrypted}
+        return [plain, *content[1:], encrypted]
 
-    def _body(self, handle: str, content: dict[str, Any]) -> Body:
+    def _decrypted(self, handle: str, content: list[Any]) -> Body:
+        fields, deadline, idle, persistent, auth_time, encrypted = content
         locked: dict[str, Locked] = {}
-        encrypted = content.pop("encrypted", None)
-        body = Body(**content, locked=locked)
-        if type(body.deadline) is not int or type(body.fields) is not dict:
-            raise TypeError("not a session's body")
-        if encrypted:
-            cipher = FieldCipher(self.keyring, handle)
-            for name, envelope in encrypted.items():
-                try:
-                    body.fields[name] = decode(cipher.decrypt(name, envelope))
-                    locked[name] = Locked(envelope, None)
-                except FieldError as error:
-                    locked[name] = Locked(envelope, error)
-        return body
+        cipher = FieldCipher(self.keyring, handle)
+        for name, envelope in encrypted.items():
+            try:
+                fields[name] = decode(cipher.decrypt(name, envelope))
+                locked[name] = Locked(envelope, None)
+            except FieldError as error:
+                locked[name] = Locked(envelope, error)
+        return Body(fields, deadline, idle, persistent, auth_time, locked)
+
+
+def _is_sound(body: Body) -> bool:
+    """Return whether the numbers of *body* are such."""
+    return (
+        type(body.deadline) is int
+        and type(body.persistent) is bool
+        and (body.idle is None or type(body.idle) is int)
+        and (body.auth_time is None or type(body.auth_time) is int)
+    )
 
 
 def _mac_input(record: SessionRecord, text: bytes) -> bytes:
     user_id = record.user_id
-    return length_prefixed(
-        record.handle.encode("ascii"),
-        b"\x00" if user_id is None else b"\x01" + user_id.encode("utf-8"),
-        record.created_at.to_bytes(8, "big"),
-        record.version.to_bytes(8, "big"),
-        text,
+    user = b"\x00" if user_id is None else b"\x01" + user_id.encode("utf-8")
+    # Five fields, each behind its length; the numbers are eight bytes each.
+    return b"".join(
+        (
+            _HANDLE_LENGTH,
+            record.handle.encode("ascii"),
+            len(user).to_bytes(4, "big"),
+            user,
+            _NUMBERS.pack(8, record.created_at, 8, record.version, len(text)),
+            text,
+        )
     )

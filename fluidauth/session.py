@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from .errors import FreshLoginRequired, SessionClosed, SessionNotLoaded
 from .jsonvalues import check
-from .lazydict import LazyDict
+from .lazydict import PLACEHOLDER, LazyDict
 from .records import Lifetime, SessionRecord, check_user_id, seconds
 from .state import Login, State
 
@@ -61,7 +61,7 @@ class Session(LazyDict):
         self._prefetched: State | Exception | None = None
         self._state: State | None = None
         self._set_cookies: dict[str, str] = {}
-        super().__init__()
+        dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
 
     # -- loading ---------------------------------------------------------------
 
@@ -89,8 +89,15 @@ class Session(LazyDict):
         if not isinstance(found, State):
             raise found or SessionNotLoaded("the session was not loaded")
         self._state = found
-        self._refill(found.base)
+        dict.clear(self)
+        dict.update(self, found.base)
         return found
+
+    def _watch(self, key: str, value: Any) -> None:
+        self._read().watch(key, value)
+
+    def _watch_all(self) -> None:
+        self._read().watch_all()
 
     def _change(self) -> State:
         state = self._read()
@@ -113,11 +120,14 @@ class Session(LazyDict):
 
     def _explain_missing(self, key: object) -> None:
         state = self._read()
-        if state.body is None or state.detached or not isinstance(key, str):
-            return
-        locked = state.body.locked.get(key)
-        if locked is not None and locked.error is not None:
-            raise locked.error
+        if state.body is not None and key in state.unreadable:
+            raise state.body.locked[str(key)].error or KeyError(key)
+
+    def _remove_unreadable(self, key: str | None = None) -> bool:
+        state = self._change()
+        known = key is None or key in state.unreadable
+        state.unreadable = set() if key is None else state.unreadable - {key}
+        return known
 
     def _answerable_state(self, what: str) -> State:
         state = self._read()
@@ -175,6 +185,7 @@ class Session(LazyDict):
         state.closed = None
         state.renews = False
         state.login = Login(user_id, lifetime, self._calls.now())
+        state.modified = True
         self.update(data or {})
 
     def regenerate(self) -> None:
@@ -183,7 +194,7 @@ class Session(LazyDict):
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
         if state.login is None and not state.ends:
-            state.renews = True
+            state.renews = state.modified = True
 
     def logout(self) -> None:
         """End the session for good; the save removes its record, even if the handler fails.

@@ -48,12 +48,14 @@ class State:
         "closed",
         "credential",
         "detached",
+        "due",
         "ends",
         "login",
         "modified",
         "record",
         "renews",
         "texts",
+        "unreadable",
     )
 
     def __init__(
@@ -69,14 +71,16 @@ class State:
         self.barred = barred
         """Why nothing but a login or logout may be kept: the cookie's id was replaced."""
         self.base: dict[str, Any] = body.fields if body else {}
-        """The fields as loaded; containers are shared with the application, see texts."""
-        self.texts = {
-            name: encode(value)
-            for name, value in self.base.items()
-            if type(value) is list or type(value) is dict
-        }
+        """The fields as loaded; containers are shared with the application."""
+        self.texts: dict[str, str] = {}
+        """The containers that the application was handed, as they were before that."""
+        self.unreadable = body.unreadable() if body and body.locked else set()
+        """Encrypted fields that could not be read and were neither removed nor replaced."""
         self.additions: dict[str, tuple[Literal["add", "append"], list[Any]]] = {}
         self.modified = False
+        """A mutator, login, logout or regenerate was called."""
+        self.due = False
+        """Whether a request that only reads owes a touch, a re-seal or a new signature."""
         self.ends = False
         self.detached = False
         """What was loaded belongs to somebody else, or has ended: carry none of it on."""
@@ -84,9 +88,21 @@ class State:
         self.renews = False
         self.closed: str | None = None
 
+    def watch(self, name: str, value: Any) -> None:
+        """Note what the container *value* holds, before it is handed out and may change inside."""
+        container = type(value) is list or type(value) is dict
+        if container and name not in self.texts and self.base.get(name) is value:
+            self.texts[name] = encode(value)
+
+    def watch_all(self) -> None:
+        """Watch every container: all fields are handed out, or references to them are about."""
+        for name, value in self.base.items():
+            self.watch(name, value)
+
     def forget(self) -> None:
         """Detach from what was loaded; later changes count from nothing."""
         self.base, self.texts, self.additions = {}, {}, {}
+        self.unreadable = set()
         self.login, self.renews = None, False
         self.modified = self.detached = True
 
@@ -97,12 +113,27 @@ class State:
     def is_changed(self, fields: dict[str, Any]) -> bool:
         """Return whether *fields* may differ from those loaded. Never a false no.
 
-        Without a mutator's mark only what lies inside a list or dict can have changed,
-        or what was written behind the methods of this class.
+        Without a mark only what lies inside a container that was handed out can have
+        changed, or what was written behind the methods of ``Session``.
         """
         if self.modified or not dict.__eq__(fields, self.base):
             return True
         try:
-            return any(encode(self.base[name]) != text for name, text in self.texts.items())
+            for name, text in self.texts.items():
+                if encode(self.base[name]) != text:
+                    return True
         except PayloadError:  # merge.edits_of will say which value it is
             return True
+        return False
+
+    def close(self, reason: str) -> None:
+        """Refuse changes from now on; *reason* ends the sentence that says so."""
+        self.closed = reason
+        self.ends = self.renews = self.modified = self.due = False
+        self.login = None
+
+    def only_its_end(self) -> State:
+        """Return what remains of a failed request that logged out: the logout."""
+        state = State(self.credential, self.record, self.body, self.barred)
+        state.ends = True
+        return state

@@ -7,9 +7,9 @@ spelling. The kid picks one key; there is no second try.
 
 from __future__ import annotations
 
-import base64
 import hmac
 import secrets
+from base64 import urlsafe_b64encode
 
 from .cookies import TOKEN_LENGTH
 from .keys import Key, Keyring
@@ -20,13 +20,13 @@ _MAC_BYTES = 18  # divisible by three: base64 without padding, and so without se
 
 def new_session_id() -> str:
     """Return a new session id: 192 random bits as 32 base64url characters. A secret."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
+    return urlsafe_b64encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
 
 
 def sign(key: Key, session_id: str) -> str:
     """Return the token for *session_id*. The same key gives the same token every time."""
     head = f"1.{key.kid}.{session_id}"
-    return f"{head}.{_mac(key, head)}"
+    return f"{head}.{_mac(key, head).decode('ascii')}"
 
 
 def verify(keyring: Keyring, token: str) -> tuple[str, str]:
@@ -47,11 +47,10 @@ def verify(keyring: Keyring, token: str) -> tuple[str, str]:
     key = keyring.find(kid)
     if key is None:
         return "", "unknown_key"
-    if not hmac.compare_digest(_mac(key, token[:41]), token[42:]):
+    if not hmac.compare_digest(_mac(key, token[:41]), token[42:].encode("ascii")):
         return "", "bad_mac"
     return token[9:41], kid
 
 
-def _mac(key: Key, head: str) -> str:
-    tag = key.cookie_mac(head.encode("ascii"))[:_MAC_BYTES]
-    return base64.urlsafe_b64encode(tag).decode("ascii")
+def _mac(key: Key, head: str) -> bytes:
+    return urlsafe_b64encode(key.cookie_mac(head.encode("ascii"))[:_MAC_BYTES])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .engine import SessionEngine
 from .errors import StoreError
 from .exchange import Exchange, OnStoreError, check_settings
-from .headers import UNAVAILABLE_BODY, UNAVAILABLE_HEADERS, as_text
+from .headers import TEXT, UNAVAILABLE_BODY, UNAVAILABLE_HEADERS
 from .session import Session
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _WSGIExchange(Exchange):
             _close(body)
             return self.unavailable_body()
         # A list is complete and a file is the server's to send: nothing can change later.
-        complete = type(body) in (list, tuple) and not self.gateway.cleaning_is_due()
+        complete = type(body) in (list, tuple) and not self.gateway.cleaning_due
         if complete or _is_file(body, self._environ):
             self.ended(tidy=False)
             return body
@@ -96,7 +96,7 @@ class _WSGIExchange(Exchange):
             return self._start_unavailable(exc_info)
         self.close_head()
         if self.session._accessed:
-            headers = self.amended(headers, as_text, self._environ.get("wsgi.url_scheme", ""))
+            headers = self.amended(headers, TEXT, self._environ.get("wsgi.url_scheme", ""))
         return self._pass_on(status, headers, exc_info)
 
     def failed(self, error: BaseException) -> list[bytes]:
@@ -118,7 +118,7 @@ class _WSGIExchange(Exchange):
         except StoreError:
             if not self.responds:
                 raise
-        if tidy and self.session._accessed:
+        if tidy and self.gateway.cleaning_due:
             self.gateway.tidy()
 
     def unavailable_body(self) -> list[bytes]:

@@ -14,6 +14,18 @@ from fluidauth.testing import FakeClock
 from .support import AsyncBasicStore, BasicStore, Browser, Protocol
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--requirement", help="run only the tests of one row of docs/security.md")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--requirement")
+    if wanted:
+        items[:] = [
+            item for item in items if any(wanted in mark.args for mark in item.iter_markers("requirement"))
+        ]
+
+
 @pytest.fixture(params=["wsgi", "asgi"])
 def protocol(request: pytest.FixtureRequest) -> Protocol:
     """Every test that takes it, or a browser, runs through both protocols."""

@@ -87,7 +87,7 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def payload(secret: str, record: dict[str, Any], body: dict[str, Any]) -> str:
+def payload(secret: str, record: dict[str, Any], body: list[Any]) -> str:
     text = b"\x01" + kid(secret) + compact(body).encode()
     user_id = record["user_id"]
     user = b"\x00" if user_id is None else b"\x01" + user_id.encode()
@@ -104,11 +104,11 @@ def sealed(name: str, user_id: str | None, version: int, body: dict[str, Any], h
         "created_at": 1_700_000_000,
         "version": version,
     }
-    stored = body
+    stored = list(body.values())
     if hidden:
         plain = {key: value for key, value in body["fields"].items() if key != hidden}
         locked = envelope(secret, record["handle"], hidden, compact(body["fields"][hidden]))
-        stored = {**body, "fields": plain, "encrypted": {hidden: locked}}
+        stored = [plain, *stored[1:], {hidden: locked}]
     return {
         "name": name,
         "secret": secret,

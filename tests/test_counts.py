@@ -166,6 +166,10 @@ def untouched(session: Session) -> None:
     """Do nothing to *session*."""
 
 
+def load(session: Session) -> None:
+    len(session)
+
+
 def read(session: Session) -> None:
     assert session["theme"] == "dark"
     assert session.get("cart") == [1, 2]
@@ -310,14 +314,10 @@ def test_number_of_keys_costs_nothing(protocol: str, retired: list[CountingKey])
 
     costs = []
     for token in (counted.token, altered(counted.token), under("aaaaaa", counted.token)):
-        costs.append((*counted.cost(untouched_but_loaded, token)[:2], len(counted.store.calls)))
+        costs.append((*counted.cost(load, token)[:2], len(counted.store.calls)))
         counted.restart()
 
     assert costs == [(1, 1, 1), (1, 0, 0), (0, 0, 0)]
-
-
-def untouched_but_loaded(session: Session) -> None:
-    len(session)
 
 
 @pytest.mark.requirement("29")
@@ -342,7 +342,7 @@ def test_stale_token_is_tried_once_and_signed_once(protocol: str, retired: list[
     token, _ = SessionEngine(Keyring(oldest), counted.store).create_session("user-1", {"theme": "dark"})
     counted.restart()
 
-    cost = counted.cost(untouched_but_loaded, token)
+    cost = counted.cost(load, token)
 
     assert cost == (2, 2, ["get", "update"])
     assert (oldest.cookie_macs, oldest.record_macs) == (1, 1)
@@ -359,7 +359,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     connect = sqlite3.connect
 
     def traced(*args: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*args, **options)
+        connection: sqlite3.Connection = connect(*args, **options)
         connection.set_trace_callback(lambda statement: words.append(statement.split()[0].upper()))
         return connection
 

@@ -29,6 +29,11 @@ _GET = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
 _CREATE = """INSERT INTO fluidauth_sessions
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"""
+# Neither user nor expiry change in most updates: their indexes are then left alone,
+# which halves the pages written.
+_UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?6, kid = ?7, payload = ?8
+    WHERE handle = ?2 AND namespace = ?1 AND version = ?6 - 1
+    AND user_id IS ?3 AND expires_at >= ?5"""
 _UPDATE = """UPDATE fluidauth_sessions
     SET user_id = ?3, expires_at = max(expires_at, ?5), version = ?6, kid = ?7, payload = ?8
     WHERE handle = ?2 AND namespace = ?1 AND version = ?6 - 1"""
@@ -100,7 +105,7 @@ class SQLiteStore(SessionStore):
         self._write(_insert, record)
 
     def update(self, record: SessionRecord) -> bool:
-        return self._write(_change, _UPDATE, *_columns(record)) > 0
+        return self._write(_update, record)
 
     def delete(self, handle: str, version: int | None = None) -> bool:
         return self._write(_change, _DELETE, bytes.fromhex(handle), version) > 0
@@ -187,6 +192,14 @@ def _decode(text: bytes) -> str:
 def _change(connection: sqlite3.Connection, space: int, statement: str, *values: Any) -> int:
     # One statement is a transaction of its own, which takes the write lock at its start.
     return connection.execute(statement, (space, *values)).rowcount
+
+
+def _update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
+    columns = _columns(record)
+    return (
+        _change(connection, space, _UPDATE_PAYLOAD, *columns) > 0
+        or _change(connection, space, _UPDATE, *columns) > 0
+    )
 
 
 def _insert(connection: sqlite3.Connection, space: int, record: SessionRecord) -> None:

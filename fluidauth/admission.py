@@ -1,0 +1,125 @@
+"""From a request's cookies to the state of its session: what opens it, and what does not.
+
+Pure: no I/O, and the clock is passed in. Whatever a client sends or a row says, nothing
+here raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from . import tokens
+from .cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, find_values
+from .errors import RecordTampered
+from .expiry import next_expiry
+from .policy import Notice, Policy
+from .records import SessionRecord, handle_of
+from .sealing import Body, Tombstone
+from .session import CookieSource
+from .state import Credential, State
+
+MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
+
+
+def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], list[Notice]]:
+    """Return the genuine credentials in a request's cookies, one for each session id.
+
+    No store is asked for anything else.
+    """
+    header = source if isinstance(source, str) else _cookie_header(source)
+    if len(header) > MAX_HEADER_LENGTH:
+        return [], [Notice("cookie_rejected", "too_long")]
+    values = find_values(header, policy.cookie_names)
+    if len(values) > MAX_CANDIDATES:
+        return [], [Notice("cookie_rejected", "too_many")]
+    credentials: list[Credential] = []
+    notices: list[Notice] = []
+    if len(values) > 1:  # the name in use stands for the session
+        values.sort(key=lambda found: policy.cookie_names.index(found[0]))
+    for name, value in values:
+        session_id, kid = tokens.verify(policy.sealer.keyring, value)
+        if not session_id:
+            notices.append(Notice("cookie_rejected", kid))
+            continue
+        handle = handle_of(policy.handle_prefix, session_id)
+        if not credentials or handle not in [known.handle for known in credentials]:
+            credentials.append(Credential(name, session_id, kid, handle))
+    return credentials, notices
+
+
+def _cookie_header(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    # HTTP/2 may split the header; RFC 9113, section 8.2.3 joins it with "; ".
+    found = [value for name, value in headers if len(name) == 6 and name.lower() == b"cookie"]
+    return b"; ".join(found).decode("latin-1")
+
+
+def admit(
+    policy: Policy,
+    credentials: Sequence[Credential],
+    records: Sequence[SessionRecord | None],
+    now: int,
+) -> tuple[State, list[Notice]]:
+    """Return the state for what the store answered to *credentials*.
+
+    Exactly one live session counts; two different ones make the request anonymous,
+    since one of them was planted.
+    """
+    if len(credentials) == 1:
+        return _admit_one(policy, credentials[0], records[0], now)
+    states: list[State] = []
+    notices: list[Notice] = []
+    for credential, record in zip(credentials, records, strict=True):
+        state, told = _admit_one(policy, credential, record, now)
+        states.append(state)
+        notices.extend(told)
+    live = [state for state in states if state.record is not None]
+    if len(live) > 1:
+        return State(), [*notices, Notice("ambiguous")]
+    return (live or [state for state in states if state.barred] or [State()])[0], notices
+
+
+def _admit_one(
+    policy: Policy, credential: Credential, record: SessionRecord | None, now: int
+) -> tuple[State, list[Notice]]:
+    handle = credential.handle
+    if record is None:
+        return State(), [Notice("cookie_rejected", "unknown_id", handle)]
+    found = open_record(policy, record, handle, now)
+    if isinstance(found, Body):
+        state = State(credential, record, found)
+        state.due = next_expiry(record, found, now) != record.expires_at or is_stale(policy, state)
+        return state, []
+    if isinstance(found, Tombstone):
+        return State(credential, barred=found.reason), [Notice("cookie_rejected", "replaced", handle)]
+    return State(), [found]
+
+
+def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) -> Body | Tombstone | Notice:
+    """Return what *record*, asked for by *handle*, is worth at the time *now*."""
+    if record.handle != handle:  # a desynchronised connection answered another's question
+        return Notice("record_tampered", "handle", handle)
+    try:
+        body = policy.sealer.unseal(record)
+        if isinstance(body, Tombstone):
+            return body if now < body.deadline else Notice("cookie_rejected", "unknown_id", handle)
+        if now >= record.expires_at or now >= body.deadline:
+            return Notice("session_expired", None, handle, record.user_id)
+    except RecordTampered as error:
+        return Notice("record_tampered", error.reason, handle)
+    except TypeError:  # expires_at, which no MAC covers, is no number
+        return Notice("record_tampered", "format", handle)
+    if record.created_at > now + MAX_CLOCK_SKEW:
+        return Notice("clock_skew", None, handle)
+    return body
+
+
+def is_stale(policy: Policy, state: State) -> bool:
+    """Return whether row or cookie are under another than the signing key and the name in use."""
+    record, credential = state.record, state.credential
+    if record is None or credential is None:
+        return False
+    return (
+        credential.kid != policy.sealer.keyring.signing.kid
+        or credential.cookie != policy.cookie_names[0]
+        or not policy.sealer.is_current(record)
+    )

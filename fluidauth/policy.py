@@ -1,0 +1,38 @@
+"""What an engine was configured with: all that the rules of a session's life need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .cookies import CookieOptions
+from .events import EventName
+from .records import Lifetime, handle_of, handle_prefix
+from .sealing import Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Keys, cookie and timeouts of one engine."""
+
+    sealer: Sealer
+    cookie: CookieOptions
+    lifetime: Lifetime
+    cookie_names: tuple[str, ...]
+    handle_prefix: bytes
+
+    @classmethod
+    def of(cls, sealer: Sealer, cookie: CookieOptions, lifetime: Lifetime, namespace: str) -> Policy:
+        return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace))
+
+    def handle_of(self, session_id: str) -> str:
+        return handle_of(self.handle_prefix, session_id)
+
+
+class Notice(NamedTuple):
+    """Something to tell the operator; the engine makes an event of it."""
+
+    name: EventName
+    reason: str | None = None
+    handle: str | None = None
+    user_id: str | None = None
