@@ -38,7 +38,10 @@ def main(wanted: list[str]) -> int:
         for number, outcome in enumerate(pool.map(attempt, chosen), 1):
             verdict = f"caught by {len(outcome.failed)}" if outcome.failed else "SURVIVED"
             mutation = outcome.mutation
-            print(f"{number:3}/{len(chosen)}  {mutation.requirement:>3}  {mutation.what:64} {verdict}", flush=True)
+            print(
+                f"{number:3}/{len(chosen)}  {mutation.requirement:>3}  {mutation.what:64} {verdict}",
+                flush=True,
+            )
             outcomes.append(outcome)
     survivors = [outcome for outcome in outcomes if not outcome.failed]
     caught = set().union(*(outcome.failed for outcome in outcomes))
@@ -56,12 +59,22 @@ def attempt(mutation: Mutation) -> Outcome:
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
-        target = copy / "fluidauth" / mutation.file
+        target = copy / mutation.file
         before = target.read_text()
         if before.count(mutation.old) != 1:
             raise SystemExit(f"{mutation.file} does not hold once what {mutation.what!r} replaces")
         target.write_text(before.replace(mutation.old, mutation.new))
-        command = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-rA",
+            "--tb=no",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+        ]
         done = subprocess.run(
             [*command, "--requirement", mutation.requirement],
             cwd=copy,
