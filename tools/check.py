@@ -23,6 +23,10 @@ CODE = ("fluidauth", "tests", "tools", "benchmarks", "examples")
 TEST_PACKAGES = ".[test]"
 
 
+class NotHere(Exception):
+    """The machine lacks what a check is about."""
+
+
 def run(*command: object, cwd: Path = ROOT, **environ: str) -> None:
     """Run *command*; raise ``CalledProcessError`` if it fails."""
     subprocess.run([str(part) for part in command], cwd=cwd, check=True, env={**os.environ, **environ})
@@ -74,8 +78,7 @@ def check_version(version: str) -> None:
     """Run the tests under another Python, in an environment of its own."""
     found = find_python(version)
     if found is None:
-        print(f"Python {version} is not on this machine: its tests did not run")
-        return
+        raise NotHere(f"Python {version} is not on this machine")
     folder = ROOT / f".venv-{version}"
     inside = folder / "bin" / "python"
     if not inside.exists():
@@ -123,13 +126,16 @@ def main() -> int:
         try:
             check()
             results[name] = "ok"
+        except NotHere as error:
+            results[name] = f"not run: {error}"
+            print(f"   {error}")
         except (subprocess.CalledProcessError, OSError) as error:
             results[name] = f"FAILED ({error})"
         print(f"   {time.monotonic() - start:.0f} s", flush=True)
     print()
     for name, result in results.items():
         print(f"{name:40} {result}")
-    return int(any(result != "ok" for result in results.values()))
+    return int(any(result.startswith("FAILED") for result in results.values()))
 
 
 if __name__ == "__main__":
