@@ -457,7 +457,7 @@ def show(rows: list[Row]) -> None:
     for r in rows:
         name = "" if r.workload == previous else r.workload
         previous = r.workload
-        ratio = f"{r.ratio:6.2f}" if r.ratio is not None else f"{'–':>6}"
+        ratio = f"{r.ratio:6.3f}" if r.ratio is not None else f"{'–':>6}"
         print(
             f"{name:10} {r.contender:28} {r.lower:8.2f} {r.median:8.2f} {r.upper:8.2f} {ratio}  {verdict(r)}"
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from . import tokens
-from .commit import Live, create, end, find
+from .commit import create
 from .errors import NoSuchSession, NotSupported
 from .jsonvalues import check
 from .lifecycle import Outcome, new_body, next_version
 from .policy import Policy
 from .records import Lifetime, SessionInfo, SessionRecord, is_handle
+from .standing import Live, end, find
 from .steps import Steps
 
 _PAGE = 500

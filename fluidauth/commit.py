@@ -6,10 +6,8 @@ fail at any step: what is written first is what must not be undone.
 
 from __future__ import annotations
 
-import time
-from typing import Any, NamedTuple
+from typing import Any
 
-from .admission import open_record
 from .errors import NotSupported, RecordExists, StoreError
 from .events import EventName
 from .expiry import is_expired
@@ -19,26 +17,17 @@ from .lifecycle import (
     first_version,
     new_body,
     next_version,
-    successor_of,
     tombstone_of,
 )
 from .merge import apply
 from .policy import Notice, Policy
 from .records import SessionRecord
-from .sealing import Body, RenewalReason, Tombstone
+from .sealing import Body, RenewalReason
+from .standing import Live, check_time, deadline, end, find, find_live
 from .state import Login, State
 from .steps import Steps
 
-TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes
-MAX_CHAIN = 4  # renewals to follow from an old id
 _ID_TRIES = 3
-
-
-class Live(NamedTuple):
-    """A session that was alive when it was read."""
-
-    record: SessionRecord
-    body: Body
 
 
 # -- a request's changes ----------------------------------------------------------------
@@ -97,7 +86,7 @@ def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[O
     """Put a new session in the place of the one that was loaded, if that still stands."""
     state, fields = changes.state, changes.fields
     live = Live(state.record, state.body) if state.record and state.body and not state.ends else None
-    give_up = _deadline()
+    give_up = deadline()
     while live is not None:
         body = new_body(policy, fields, now, login.lifetime, login.auth_time)
         outcome = yield from _supersede(policy, live, login.user_id, now, body, "login", now)
@@ -109,7 +98,7 @@ def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[O
             fields = apply(changes.edits, live.body.fields)
         elif found is None:
             fields = apply(changes.edits, {})  # what ended is not carried on
-        _check_time(give_up)
+        check_time(give_up)
     body = new_body(policy, fields, now, login.lifetime, login.auth_time)
     return (yield from create(policy, login.user_id, body, now))
 
@@ -117,7 +106,7 @@ def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[O
 def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Outcome]:
     """Give the session a new id, unless somebody did already."""
     handle, fields = live.record.handle, changes.fields
-    give_up = _deadline()
+    give_up = deadline()
     while True:
         record, body = live.record, live.body._replace(fields=fields, locked={})
         outcome = yield from _supersede(
@@ -125,7 +114,7 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
         )
         if outcome is not None:
             return outcome
-        found = yield from _find_live(policy, handle, now)
+        found = yield from find_live(policy, handle, now)
         if isinstance(found, str):
             return _dropped(found, changes.state)
         live, fields = found, apply(changes.edits, found.body.fields)
@@ -133,24 +122,24 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
             if changes.edits:
                 return (yield from _change(policy, changes, live, fields, now))
             return Outcome(closed=_CLOSED["followed"])
-        _check_time(give_up)
+        check_time(give_up)
 
 
 def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any], now: int) -> Steps[Outcome]:
     """Save *fields*; merge with what others saved, and follow to a regenerated id."""
     handle = changes.state.record.handle if changes.state.record else live.record.handle
-    give_up = _deadline()
+    give_up = deadline()
     while True:
         outcome = yield from _update(policy, changes, live, fields, now)
         if outcome is not None:
             if live.record.handle != handle:
                 outcome.closed = _CLOSED["followed"]
             return outcome
-        found = yield from _find_live(policy, live.record.handle, now)
+        found = yield from find_live(policy, live.record.handle, now)
         if isinstance(found, str):
             return _dropped(found, changes.state)
         live, fields = found, apply(changes.edits, found.body.fields)
-        _check_time(give_up)
+        check_time(give_up)
 
 
 def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Outcome]:
@@ -164,7 +153,7 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
             except NotSupported:
                 yield ("update", next_version(policy, live.record, live.body, now, live.record.kid))
             return unchanged
-        give_up = _deadline()
+        give_up = deadline()
         while True:
             outcome = yield from _update(policy, changes, live, live.body.fields, now)
             if outcome is not None:
@@ -173,7 +162,7 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
             if not isinstance(found, Live):
                 return unchanged
             live = found
-            _check_time(give_up)
+            check_time(give_up)
     except StoreError:
         unchanged.notices.append(Notice("store_error", "refresh", live.record.handle))
         return unchanged
@@ -250,58 +239,6 @@ def _replace(tombstone: SessionRecord, successor: SessionRecord) -> Steps[bool]:
     return True
 
 
-# -- an end -----------------------------------------------------------------------------
-
-
-def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
-    """Delete the session, or what took its place under a new id; return whether one ended.
-
-    Tombstones go first: see :func:`_replace`. Even an expired one is followed, since a
-    logout is final however slow the request was.
-    """
-    give_up = _deadline()
-    while True:
-        if version is not None and (yield ("delete", handle, version)):
-            return True
-        record = yield ("get", handle)
-        if record is None or record.handle != handle:
-            return False
-        successor = successor_of(policy, record)
-        if successor is None:
-            version = record.version
-        elif (yield ("delete", handle, record.version)):
-            handle, version = successor, None
-        _check_time(give_up)
-
-
-# -- where a session stands now -----------------------------------------------------------
-
-
-def find(policy: Policy, handle: str, now: int) -> Steps[Live | Tombstone | None]:
-    """Read what *handle* stands for now; None if it opens nothing."""
-    record = yield ("get", handle)
-    if record is None:
-        return None
-    found = open_record(policy, record, handle, now)
-    if isinstance(found, Body):
-        return Live(record, found)
-    return found if isinstance(found, Tombstone) else None
-
-
-def _find_live(policy: Policy, handle: str, now: int) -> Steps[Live | str]:
-    """Return the session, also under an id that ``regenerate`` gave it, or why there is none."""
-    for _ in range(MAX_CHAIN + 1):
-        found = yield from find(policy, handle, now)
-        if isinstance(found, Live):
-            return found
-        if found is None:
-            return "ended"
-        if found.reason == "login":
-            return "logged_in"
-        handle = found.successor
-    return "ended"
-
-
 _CLOSED = {
     "ended": "it was ended by another request",
     "logged_in": "a login took its place",
@@ -317,12 +254,3 @@ def _dropped(reason: str, state: State) -> Outcome:
 
 def _taken() -> StoreError:
     return StoreError(f"{_ID_TRIES} new session ids were taken already; is the random source broken?")
-
-
-def _deadline() -> float:
-    return time.monotonic() + TIME_LIMIT
-
-
-def _check_time(give_up: float) -> None:
-    if time.monotonic() > give_up:
-        raise StoreError(f"too many concurrent changes to one session for {TIME_LIMIT} s")

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from . import admin, tokens
-from .commit import Live
 from .cookies import CookieOptions
 from .errors import ConfigError, NoSuchSession, StoreError
 from .events import EventLog, SessionEvent, logger
@@ -21,6 +20,7 @@ from .policy import Notice, Policy
 from .records import Lifetime, SessionInfo, check_user_id, seconds
 from .sealing import Sealer
 from .session import Session
+from .standing import Live
 from .state import Credential, State
 from .steps import Steps
 from .stores.base import AsyncSessionStore, SessionStore

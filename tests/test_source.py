@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "stores": ("stores", "stores.bridge", "stores.memory", "stores.sqlite"),
     "stores from settings": ("stores.urls",),
     "steps": ("steps",),
+    "where a session stands": ("standing",),
     "store work of a request": ("commit",),
     "store work of other calls": ("admin",),
     "where rules and store meet": ("gateway",),

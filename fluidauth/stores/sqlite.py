@@ -23,37 +23,39 @@ from .sqlite_file import connect, prepare
 
 T = TypeVar("T")
 
-# In each statement ?1 is the namespace.
 _GET = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
-    FROM fluidauth_sessions WHERE handle = ?2 AND namespace = ?1"""
+    FROM fluidauth_sessions WHERE namespace = ? AND handle = ?"""
 _CREATE = """INSERT INTO fluidauth_sessions
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"""
+    VALUES (:space, :handle, :user_id, :created_at, :expires_at, :version, :kid, :payload)"""
 # Neither user nor expiry change in most updates: their indexes are then left alone,
 # which halves the pages written.
-_UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?6, kid = ?7, payload = ?8
-    WHERE handle = ?2 AND namespace = ?1 AND version = ?6 - 1
-    AND user_id IS ?3 AND expires_at >= ?5"""
+_UPDATE_PAYLOAD = """UPDATE fluidauth_sessions
+    SET version = :version, kid = :kid, payload = :payload
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1
+    AND user_id IS :user_id AND expires_at >= :expires_at"""
 _UPDATE = """UPDATE fluidauth_sessions
-    SET user_id = ?3, expires_at = max(expires_at, ?5), version = ?6, kid = ?7, payload = ?8
-    WHERE handle = ?2 AND namespace = ?1 AND version = ?6 - 1"""
+    SET user_id = :user_id, expires_at = max(expires_at, :expires_at),
+        version = :version, kid = :kid, payload = :payload
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
 _BURY = """UPDATE fluidauth_sessions
-    SET user_id = ?3, expires_at = ?5, version = ?6, kid = ?7, payload = ?8
-    WHERE handle = ?2 AND namespace = ?1 AND version = ?6 - 1"""
+    SET user_id = :user_id, expires_at = :expires_at,
+        version = :version, kid = :kid, payload = :payload
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
 _DELETE = """DELETE FROM fluidauth_sessions
-    WHERE handle = ?2 AND namespace = ?1 AND (?3 IS NULL OR version = ?3)"""
-_TOUCH = """UPDATE fluidauth_sessions SET expires_at = ?3
-    WHERE handle = ?2 AND namespace = ?1 AND expires_at < ?3"""
+    WHERE handle = :handle AND namespace = :space AND (:version IS NULL OR version = :version)"""
+_TOUCH = """UPDATE fluidauth_sessions SET expires_at = :expires_at
+    WHERE handle = :handle AND namespace = :space AND expires_at < :expires_at"""
 _CLEAN = """DELETE FROM fluidauth_sessions WHERE id IN (
-    SELECT id FROM fluidauth_sessions WHERE namespace = ?1 AND expires_at <= ?2 LIMIT ?3)"""
+    SELECT id FROM fluidauth_sessions WHERE namespace = :space AND expires_at <= :now LIMIT :limit)"""
 _LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
-    FROM fluidauth_sessions WHERE namespace = ?1 AND user_id = ?2 AND handle > ?3
-    ORDER BY handle LIMIT ?4"""
+    FROM fluidauth_sessions WHERE namespace = ? AND user_id = ? AND handle > ?
+    ORDER BY handle LIMIT ?"""
 _DELETE_USER = """DELETE FROM fluidauth_sessions
-    WHERE namespace = ?1 AND user_id = ?2 AND (?3 IS NULL OR handle <> ?3)"""
-_COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ?1 GROUP BY kid"
+    WHERE namespace = :space AND user_id = :user_id AND (:kept IS NULL OR handle <> :kept)"""
+_COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ? GROUP BY kid"
 _SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
-    FROM fluidauth_sessions WHERE namespace = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3"""
+    FROM fluidauth_sessions WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
 
 
 class SQLiteStore(SessionStore):
@@ -108,15 +110,15 @@ class SQLiteStore(SessionStore):
         return self._write(_update, record)
 
     def delete(self, handle: str, version: int | None = None) -> bool:
-        return self._write(_change, _DELETE, bytes.fromhex(handle), version) > 0
+        return self._write(_change, _DELETE, handle=bytes.fromhex(handle), version=version) > 0
 
     def clean(self, now: int, limit: int | None = None) -> int:
-        return self._write(_change, _CLEAN, now, -1 if limit is None else limit)
+        return self._write(_change, _CLEAN, now=now, limit=-1 if limit is None else limit)
 
     # -- optional --------------------------------------------------------------
 
     def touch(self, handle: str, expires_at: int) -> bool:
-        return self._write(_change, _TOUCH, bytes.fromhex(handle), expires_at) > 0
+        return self._write(_change, _TOUCH, handle=bytes.fromhex(handle), expires_at=expires_at) > 0
 
     def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
         return self._write(_bury_and_insert, tombstone, record)
@@ -126,7 +128,7 @@ class SQLiteStore(SessionStore):
 
     def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
         kept = None if except_handle is None else bytes.fromhex(except_handle)
-        return self._write(_change, _DELETE_USER, user_id, kept)
+        return self._write(_change, _DELETE_USER, user_id=user_id, kept=kept)
 
     def count_by_kid(self) -> dict[str, int]:
         return dict(self._read(_COUNT))
@@ -170,11 +172,11 @@ class SQLiteStore(SessionStore):
         self._readers.give_back(connection)
         return rows
 
-    def _write(self, work: Callable[..., T], *values: Any) -> T:
-        """Return ``work(connection, namespace, *values)``; a connection that failed is closed."""
+    def _write(self, work: Callable[..., T], *records: Any, **values: Any) -> T:
+        """Return what *work* returns, given a connection and the namespace; one that failed is closed."""
         connection = self._writers.borrow()
         try:
-            answer = work(connection, self._space, *values)
+            answer = work(connection, self._space, *records, **values)
         except sqlite3.Error as error:
             self._writers.discard(connection)  # which rolls back
             raise StoreError(f"session database cannot be written: {error}") from error
@@ -189,22 +191,22 @@ def _decode(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-def _change(connection: sqlite3.Connection, space: int, statement: str, *values: Any) -> int:
+def _change(connection: sqlite3.Connection, space: int, statement: str, **values: Any) -> int:
     # One statement is a transaction of its own, which takes the write lock at its start.
-    return connection.execute(statement, (space, *values)).rowcount
+    return connection.execute(statement, {"space": space, **values}).rowcount
 
 
 def _update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
     columns = _columns(record)
     return (
-        _change(connection, space, _UPDATE_PAYLOAD, *columns) > 0
-        or _change(connection, space, _UPDATE, *columns) > 0
+        _change(connection, space, _UPDATE_PAYLOAD, **columns) > 0
+        or _change(connection, space, _UPDATE, **columns) > 0
     )
 
 
 def _insert(connection: sqlite3.Connection, space: int, record: SessionRecord) -> None:
     try:
-        _change(connection, space, _CREATE, *_columns(record))
+        _change(connection, space, _CREATE, **_columns(record))
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
             raise
@@ -216,16 +218,15 @@ def _bury_and_insert(
 ) -> bool:
     # IMMEDIATE: a read that turns into a write fails at once, without any waiting.
     connection.execute("BEGIN IMMEDIATE")
-    buried = _change(connection, space, _BURY, *_columns(tombstone)) > 0
+    buried = _change(connection, space, _BURY, **_columns(tombstone)) > 0
     if buried:
         _insert(connection, space, record)
     connection.execute("COMMIT")
     return buried
 
 
-def _columns(record: SessionRecord) -> tuple[Any, ...]:
-    # created_at (?4) is bound by updates too, and not used: it never changes.
-    return (bytes.fromhex(record.handle), *record[1:])
+def _columns(record: SessionRecord) -> dict[str, Any]:
+    return {**record._asdict(), "handle": bytes.fromhex(record.handle)}
 
 
 def _record(row: tuple[Any, ...]) -> SessionRecord:

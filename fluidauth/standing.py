@@ -1,0 +1,84 @@
+"""Where a session stands now, under its id or a later one, and how it is ended.
+
+An id that was replaced leads on through tombstones. Each loop here is bounded in time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from .admission import open_record
+from .errors import StoreError
+from .lifecycle import successor_of
+from .policy import Policy
+from .records import SessionRecord
+from .sealing import Body, Tombstone
+from .steps import Steps
+
+TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes
+MAX_CHAIN = 4  # renewals to follow from an old id
+
+
+class Live(NamedTuple):
+    """A session that was alive when it was read."""
+
+    record: SessionRecord
+    body: Body
+
+
+def find(policy: Policy, handle: str, now: int) -> Steps[Live | Tombstone | None]:
+    """Read what *handle* stands for now; None if it opens nothing."""
+    record = yield ("get", handle)
+    if record is None:
+        return None
+    found = open_record(policy, record, handle, now)
+    if isinstance(found, Body):
+        return Live(record, found)
+    return found if isinstance(found, Tombstone) else None
+
+
+def find_live(policy: Policy, handle: str, now: int) -> Steps[Live | str]:
+    """Return the session, also under an id that ``regenerate`` gave it, or why there is none."""
+    for _ in range(MAX_CHAIN + 1):
+        found = yield from find(policy, handle, now)
+        if isinstance(found, Live):
+            return found
+        if found is None:
+            return "ended"
+        if found.reason == "login":
+            return "logged_in"
+        handle = found.successor
+    return "ended"
+
+
+def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
+    """Delete the session, or what took its place under a new id; return whether one ended.
+
+    Tombstones go first: see ``commit``. Even an expired one is followed, since a
+    logout is final however slow the request was.
+    """
+    give_up = deadline()
+    while True:
+        if version is not None and (yield ("delete", handle, version)):
+            return True
+        record = yield ("get", handle)
+        if record is None or record.handle != handle:
+            return False
+        successor = successor_of(policy, record)
+        if successor is None:
+            version = record.version
+        elif (yield ("delete", handle, record.version)):
+            handle, version = successor, None
+        check_time(give_up)
+
+
+def deadline() -> float:
+    """Return when a loop that begins now must give up."""
+    return time.monotonic() + TIME_LIMIT
+
+
+def check_time(give_up: float) -> None:
+    """Raise ``StoreError`` if the time to *give_up* has come."""
+    if time.monotonic() > give_up:
+        raise StoreError(f"too many concurrent changes to one session for {TIME_LIMIT} s")
