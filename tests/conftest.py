@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,13 @@ def protocol(request: pytest.FixtureRequest) -> Protocol:
 
 
 @pytest.fixture(params=["memory", "sqlite", "basic", "async-basic"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """Our stores, and the least that a third party may offer, blocking and asynchronous."""
-    if request.param == "memory":
-        return MemoryStore()
     if request.param == "sqlite":
-        return SQLiteStore(tmp_path / "sessions.db", durability="normal")
-    return BasicStore() if request.param == "basic" else AsyncBasicStore()
+        with closing(SQLiteStore(tmp_path / "sessions.db", durability="normal")) as store:
+            yield store
+    else:
+        yield {"memory": MemoryStore, "basic": BasicStore, "async-basic": AsyncBasicStore}[request.param]()
 
 
 @pytest.fixture

@@ -337,6 +337,17 @@ def test_keys_show_their_kid_alone() -> None:
 
 
 @pytest.mark.requirement("59")
+@pytest.mark.parametrize("kind", ["Key", "Keyring"])
+@pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy, lambda h: pickle.dumps(h, 0)])
+def test_keys_say_why_they_cannot_be_copied(kind: str, how: Callable[[Any], object]) -> None:
+    """Each refuses by itself, whatever it is made of."""
+    with pytest.raises(TypeError) as caught:
+        how(HOLDERS[kind.lower()]())
+
+    assert str(caught.value) == f"a {kind} cannot be pickled or copied: it holds secrets"
+
+
+@pytest.mark.requirement("59")
 @pytest.mark.parametrize("name", HOLDERS)
 def test_keys_cannot_be_copied_out(name: str) -> None:
     """pickle and deepcopy refuse whatever holds keys, vars() and repr() show none."""
