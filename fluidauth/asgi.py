@@ -41,12 +41,13 @@ class ASGISessionMiddleware:
         self.app = app
         self.engine = engine
         self.autoload = autoload
-        self.on_store_error: OnStoreError = on_store_error
+        self._responds = on_store_error == "respond"
+        self._gateway = engine.gateway
         self._inline = engine.gateway.store.inline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        gateway = self.engine.gateway
+        gateway = self._gateway
         outer = scope.get("session")
         nested = type(outer) is Session and outer._calls is gateway
         if nested or kind not in ("http", "websocket"):
@@ -57,29 +58,26 @@ class ASGISessionMiddleware:
         if not self._inline and self._autoloads(scope):
             await gateway.prefetch(session)
         exchange_type = _HTTPExchange if kind == "http" else _WebSocketExchange
-        exchange = exchange_type(self, scope, send, session)
+        exchange = exchange_type(gateway, session, self._responds, scope, "session", send)
         try:
             await self.app(scope, receive, exchange.send)
         except BaseException as error:
             if not await exchange.failed(error):
                 raise
         else:
-            if scope["session"] is not session or gateway.cleaning_due or exchange.owes_more():
+            if exchange.owes_more():
                 await exchange.ended()
+            if gateway.cleaning_due:
+                await gateway.atidy()
 
     def _autoloads(self, scope: Scope) -> bool:
         return self.autoload(scope) if callable(self.autoload) else self.autoload
 
 
-class _ASGIExchange(Exchange):
+class _ASGIExchange(Exchange[Send]):
     """What http and websocket have in common."""
 
-    __slots__ = ("_scope", "_send")
-
-    def __init__(self, middleware: ASGISessionMiddleware, scope: Scope, send: Send, session: Session) -> None:
-        super().__init__(middleware.engine, session, middleware.on_store_error)
-        self._scope = scope
-        self._send = send
+    __slots__ = ()
 
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
         """Save the session and pass on the head in *message*, or a 503 in its place."""
@@ -87,10 +85,9 @@ class _ASGIExchange(Exchange):
             await self.send_unavailable()
             return
         try:
-            found = self._scope["session"]
-            if type(found) is dict:
+            if type(self.request.get(self.key)) is dict:
                 await self.session.aload()
-            changes = self.head_changes(status, found)
+            changes = self.head_changes(status)
             if changes is not None:
                 await self.gateway.acommit(self.session, changes)
         except StoreError:
@@ -99,24 +96,22 @@ class _ASGIExchange(Exchange):
             await self.send_unavailable()
             return
         self.close_head(readable)
-        await self._send(self.amended_message(message) if self.session._accessed else message)
+        await self.pass_on(self.amended_message(message) if self.session._accessed else message)
 
     def amended_message(self, message: Message) -> Message:
         """Return *message*, a head, with the headers that the use of the session demands."""
-        headers = self.amended(message.get("headers", ()), BYTES, self._scope.get("scheme", ""))
+        headers = self.amended(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
         return {**message, "headers": headers}
 
     async def ended(self) -> None:
-        """Save what changed after the head, and remove some expired records."""
+        """Save what changed after the head."""
         try:
-            changes = self.last_changes(self._scope["session"])
+            changes = self.last_changes()
             if changes is not None:
                 await self.gateway.acommit(self.session, changes)
         except StoreError:
             if not self.responds:
                 raise
-        if self.gateway.cleaning_due:
-            await self.gateway.atidy()
 
     async def failed(self, error: BaseException) -> bool:
         """Return whether *error* was answered with 503; if not, carry out what must be."""
@@ -139,8 +134,8 @@ class _ASGIExchange(Exchange):
 
     async def _send_503(self, prefix: str) -> None:
         headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in UNAVAILABLE_HEADERS]
-        await self._send({"type": f"{prefix}.start", "status": 503, "headers": headers})
-        await self._send({"type": f"{prefix}.body", "body": UNAVAILABLE_BODY})
+        await self.pass_on({"type": f"{prefix}.start", "status": 503, "headers": headers})
+        await self.pass_on({"type": f"{prefix}.body", "body": UNAVAILABLE_BODY})
 
 
 class _HTTPExchange(_ASGIExchange):
@@ -151,13 +146,12 @@ class _HTTPExchange(_ASGIExchange):
         if self.unavailable:
             return self._swallow()
         if message["type"] != "http.response.start":
-            return self._send(message)
-        session = self.session
-        if self._scope["session"] is not session or self.owes_more():
+            return self.pass_on(message)
+        if self.owes_more():
             return self.head(message, message["status"])
         self.keep = message["status"] < 500
         self.close_head()
-        return self._send(self.amended_message(message) if session._accessed else message)
+        return self.pass_on(self.amended_message(message) if self.session._accessed else message)
 
     async def send_unavailable(self) -> None:
         self.unavailable = True
@@ -176,7 +170,7 @@ class _WebSocketExchange(_ASGIExchange):
         if self.started or kind not in _HANDSHAKE_ENDS:
             if kind == "websocket.close":
                 await self.ended()
-            await self._send(message)
+            await self.pass_on(message)
         elif kind == "websocket.accept":
             await self.head(message, 101, readable=True)
         elif kind == "websocket.http.response.start":
@@ -186,21 +180,21 @@ class _WebSocketExchange(_ASGIExchange):
 
     async def head_of_refusal(self, message: Message) -> None:
         """Pass on a close before accept: servers answer 403, without headers of ours."""
-        changes = self.head_changes(500, self.session)
+        changes = self.head_changes(500)
         if changes is not None:
             await self.gateway.acommit(self.session, changes)
         self.close_head()
-        await self._send(message)
+        await self.pass_on(message)
 
     def survives_errors(self) -> bool:
         return self.started  # a client that disconnects raises in most frameworks
 
     async def send_unavailable(self) -> None:
         self.unavailable = True
-        if "websocket.http.response" in (self._scope.get("extensions") or {}):
+        if "websocket.http.response" in (self.request.get("extensions") or {}):
             await self._send_503("websocket.http.response")
         else:
-            await self._send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+            await self.pass_on({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
 
 
 _HANDSHAKE_ENDS = ("websocket.accept", "websocket.close", "websocket.http.response.start")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import AnyStr, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, AnyStr, Generic, Literal, TypeVar
 
 from .engine import SessionEngine
 from .errors import ConfigError, StoreError
+from .gateway import SessionGateway
 from .headers import Words, forbid_storing, vary
 from .lifecycle import Changes
 from .session import Session
@@ -22,47 +23,70 @@ def check_settings(engine: SessionEngine, on_store_error: str) -> None:
         raise ConfigError(f"on_store_error={on_store_error!r} must be 'respond' or 'raise'")
 
 
-class Exchange:
+PassOn = TypeVar("PassOn", bound=Callable[..., Any])
+
+
+class Exchange(Generic[PassOn]):
     """One request, its session and the head of its response.
 
     Saved before the head is passed on, and once more at the end. A handler that raises
     or answers with 500 and above keeps nothing but a logout.
     """
 
-    __slots__ = ("gateway", "keep", "responds", "session", "started", "unavailable")
+    __slots__ = (
+        "gateway",
+        "keep",
+        "key",
+        "pass_on",
+        "request",
+        "responds",
+        "session",
+        "started",
+        "unavailable",
+    )
 
-    def __init__(self, engine: SessionEngine, session: Session, on_store_error: OnStoreError) -> None:
-        self.gateway = engine.gateway
+    def __init__(
+        self,
+        gateway: SessionGateway,
+        session: Session,
+        responds: bool,
+        request: dict[str, Any],
+        key: str,
+        pass_on: PassOn,
+    ) -> None:
+        self.gateway = gateway
         self.session = session
-        self.responds = on_store_error == "respond"
-        self.keep = False
-        self.started = False
-        self.unavailable = False
-        """The application's response was replaced by a 503."""
+        self.responds = responds  # with 503 when the store fails, instead of raising
+        self.request = request
+        self.key = key  # of the session in the request
+        self.pass_on = pass_on  # the server's send or start_response
+        self.keep = self.started = False
+        self.unavailable = False  # whether the application's response gave way to a 503
 
     def owes_more(self) -> bool:
-        """Return whether the session may have anything to save, or a failure to tell."""
+        """Return whether there may be anything to save, or a failure to tell."""
         session = self.session
         state = session._state
+        if self.request.get(self.key) is not session:
+            return True  # the application put something in our place
         if state is None:
             return session._prefetched is not None
         return state.due or state.is_changed(session)
 
-    def head_changes(self, status: int, found: object) -> Changes | None:
-        """Return what to commit before a head of *status*; *found* is what stands in our place."""
+    def head_changes(self, status: int) -> Changes | None:
+        """Return what to commit before a head of *status*."""
         self.keep = status < 500
-        if found is not self.session:
-            self.adopt(found)
+        self._adopt_replacement()
         return None if self.started else self.gateway.changes(self.session, self.keep)
 
-    def last_changes(self, found: object) -> Changes | None:
+    def last_changes(self) -> Changes | None:
         """Return what to commit when the application has ended."""
-        if found is not self.session:
-            self.adopt(found)
+        self._adopt_replacement()
         return None if self.unavailable else self.gateway.changes(self.session, self.keep)
 
-    def adopt(self, found: object) -> None:
+    def _adopt_replacement(self) -> None:
         """Take over the fields of a plain dict that the application put in our place."""
+        found = self.request.get(self.key)
         if type(found) is dict and not self.unavailable:
             self.session._become(found)
 

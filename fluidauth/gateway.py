@@ -132,17 +132,19 @@ class SessionGateway:
     def commit(self, session: Session, changes: Changes) -> None:
         """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""
         now = self.now()
-        self._settle(session, self.perform(commit(self.policy, changes, now), "save"), now)
+        self._settle(session, changes, self.perform(commit(self.policy, changes, now), "save"), now)
 
     async def acommit(self, session: Session, changes: Changes) -> None:
         """Do as :meth:`commit`; a cancelled caller does not stop it halfway."""
         now = self.now()
-        self._settle(session, await self.aperform(commit(self.policy, changes, now), "save"), now)
+        outcome = await self.aperform(commit(self.policy, changes, now), "save")
+        self._settle(session, changes, outcome, now)
 
-    def _settle(self, session: Session, outcome: Outcome, now: int) -> None:
-        for line in settle(self.policy, session, outcome, now):
+    def _settle(self, session: Session, changes: Changes, outcome: Outcome, now: int) -> None:
+        for line in settle(self.policy, session, changes, outcome, now):
             session._set_cookies[line.partition("=")[0]] = line
-        self.report(outcome.notices)
+        if outcome.notices:
+            self.report(outcome.notices)
 
     def perform(self, steps: Steps[T], what: str) -> T:
         """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""

@@ -12,7 +12,7 @@ import copy
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from typing import Any, NoReturn
 
-from .jsonvalues import check, check_key, encode
+from .jsonvalues import check, check_key
 
 PLACEHOLDER: Any = object()
 
@@ -48,16 +48,6 @@ class LazyDict(dict[str, Any]):
         """Note a change that replaces or removes the unreadable field *key*, or all; say if it was one."""
         self._change()
         return False
-
-    def _adopt(self, fields: dict[str, Any]) -> None:
-        """Become equal to *fields*, keeping the very objects of values that are equal already."""
-        if dict.__eq__(self, fields) and encode(dict(dict.items(self))) == encode(fields):
-            return
-        for name in [name for name in dict.keys(self) if name not in fields]:
-            dict.__delitem__(self, name)
-        for name, value in fields.items():
-            if not dict.__contains__(self, name) or encode(dict.__getitem__(self, name)) != encode(value):
-                dict.__setitem__(self, name, value)
 
     # -- reading ---------------------------------------------------------------
 

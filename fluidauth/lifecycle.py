@@ -12,7 +12,7 @@ from . import tokens
 from .admission import is_stale
 from .errors import RecordTampered
 from .expiry import expiry_from, is_expired, next_expiry
-from .merge import NO_EDITS, Edits, edits_of
+from .merge import NO_EDITS, Edits, edits_of, take_over
 from .policy import Notice, Policy
 from .records import Lifetime, SessionRecord
 from .sealing import Body, RenewalReason, Tombstone
@@ -107,7 +107,9 @@ def first_version(
 def next_version(policy: Policy, record: SessionRecord, body: Body, now: int, kid: str) -> SessionRecord:
     """Return the update of *record* to *body*; an expiry never moves back."""
     expires_at = next_expiry(record, body, now)
-    following = record._replace(version=record.version + 1, kid=kid, expires_at=expires_at)
+    following = SessionRecord(
+        record.handle, record.user_id, record.created_at, expires_at, record.version + 1, kid, b""
+    )
     return policy.sealer.seal(following, body)
 
 
@@ -129,12 +131,8 @@ def successor_of(policy: Policy, record: SessionRecord) -> str | None:
     return body.successor if isinstance(body, Tombstone) else None
 
 
-def settle(policy: Policy, session: Session, outcome: Outcome, now: int) -> list[str]:
-    """Bring *session* to where the commit left it; return the ``Set-Cookie`` values to send.
-
-    Values that others changed meanwhile replace ours in place; the application keeps
-    its references to all else.
-    """
+def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome, now: int) -> list[str]:
+    """Bring *session* to where the commit left it; return the ``Set-Cookie`` values to send."""
     state = session._state
     if state is None:
         return []
@@ -143,9 +141,7 @@ def settle(policy: Policy, session: Session, outcome: Outcome, now: int) -> list
         return []
     presented = state.credential
     session._state = State(outcome.credential, outcome.record, outcome.body)
-    if outcome.body is not None:
-        session._adopt(outcome.body.fields)
-        session._state.watch_all()  # the application may have kept references
+    take_over(session, session._state, changes.fields, changes.edits.texts if changes.edits else state.texts)
     if not session._answerable or outcome.cookie is None:
         return []
     former = [presented.cookie] if presented and presented.cookie != policy.cookie.name else []

@@ -19,6 +19,8 @@ class Edits(NamedTuple):
     puts: dict[str, Any]
     removals: frozenset[str]
     additions: dict[str, tuple[str, list[Any]]]
+    texts: dict[str, str]
+    """The containers that the application may hold, as they were then."""
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.removals or self.additions)
@@ -29,7 +31,8 @@ class Edits(NamedTuple):
         return {*self.puts, *self.removals, *self.additions}
 
 
-NO_EDITS = Edits({}, frozenset(), {})
+NO_EDITS = Edits({}, frozenset(), {}, {})
+_PLAIN = frozenset((str, int, bool))
 
 
 def edits_of(state: State, fields: dict[str, Any]) -> Edits:
@@ -39,11 +42,19 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
     """
     puts: dict[str, Any] = {}
     additions: dict[str, tuple[str, list[Any]]] = {}
+    texts: dict[str, str] = {}
     for name, value in dict.items(fields):
-        if name not in state.texts and value is state.base.get(name, state):
+        before = state.base.get(name, state)
+        if name not in state.texts and value is before:
             continue  # the very value that was loaded, and nobody held it
         check(value, f"session[{name!r}]")
+        if type(value) in _PLAIN and type(before) in _PLAIN and name not in state.additions:
+            if type(value) is not type(before) or value != before:
+                puts[name] = value
+            continue
         text = encode(value)
+        if type(value) is list or type(value) is dict:
+            texts[name] = text
         if text == _text_before(state, name):
             continue
         noted = state.additions.get(name)
@@ -51,10 +62,10 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
             additions[name] = noted
         else:
             puts[name] = value
-    removals = {name for name in state.base if not dict.__contains__(fields, name)}
+    removals = state.base.keys() - dict.keys(fields)
     if state.body is not None and not state.detached:
         removals |= state.body.unreadable() - state.unreadable - puts.keys()
-    return Edits(puts, frozenset(removals), additions)
+    return Edits(puts, frozenset(removals), additions, texts)
 
 
 def apply(edits: Edits, fields: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +75,29 @@ def apply(edits: Edits, fields: dict[str, Any]) -> dict[str, Any]:
     for name, (kind, amounts) in edits.additions.items():
         merged[name] = _add_up(merged.get(name), kind, amounts)
     return merged
+
+
+def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts: dict[str, str]) -> None:
+    """Bring *fields*, which the application holds, to what was *saved*.
+
+    Values that others changed replace ours in place. *sent* and *texts* say what ours
+    were when the save began: what the application changed since then, while the save
+    was waiting, stays and is seen by the next one.
+    """
+    if saved.base is sent:  # nobody else changed anything
+        saved.texts = texts
+        return
+    absent = saved
+    for name, value in saved.base.items():
+        before = sent.get(name, absent)
+        known = texts[name] if name in texts else None if before is absent else encode(before)
+        if known == encode(value):
+            saved.texts.update({name: known} if name in texts else {})
+        elif dict.get(fields, name, absent) is before:
+            dict.__setitem__(fields, name, value)
+    for name in sent.keys() - saved.base.keys():
+        if dict.get(fields, name, absent) is sent[name]:
+            dict.__delitem__(fields, name)
 
 
 def _text_before(state: State, name: str) -> str | None:

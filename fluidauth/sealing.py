@@ -95,7 +95,7 @@ class Sealer:
                 f"the session's payload is {size} bytes, more than max_payload={self._max_bytes}; "
                 "store large values elsewhere and keep their key in the session"
             )
-        return record._replace(payload=text + key.record_mac(_mac_input(record, text)))
+        return SessionRecord(*record[:-1], text + key.record_mac(_mac_input(record, text)))
 
     def unseal(self, record: SessionRecord) -> Body | Tombstone:
         """Return what *record* says; raise :class:`RecordTampered` unless a known key sealed it."""

@@ -6,7 +6,7 @@ read them.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from .errors import PayloadError
 from .jsonvalues import decode, encode
@@ -27,6 +27,9 @@ class Credential:
 
     def __repr__(self) -> str:
         return f"<Credential {self.cookie} kid={self.kid}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Credential cannot be pickled or copied: it holds a session id")
 
 
 class Login(NamedTuple):

@@ -35,36 +35,28 @@ class WSGISessionMiddleware:
         self.app = app
         self.engine = engine
         self.environ_key = environ_key
-        self.on_store_error: OnStoreError = on_store_error
+        self._responds = on_store_error == "respond"
+        self._gateway = engine.gateway
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(self.environ_key)
-        if isinstance(outer, Session) and outer._calls is self.engine.gateway:
+        if isinstance(outer, Session) and outer._calls is self._gateway:
             return self.app(environ, start_response)  # nested in itself
-        session = Session(self.engine.gateway, environ.get("HTTP_COOKIE", ""))
+        session = Session(self._gateway, environ.get("HTTP_COOKIE", ""))
         environ[self.environ_key] = session
-        return _WSGIExchange(self, environ, start_response, session).respond()
+        exchange = _WSGIExchange(
+            self._gateway, session, self._responds, environ, self.environ_key, start_response
+        )
+        return exchange.respond(self.app)
 
 
-class _WSGIExchange(Exchange):
-    __slots__ = ("_app", "_environ", "_key", "_start_response")
+class _WSGIExchange(Exchange["StartResponse"]):
+    __slots__ = ()
 
-    def __init__(
-        self,
-        middleware: WSGISessionMiddleware,
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
-        session: Session,
-    ) -> None:
-        super().__init__(middleware.engine, session, middleware.on_store_error)
-        self._app = middleware.app
-        self._key = middleware.environ_key
-        self._environ = environ
-        self._start_response = start_response
-
-    def respond(self) -> Iterable[bytes]:
+    def respond(self, app: WSGIApplication) -> Iterable[bytes]:
+        """Call *app*; return its body, wrapped if the session may change while it is sent."""
         try:
-            body = self._app(self._environ, self.start)
+            body = app(self.request, self.start)
         except BaseException as error:
             return self.failed(error)
         if self.unavailable:
@@ -72,8 +64,9 @@ class _WSGIExchange(Exchange):
             return self.unavailable_body()
         # A list is complete and a file is the server's to send: nothing can change later.
         complete = type(body) in (list, tuple) and not self.gateway.cleaning_due
-        if complete or _is_file(body, self._environ):
-            self.ended(tidy=False)
+        if complete or _is_file(body, self.request):
+            if self.owes_more():
+                self.ended()
             return body
         return _Body(self, body)
 
@@ -84,20 +77,20 @@ class _WSGIExchange(Exchange):
         if self.unavailable:
             return _swallow
         code = int(status[:3])
+        if not self.owes_more():
+            self.keep = code < 500
+            return self._pass_on_head(status, headers, exc_info)
         if self.hides_failure(code):
             return self._start_unavailable(exc_info)
         try:
-            changes = self.head_changes(code, self._environ.get(self._key))
+            changes = self.head_changes(code)
             if changes is not None:
                 self.gateway.commit(self.session, changes)
         except StoreError:
             if not self.responds:
                 raise
             return self._start_unavailable(exc_info)
-        self.close_head()
-        if self.session._accessed:
-            headers = self.amended(headers, TEXT, self._environ.get("wsgi.url_scheme", ""))
-        return self._pass_on(status, headers, exc_info)
+        return self._pass_on_head(status, headers, exc_info)
 
     def failed(self, error: BaseException) -> list[bytes]:
         """Answer *error* with 503 if the store failed, else carry out a logout and raise it on."""
@@ -109,20 +102,26 @@ class _WSGIExchange(Exchange):
         self.ended()
         raise error
 
-    def ended(self, tidy: bool = True) -> None:
-        """Save what changed after the head, and remove some expired records."""
+    def ended(self) -> None:
+        """Save what changed after the head."""
         try:
-            changes = self.last_changes(self._environ.get(self._key))
+            changes = self.last_changes()
             if changes is not None:
                 self.gateway.commit(self.session, changes)
         except StoreError:
             if not self.responds:
                 raise
-        if tidy and self.gateway.cleaning_due:
-            self.gateway.tidy()
 
     def unavailable_body(self) -> list[bytes]:
-        return [] if self._environ.get("REQUEST_METHOD") == "HEAD" else [UNAVAILABLE_BODY]
+        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [UNAVAILABLE_BODY]
+
+    def _pass_on_head(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any
+    ) -> Callable[[bytes], object]:
+        self.close_head()
+        if self.session._accessed:
+            headers = self.amended(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
+        return self._pass_on(status, headers, exc_info)
 
     def _start_unavailable(self, exc_info: Any) -> Callable[[bytes], object]:
         self.unavailable = True
@@ -133,8 +132,8 @@ class _WSGIExchange(Exchange):
         self, status: str, headers: list[tuple[str, str]], exc_info: Any
     ) -> Callable[[bytes], object]:
         if exc_info is None:  # a server need not accept the third argument
-            return self._start_response(status, headers)
-        return self._start_response(status, headers, exc_info)
+            return self.pass_on(status, headers)
+        return self.pass_on(status, headers, exc_info)
 
 
 class _Body:
@@ -167,6 +166,8 @@ class _Body:
             _close(self._body)
         finally:
             self._exchange.ended()
+            if self._exchange.gateway.cleaning_due:
+                self._exchange.gateway.tidy()
 
     def _replace(self, chunks: list[bytes]) -> bytes:
         self._replaced = True

@@ -461,3 +461,73 @@ def test_starlette_passes_an_outage_on_as_503(engine: SessionEngine) -> None:
         statuses.append((response.status_code, response.headers["retry-after"]))
 
     assert statuses == [(503, "5"), (503, "5")]
+
+
+# -- while a save waits -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("merges", [False, True], ids=["alone", "merged"])
+def test_changes_while_a_save_waits_are_kept(merges: bool) -> None:
+    """Another task of the same request may go on with the session; nothing of it is lost."""
+    store = AsyncBasicStore()
+    engine = SessionEngine(secret=new_secret(), store=store)
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        await session.aload()
+        items = session["items"]
+        session["a"] = 1
+        if merges:
+            async with engine.aedit(session.handle) as other:
+                other["theirs"] = True
+        saving = asyncio.ensure_future(session.asave())
+        await asyncio.sleep(0)
+        items.append("late")
+        session["late"] = True
+        await saving
+        await send({"type": "http.response.start", "status": 200})
+
+    async def both() -> None:
+        token, _ = await engine.acreate_session("user-42", {"items": []})
+        await get(ASGISessionMiddleware(app, engine=engine), f"__Host-session={token}")
+        session = Session(engine.gateway, f"__Host-session={token}", may_block=False)
+        await session.aload()
+        seen.append(dict(session))
+
+    asyncio.run(both())
+
+    theirs = {"theirs": True} if merges else {}
+    assert seen == [{"items": ["late"], "a": 1, "late": True, **theirs}]
+
+
+def test_an_application_may_remove_its_session_from_the_scope(engine: SessionEngine) -> None:
+    """What is no longer there is left alone, as any object that is not ours."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        del scope["session"]
+        await send({"type": "http.response.start", "status": 200})
+
+    messages = asyncio.run(get(ASGISessionMiddleware(app, engine=engine)))
+
+    assert messages[0]["status"] == 200
+
+
+def test_a_websocket_saves_before_it_closes(engine: SessionEngine) -> None:
+    """A client that was told of the end finds the change in its next request."""
+    token, _ = engine.create_session("user-42")
+    at_close: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        scope["session"]["a"] = 1
+        await send({"type": "websocket.close"})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "websocket.close":
+            at_close.append(fields(engine, f"__Host-session={token}"))
+
+    scope = {"type": "websocket", "headers": [(b"cookie", f"__Host-session={token}".encode())]}
+    asyncio.run(ASGISessionMiddleware(app, engine=engine)(scope, get, send))  # type: ignore[arg-type]  # no receive
+
+    assert at_close == [{"a": 1}]

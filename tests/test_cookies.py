@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import string
 import timeit
 from datetime import UTC, datetime, timedelta
@@ -390,10 +392,13 @@ def test_a_namespace_leads_to_another_handle() -> None:
 
 @pytest.mark.requirement("59")
 def test_a_credential_shows_no_id() -> None:
-    """It is a local of many frames; its repr is all that a reporter prints."""
+    """It is a local of many frames; its repr is all that a reporter prints, and it is not pickled."""
     (credential,), _ = identify(POLICY, f"{NAME}={TOKEN}")
 
     assert repr(credential) == f"<Credential {NAME} kid={TOKEN[2:8]}>"
+    for copier in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError):
+            copier(credential)
 
 
 # -- former names ---------------------------------------------------------------------------------

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 import fluidauth
-from fluidauth import ConfigError, CookieOptions, Keyring, MemoryStore, SessionEngine
+from fluidauth import (
+    ConfigError,
+    CookieOptions,
+    Keyring,
+    MemoryStore,
+    Session,
+    SessionEngine,
+    SessionRecord,
+    StoreError,
+)
 from fluidauth.encryption import FieldCipher
 from fluidauth.keys import Key, new_secret
 
@@ -466,6 +475,59 @@ def test_a_refusal_of_the_environment_shows_no_secret(monkeypatch: pytest.Monkey
         SessionEngine(store=MemoryStore())
 
     assert not FOUND.findall(shown_by_our_frames(caught.value))
+
+
+class DownStore(MemoryStore):
+    """Fails while it is *down*, and whenever an id is to be renewed."""
+
+    down = False
+
+    def get(self, handle: str) -> SessionRecord | None:
+        if self.down:
+            raise StoreError("the store is down")
+        return super().get(handle)
+
+    def create(self, record: SessionRecord) -> None:
+        if self.down:
+            raise StoreError("the store is down")
+        super().create(record)
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        raise StoreError("the store is down")
+
+
+def log_in_again(engine: SessionEngine, token: str) -> None:
+    session = Session(engine.gateway, f"session={token}")
+    session.login("user-42")
+    session.save()
+
+
+@pytest.mark.requirement("25", "59")
+@pytest.mark.parametrize(
+    ("down", "call"),
+    [
+        (True, lambda engine, token: len(Session(engine.gateway, f"session={token}"))),
+        (True, lambda engine, token: engine.create_session("user-42")),
+        (False, log_in_again),
+    ],
+    ids=["load", "create_session", "login"],
+)
+def test_a_store_that_fails_shows_no_session_id(
+    down: bool, call: Callable[[SessionEngine, str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage sends tracebacks to error reporters; the ids of live sessions do not travel along."""
+    store = DownStore()
+    engine = SessionEngine(GOOD, store, cookie=CookieOptions(secure=False))
+    monkeypatch.setattr(secrets, "token_bytes", lambda length: b"\xaa" * length)
+    token, _ = engine.create_session("user-42")
+    monkeypatch.setattr(secrets, "token_bytes", lambda length: b"\xbb" * length)
+    store.down = down
+
+    with pytest.raises(StoreError) as caught:
+        call(engine, token)
+
+    assert token[9:41] == "qqqq" * 8
+    assert not re.findall("qqqqqqqq|u7u7u7u7", shown_by_our_frames(caught.value))
 
 
 @pytest.mark.parametrize("wrong", [{"secret": WEAK}, {"secret": GOOD, "max_payload": 1}], ids=str)

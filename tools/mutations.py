@@ -360,8 +360,8 @@ MUTATIONS = (
         "48",
         "X-Forwarded-Proto is believed",
         "fluidauth/wsgi.py",
-        'self._environ.get("wsgi.url_scheme", "")',
-        'self._environ.get("HTTP_X_FORWARDED_PROTO", "")',
+        'self.request.get("wsgi.url_scheme", "")',
+        'self.request.get("HTTP_X_FORWARDED_PROTO", "")',
     ),
     Mutation(
         "51",
