@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import tokens
+from .admission import identify
 from .commit import create
 from .errors import NoSuchSession, NotSupported
 from .jsonvalues import check
@@ -98,8 +99,10 @@ def revoke_all() -> Steps[int]:
 
 def cookie_header(policy: Policy, token: str, now: int) -> Steps[str]:
     """Render ``Set-Cookie`` for the live session of *token*."""
-    session_id, _ = tokens.verify(policy.sealer.keyring, token)
-    live = (yield from fetch(policy, policy.handle_of(session_id), now)) if session_id else None
+    presented, _ = identify(policy, f"{policy.cookie.name}={token}")
+    del token  # a traceback that prints locals must not show it while the store fails
+    live = (yield from fetch(policy, presented[0].handle, now)) if presented else None
     if live is None:
         raise NoSuchSession("the token opens no live session")
-    return policy.cookie.issue(token, live.body.deadline, now, live.body.persistent)
+    renewed = tokens.sign(policy.sealer.keyring.signing, presented[0].session_id)
+    return policy.cookie.issue(renewed, live.body.deadline, now, live.body.persistent)

@@ -28,7 +28,8 @@ def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], li
     """
     header = source if isinstance(source, str) else _cookie_header(source)
     if len(header) > MAX_HEADER_LENGTH:
-        return [], [Notice("cookie_rejected", "too_long")]
+        ours = any(name in header for name in policy.cookie_names)
+        return [], [Notice("cookie_rejected", "too_long")] if ours else []
     values = find_values(header, policy.cookie_names)
     if len(values) > MAX_CANDIDATES:
         return [], [Notice("cookie_rejected", "too_many")]

@@ -145,11 +145,15 @@ class SessionEngine:
 
     def cookie_header(self, token: str) -> str:
         """Return the ``Set-Cookie`` value for *token*; raise :class:`NoSuchSession` if it opens none."""
-        return self._run(admin.cookie_header(self.policy, token, self._now()), "get")
+        steps = admin.cookie_header(self.policy, token, self._now())
+        del token  # a traceback that prints locals must not show it while the store fails
+        return self._run(steps, "get")
 
     async def acookie_header(self, token: str) -> str:
         """Do as :meth:`cookie_header`, without blocking."""
-        return await self._arun(admin.cookie_header(self.policy, token, self._now()), "get")
+        steps = admin.cookie_header(self.policy, token, self._now())
+        del token  # as above
+        return await self._arun(steps, "get")
 
     # -- many sessions -----------------------------------------------------------
 

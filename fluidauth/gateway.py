@@ -141,8 +141,12 @@ class SessionGateway:
         self._settle(session, changes, outcome, now)
 
     def _settle(self, session: Session, changes: Changes, outcome: Outcome, now: int) -> None:
-        for line in settle(self.policy, session, changes, outcome, now):
-            session._set_cookies[line.partition("=")[0]] = line
+        lines = settle(self.policy, session, changes, outcome, now)
+        if lines:
+            session._set_cookies = {
+                **session._set_cookies,
+                **{line.partition("=")[0]: line for line in lines},
+            }
         if outcome.notices:
             self.report(outcome.notices)
 

@@ -202,7 +202,7 @@ def _problem(secrets: list[str | bytes]) -> str | None:
 def _weakness(secret: object) -> str | None:
     """Say what is wrong with *secret*, without showing it; None if nothing is."""
     if not isinstance(secret, str | bytes):
-        return f"is a {type(secret).__name__}, not text or bytes"
+        return f"is of type {type(secret).__name__}, not text or bytes"
     if isinstance(secret, str) and not is_utf8(secret):
         return "has characters that UTF-8 cannot hold"
     text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")

@@ -162,6 +162,7 @@ class LazyDict(dict[str, Any]):
         return self[key]
 
     def update(self, *others: Any, **fields: Any) -> None:
+        self._read()
         for key, value in dict(*others, **fields).items():
             self[key] = value
 

@@ -15,6 +15,8 @@ from .lazydict import PLACEHOLDER, LazyDict
 from .records import Lifetime, SessionRecord, check_user_id, seconds
 from .state import Login, State
 
+_NO_COOKIES: dict[str, str] = {}  # never written to
+
 CookieSource = str | Iterable[tuple[bytes, bytes]]
 """A ``Cookie`` header's text (WSGI), or the header list of an ASGI scope."""
 
@@ -60,7 +62,7 @@ class Session(LazyDict):
         self._readable = True  # a first access can still be told in Vary
         self._prefetched: State | Exception | None = None
         self._state: State | None = None
-        self._set_cookies: dict[str, str] = {}
+        self._set_cookies = _NO_COOKIES
         dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
 
     # -- loading ---------------------------------------------------------------

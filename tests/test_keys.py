@@ -95,10 +95,10 @@ def test_a_weak_secret_among_good_ones_is_named_by_its_place(weak: str | bytes) 
     [
         ([], "secret= is an empty list; give at least one secret"),
         ((), "secret= is an empty list; give at least one secret"),
-        ([None], f"the secret is a NoneType, not text or bytes{ADVICE}"),
-        ([GOOD, 5], f"secret number 2 is a int, not text or bytes{ADVICE}"),
-        ([[GOOD]], f"the secret is a list, not text or bytes{ADVICE}"),
-        (bytearray(GOOD, "ascii"), f"secret number 1 is a int, not text or bytes{ADVICE}"),
+        ([None], f"the secret is of type NoneType, not text or bytes{ADVICE}"),
+        ([GOOD, 5], f"secret number 2 is of type int, not text or bytes{ADVICE}"),
+        ([[GOOD]], f"the secret is of type list, not text or bytes{ADVICE}"),
+        (bytearray(GOOD, "ascii"), f"secret number 1 is of type int, not text or bytes{ADVICE}"),
     ],
     ids=repr,
 )
