@@ -141,7 +141,9 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
         return []
     presented = state.credential
     session._state = State(outcome.credential, outcome.record, outcome.body)
-    take_over(session, session._state, changes.fields, changes.edits.texts if changes.edits else state.texts)
+    # What was handed out while the save waited is watched as well.
+    texts = {**state.texts, **changes.edits.texts}
+    take_over(session, session._state, changes.fields, texts)
     if not session._answerable or outcome.cookie is None:
         return []
     former = [presented.cookie] if presented and presented.cookie != policy.cookie.name else []

@@ -84,6 +84,7 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
     were when the save began: what the application changed since then, while the save
     was waiting, stays and is seen by the next one.
     """
+    texts = {name: text for name, text in texts.items() if type(sent.get(name)) in (list, dict)}
     if saved.base is sent:  # nobody else changed anything
         saved.texts = texts
         return

@@ -197,16 +197,16 @@ def _change(connection: sqlite3.Connection, space: int, statement: str, **values
 
 
 def _update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
-    columns = _columns(record)
+    columns = _columns(space, record)
     return (
-        _change(connection, space, _UPDATE_PAYLOAD, **columns) > 0
-        or _change(connection, space, _UPDATE, **columns) > 0
+        connection.execute(_UPDATE_PAYLOAD, columns).rowcount > 0
+        or connection.execute(_UPDATE, columns).rowcount > 0
     )
 
 
 def _insert(connection: sqlite3.Connection, space: int, record: SessionRecord) -> None:
     try:
-        _change(connection, space, _CREATE, **_columns(record))
+        connection.execute(_CREATE, _columns(space, record))
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
             raise
@@ -218,15 +218,18 @@ def _bury_and_insert(
 ) -> bool:
     # IMMEDIATE: a read that turns into a write fails at once, without any waiting.
     connection.execute("BEGIN IMMEDIATE")
-    buried = _change(connection, space, _BURY, **_columns(tombstone)) > 0
+    buried = connection.execute(_BURY, _columns(space, tombstone)).rowcount > 0
     if buried:
         _insert(connection, space, record)
     connection.execute("COMMIT")
     return buried
 
 
-def _columns(record: SessionRecord) -> dict[str, Any]:
-    return {**record._asdict(), "handle": bytes.fromhex(record.handle)}
+def _columns(space: int, record: SessionRecord) -> dict[str, Any]:
+    columns = record._asdict()
+    columns["handle"] = bytes.fromhex(record.handle)
+    columns["space"] = space
+    return columns
 
 
 def _record(row: tuple[Any, ...]) -> SessionRecord:
