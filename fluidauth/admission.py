@@ -75,7 +75,7 @@ def admit(
         notices.extend(told)
     live = [state for state in states if state.record is not None]
     if len(live) > 1:
-        return State(), [*notices, Notice("ambiguous")]
+        return State(others=tuple(credentials)), [*notices, Notice("ambiguous")]
     return (live or [state for state in states if state.barred] or [State()])[0], notices
 
 

@@ -40,6 +40,9 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     if state.ends and state.credential is not None:
         version = state.record.version if state.record else None
         ended = yield from end(policy, state.credential.handle, version)
+    if state.ends or state.login:
+        for credential in state.others:
+            ended = (yield from end(policy, credential.handle)) or ended
     if state.login is not None:
         outcome = yield from _log_in(policy, changes, state.login, now)
     elif state.ends or state.record is None or state.body is None:
@@ -50,9 +53,10 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
         outcome = yield from _change(policy, changes, Live(state.record, state.body), changes.fields, now)
     else:
         outcome = yield from _refresh(policy, changes, Live(state.record, state.body), now)
-    if ended and state.credential is not None:
+    if ended:
         user_id = state.record.user_id if state.record else None
-        outcome.notices.insert(0, Notice("session_logout", None, state.credential.handle, user_id))
+        handle = state.credential.handle if state.credential else None
+        outcome.notices.insert(0, Notice("session_logout", None, handle, user_id))
         outcome.cookie = outcome.cookie or "expire"
     return outcome
 

@@ -62,7 +62,7 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
     edits = edits_of(state, session) if state.is_changed(session) else NO_EDITS
     if state.ends or state.login or (not state.closed and (state.renews or edits)):
         fields = dict(dict.items(session))
-        return Changes(state, fields, edits, is_stale(policy, state), answerable, 0)
+        return Changes(state.snapshot(), fields, edits, is_stale(policy, state), answerable, 0)
     return _refresh(policy, state, answerable, now)
 
 
@@ -73,7 +73,8 @@ def _refresh(policy: Policy, state: State, answerable: bool, now: int) -> Change
         return None
     state.due = False
     touch_to = next_expiry(record, body, now)
-    return Changes(state, body.fields, NO_EDITS, is_stale(policy, state), answerable, touch_to)
+    snapshot = state.snapshot()
+    return Changes(snapshot, body.fields, NO_EDITS, is_stale(policy, state), answerable, touch_to)
 
 
 # -- new versions ---------------------------------------------------------------------
@@ -133,20 +134,25 @@ def successor_of(policy: Policy, record: SessionRecord) -> str | None:
 
 def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome, now: int) -> list[str]:
     """Bring *session* to where the commit left it; return the ``Set-Cookie`` values to send."""
-    state = session._state
-    if state is None:
+    later, since = session._state, changes.state
+    if later is None:
         return []
     if outcome.closed:
-        state.close(outcome.closed)
+        asked = State()
+        asked.carry_on(later, since)
+        later.close(outcome.closed)
+        later.ends, later.login = asked.ends, asked.login
+        later.modified = asked.ends or asked.login is not None
         return []
-    presented = state.credential
-    session._state = State(outcome.credential, outcome.record, outcome.body)
-    # What was handed out while the save waited is watched as well.
-    texts = {**state.texts, **changes.edits.texts}
-    take_over(session, session._state, changes.fields, texts)
+    fresh = session._state = State(outcome.credential, outcome.record, outcome.body)
+    if fresh.carry_on(later, since):
+        # What was handed out while the save waited is watched as well.
+        texts = {**later.texts, **changes.edits.texts}
+        take_over(session, fresh, changes.fields, texts)
+    presented = [c for c in (since.credential, *since.others) if c is not None]
     if not session._answerable or outcome.cookie is None:
         return []
-    former = [presented.cookie] if presented and presented.cookie != policy.cookie.name else []
+    former = dict.fromkeys(c.cookie for c in presented if c.cookie != policy.cookie.name)
     lines = [policy.cookie.expire(name) for name in former]
     if outcome.cookie == "expire":
         return [policy.cookie.expire(policy.cookie.name), *lines]

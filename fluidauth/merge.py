@@ -87,6 +87,7 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
     texts = {name: text for name, text in texts.items() if type(sent.get(name)) in (list, dict)}
     if saved.base is sent:  # nobody else changed anything
         saved.texts = texts
+        saved.modified = bool(saved.additions)
         return
     absent = saved
     for name, value in saved.base.items():
@@ -96,6 +97,9 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
             saved.texts.update({name: known} if name in texts else {})
         elif dict.get(fields, name, absent) is before:
             dict.__setitem__(fields, name, value)
+    for name, (kind, amounts) in saved.additions.items():
+        dict.__setitem__(fields, name, _add_up(saved.pristine(name), kind, amounts))
+        saved.modified = True
     for name in sent.keys() - saved.base.keys():
         if dict.get(fields, name, absent) is sent[name]:
             dict.__delitem__(fields, name)

@@ -6,6 +6,7 @@ read them.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from .errors import PayloadError
@@ -55,6 +56,7 @@ class State:
         "ends",
         "login",
         "modified",
+        "others",
         "record",
         "renews",
         "texts",
@@ -67,12 +69,15 @@ class State:
         record: SessionRecord | None = None,
         body: Body | None = None,
         barred: str | None = None,
+        others: tuple[Credential, ...] = (),
     ) -> None:
         self.credential = credential
         self.record = record
         self.body = body
         self.barred = barred
         """Why nothing but a login or logout may be kept: the cookie's id was replaced."""
+        self.others = others
+        """More that the request presented, live all: one was planted, so none counts."""
         self.base: dict[str, Any] = body.fields if body else {}
         """The fields as loaded; containers are shared with the application."""
         self.texts: dict[str, str] = {}
@@ -135,8 +140,34 @@ class State:
         self.ends = self.renews = self.modified = self.due = False
         self.login = None
 
+    def snapshot(self) -> State:
+        """Return a copy that later requests do not change: what a save works from."""
+        state = copy.copy(self)
+        state.additions = dict(self.additions)
+        return state
+
     def only_its_end(self) -> State:
         """Return what remains of a failed request that logged out: the logout."""
-        state = State(self.credential, self.record, self.body, self.barred)
+        state = State(self.credential, self.record, self.body, self.barred, self.others)
         state.ends = True
         return state
+
+    def carry_on(self, later: State, since: State) -> bool:
+        """Ask what was asked of *later* after its snapshot *since*; return whether fields still belong.
+
+        A logout or login by another user, while the save waited, left nothing of them.
+        """
+        if later.ends and not since.ends:
+            self.forget()
+            self.ends = True
+        elif later.detached and not since.detached:
+            self.forget()
+        if later.login is not since.login:
+            self.login, self.modified = later.login, True
+        elif later.renews and not since.renews:
+            self.renews = self.modified = True
+        for name, (kind, amounts) in later.additions.items():
+            noted, before = since.additions.get(name, (kind, []))
+            if noted == kind and amounts[len(before) :]:
+                self.additions[name] = (kind, amounts[len(before) :])
+        return not self.detached

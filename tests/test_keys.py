@@ -297,7 +297,6 @@ def test_subkeys_differ_by_purpose() -> None:
     assert len(set(derived)) == len(derived) == 23 * 6
 
 
-@pytest.mark.requirement("33")
 def test_a_key_keeps_its_template_unused() -> None:
     """A MAC taken in between changes no later one."""
     key = Key(GOOD)

@@ -192,7 +192,6 @@ def test_every_use_loads_first_and_once(use: Any, expected: Any) -> None:
     assert session.accessed
 
 
-@pytest.mark.requirement("17")
 @pytest.mark.parametrize(("use", "expected"), ALL.values(), ids=ALL.keys())
 def test_a_loaded_session_answers_alike(use: Any, expected: Any) -> None:
     """Nothing depends on which use comes first."""

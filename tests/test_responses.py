@@ -192,7 +192,7 @@ def test_a_rotation_is_noticed_by_nobody(protocol: Protocol, store: Any, secret:
     assert again.set_cookies == []
 
 
-@pytest.mark.requirement("37")
+@pytest.mark.requirement("29")
 def test_a_secret_that_was_removed_ends_its_sessions(
     protocol: Protocol, store: Any, secret: str, events: list[SessionEvent]
 ) -> None:

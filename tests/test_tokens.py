@@ -203,6 +203,7 @@ def test_a_token_of_another_secret_is_refused() -> None:
         st.text(),
         st.text(alphabet=st.characters(), min_size=66, max_size=66),
         st.text("".join(map(chr, range(128))), min_size=58, max_size=58).map(lambda rest: TOKEN[:8] + rest),
+        st.text(min_size=24, max_size=24).map(lambda mac: TOKEN[:42] + mac),
         st.tuples(st.text(max_size=3), st.text(max_size=3)).map(lambda ends: TOKEN.join(ends)),
     )
 )

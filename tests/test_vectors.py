@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import runpy
@@ -56,15 +57,19 @@ def test_the_maker_is_independent() -> None:
 @pytest.mark.requirement("33")
 @each("keys", "kid")
 def test_subkeys_are_hkdf(vector: dict[str, Any]) -> None:
-    """The vectors' subkeys are RFC 5869's, one label for each purpose."""
+    """Subkeys are RFC 5869's, one label for each purpose, in the vectors and in a key."""
     secret = vector["secret"].encode()
+    key = Keyring.from_secrets(secret).signing
+    head = (41).to_bytes(4, "big")
 
     derived = {
         purpose: HKDF(SHA256(), 32, b"fluidauth/1/extract", b"fluidauth/1/" + purpose.encode()).derive(secret)
         for purpose in ("kid", "cookie-mac", "record-mac", "field-encryption")
     }
 
-    assert {purpose: key.hex() for purpose, key in derived.items()} == vector["subkeys"]
+    assert {purpose: subkey.hex() for purpose, subkey in derived.items()} == vector["subkeys"]
+    assert key.cookie_mac(b"t" * 41) == hmac.digest(derived["cookie-mac"], head + b"t" * 41, "sha256")
+    assert key.record_mac(b"row") == hmac.digest(derived["record-mac"], b"row", "sha256")
 
 
 @pytest.mark.requirement("33")
