@@ -8,7 +8,7 @@ from typing import Any
 from .engine import SessionEngine
 from .errors import StoreError
 from .exchange import Exchange, OnStoreError, check_settings
-from .headers import BYTES, UNAVAILABLE_BODY, UNAVAILABLE_HEADERS
+from .headers import BYTES, UNAVAILABLE_BODY
 from .session import Session
 
 Scope = MutableMapping[str, Any]
@@ -87,6 +87,7 @@ class _ASGIExchange(Exchange[Send]):
         try:
             if type(self.request.get(self.key)) is dict:
                 await self.session.aload()
+            await self.gateway.quiet(self.session)
             changes = self.head_changes(status)
             if changes is not None:
                 await self.gateway.acommit(self.session, changes)
@@ -106,6 +107,7 @@ class _ASGIExchange(Exchange[Send]):
     async def ended(self) -> None:
         """Save what changed after the head."""
         try:
+            await self.gateway.quiet(self.session)
             changes = self.last_changes()
             if changes is not None:
                 await self.gateway.acommit(self.session, changes)
@@ -133,7 +135,7 @@ class _ASGIExchange(Exchange[Send]):
         """Take what an application sends of a response that was replaced."""
 
     async def _send_503(self, prefix: str) -> None:
-        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in UNAVAILABLE_HEADERS]
+        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.unavailable_headers()]
         await self.pass_on({"type": f"{prefix}.start", "status": 503, "headers": headers})
         await self.pass_on({"type": f"{prefix}.body", "body": UNAVAILABLE_BODY})
 
@@ -180,6 +182,7 @@ class _WebSocketExchange(_ASGIExchange):
 
     async def head_of_refusal(self, message: Message) -> None:
         """Pass on a close before accept: servers answer 403, without headers of ours."""
+        await self.gateway.quiet(self.session)
         changes = self.head_changes(500)
         if changes is not None:
             await self.gateway.acommit(self.session, changes)

@@ -125,7 +125,7 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
         if live.record.handle != handle:
             if changes.edits:
                 return (yield from _change(policy, changes, live, fields, now))
-            return Outcome(closed=_CLOSED["followed"])
+            return Outcome(closed=CLOSED["followed"])
         check_time(give_up)
 
 
@@ -137,7 +137,7 @@ def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any]
         outcome = yield from _update(policy, changes, live, fields, now)
         if outcome is not None:
             if live.record.handle != handle:
-                outcome.closed = _CLOSED["followed"]
+                outcome.closed = CLOSED["followed"]
             return outcome
         found = yield from find_live(policy, live.record.handle, now)
         if isinstance(found, str):
@@ -243,7 +243,7 @@ def _replace(tombstone: SessionRecord, successor: SessionRecord) -> Steps[bool]:
     return True
 
 
-_CLOSED = {
+CLOSED = {
     "ended": "it was ended by another request",
     "logged_in": "a login took its place",
     "replaced": "its id was replaced",
@@ -253,7 +253,7 @@ _CLOSED = {
 
 def _dropped(reason: str, state: State) -> Outcome:
     handle = state.credential.handle if state.credential else None
-    return Outcome(closed=_CLOSED[reason], notices=[Notice("write_dropped", reason, handle)])
+    return Outcome(closed=CLOSED[reason], notices=[Notice("write_dropped", reason, handle)])
 
 
 def _taken() -> StoreError:

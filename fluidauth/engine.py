@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from . import admin, tokens
+from .commit import CLOSED
 from .cookies import CookieOptions
 from .errors import ConfigError, NoSuchSession, StoreError
 from .events import EventLog, SessionEvent, logger
@@ -17,7 +18,7 @@ from .gateway import SessionGateway
 from .keys import Keyring
 from .lifecycle import Outcome
 from .policy import Notice, Policy
-from .records import Lifetime, SessionInfo, check_user_id, seconds
+from .records import Lifetime, SessionInfo, check_lifetime, check_user_id, seconds
 from .sealing import Sealer
 from .session import Session
 from .standing import Live
@@ -74,7 +75,12 @@ class SessionEngine:
             keyring = _keyring(secret)
         finally:
             del secret  # a traceback that prints locals must not show it
-        options = cookie or CookieOptions()
+        options = CookieOptions() if cookie is None else cookie
+        if not isinstance(options, CookieOptions):
+            raise ConfigError(f"cookie={cookie!r} is not CookieOptions")
+        for name, function in (("clock", clock), ("on_event", on_event)):
+            if function is not None and not callable(function):
+                raise ConfigError(f"{name}={function!r} cannot be called")
         blocking, twin = _open(store)
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, _field_names(encrypted_fields), _payload_limit(max_payload))
@@ -114,18 +120,33 @@ class SessionEngine:
     def edit(self, handle: str) -> Iterator[Session]:
         """Give the session named *handle* to change; save it at the end, merged with others'.
 
-        Nothing is saved if the block raises. Raise :class:`NoSuchSession` if there is none.
+        Nothing but a logout is saved if the block raises. Raise :class:`NoSuchSession` if
+        there is none, or none is left at the end.
         """
         session = self._editing(self._run(admin.fetch(self.policy, handle, self._now()), "get"))
-        yield session
+        try:
+            yield session
+        except BaseException:
+            changes = self.gateway.changes(session, keep=False)
+            if changes is not None:  # a logout stands
+                self.gateway.commit(session, changes)
+            raise
         self.gateway.save(session)
+        self._check_saved(session)
 
     @asynccontextmanager
     async def aedit(self, handle: str) -> AsyncIterator[Session]:
         """Do as :meth:`edit`, without blocking."""
         session = self._editing(await self._arun(admin.fetch(self.policy, handle, self._now()), "get"))
-        yield session
+        try:
+            yield session
+        except BaseException:
+            changes = self.gateway.changes(session, keep=False)
+            if changes is not None:  # as above
+                await self.gateway.acommit(session, changes)
+            raise
         await self.gateway.asave(session)
+        self._check_saved(session)
 
     def delete_session(self, handle: str) -> bool:
         """End the session named *handle*, also under the id it was renewed to; say if one ended."""
@@ -217,6 +238,9 @@ class SessionEngine:
     ) -> Steps[Outcome]:
         if user_id is not None:
             check_user_id(user_id)
+        check_lifetime(lifetime)
+        if not isinstance(data, dict | None):
+            raise TypeError(f"data must be a dict, not {type(data).__name__}")
         return admin.begin(self.policy, user_id, data or {}, lifetime, self._now())
 
     def _extension(self, handle: str, length: int | timedelta) -> Steps[bool]:
@@ -237,6 +261,11 @@ class SessionEngine:
         if live is None:
             raise NoSuchSession("no live session has this handle")
         return self._outside(live, None)
+
+    def _check_saved(self, session: Session) -> None:
+        state = session._state
+        if state is not None and state.closed in (CLOSED["ended"], CLOSED["logged_in"]):
+            raise NoSuchSession(f"the change was not saved: {state.closed}")
 
     def _outside(self, live: Live, closed: str | None) -> Session:
         """Return *live* as a session that has no response to send a cookie with."""
@@ -287,7 +316,7 @@ def _field_names(names: Collection[str]) -> Collection[str]:
         if names != "*":
             raise ConfigError(f"encrypted_fields={names!r} is one string; write ({names!r},), or '*' for all")
         return names
-    if not all(isinstance(name, str) for name in names):
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
         raise ConfigError("encrypted_fields must be names of fields")
     return frozenset(names)
 

@@ -8,7 +8,7 @@ from typing import Any, AnyStr, Generic, Literal, TypeVar
 from .engine import SessionEngine
 from .errors import ConfigError, StoreError
 from .gateway import SessionGateway
-from .headers import Words, forbid_storing, vary
+from .headers import UNAVAILABLE_HEADERS, Words, forbid_storing, vary
 from .lifecycle import Changes
 from .session import Session
 
@@ -71,7 +71,7 @@ class Exchange(Generic[PassOn]):
             return True  # the application put something in our place
         if state is None:
             return session._prefetched is not None
-        return state.due or state.is_changed(session)
+        return state.due or session._failed or session._saving is not None or state.is_changed(session)
 
     def head_changes(self, status: int) -> Changes | None:
         """Return what to commit before a head of *status*."""
@@ -91,10 +91,8 @@ class Exchange(Generic[PassOn]):
             self.session._become(found)
 
     def hides_failure(self, status: int) -> bool:
-        """Return whether a framework made a 500 of a load that failed; that is a 503."""
-        session = self.session
-        failed = session._state is None and isinstance(session._prefetched, StoreError)
-        return failed and status == 500 and self.responds
+        """Return whether a framework made a 500 of a failing store; that is a 503."""
+        return status == 500 and self.session._failed and self.responds
 
     def answers(self, error: BaseException) -> bool:
         """Return whether *error*, raised by the application, is to be a 503."""
@@ -105,6 +103,11 @@ class Exchange(Generic[PassOn]):
         self.started = True
         self.session._answerable = False
         self.session._readable = readable or self.session._accessed
+
+    def unavailable_headers(self) -> list[tuple[str, str]]:
+        """Return the head of a 503: with the cookie of a new id only if that is stored already."""
+        cookies = self.session._set_cookies.values()
+        return [*UNAVAILABLE_HEADERS, *(("set-cookie", line) for line in cookies)]
 
     def amended(
         self,

@@ -6,6 +6,7 @@ never an empty session and never a cleared cookie.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeVar
@@ -21,6 +22,7 @@ from .session import Session
 from .state import Credential
 from .steps import Steps, arun, run
 from .stores.base import AsyncSessionStore, SessionStore
+from .stores.bridge import on_asyncio
 
 T = TypeVar("T")
 
@@ -71,7 +73,7 @@ class SessionGateway:
             self._admit(session, credentials, [get(c.handle) for c in credentials])
         except StoreError as error:
             session._prefetched = error
-            self.report_failure("load")
+            self._failed("load", session)
             raise
 
     async def aload(self, session: Session) -> None:
@@ -82,7 +84,7 @@ class SessionGateway:
             self._admit(session, credentials, records)
         except StoreError as error:
             session._prefetched = error
-            self.report_failure("load")
+            self._failed("load", session)
             raise
 
     async def prefetch(self, session: Session) -> None:
@@ -125,6 +127,7 @@ class SessionGateway:
             self.commit(session, changes)
 
     async def asave(self, session: Session) -> None:
+        await self.quiet(session)
         changes = self.changes(session)
         if changes is not None:
             await self.acommit(session, changes)
@@ -132,15 +135,37 @@ class SessionGateway:
     def commit(self, session: Session, changes: Changes) -> None:
         """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""
         now = self.now()
-        self._settle(session, changes, self.perform(commit(self.policy, changes, now), "save"), now)
+        outcome = self.perform(commit(self.policy, changes, now), "save", session)
+        self._settle(session, changes, outcome, now)
 
     async def acommit(self, session: Session, changes: Changes) -> None:
         """Do as :meth:`commit`; a cancelled caller does not stop it halfway."""
+        if not on_asyncio():
+            await self._acommit(session, changes)
+            return
+        saving = session._saving = asyncio.ensure_future(self._acommit(session, changes))
+        try:
+            await asyncio.shield(saving)
+        finally:
+            if saving.done():
+                session._saving = None
+
+    async def _acommit(self, session: Session, changes: Changes) -> None:
         now = self.now()
-        outcome = await self.aperform(commit(self.policy, changes, now), "save")
+        outcome = await self.aperform(commit(self.policy, changes, now), "save", session)
         self._settle(session, changes, outcome, now)
 
+    async def quiet(self, session: Session) -> None:
+        """Wait until no save of *session* is under way: each begins from where the last one ended."""
+        while session._saving is not None:
+            saving = session._saving
+            with suppress(StoreError):  # its own caller hears of it
+                await asyncio.shield(saving)
+            if session._saving is saving:
+                session._saving = None
+
     def _settle(self, session: Session, changes: Changes, outcome: Outcome, now: int) -> None:
+        session._failed = False
         lines = settle(self.policy, session, changes, outcome, now)
         if lines:
             session._set_cookies = {
@@ -150,21 +175,26 @@ class SessionGateway:
         if outcome.notices:
             self.report(outcome.notices)
 
-    def perform(self, steps: Steps[T], what: str) -> T:
+    def perform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""
         try:
             return run(self.store, steps)
         except StoreError:
-            self.report_failure(what)
+            self._failed(what, session)
             raise
 
-    async def aperform(self, steps: Steps[T], what: str) -> T:
+    async def aperform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         """Do as :meth:`perform`, without blocking."""
         try:
             return await arun(self.twin, steps)
         except StoreError:
-            self.report_failure(what)
+            self._failed(what, session)
             raise
+
+    def _failed(self, what: str, session: Session | None) -> None:
+        self.report_failure(what)
+        if session is not None:
+            session._failed = True
 
     # -- afterwards ----------------------------------------------------------------
 

@@ -99,6 +99,12 @@ def check_user_id(user_id: object) -> None:
         raise ValueError("user_id must be 1 to 255 characters, without NUL or lone surrogates")
 
 
+def check_lifetime(lifetime: object) -> None:
+    """Raise ``TypeError`` unless *lifetime* is a :class:`Lifetime` or None."""
+    if lifetime is not None and not isinstance(lifetime, Lifetime):
+        raise TypeError(f"lifetime={lifetime!r} must be a Lifetime, such as Lifetime(absolute=3600)")
+
+
 def is_utf8(text: str) -> bool:
     """Return whether *text* has no lone surrogate."""
     return text.encode("utf-8", "ignore").decode("utf-8") == text

@@ -5,14 +5,14 @@ Nothing here does I/O: loading and saving are asked of the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from .errors import FreshLoginRequired, SessionClosed, SessionNotLoaded
 from .jsonvalues import check
 from .lazydict import PLACEHOLDER, LazyDict
-from .records import Lifetime, SessionRecord, check_user_id, seconds
+from .records import Lifetime, SessionRecord, check_lifetime, check_user_id, seconds
 from .state import Login, State
 
 _NO_COOKIES: dict[str, str] = {}  # never written to
@@ -46,9 +46,11 @@ class Session(LazyDict):
         "_answerable",
         "_calls",
         "_cookies",
+        "_failed",
         "_may_block",
         "_prefetched",
         "_readable",
+        "_saving",
         "_set_cookies",
         "_state",
     )
@@ -63,6 +65,8 @@ class Session(LazyDict):
         self._prefetched: State | Exception | None = None
         self._state: State | None = None
         self._set_cookies = _NO_COOKIES
+        self._failed = False  # the store, the last time that it was asked for this session
+        self._saving: Awaitable[None] | None = None
         dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
 
     # -- loading ---------------------------------------------------------------
@@ -148,15 +152,24 @@ class Session(LazyDict):
 
     def reload(self) -> None:
         """Read the session again; changes of this request not yet saved are dropped."""
-        self._read()
+        before = self._read()
         self._calls.load(self)
-        self._install()
+        self._reinstall(before)
 
     async def areload(self) -> None:
         """Do as :meth:`reload`, without blocking."""
         await self.aload()
+        before = self._read()
         await self._calls.aload(self)
-        self._install()
+        self._reinstall(before)
+
+    def _reinstall(self, before: State) -> None:
+        state = self._install()
+        state.closed = before.closed
+        if before.ends:  # a logout stands
+            dict.clear(self)
+            state.forget()
+            state.ends = True
 
     def save(self) -> None:
         """Save now, not at the response head: for handlers that run long."""
@@ -180,6 +193,8 @@ class Session(LazyDict):
         ``TypeError`` if *user_id* is not text.
         """
         check_user_id(user_id)
+        check_lifetime(lifetime)
+        check(data or {}, "data")
         state = self._answerable_state("login()")
         if self.user_id not in (None, user_id):
             dict.clear(self)

@@ -6,7 +6,6 @@ read them.
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from .errors import PayloadError
@@ -142,7 +141,9 @@ class State:
 
     def snapshot(self) -> State:
         """Return a copy that later requests do not change: what a save works from."""
-        state = copy.copy(self)
+        state = State.__new__(State)
+        for slot in State.__slots__:
+            setattr(state, slot, getattr(self, slot))
         state.additions = dict(self.additions)
         return state
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .engine import SessionEngine
 from .errors import StoreError
 from .exchange import Exchange, OnStoreError, check_settings
-from .headers import TEXT, UNAVAILABLE_BODY, UNAVAILABLE_HEADERS
+from .headers import TEXT, UNAVAILABLE_BODY
 from .session import Session
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class _WSGIExchange(Exchange["StartResponse"]):
 
     def _start_unavailable(self, exc_info: Any) -> Callable[[bytes], object]:
         self.unavailable = True
-        self._pass_on("503 Service Unavailable", list(UNAVAILABLE_HEADERS), exc_info)
+        self._pass_on("503 Service Unavailable", self.unavailable_headers(), exc_info)
         return _swallow
 
     def _pass_on(
