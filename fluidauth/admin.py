@@ -73,8 +73,9 @@ def sessions_of(user_id: str, now: int) -> Steps[list[SessionInfo]]:
 
 def revoke_user(user_id: str, except_handle: str | None) -> Steps[int]:
     """End all sessions of the user, in one step of the store."""
-    kept = except_handle if is_handle(except_handle) else None
-    return int((yield ("delete_for_user", user_id, kept)))
+    if except_handle is not None and not is_handle(except_handle):
+        raise ValueError(f"except_handle={except_handle!r} is no handle")
+    return int((yield ("delete_for_user", user_id, except_handle)))
 
 
 def clean(now: int) -> Steps[int]:

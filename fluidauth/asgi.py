@@ -67,7 +67,7 @@ class ASGISessionMiddleware:
         else:
             if exchange.owes_more():
                 await exchange.ended()
-            if gateway.cleaning_due:
+            if gateway.cleaning_due and session._state is not None:
                 await gateway.atidy()
 
     def _autoloads(self, scope: Scope) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import NotSupported, RecordExists, StoreError
+from .errors import NotSupported, PayloadError, RecordExists, StoreError
 from .events import EventName
 from .expiry import is_expired
 from .lifecycle import (
@@ -64,12 +64,12 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
 def _begin(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     """Store a session where there was none."""
     state = changes.state
-    if not changes.edits:
-        return Outcome()
     if state.barred and not state.ends:
         # The request came under an id that was replaced; a cookie of its own would
         # overwrite the one that the newer response carries.
         return _dropped("replaced", state)
+    if not changes.edits:
+        return Outcome()
     return (yield from create(policy, None, new_body(policy, apply(changes.edits, {}), now), now))
 
 
@@ -167,7 +167,7 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
                 return unchanged
             live = found
             check_time(give_up)
-    except StoreError:
+    except (StoreError, PayloadError):  # the latter if max_payload was lowered
         unchanged.notices.append(Notice("store_error", "refresh", live.record.handle))
         return unchanged
 
@@ -179,15 +179,15 @@ def _update(
     if is_expired(live.record, live.body, now):
         return None
     record, edits, credential = live.record, changes.edits, changes.state.credential
-    if record.user_id is None and not fields and edits.removals:
+    locked = {name: kept for name, kept in live.body.locked.items() if name not in edits.names}
+    if record.user_id is None and not fields and not locked and edits.removals:
         if not (yield ("delete", record.handle, record.version)):
             return None
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
-    reissue = changes.upgrades and changes.answerable and credential is not None
-    if reissue and credential is not None and credential.handle != record.handle:
-        reissue = False
-    locked = {name: kept for name, kept in live.body.locked.items() if name not in edits.names}
+    reissue = bool(
+        changes.upgrades and changes.answerable and credential and credential.handle == record.handle
+    )
     body = live.body._replace(fields=fields, locked=locked)
     kid = policy.sealer.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, now, kid)

@@ -69,7 +69,7 @@ class RecordExists(FluidAuthError):
 class RecordTampered(FluidAuthError):
     """A stored record is not one that a key of this keyring sealed.
 
-    ``reason`` is one of ``format``, ``unknown_key``, ``mac``, ``handle``.
+    ``reason`` is one of ``format``, ``unknown_key``, ``mac``.
     """
 
     def __init__(self, reason: str) -> None:

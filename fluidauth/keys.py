@@ -7,7 +7,7 @@ is ever tried, whatever the number of keys.
 
 Policy. The *signing* key signs new cookies and seals rows; keep it in service for at
 most a year. A *verifying* key only opens what it signed or sealed earlier; drop it
-when the absolute timeout has passed since the last process stopped signing with it.
+when the longest lifetime in use has passed since the last process stopped signing with it.
 A leak of one secret lets its holder sign cookies, but each still needs the random id
 of a live session, and with the database read encrypted fields; answer it by putting a
 new secret first and taking the leaked one out, which ends the sessions under it.

@@ -54,7 +54,7 @@ class LazyDict(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         self._read()
         value = dict.__getitem__(self, key)
-        if type(value) is list or type(value) is dict:
+        if isinstance(value, list | dict | tuple):
             self._watch(key, value)
         return value
 

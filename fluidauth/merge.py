@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .errors import PayloadError
 from .jsonvalues import check, encode
-from .state import State
+from .state import CONTAINERS, State
 
 
 class Edits(NamedTuple):
@@ -53,7 +53,7 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
                 puts[name] = value
             continue
         text = encode(value)
-        if type(value) is list or type(value) is dict:
+        if isinstance(value, CONTAINERS):
             texts[name] = text
         if text == _text_before(state, name):
             continue
@@ -84,7 +84,7 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
     were when the save began: what the application changed since then, while the save
     was waiting, stays and is seen by the next one.
     """
-    texts = {name: text for name, text in texts.items() if type(sent.get(name)) in (list, dict)}
+    texts = {name: text for name, text in texts.items() if isinstance(sent.get(name), CONTAINERS)}
     if saved.base is sent:  # nobody else changed anything
         saved.texts = texts
         saved.modified = bool(saved.additions)

@@ -55,7 +55,7 @@ def find_live(policy: Policy, handle: str, now: int) -> Steps[Live | str]:
 def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
     """Delete the session, or what took its place under a new id; return whether one ended.
 
-    Tombstones go first: see ``commit``. Even an expired one is followed, since a
+    Tombstones go first, as ``commit._replace`` counts on. Even an expired one is followed, since a
     logout is final however slow the request was.
     """
     give_up = deadline()
@@ -63,8 +63,10 @@ def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
         if version is not None and (yield ("delete", handle, version)):
             return True
         record = yield ("get", handle)
-        if record is None or record.handle != handle:
+        if record is None:
             return False
+        if record.handle != handle:  # nothing is known of the one that was meant
+            raise StoreError("the store answered with another session's record")
         successor = successor_of(policy, record)
         if successor is None:
             version = record.version

@@ -13,6 +13,8 @@ from .jsonvalues import decode, encode
 from .records import Lifetime, SessionRecord
 from .sealing import Body
 
+CONTAINERS = (list, dict, tuple)
+
 
 class Credential:
     """A session id that a genuine cookie presented. Shows nothing of it."""
@@ -97,8 +99,7 @@ class State:
 
     def watch(self, name: str, value: Any) -> None:
         """Note what the container *value* holds, before it is handed out and may change inside."""
-        container = type(value) is list or type(value) is dict
-        if container and name not in self.texts and self.base.get(name) is value:
+        if isinstance(value, CONTAINERS) and name not in self.texts and self.base.get(name) is value:
             self.texts[name] = encode(value)
 
     def watch_all(self) -> None:

@@ -63,7 +63,8 @@ class _WSGIExchange(Exchange["StartResponse"]):
             _close(body)
             return self.unavailable_body()
         # A list is complete and a file is the server's to send: nothing can change later.
-        complete = type(body) in (list, tuple) and not self.gateway.cleaning_due
+        tidies = self.gateway.cleaning_due and self.session._state is not None
+        complete = type(body) in (list, tuple) and not tidies
         if complete or _is_file(body, self.request):
             if self.owes_more():
                 self.ended()
@@ -166,8 +167,9 @@ class _Body:
             _close(self._body)
         finally:
             self._exchange.ended()
-            if self._exchange.gateway.cleaning_due:
-                self._exchange.gateway.tidy()
+            gateway = self._exchange.gateway
+            if gateway.cleaning_due and self._exchange.session._state is not None:
+                gateway.tidy()
 
     def _replace(self, chunks: list[bytes]) -> bytes:
         self._replaced = True

@@ -213,26 +213,26 @@ def test_a_client_that_leaves_does_not_stop_its_logout(tmp_path: Path, kind: str
     """A request cancelled again and again, as by anyio, while it waits for the store."""
     store: Any = SQLiteStore(tmp_path / "s.db") if kind == "sqlite" else AsyncBasicStore()
     engine = SessionEngine(secret=new_secret(), store=store)
+    asked: list[Session] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await scope["session"].aload()
         scope["session"].logout()
+        asked.append(scope["session"])
         await send({"type": "http.response.start", "status": 200})
-
-    def commits() -> list[Any]:
-        return [task for task in asyncio.all_tasks() if "_arun" in str(task.get_coro())]
 
     async def leave() -> Any:
         token, _ = await engine.acreate_session("user-42")
         request = asyncio.ensure_future(
             get(ASGISessionMiddleware(app, engine=engine), f"__Host-session={token}")
         )
-        while not commits():
+        while not asked:
             await asyncio.sleep(0)
         while not request.done():
             request.cancel()
             await asyncio.sleep(0)
-        await asyncio.gather(request, *commits(), return_exceptions=True)
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(request, *rest, return_exceptions=True)
         session = Session(engine.gateway, f"__Host-session={token}", may_block=False)
         await session.aload()
         await engine.aclose()
@@ -534,3 +534,92 @@ def test_a_websocket_saves_before_it_closes(engine: SessionEngine) -> None:
     asyncio.run(ASGISessionMiddleware(app, engine=engine)(scope, get, send))  # type: ignore[arg-type]  # no receive
 
     assert at_close == [{"a": 1}]
+
+
+def while_saving(handler: Any, later: Any, store: Any) -> tuple[SessionEngine, str, list[Any]]:
+    """Run a request whose *later* is called while the save that *handler* asked for waits."""
+    engine = SessionEngine(secret=new_secret(), store=store)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        await session.aload()
+        handler(session)
+        saving = asyncio.ensure_future(session.asave())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        later(session)
+        await saving
+        await send({"type": "http.response.start", "status": 200})
+
+    async def ask() -> tuple[str, list[Any]]:
+        token, _ = await engine.acreate_session("ada", {"n": 0})
+        cookie = f"__Host-session={token}"
+        return cookie, await get(ASGISessionMiddleware(app, engine=engine), cookie)
+
+    cookie, messages = asyncio.run(ask())
+    return engine, cookie, messages
+
+
+async def opened(engine: SessionEngine, cookie: str) -> Session:
+    session = Session(engine.gateway, cookie, may_block=False)
+    await session.aload()
+    return session
+
+
+@pytest.mark.requirement("4")
+def test_a_logout_while_a_save_waits_is_final() -> None:
+    """It is asked of the session that the save leaves behind."""
+    engine, cookie, messages = while_saving(
+        lambda session: session.add("n"), Session.logout, AsyncBasicStore()
+    )
+
+    assert asyncio.run(opened(engine, cookie)).user_id is None
+    assert cookie_of(messages[0]) == "__Host-session="
+
+
+def test_a_login_while_a_save_waits_is_carried_out() -> None:
+    """The new user has the new cookie, and nothing of the one before."""
+    engine, _, messages = while_saving(
+        lambda session: session.add("n"), lambda session: session.login("bob"), AsyncBasicStore()
+    )
+
+    session = asyncio.run(opened(engine, cookie_of(messages[0])))
+    assert (session.user_id, dict(session)) == ("bob", {})
+
+
+def test_an_addition_while_a_save_waits_counts_once() -> None:
+    """What the save took along is not added again by the next one."""
+    engine, cookie, _ = while_saving(
+        lambda session: session.add("n"), lambda session: session.add("n", 10), AsyncBasicStore()
+    )
+
+    assert dict(asyncio.run(opened(engine, cookie))) == {"n": 11}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "async"])
+def test_saves_of_one_session_follow_each_other(tmp_path: Path, kind: str) -> None:
+    """Saved twice at once, or given up while it waits, a change is stored once."""
+    store: Any = SQLiteStore(tmp_path / "s.db") if kind == "sqlite" else AsyncBasicStore()
+    engine = SessionEngine(secret=new_secret(), store=store)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        await session.aload()
+        session.add("twice")
+        await asyncio.gather(session.asave(), session.asave())
+        session.add("given up")
+        saving = asyncio.ensure_future(session.asave())
+        await asyncio.sleep(0)
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        await send({"type": "http.response.start", "status": 200})
+
+    async def ask() -> dict[str, Any]:
+        token, _ = await engine.acreate_session("ada")
+        cookie = f"__Host-session={token}"
+        await get(ASGISessionMiddleware(app, engine=engine), cookie)
+        stored = dict(await opened(engine, cookie))
+        await engine.aclose()
+        return stored
+
+    assert asyncio.run(ask()) == {"twice": 1, "given up": 1}

@@ -10,6 +10,7 @@ import pytest
 from fluidauth import (
     CookieOptions,
     MemoryStore,
+    PayloadError,
     Session,
     SessionClosed,
     SessionEngine,
@@ -535,3 +536,119 @@ def test_the_file_is_shared_by_both_protocols(tmp_path: Any, secret: str) -> Non
 
     assert wsgi.get(fields) == {"a": 1, "b": 2}
     engine.close()
+
+
+# -- what reviewers of this library tried -----------------------------------------------------
+
+
+@pytest.mark.requirement("52")
+def test_a_503_hands_out_a_new_id_that_is_stored(flaky: Browser) -> None:
+    """After a login was saved, a later failure must not leave the browser with a dead id."""
+    store = broken(flaky)
+
+    def handler(session: Session) -> None:
+        session.login("other")
+        if flaky.protocol == "wsgi":
+            session.save()
+            store.broken = {"update"}
+            session["z"] = 1
+
+    async def ahandler(session: Session) -> None:
+        session.login("other")
+        await session.asave()
+        store.broken = {"update"}
+        session["z"] = 1
+
+    response = flaky.request(handler if flaky.protocol == "wsgi" else ahandler)
+    store.broken = set()
+
+    assert response.status == 503
+    assert flaky.get(lambda session: session.user_id) == "other"
+
+
+@pytest.mark.requirement("52")
+def test_a_500_made_of_a_failed_save_is_a_503(flaky: Browser) -> None:
+    """Also where the application saved by itself and its framework caught the error."""
+    broken(flaky, "update")
+
+    def handler(session: Session) -> None:
+        session["x"] = 1
+        with pytest.raises(StoreError):
+            session.save()
+
+    response = flaky.request(handler, status=500)
+
+    assert response.status == 503
+
+
+@pytest.mark.requirement("4")
+def test_a_logout_survives_a_reload(browser: Browser) -> None:
+    """reload() drops changes, not a logout."""
+    browser.request(put)
+    stolen = browser.twin()
+
+    def handler(session: Session) -> None:
+        session.logout()
+        session.reload()
+
+    async def ahandler(session: Session) -> None:
+        await session.aload()
+        session.logout()
+        await session.areload()
+
+    browser.request(handler if browser.protocol == "wsgi" else ahandler)
+
+    assert stolen.get(fields) == {}
+
+
+@pytest.mark.requirement("4")
+def test_a_logout_ends_every_session_presented(protocol: Protocol) -> None:
+    """Two live sessions make a request anonymous, but a logout or login clears them away."""
+    options = CookieOptions(former_names=("old",))
+    engine = SessionEngine(secret=new_secret(), store=MemoryStore(), cookie=options)
+    browser = Browser(protocol, engine)
+    tokens = [engine.create_session(user)[0] for user in ("ada", "bob")]
+    both = f"__Host-session={tokens[0]}; old={tokens[1]}"
+
+    anonymous = browser.get(lambda session: session.user_id, cookie_header=both)
+    response = browser.request(Session.logout, cookie_header=both)
+
+    assert anonymous is None
+    assert engine.revoke_all() == 0
+    assert sorted(line.partition("=")[0] for line in response.set_cookies) == ["__Host-session", "old"]
+
+
+@pytest.mark.parametrize(
+    "value", [(1, [2]), type("Mine", (dict,), {})(a=[2]), type("Mine", (list,), {})([[2]])]
+)
+def test_changes_inside_any_container_are_noticed(browser: Browser, value: Any) -> None:
+    """A tuple or a subclass holds values that can change, too."""
+
+    def handler(session: Session) -> None:
+        session["v"] = value
+        session.mark_modified()
+
+    browser.request(handler, later=lambda session: _innermost(session["v"]).append(3))
+
+    assert _innermost(browser.get(fields)["v"]) == [2, 3]
+    _innermost(value).remove(3)
+
+
+def _innermost(value: Any) -> Any:
+    return value["a"] if isinstance(value, dict) else value[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"), [(("bob", {"x": {1}}), {}), (("bob",), {"lifetime": 3_600})]
+)
+def test_a_login_with_bad_arguments_changes_nothing(browser: Browser, arguments: Any, options: Any) -> None:
+    """The error comes at the call, and the user before stays signed in."""
+    browser.request(lambda session: session.login("ada", {"a": 1}))
+
+    def handler(session: Session) -> None:
+        with pytest.raises((PayloadError, TypeError)):
+            session.login(*arguments, **options)
+
+    browser.request(handler)
+
+    assert browser.get(lambda s: (s.user_id, dict(s))) == ("ada", {"a": 1})

@@ -47,9 +47,9 @@ MUTATIONS = (
     Mutation(
         "4",
         "a cancelled request takes its logout along",
-        "fluidauth/steps.py",
-        "return await asyncio.shield(asyncio.ensure_future(_arun(store, steps)))",
-        "return await asyncio.ensure_future(_arun(store, steps))",
+        "fluidauth/stores/bridge.py",
+        "    return True\n",
+        "    return False  # and nothing is shielded\n",
     ),
     Mutation(
         "4",
@@ -289,7 +289,7 @@ MUTATIONS = (
         "23",
         "revoking spares nobody",
         "fluidauth/admin.py",
-        "kept = except_handle if is_handle(except_handle) else None",
+        '(yield ("delete_for_user", user_id, except_handle))',
         "kept = None",
     ),
     Mutation(
@@ -722,8 +722,6 @@ MUTATIONS = (
         "52",
         "an outage is an anonymous session",
         "fluidauth/gateway.py",
-        "            session._prefetched = error\n"
-        '            self.report_failure("load")\n'
         "            raise\n\n    async def aload",
         "            session._prefetched = admit(self.policy, [], [], 0)[0]\n\n    async def aload",
     ),

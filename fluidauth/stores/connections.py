@@ -66,8 +66,10 @@ class Connections:
 
     def discard(self, connection: sqlite3.Connection) -> None:
         """Close a borrowed *connection* that failed; another will be opened in its place."""
-        connection.close()
-        self._make_room()
+        try:
+            connection.close()
+        finally:
+            self._make_room()
 
     def close(self) -> None:
         """Close the idle connections."""
