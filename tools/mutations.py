@@ -66,6 +66,13 @@ MUTATIONS = (
         "ended = True",
     ),
     Mutation(
+        "4",
+        "a logout spares a session that was planted",
+        "fluidauth/commit.py",
+        "for credential in state.others:",
+        "for credential in ():",
+    ),
+    Mutation(
         "5",
         "an update inserts",
         "fluidauth/stores/memory.py",
