@@ -140,7 +140,7 @@ class SessionGateway:
 
     async def acommit(self, session: Session, changes: Changes) -> None:
         """Do as :meth:`commit`; a cancelled caller does not stop it halfway."""
-        if not on_asyncio():
+        if self.twin.inline or not on_asyncio():  # nothing waits, or nothing can shield it
             await self._acommit(session, changes)
             return
         saving = session._saving = asyncio.ensure_future(self._acommit(session, changes))
