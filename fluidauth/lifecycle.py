@@ -14,7 +14,7 @@ from .errors import RecordTampered
 from .expiry import expiry_from, is_expired, next_expiry
 from .merge import NO_EDITS, Edits, edits_of, take_over
 from .policy import Notice, Policy
-from .records import Lifetime, SessionRecord
+from .records import Lifetime, SessionRecord, handle_of
 from .sealing import Body, RenewalReason, Tombstone
 from .session import Session
 from .state import Credential, State
@@ -100,7 +100,7 @@ def first_version(
     """Return a record under a fresh id, and the credential that opens it."""
     kid = policy.sealer.keyring.signing.kid
     session_id = tokens.new_session_id()
-    handle = policy.handle_of(session_id)
+    handle = handle_of(policy.handle_prefix, session_id)
     record = SessionRecord(handle, user_id, created_at, expiry_from(body, now), 1, kid, b"")
     return Credential(policy.cookie.name, session_id, kid, handle), policy.sealer.seal(record, body)
 

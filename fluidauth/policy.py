@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .cookies import CookieOptions
 from .events import EventName
-from .records import Lifetime, handle_of, handle_prefix
+from .records import Lifetime, handle_prefix
 from .sealing import Sealer
 
 
@@ -24,9 +24,6 @@ class Policy:
     @classmethod
     def of(cls, sealer: Sealer, cookie: CookieOptions, lifetime: Lifetime, namespace: str) -> Policy:
         return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace))
-
-    def handle_of(self, session_id: str) -> str:
-        return handle_of(self.handle_prefix, session_id)
 
 
 class Notice(NamedTuple):

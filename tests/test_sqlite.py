@@ -201,7 +201,6 @@ def _use_inherited_store(store: SQLiteStore, results: Any) -> None:
 
 
 @pytest.mark.requirement("55")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_worker_opens_its_own_connections(store: SQLiteStore, path: Path) -> None:
     """Connections from before the fork are left alone, and both processes go on."""

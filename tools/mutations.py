@@ -891,7 +891,7 @@ MUTATIONS = (
         "a key can be pickled",
         "fluidauth/keys.py",
         'raise TypeError("a Key cannot be pickled or copied: it holds secrets")',
-        "return Key, (self._field_root,)  # type: ignore",
+        "return Key, (self._field_root,)",
     ),
     Mutation(
         "59",
