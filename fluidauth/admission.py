@@ -75,7 +75,9 @@ def admit(
         notices.extend(told)
     live = [state for state in states if state.record is not None]
     if len(live) > 1:
-        return State(others=tuple(credentials)), [*notices, Notice("ambiguous")]
+        anonymous = State()
+        anonymous.others = tuple(credentials)
+        return anonymous, [*notices, Notice("ambiguous")]
     return (live or [state for state in states if state.barred] or [State()])[0], notices
 
 
@@ -91,7 +93,9 @@ def _admit_one(
         state.due = next_expiry(record, found, now) != record.expires_at or is_stale(policy, state)
         return state, []
     if isinstance(found, Tombstone):
-        return State(credential, barred=found.reason), [Notice("cookie_rejected", "replaced", handle)]
+        state = State(credential)
+        state.barred = found.reason
+        return state, [Notice("cookie_rejected", "replaced", handle)]
     return State(), [found]
 
 

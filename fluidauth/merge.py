@@ -94,7 +94,8 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
         before = sent.get(name, absent)
         known = texts[name] if name in texts else None if before is absent else encode(before)
         if known == encode(value):
-            saved.texts.update({name: known} if name in texts else {})
+            if name in texts:
+                saved.texts = {**saved.texts, name: texts[name]}
         elif dict.get(fields, name, absent) is before:
             dict.__setitem__(fields, name, value)
     for name, (kind, amounts) in saved.additions.items():

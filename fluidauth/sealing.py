@@ -52,9 +52,9 @@ class Body(NamedTuple):
     locked: Mapping[str, Locked] = {}
     """Encrypted fields as read; an unchanged one keeps its envelope when sealed again."""
 
-    def unreadable(self) -> set[str]:
+    def unreadable(self) -> frozenset[str]:
         """Return the names of the encrypted fields that could not be read."""
-        return {name for name, locked in self.locked.items() if locked.error}
+        return frozenset(name for name, locked in self.locked.items() if locked.error)
 
 
 class Tombstone(NamedTuple):

@@ -132,7 +132,7 @@ class Session(LazyDict):
     def _remove_unreadable(self, key: str | None = None) -> bool:
         state = self._change()
         known = key is None or key in state.unreadable
-        state.unreadable = set() if key is None else state.unreadable - {key}
+        state.unreadable = frozenset() if key is None else state.unreadable - {key}
         return known
 
     def _answerable_state(self, what: str) -> State:
@@ -313,9 +313,10 @@ class Session(LazyDict):
         self[key] = items
 
     def _note(self, key: str, kind: Literal["add", "append"], amount: Any) -> None:
-        additions = self._change().additions
-        noted, amounts = additions.get(key, (kind, []))
-        additions[key] = (kind, [*amounts, amount] if noted == kind else [amount])
+        state = self._change()
+        noted, amounts = state.additions.get(key, (kind, []))
+        amounts = [*amounts, amount] if noted == kind else [amount]
+        state.additions = {**state.additions, key: (kind, amounts)}
 
     # -- what frameworks ask ---------------------------------------------------
 

@@ -6,6 +6,8 @@ read them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from .errors import PayloadError
@@ -14,6 +16,7 @@ from .records import Lifetime, SessionRecord
 from .sealing import Body
 
 CONTAINERS = (list, dict, tuple)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Credential:
@@ -43,64 +46,56 @@ class Login(NamedTuple):
 
 
 class State:
-    """A loaded session's origin in the store, and what this request asked for since."""
+    """A loaded session's origin in the store, and what this request asked for since.
 
-    __slots__ = (
-        "additions",
-        "barred",
-        "base",
-        "body",
-        "closed",
-        "credential",
-        "detached",
-        "due",
-        "ends",
-        "login",
-        "modified",
-        "others",
-        "record",
-        "renews",
-        "texts",
-        "unreadable",
-    )
+    Most requests ask for nothing: the defaults are the class's, and never changed in place.
+    """
+
+    credential: Credential | None
+    record: SessionRecord | None
+    body: Body | None
+    base: dict[str, Any]
+    """The fields as loaded; containers are shared with the application."""
+    barred: str | None = None
+    """Why nothing but a login or logout may be kept: the cookie's id was replaced."""
+    others: tuple[Credential, ...] = ()
+    """More that the request presented, live all: one was planted, so none counts."""
+    texts: Mapping[str, str] = _NOTHING
+    """The containers that the application was handed, as they were before that."""
+    unreadable: frozenset[str] = frozenset()
+    """Encrypted fields that could not be read and were neither removed nor replaced."""
+    additions: Mapping[str, tuple[Literal["add", "append"], list[Any]]] = _NOTHING
+    modified = False
+    """A mutator, login, logout or regenerate was called."""
+    due = False
+    """Whether a request that only reads owes a touch, a re-seal or a new signature."""
+    ends = False
+    detached = False
+    """What was loaded belongs to somebody else, or has ended: carry none of it on."""
+    login: Login | None = None
+    renews = False
+    closed: str | None = None
 
     def __init__(
         self,
         credential: Credential | None = None,
         record: SessionRecord | None = None,
         body: Body | None = None,
-        barred: str | None = None,
-        others: tuple[Credential, ...] = (),
     ) -> None:
         self.credential = credential
         self.record = record
         self.body = body
-        self.barred = barred
-        """Why nothing but a login or logout may be kept: the cookie's id was replaced."""
-        self.others = others
-        """More that the request presented, live all: one was planted, so none counts."""
-        self.base: dict[str, Any] = body.fields if body else {}
-        """The fields as loaded; containers are shared with the application."""
-        self.texts: dict[str, str] = {}
-        """The containers that the application was handed, as they were before that."""
-        self.unreadable = body.unreadable() if body and body.locked else set()
-        """Encrypted fields that could not be read and were neither removed nor replaced."""
-        self.additions: dict[str, tuple[Literal["add", "append"], list[Any]]] = {}
-        self.modified = False
-        """A mutator, login, logout or regenerate was called."""
-        self.due = False
-        """Whether a request that only reads owes a touch, a re-seal or a new signature."""
-        self.ends = False
-        self.detached = False
-        """What was loaded belongs to somebody else, or has ended: carry none of it on."""
-        self.login: Login | None = None
-        self.renews = False
-        self.closed: str | None = None
+        if body is None:
+            self.base = {}
+        else:
+            self.base = body.fields
+            if body.locked:
+                self.unreadable = body.unreadable()
 
     def watch(self, name: str, value: Any) -> None:
         """Note what the container *value* holds, before it is handed out and may change inside."""
         if isinstance(value, CONTAINERS) and name not in self.texts and self.base.get(name) is value:
-            self.texts[name] = encode(value)
+            self.texts = {**self.texts, name: encode(value)}
 
     def watch_all(self) -> None:
         """Watch every container: all fields are handed out, or references to them are about."""
@@ -109,8 +104,8 @@ class State:
 
     def forget(self) -> None:
         """Detach from what was loaded; later changes count from nothing."""
-        self.base, self.texts, self.additions = {}, {}, {}
-        self.unreadable = set()
+        self.base, self.texts, self.additions = {}, _NOTHING, _NOTHING
+        self.unreadable = frozenset()
         self.login, self.renews = None, False
         self.modified = self.detached = True
 
@@ -143,15 +138,13 @@ class State:
     def snapshot(self) -> State:
         """Return a copy that later requests do not change: what a save works from."""
         state = State.__new__(State)
-        for slot in State.__slots__:
-            setattr(state, slot, getattr(self, slot))
-        state.additions = dict(self.additions)
+        state.__dict__.update(self.__dict__)
         return state
 
     def only_its_end(self) -> State:
         """Return what remains of a failed request that logged out: the logout."""
-        state = State(self.credential, self.record, self.body, self.barred, self.others)
-        state.ends = True
+        state = State(self.credential, self.record, self.body)
+        state.barred, state.others, state.ends = self.barred, self.others, True
         return state
 
     def carry_on(self, later: State, since: State) -> bool:
@@ -171,5 +164,5 @@ class State:
         for name, (kind, amounts) in later.additions.items():
             noted, before = since.additions.get(name, (kind, []))
             if noted == kind and amounts[len(before) :]:
-                self.additions[name] = (kind, amounts[len(before) :])
+                self.additions = {**self.additions, name: (kind, amounts[len(before) :])}
         return not self.detached

@@ -204,8 +204,8 @@ def _use_inherited_store(store: SQLiteStore, results: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_worker_opens_its_own_connections(store: SQLiteStore, path: Path) -> None:
     """Connections from before the fork are left alone, and both processes go on."""
+    store.get(make_record().handle)  # before anything was written: by a connection that only reads
     store.create(make_record())
-    store.get(make_record().handle)
     context = multiprocessing.get_context("fork")
     results = context.Queue()
 

@@ -49,14 +49,18 @@ class Connections:
         self._opened = 0
         self._lock = threading.Lock()
 
+    def take(self) -> sqlite3.Connection | None:
+        """Return an idle connection; None if there is none, or somebody waits for it."""
+        if self._waiters or not self._idle:
+            return None
+        try:
+            return self._idle.pop()
+        except IndexError:  # another thread was faster
+            return None
+
     def borrow(self) -> sqlite3.Connection:
         """Return a connection; raise ``StoreError`` if none is free within the time limit."""
-        if not self._waiters:
-            try:
-                return self._idle.pop()
-            except IndexError:
-                pass
-        return self._queue_up()
+        return self.take() or self._queue_up()
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Return a borrowed *connection* to the pool."""

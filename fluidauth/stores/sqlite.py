@@ -23,17 +23,16 @@ from .sqlite_file import connect, prepare
 
 T = TypeVar("T")
 
-_GET = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
+# The handle is known, and what the payload's MAC covers.
+_GET = """SELECT user_id, created_at, expires_at, version, kid, payload
     FROM fluidauth_sessions WHERE namespace = ? AND handle = ?"""
 _CREATE = """INSERT INTO fluidauth_sessions
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
     VALUES (:space, :handle, :user_id, :created_at, :expires_at, :version, :kid, :payload)"""
 # Neither user nor expiry change in most updates: their indexes are then left alone,
 # which halves the pages written.
-_UPDATE_PAYLOAD = """UPDATE fluidauth_sessions
-    SET version = :version, kid = :kid, payload = :payload
-    WHERE handle = :handle AND namespace = :space AND version = :version - 1
-    AND user_id IS :user_id AND expires_at >= :expires_at"""
+_UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?, kid = ?, payload = ?
+    WHERE handle = ? AND namespace = ? AND version = ? AND user_id IS ? AND expires_at >= ?"""
 _UPDATE = """UPDATE fluidauth_sessions
     SET user_id = :user_id, expires_at = max(expires_at, :expires_at),
         version = :version, kid = :kid, payload = :payload
@@ -101,7 +100,7 @@ class SQLiteStore(SessionStore):
 
     def get(self, handle: str) -> SessionRecord | None:
         rows = self._read(_GET, bytes.fromhex(handle))
-        return _record(rows[0]) if rows else None
+        return SessionRecord(handle, *rows[0]) if rows else None
 
     def create(self, record: SessionRecord) -> None:
         self._write(_insert, record)
@@ -156,20 +155,24 @@ class SQLiteStore(SessionStore):
             raise StoreError(f"session database cannot be opened: {error}") from error
 
     def _read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        connection = self._readers.borrow()
+        pool = self._writers
+        connection = pool.take()
+        if connection is None:
+            pool = self._readers
+            connection = pool.borrow()
         try:
             rows = connection.execute(statement, (self._space, *values)).fetchall()
         except sqlite3.Error as error:
             if "decode" in str(error):  # text that is not UTF-8 was planted; its MAC will fail
                 connection.text_factory = _decode
-                self._readers.give_back(connection)
+                pool.give_back(connection)
                 return self._read(statement, *values)
-            self._readers.discard(connection)
+            pool.discard(connection)
             raise StoreError(f"session database cannot be read: {error}") from error
         except BaseException:
-            self._readers.discard(connection)
+            pool.discard(connection)
             raise
-        self._readers.give_back(connection)
+        pool.give_back(connection)
         return rows
 
     def _write(self, work: Callable[..., T], *records: Any, **values: Any) -> T:
@@ -197,10 +200,11 @@ def _change(connection: sqlite3.Connection, space: int, statement: str, **values
 
 
 def _update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
-    columns = _columns(space, record)
+    handle, user_id, _, expires_at, version, kid, payload = record
+    values = (version, kid, payload, bytes.fromhex(handle), space, version - 1, user_id, expires_at)
     return (
-        connection.execute(_UPDATE_PAYLOAD, columns).rowcount > 0
-        or connection.execute(_UPDATE, columns).rowcount > 0
+        connection.execute(_UPDATE_PAYLOAD, values).rowcount > 0
+        or connection.execute(_UPDATE, _columns(space, record)).rowcount > 0
     )
 
 
