@@ -59,6 +59,10 @@ class StoreError(FluidAuthError):
     """The store could not answer; the cause is the driver's own error."""
 
 
+class StoreBusy(StoreError):
+    """Somebody else held the store locked for longer than its time limit."""
+
+
 class RecordExists(FluidAuthError):
     """A record with this handle is stored already; ``create`` inserts only."""
 

@@ -85,9 +85,9 @@ def test_the_journal_is_a_write_ahead_log(store: SQLiteStore, path: Path) -> Non
     synchronous = []
     for durability in ("full", "normal"):
         other = SQLiteStore(path, durability=durability)
-        writer = other._writers.borrow()
+        writer = other._opened().writers.borrow()
         synchronous.append(writer.execute("PRAGMA synchronous").fetchone()[0])
-        other._writers.give_back(writer)
+        other._opened().writers.give_back(writer)
         other.close()
 
     assert journal == "wal"
@@ -195,7 +195,8 @@ def test_many_threads_share_few_connections(store: SQLiteStore) -> None:
 
 
 def _use_inherited_store(store: SQLiteStore, results: Any) -> None:
-    inherited: Any = (store._readers._inherited[0], store._writers._inherited[0])
+    file = store._opened()
+    inherited: Any = (file.readers._inherited[0], file.writers._inherited[0])
     store.create(make_record("child"))
     results.put((store.get(make_record().handle) is not None, [len(idle) for idle in inherited]))
 

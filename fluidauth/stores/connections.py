@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import StoreError
+from .forks import renew_in_child
 
 
 class _Waiter:
@@ -38,10 +37,9 @@ class Connections:
         self._size = size
         self._timeout = timeout
         self._inherited: list[object] = []
+        self._retired = False
         self._start()
-        if hasattr(os, "register_at_fork"):
-            this = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _start_anew(this()))
+        renew_in_child(self, Connections.abandon)
 
     def _start(self) -> None:
         self._idle: list[sqlite3.Connection] = []
@@ -64,6 +62,9 @@ class Connections:
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Return a borrowed *connection* to the pool."""
+        if self._retired:
+            connection.close()
+            return
         self._idle.append(connection)
         if self._waiters:
             self._serve()
@@ -75,10 +76,12 @@ class Connections:
         finally:
             self._make_room()
 
-    def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self.discard(self._idle.pop())
+    def retire(self) -> None:
+        """Close the idle connections, and the borrowed ones when they come back."""
+        self._retired = True
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def abandon(self) -> None:
         """Forget all connections without closing them: they are another process's."""
@@ -121,8 +124,3 @@ class Connections:
         with self._lock:
             self._opened -= 1
         self._serve()
-
-
-def _start_anew(connections: Connections | None) -> None:
-    if connections is not None:
-        connections.abandon()

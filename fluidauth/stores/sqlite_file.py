@@ -17,6 +17,9 @@ from contextlib import closing
 from pathlib import Path
 
 from ..errors import ConfigError, StoreError
+from .checkpoints import Checkpoints
+from .connections import Connections
+from .patience import patiently
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS fluidauth_namespaces (
@@ -44,6 +47,51 @@ _FIND_NAMESPACE = "SELECT id FROM fluidauth_namespaces WHERE name = ?"
 
 _SYNCHRONOUS = {"full": "PRAGMA synchronous = FULL", "normal": "PRAGMA synchronous = NORMAL"}
 _RETRY = 0.01  # seconds
+LOCK_WAIT = 0.02  # seconds that one call waits for a lock: an event loop may be waiting too
+CHECK_INTERVAL = 5.0  # seconds between two looks at whether the file was removed or replaced
+
+
+class SessionFile:
+    """A session file as it was opened: which one it is, its namespace, its connections.
+
+    *create* says whether to make it ready if it is not. Raise :class:`ConfigError` if
+    the place is unsafe, read-only or without WAL, ``StoreError`` for everything else.
+    """
+
+    def __init__(
+        self, path: Path, namespace: str, durability: str, timeout: float, pool_size: int, create: bool
+    ) -> None:
+        self.path = path
+        self._durability = durability
+        self.space = prepare(path, namespace, timeout) if create else _find_space(path, namespace)
+        """The namespace's number in this file."""
+        self._identity = _identity(path)
+        self.readers = Connections(lambda: self._connect(read_only=True), pool_size, timeout)
+        self.writers = Connections(lambda: self._connect(), 1, timeout)
+        self.checkpoints = Checkpoints(self._connect, self.writers)
+        self.check_at = time.monotonic() + CHECK_INTERVAL
+        """When a read should ask again whether this still is the file at its path."""
+
+    def is_in_place(self) -> bool:
+        """Return whether the file at the path still is the one that was opened."""
+        self.check_at = time.monotonic() + CHECK_INTERVAL
+        return _identity(self.path) == self._identity
+
+    def retire(self) -> None:
+        """Close all connections, borrowed ones when they are given back."""
+        self.checkpoints.close()
+        self.readers.retire()
+        self.writers.retire()
+
+    def _connect(self, read_only: bool = False) -> sqlite3.Connection:
+        try:
+            connection = connect(self.path, self._durability, read_only)
+        except sqlite3.Error as error:
+            raise StoreError(f"session database cannot be opened: {error}") from error
+        if _identity(self.path) != self._identity:
+            connection.close()
+            raise StoreError(f"{self.path} is not the file any more that was opened")
+        return connection
 
 
 def prepare(path: Path, namespace: str, timeout: float) -> int:
@@ -53,33 +101,34 @@ def prepare(path: Path, namespace: str, timeout: float) -> int:
     """
     _create_privately(path)
     try:
-        with closing(connect(path, timeout, "full")) as connection:
+        with closing(connect(path, "full")) as connection:
             _switch_to_wal(connection, path, timeout)
-            connection.execute("BEGIN IMMEDIATE")  # also proves that the file can be written
+            # This also proves that the file can be written.
+            patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout)
             for statement in _SCHEMA:
                 connection.execute(statement)
             connection.execute(_ADD_NAMESPACE, (namespace,))
             connection.execute("COMMIT")
-            number: int = connection.execute(_FIND_NAMESPACE, (namespace,)).fetchone()[0]
-            return number
+            return _space_in(connection, namespace)
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
             raise ConfigError(f"{path} cannot be written; check its owner and mode") from error
         raise StoreError(f"{path} cannot be opened as a session database: {error}") from error
 
 
-def connect(path: Path, timeout: float, durability: str, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, durability: str, read_only: bool = False) -> sqlite3.Connection:
     """Open a connection in autocommit mode, for use by one thread at a time."""
     # mode=rw: a file that was removed must not come back empty.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",
         uri=True,
-        timeout=timeout,
+        timeout=LOCK_WAIT,
         isolation_level=None,
         check_same_thread=False,
     )
     try:
         connection.execute(_SYNCHRONOUS[durability])
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see checkpoints.py
         connection.execute("PRAGMA trusted_schema = OFF")  # a planted trigger calls nothing
         if read_only:
             connection.execute("PRAGMA query_only = ON")
@@ -87,6 +136,28 @@ def connect(path: Path, timeout: float, durability: str, read_only: bool = False
         connection.close()
         raise
     return connection
+
+
+def _find_space(path: Path, namespace: str) -> int:
+    """Return the number of *namespace* in a file that was ready before."""
+    try:
+        with closing(connect(path, "full")) as connection:
+            return _space_in(connection, namespace)
+    except (sqlite3.Error, TypeError) as error:  # the latter: no such namespace
+        raise StoreError(f"{path} is not the session database any more that it was") from error
+
+
+def _space_in(connection: sqlite3.Connection, namespace: str) -> int:
+    number: int = connection.execute(_FIND_NAMESPACE, (namespace,)).fetchone()[0]
+    return number
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _create_privately(path: Path) -> None:

@@ -1,0 +1,226 @@
+"""Commit together what several callers ask for at once: one transaction, one wait for the disk.
+
+Whoever comes while nothing is under way leads: it carries out its own write at once. Who
+comes meanwhile queues up, and all of the queue is the next transaction, led by the first
+in it. Asynchronous callers are gathered for one turn of their event loop and then led by
+a thread, so that no loop waits for the disk.
+
+Requests a second that change a key, 32 at a time in one process with full durability
+(``benchmarks/group_commit.py``), alone and beside a thread that computes:
+
+======================================================  =====  ====
+each write hops to a thread and commits there            2090   104
+a thread commits what has queued up                      6350   266
+the same in one statement                                6240   378
+each commits on the loop, a thread waits for the disk    6440   377
+a turn's writes commit on the loop, a thread waits       9730   528
+a thread commits a turn's writes                         9490   382
+**a thread commits a turn's writes in one statement**    9320  1020
+======================================================  =====  ====
+
+What counts beside a computing thread is how often the writer lets go of the interpreter's
+lock: each time it may wait 5 ms to get it back. A turn's writes as one statement let go of
+it about as often as one write does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..errors import StoreError
+from .forks import renew_in_child
+
+T = TypeVar("T")
+
+_PENDING: Any = object()
+MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
+
+
+class Write(Generic[T]):
+    """One call's work, and what became of it.
+
+    *work* is called with what the store passes on, then *values*. Unless *durable*, the
+    write need not be on disk before it counts as done.
+    """
+
+    __slots__ = ("answer", "durable", "error", "values", "work")
+
+    def __init__(self, work: Callable[..., T], *values: Any, durable: bool = True) -> None:
+        self.work = work
+        self.values = values
+        self.durable = durable
+        self.answer: T = _PENDING
+        self.error: Exception | None = None
+
+    def result(self) -> T:
+        """Return what the work returned, or raise what it raised."""
+        if self.error is not None:
+            raise self.error
+        if self.answer is _PENDING:  # whoever led was interrupted, as by Ctrl-C
+            raise StoreError("the write was interrupted")
+        return self.answer
+
+
+class _Party(Protocol):
+    """Who waits in the queue, with one write or several."""
+
+    @property
+    def writes(self) -> Sequence[Write[Any]]: ...
+
+    def lead(self) -> None:
+        """Carry out the queue; called without the lock."""
+
+    def finish(self) -> None:
+        """Go on: every write has its outcome."""
+
+
+class _Thread:
+    """A blocked thread with one write."""
+
+    def __init__(self, write: Write[Any]) -> None:
+        self.writes = (write,)
+        self.leads = False
+        self._wake = threading.Event()
+
+    def lead(self) -> None:
+        self.leads = True
+        self._wake.set()
+
+    def finish(self) -> None:
+        self._wake.set()
+
+    def wait(self) -> bool:
+        """Return whether this thread is to lead; if not, its write is done."""
+        self._wake.wait()
+        return self.leads
+
+
+class _Turn:
+    """What the tasks of one event loop asked for in one of its turns."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lead: Callable[[], object]) -> None:
+        self.writes: list[Write[Any]] = []
+        self.futures: list[asyncio.Future[None]] = []
+        self._lead = lead
+        self._loop = loop
+
+    def lead(self) -> None:
+        self._lead()
+
+    def finish(self) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        for future in self.futures:
+            if not future.done():  # cancelled: the write was carried out all the same
+                future.set_result(None)
+
+
+class GroupCommit:
+    """A queue of writes before *carry_out*, which one caller at a time runs for all.
+
+    *carry_out* gives every write its answer or error, and raises nothing. It runs in the
+    caller's thread where nobody else writes: then nothing is slower than without a queue.
+    """
+
+    def __init__(self, carry_out: Callable[[Sequence[Write[Any]]], None]) -> None:
+        self._carry_out = carry_out
+        self._start()
+        renew_in_child(self, GroupCommit._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: deque[_Party] = deque()
+        self._led = False
+        self._turns: dict[asyncio.AbstractEventLoop, _Turn] = {}
+        self._executor: ThreadPoolExecutor | None = None
+
+    def run(self, write: Write[T]) -> T:
+        """Carry out *write*, with others' if some wait; return its answer or raise its error."""
+        me = None
+        with self._lock:
+            if self._led:
+                me = _Thread(write)
+                self._queue.append(me)
+            self._led = True
+        if me is None:
+            try:
+                self._carry_out((write,))
+            finally:
+                self._pass_on()
+        elif me.wait():
+            self._lead()
+        return write.result()
+
+    async def arun(self, write: Write[T]) -> T:
+        """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""
+        loop = asyncio.get_running_loop()
+        turn = self._turns.get(loop)
+        if turn is None:
+            turn = self._turns[loop] = _Turn(loop, self._lead_in_thread)
+            loop.call_soon(self._end_turn, loop)
+        future = loop.create_future()
+        turn.writes.append(write)
+        turn.futures.append(future)
+        await future
+        return write.result()
+
+    def close(self) -> None:
+        """Wait until what has queued up is carried out, and end the thread; a later write starts anew."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown()
+
+    # -- who leads -----------------------------------------------------------------
+
+    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        turn = self._turns.pop(loop)
+        with self._lock:
+            self._queue.append(turn)
+            leads, self._led = not self._led, True
+        if leads:
+            turn.lead()
+
+    def _lead_in_thread(self) -> None:
+        try:
+            with self._lock:
+                if self._executor is None:
+                    self._executor = ThreadPoolExecutor(1, thread_name_prefix="fluidauth-writer")
+                self._executor.submit(self._lead)
+        except RuntimeError:  # at the interpreter's end no thread can be had
+            self._lead()
+
+    def _lead(self) -> None:
+        """Carry out what has queued up by now, in the caller's thread."""
+        parties, writes = self._next_batch()
+        try:
+            self._carry_out(writes)
+        finally:
+            for party in parties:
+                party.finish()
+            self._pass_on()
+
+    def _next_batch(self) -> tuple[list[_Party], list[Write[Any]]]:
+        parties: list[_Party] = []
+        writes: list[Write[Any]] = []
+        with self._lock:
+            while self._queue and (not parties or len(writes) + len(self._queue[0].writes) <= MAX_BATCH):
+                parties.append(self._queue.popleft())
+                writes.extend(parties[-1].writes)
+        return parties, writes
+
+    def _pass_on(self) -> None:
+        """Let the first in the queue lead, if anybody waits."""
+        with self._lock:
+            following = self._queue[0] if self._queue else None
+            self._led = following is not None
+        if following is not None:
+            following.lead()

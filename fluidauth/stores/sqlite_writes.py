@@ -1,0 +1,228 @@
+"""What is written to a session file: each write alone, or many as one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import FluidAuthError, RecordExists, StoreBusy, StoreError
+from ..records import SessionRecord
+from .group_commit import Write
+from .patience import is_busy, patiently, primary_code
+
+Writes = Sequence[Write[Any]]
+
+_CREATE = """INSERT INTO fluidauth_sessions
+    (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
+    VALUES (:space, :handle, :user_id, :created_at, :expires_at, :version, :kid, :payload)"""
+# Neither user nor expiry change in most updates: their indexes are then left alone,
+# which halves the pages written.
+_UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?, kid = ?, payload = ?
+    WHERE handle = ? AND namespace = ? AND version = ? AND user_id IS ? AND expires_at >= ?"""
+_UPDATE_PAYLOADS = """WITH given (version, kid, payload, handle, space, former, user_id, expires_at)
+        AS (VALUES {rows})
+    UPDATE fluidauth_sessions SET version = given.version, kid = given.kid, payload = given.payload
+    FROM given WHERE fluidauth_sessions.handle = given.handle
+    AND fluidauth_sessions.namespace = given.space AND fluidauth_sessions.version = given.former
+    AND fluidauth_sessions.user_id IS given.user_id AND fluidauth_sessions.expires_at >= given.expires_at
+    RETURNING handle"""
+_UPDATE = """UPDATE fluidauth_sessions
+    SET user_id = :user_id, expires_at = max(expires_at, :expires_at),
+        version = :version, kid = :kid, payload = :payload
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
+_BURY = """UPDATE fluidauth_sessions
+    SET user_id = :user_id, expires_at = :expires_at,
+        version = :version, kid = :kid, payload = :payload
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
+DELETE = """DELETE FROM fluidauth_sessions
+    WHERE handle = :handle AND namespace = :space AND (:version IS NULL OR version = :version)"""
+TOUCH = """UPDATE fluidauth_sessions SET expires_at = :expires_at
+    WHERE handle = :handle AND namespace = :space AND expires_at < :expires_at"""
+CLEAN = """DELETE FROM fluidauth_sessions WHERE id IN (
+    SELECT id FROM fluidauth_sessions WHERE namespace = :space AND expires_at <= :now LIMIT :limit)"""
+DELETE_USER = """DELETE FROM fluidauth_sessions
+    WHERE namespace = :space AND user_id = :user_id AND (:kept IS NULL OR handle <> :kept)"""
+
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_NO_ROW = (None,) * 8
+_MAX_ROWS = 256
+
+
+# -- one write ------------------------------------------------------------------------
+
+
+def change(connection: sqlite3.Connection, space: int, statement: str, values: dict[str, Any]) -> int:
+    """Run one *statement*; return how many rows it changed."""
+    return connection.execute(statement, {"space": space, **values}).rowcount
+
+
+def update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
+    """Compare and swap; say if it was done."""
+    return (
+        connection.execute(_UPDATE_PAYLOAD, _payload_row(space, record)).rowcount > 0
+        or connection.execute(_UPDATE, _columns(space, record)).rowcount > 0
+    )
+
+
+def insert(connection: sqlite3.Connection, space: int, record: SessionRecord) -> None:
+    """Insert; raise ``RecordExists`` if the handle is there."""
+    try:
+        connection.execute(_CREATE, _columns(space, record))
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            raise
+        raise RecordExists("a record with this handle is stored already") from error
+
+
+def bury_and_insert(
+    connection: sqlite3.Connection, space: int, tombstone: SessionRecord, record: SessionRecord
+) -> bool:
+    """Compare and swap to *tombstone* and insert *record*, both or neither."""
+    connection.execute("SAVEPOINT burial")
+    try:
+        buried = connection.execute(_BURY, _columns(space, tombstone)).rowcount > 0
+        if buried:
+            insert(connection, space, record)
+    except BaseException:
+        if connection.in_transaction:  # some errors undo all by themselves
+            connection.execute("ROLLBACK TO burial")
+            connection.execute("RELEASE burial")
+        raise
+    connection.execute("RELEASE burial")
+    return buried
+
+
+def _update_together(connection: sqlite3.Connection, space: int, records: list[SessionRecord]) -> set[bytes]:
+    """Compare and swap each of *records*, of different handles; return the handles where it was done.
+
+    An update that moves the expiry or changes the user is not: :func:`update` does it.
+    """
+    length = 2
+    while length < len(records):  # few different statements: each is prepared once
+        length *= 2
+    values = [value for record in records for value in _payload_row(space, record)]
+    values.extend(_NO_ROW * (length - len(records)))
+    statement = _UPDATE_PAYLOADS.format(rows=", ".join([_ROW] * length))
+    return {row[0] for row in connection.execute(statement, values).fetchall()}
+
+
+def _payload_row(space: int, record: SessionRecord) -> tuple[Any, ...]:
+    handle, user_id, _, expires_at, version, kid, payload = record
+    return version, kid, payload, bytes.fromhex(handle), space, version - 1, user_id, expires_at
+
+
+def _columns(space: int, record: SessionRecord) -> dict[str, Any]:
+    columns = record._asdict()
+    columns["handle"] = bytes.fromhex(record.handle)
+    columns["space"] = space
+    return columns
+
+
+# -- transactions ---------------------------------------------------------------------
+
+
+def carry_out(
+    connection: sqlite3.Connection, space: int, writes: Writes, timeout: float, relaxed: bool = False
+) -> bool:
+    """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock.
+
+    Together as one transaction; one by one if that fails, so that only those fail that
+    cannot be done. *relaxed*: nothing waits for the disk. Return whether the connection
+    is still good.
+    """
+    if relaxed:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    if len(writes) > 1 and _together(connection, space, writes, timeout):
+        is_sound = True
+    else:
+        outcomes = [_alone(connection, space, write, timeout) for write in writes]
+        is_sound = all(outcomes)
+    if relaxed:
+        connection.execute("PRAGMA synchronous = FULL")
+    return is_sound
+
+
+def _together(connection: sqlite3.Connection, space: int, writes: Writes, timeout: float) -> bool:
+    """Return whether all of *writes* were committed, or are known to be hopeless."""
+    try:
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout)
+    except sqlite3.Error as error:
+        if not is_busy(error):
+            return False
+        for write in writes:  # one by one they would all wait as long again
+            write.error = unwritable(error)
+        return True
+    try:
+        for write in _left_over(connection, space, writes):
+            _inside(connection, space, write)
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return False
+    return True
+
+
+def _left_over(connection: sqlite3.Connection, space: int, writes: Writes) -> Writes:
+    """Do the updates among *writes* in one statement; return what that did not do."""
+    updates: dict[bytes, Write[Any]] = {}
+    for write in writes:
+        if write.work is update and len(updates) < _MAX_ROWS:
+            updates.setdefault(bytes.fromhex(write.values[0].handle), write)
+    if len(updates) < 2:
+        return writes
+    done = _update_together(connection, space, [write.values[0] for write in updates.values()])
+    for handle in done:
+        updates[handle].answer = True
+    finished = {id(updates[handle]) for handle in done}
+    return [write for write in writes if id(write) not in finished]
+
+
+def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> None:
+    """Do *write* inside a transaction; raise only if that was rolled back as a whole."""
+    try:
+        write.answer = write.work(connection, space, *write.values)
+    except FluidAuthError as error:
+        write.error = error
+    except sqlite3.Error as error:
+        if not connection.in_transaction:
+            raise
+        write.error = unwritable(error)
+
+
+def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeout: float) -> bool:
+    """Do *write* as a transaction of its own; return whether the connection is still good."""
+
+    def attempt() -> None:
+        write.answer = write.work(connection, space, *write.values)
+
+    write.error = None
+    try:
+        try:
+            patiently(attempt, timeout)
+        except sqlite3.Error as error:
+            if not _wants_room(error):
+                raise
+            # A full disk may still have room for a small change, a logout above all,
+            # once the log gives back its own.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            patiently(attempt, timeout)
+    except FluidAuthError as error:
+        write.error = error
+    except sqlite3.Error as error:
+        write.error = unwritable(error)
+        return is_busy(error)
+    return True
+
+
+def unwritable(error: sqlite3.Error) -> StoreError:
+    """Return the store's own error for *error*."""
+    kind = StoreBusy if is_busy(error) else StoreError
+    found = kind(f"session database cannot be written: {error}")
+    found.__cause__ = error
+    return found
+
+
+def _wants_room(error: sqlite3.Error) -> bool:
+    return primary_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
