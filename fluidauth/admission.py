@@ -16,7 +16,7 @@ from .policy import Notice, Policy
 from .records import SessionRecord, handle_of
 from .sealing import Body, Tombstone
 from .session import CookieSource
-from .state import Credential, State
+from .state import Credential, State, barred
 
 MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
 
@@ -93,9 +93,7 @@ def _admit_one(
         state.due = next_expiry(record, found, now) != record.expires_at or is_stale(policy, state)
         return state, []
     if isinstance(found, Tombstone):
-        state = State(credential)
-        state.barred = found.reason
-        return state, [Notice("cookie_rejected", "replaced", handle)]
+        return barred(credential, found.reason), [Notice("cookie_rejected", "replaced", handle)]
     return State(), [found]
 
 

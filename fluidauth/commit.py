@@ -25,7 +25,7 @@ from .records import SessionRecord
 from .sealing import Body, RenewalReason
 from .standing import Live, check_time, deadline, end, find, find_live
 from .state import Login, State
-from .steps import Steps
+from .steps import TAKE_TURN, Steps
 
 _ID_TRIES = 3
 
@@ -67,7 +67,7 @@ def _begin(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     if state.barred and not state.ends:
         # The request came under an id that was replaced; a cookie of its own would
         # overwrite the one that the newer response carries.
-        return _dropped("replaced", state)
+        return _dropped("ended" if state.barred == "logout" else "replaced", state)
     if not changes.edits:
         return Outcome()
     return (yield from create(policy, None, new_body(policy, apply(changes.edits, {}), now), now))
@@ -139,6 +139,7 @@ def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any]
             if live.record.handle != handle:
                 outcome.closed = CLOSED["followed"]
             return outcome
+        yield (TAKE_TURN, handle)
         found = yield from find_live(policy, live.record.handle, now)
         if isinstance(found, str):
             return _dropped(found, changes.state)

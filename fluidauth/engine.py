@@ -150,11 +150,21 @@ class SessionEngine:
 
     def delete_session(self, handle: str) -> bool:
         """End the session named *handle*, also under the id it was renewed to; say if one ended."""
-        return self._revoked_one(handle, self._run(admin.delete(self.policy, handle), "revoke"))
+        try:
+            ended = self._run(admin.delete(self.policy, handle), "revoke")
+        except StoreError:
+            self.gateway.deny(handle, self._now())
+            raise
+        return self._revoked_one(handle, ended)
 
     async def adelete_session(self, handle: str) -> bool:
         """Do as :meth:`delete_session`, without blocking."""
-        return self._revoked_one(handle, await self._arun(admin.delete(self.policy, handle), "revoke"))
+        try:
+            ended = await self._arun(admin.delete(self.policy, handle), "revoke")
+        except StoreError:
+            self.gateway.deny(handle, self._now())
+            raise
+        return self._revoked_one(handle, ended)
 
     def extend_session(self, handle: str, seconds: int | timedelta) -> bool:
         """Let the session idle for *seconds* from now, up to its absolute deadline; say if it lives."""

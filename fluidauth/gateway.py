@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
+from . import admin
 from .admission import admit, identify
 from .commit import commit
+from .denials import Denials
 from .errors import ConfigError, StoreError
 from .events import EventLog, SessionEvent
 from .lifecycle import Changes, Outcome, close, settle
 from .policy import Notice, Policy
-from .records import SessionRecord
+from .records import MAX_LIFETIME, SessionRecord
 from .session import Session
-from .state import Credential
+from .state import Credential, barred
 from .steps import Steps, arun, run
 from .stores.base import AsyncSessionStore, SessionStore
 from .stores.bridge import on_asyncio
@@ -51,6 +53,7 @@ class SessionGateway:
         self.cleaning_due = False
         """Whether the response now going out should be followed by :meth:`tidy`."""
         self._clean_at = 0
+        self._denials = Denials()
         self._warned_insecure = False
 
     def now(self) -> int:
@@ -105,7 +108,10 @@ class SessionGateway:
         self, session: Session, credentials: list[Credential], records: list[SessionRecord | None]
     ) -> None:
         now = self.now()
-        session._prefetched, notices = admit(self.policy, credentials, records, now)
+        state, notices = admit(self.policy, credentials, records, now)
+        if self._denials and state.credential is not None and state.credential.handle in self._denials:
+            state = barred(state.credential, "logout")
+        session._prefetched = state
         if notices:
             self.report(notices)
         # The upper bound frees a process whose clock was set back.
@@ -135,7 +141,11 @@ class SessionGateway:
     def commit(self, session: Session, changes: Changes) -> None:
         """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""
         now = self.now()
-        outcome = self.perform(commit(self.policy, changes, now), "save", session)
+        try:
+            outcome = self.perform(commit(self.policy, changes, now), "save", session)
+        except StoreError:
+            self._unfinished(changes, now)
+            raise
         self._settle(session, changes, outcome, now)
 
     async def acommit(self, session: Session, changes: Changes) -> None:
@@ -152,7 +162,11 @@ class SessionGateway:
 
     async def _acommit(self, session: Session, changes: Changes) -> None:
         now = self.now()
-        outcome = await self.aperform(commit(self.policy, changes, now), "save", session)
+        try:
+            outcome = await self.aperform(commit(self.policy, changes, now), "save", session)
+        except StoreError:
+            self._unfinished(changes, now)
+            raise
         self._settle(session, changes, outcome, now)
 
     async def quiet(self, session: Session) -> None:
@@ -164,8 +178,22 @@ class SessionGateway:
             if session._saving is saving:
                 session._saving = None
 
+    def _unfinished(self, changes: Changes, now: int) -> None:
+        """Keep a session out that was to end, if only the store did not hear of it."""
+        credential = changes.state.credential
+        if changes.state.ends and credential is not None:
+            self.deny(credential.handle, now)
+
+    def deny(self, handle: str, now: int) -> None:
+        """Let nobody in under *handle*, and try again soon to remove its record."""
+        self._denials.add(handle, now + MAX_LIFETIME)
+        self._clean_at = 0
+        self.report([Notice("revoke_failed", None, handle)])
+
     def _settle(self, session: Session, changes: Changes, outcome: Outcome, now: int) -> None:
         session._failed = False
+        if self._denials and changes.state.ends and changes.state.credential is not None:
+            self._denials.remove(changes.state.credential.handle)
         lines = settle(self.policy, session, changes, outcome, now)
         if lines:
             session._set_cookies = {
@@ -202,6 +230,8 @@ class SessionGateway:
         """Remove a few of the records that expired an hour ago; called when ``cleaning_due``."""
         try:
             self._cleaned(self.store.clean(self._cleaning_begins(), CLEAN_BATCH))
+            for handle in self._denials.pending(self.now()):
+                self._removed(handle, run(self.store, admin.delete(self.policy, handle)))
         except StoreError:
             self.report_failure("clean")
 
@@ -209,6 +239,8 @@ class SessionGateway:
         """Do as :meth:`tidy`, without blocking."""
         try:
             self._cleaned(await self.twin.clean(self._cleaning_begins(), CLEAN_BATCH))
+            for handle in self._denials.pending(self.now()):
+                self._removed(handle, await arun(self.twin, admin.delete(self.policy, handle)))
         except StoreError:
             self.report_failure("clean")
 
@@ -221,6 +253,11 @@ class SessionGateway:
 
     def _cleaned(self, count: int) -> None:
         self.cleaning_due = count >= CLEAN_BATCH  # more is waiting: go on after the next response
+
+    def _removed(self, handle: str, ended: bool) -> None:
+        self._denials.remove(handle)
+        if ended:
+            self.report([Notice("session_revoked", "late", handle)])
 
     def report(self, notices: Iterable[Notice]) -> None:
         """Make events of *notices*."""

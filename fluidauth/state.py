@@ -57,7 +57,7 @@ class State:
     base: dict[str, Any]
     """The fields as loaded; containers are shared with the application."""
     barred: str | None = None
-    """Why nothing but a login or logout may be kept: the cookie's id was replaced."""
+    """Why nothing but a login or logout may be kept: the id was replaced, or logged out."""
     others: tuple[Credential, ...] = ()
     """More that the request presented, live all: one was planted, so none counts."""
     texts: Mapping[str, str] = _NOTHING
@@ -166,3 +166,10 @@ class State:
             if noted == kind and amounts[len(before) :]:
                 self.additions = {**self.additions, name: (kind, amounts[len(before) :])}
         return not self.detached
+
+
+def barred(credential: Credential, reason: str) -> State:
+    """Return the state of a genuine cookie that opens nothing any more, for *reason*."""
+    state = State(credential)
+    state.barred = reason
+    return state

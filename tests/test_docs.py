@@ -27,6 +27,7 @@ def test_the_security_page_has_its_sections() -> None:
         "Timeouts",
         "Limits",
         "Events",
+        "When the store is out of order",
         "Revocation",
         "Known limits",
     ]

@@ -59,6 +59,7 @@ def test_an_event_is_a_line(given: SessionEvent, line: str, lines: Any) -> None:
     [
         ("session_created", logging.INFO),
         ("session_renewed", logging.INFO),
+        ("revoke_failed", logging.ERROR),
         ("session_expired", logging.INFO),
         ("session_logout", logging.INFO),
         ("session_revoked", logging.INFO),

@@ -22,7 +22,7 @@ from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
-from .support import AsyncBasicStore, BasicStore, Browser, FlakyStore, Headers, Protocol
+from .support import AsyncBasicStore, BasicStore, Browser, FlakyStore, Headers, Protocol, live_sessions
 
 
 def fields(session: Session) -> dict[str, Any]:
@@ -348,7 +348,7 @@ def test_a_failed_load_is_a_503(flaky: Browser, handler: Any, events: list[Sessi
 
 
 @pytest.mark.requirement("52")
-@pytest.mark.parametrize("handler", [put, Session.logout, Session.regenerate, lambda s: s.login("other")])
+@pytest.mark.parametrize("handler", [put, Session.regenerate, lambda s: s.login("other")])
 def test_a_failed_save_is_a_503(flaky: Browser, handler: Any, events: list[SessionEvent]) -> None:
     """No success is told that never happened; after the outage the session is as it was."""
     store = broken(flaky, "update", "delete", "replace", "create")
@@ -361,6 +361,51 @@ def test_a_failed_save_is_a_503(flaky: Browser, handler: Any, events: list[Sessi
     assert response.body == b"The service is temporarily unavailable. Please try again.\n"
     assert ("store_error", "save") in [(event.name, event.reason) for event in events]
     assert flaky.get(lambda s: (s.user_id, dict(s))) == ("user-42", {"a": 0})
+
+
+@pytest.mark.requirement("52")
+def test_a_failed_logout_lets_nobody_in(flaky: Browser, events: list[SessionEvent]) -> None:
+    """It is never answered with success, and asked for again it is carried out."""
+    store = broken(flaky, "delete")
+    cookie = flaky.cookie
+
+    failed = flaky.request(Session.logout)
+    meanwhile = flaky.get(lambda s: (s.user_id, dict(s)))
+    again = flaky.request(Session.logout)
+    written = flaky.request(put)
+    store.broken = set()
+    done = flaky.request(Session.logout)
+
+    assert [response.status for response in (failed, again)] == [503, 503]
+    assert failed.set_cookies == again.set_cookies == written.set_cookies == []
+    assert meanwhile == (None, {})
+    assert done.status == 200
+    assert live_sessions(flaky.engine) == 0
+    assert flaky.with_cookie(cookie).get(fields) == {}
+    assert "revoke_failed" in [event.name for event in events]
+
+
+@pytest.mark.requirement("52")
+def test_a_failed_logout_is_made_up_for(flaky: Browser, clock: FakeClock, events: list[SessionEvent]) -> None:
+    """Once the store is back, cleaning removes the record, though nobody asks again."""
+    store = broken(flaky, "delete")
+    visitor = flaky.with_cookie(None)
+
+    assert flaky.request(Session.logout).status == 503
+    with pytest.raises(StoreError):
+        flaky.engine.delete_session(other_handle := visitor_handle(visitor))
+    store.broken = set()
+    clock.advance(61)
+    flaky.with_cookie(None).request(put)
+
+    assert live_sessions(flaky.engine) == 1  # of the last request
+    assert flaky.engine.get_session(other_handle) is None
+    assert [e.reason for e in events if e.name == "session_revoked"] == ["late", "late"]
+
+
+def visitor_handle(visitor: Browser) -> str:
+    visitor.request(put)
+    return str(visitor.get(lambda session: session.handle))
 
 
 @pytest.mark.requirement("52")

@@ -27,19 +27,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import StoreError
+from ..errors import StoreBusy, StoreError
 from .forks import renew_in_child
 
 T = TypeVar("T")
 
 _PENDING: Any = object()
 MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
+QUICK = 0.0005  # seconds; a commit that takes less costs a loop less than two changes of thread
+_FORGETTING = 0.9  # how much of a slow commit is remembered at the next one
 
 
 class Write(Generic[T]):
@@ -115,9 +118,9 @@ class _Turn:
 
     def finish(self) -> None:
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._resolve)
+            self._loop.call_soon_threadsafe(self.resolve)
 
-    def _resolve(self) -> None:
+    def resolve(self) -> None:
         for future in self.futures:
             if not future.done():  # cancelled: the write was carried out all the same
                 future.set_result(None)
@@ -126,12 +129,18 @@ class _Turn:
 class GroupCommit:
     """A queue of writes before *carry_out*, which one caller at a time runs for all.
 
-    *carry_out* gives every write its answer or error, and raises nothing. It runs in the
-    caller's thread where nobody else writes: then nothing is slower than without a queue.
+    *carry_out* gives every write its answer or error, and raises nothing; its second
+    argument says whether it may wait for a lock. It runs in the caller's thread where
+    nobody else writes: then nothing is slower than without a queue. So does the lone
+    write of an event loop, as long as the disk answers at once.
     """
 
-    def __init__(self, carry_out: Callable[[Sequence[Write[Any]]], None]) -> None:
+    def __init__(
+        self, carry_out: Callable[[Sequence[Write[Any]], bool], None], max_batch: int = MAX_BATCH
+    ) -> None:
         self._carry_out = carry_out
+        self._max_batch = max_batch
+        self._slowest = QUICK  # seconds that commits took of late
         self._start()
         renew_in_child(self, GroupCommit._start)
 
@@ -152,7 +161,7 @@ class GroupCommit:
             self._led = True
         if me is None:
             try:
-                self._carry_out((write,))
+                self._commit((write,))
             finally:
                 self._pass_on()
         elif me.wait():
@@ -184,10 +193,25 @@ class GroupCommit:
     def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         turn = self._turns.pop(loop)
         with self._lock:
-            self._queue.append(turn)
             leads, self._led = not self._led, True
-        if leads:
+            if not leads:
+                self._queue.append(turn)
+        if leads and not (self._slowest < QUICK and len(turn.writes) == 1 and self._done_here(turn)):
+            with self._lock:
+                self._queue.appendleft(turn)
             turn.lead()
+
+    def _done_here(self, turn: _Turn) -> bool:
+        """Carry out a lone write on its event loop; return whether no lock was in the way."""
+        is_done = True
+        try:
+            self._commit(turn.writes, may_wait=False)
+            is_done = not isinstance(turn.writes[0].error, StoreBusy)
+        finally:
+            if is_done:
+                turn.resolve()
+                self._pass_on()
+        return is_done
 
     def _lead_in_thread(self) -> None:
         try:
@@ -202,17 +226,24 @@ class GroupCommit:
         """Carry out what has queued up by now, in the caller's thread."""
         parties, writes = self._next_batch()
         try:
-            self._carry_out(writes)
+            self._commit(writes)
         finally:
             for party in parties:
                 party.finish()
             self._pass_on()
 
+    def _commit(self, writes: Sequence[Write[Any]], may_wait: bool = True) -> None:
+        start = time.perf_counter()
+        self._carry_out(writes, may_wait)
+        self._slowest = max(time.perf_counter() - start, self._slowest * _FORGETTING)
+
     def _next_batch(self) -> tuple[list[_Party], list[Write[Any]]]:
         parties: list[_Party] = []
         writes: list[Write[Any]] = []
         with self._lock:
-            while self._queue and (not parties or len(writes) + len(self._queue[0].writes) <= MAX_BATCH):
+            while self._queue and (
+                not parties or len(writes) + len(self._queue[0].writes) <= self._max_batch
+            ):
                 parties.append(self._queue.popleft())
                 writes.extend(parties[-1].writes)
         return parties, writes

@@ -14,12 +14,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def patiently(call: Callable[[], T], timeout: float) -> T:
-    """Call again for *timeout* seconds while others hold the lock; then raise what it raises."""
+def patiently(call: Callable[[], T], timeout: float | None) -> T:
+    """Call again for *timeout* seconds while others hold the lock; then raise what it raises.
+
+    None: call once.
+    """
     try:
         return call()  # nearly always
     except sqlite3.OperationalError as error:
-        if not is_busy(error):
+        if timeout is None or not is_busy(error):
             raise
     give_up = time.monotonic() + timeout
     while True:

@@ -209,20 +209,23 @@ class SQLiteStore(SessionStore):
         pool.give_back(connection)
         return rows
 
-    def _carry_out(self, batch: Sequence[Write[Any]]) -> None:
+    def _carry_out(self, batch: Sequence[Write[Any]], may_wait: bool) -> None:
         """Carry out *batch* on the one connection that writes; each write is told its outcome."""
         try:
-            self._carry_out_on(self._file or self._opened(), batch)
+            self._carry_out_on(self._file or self._opened(), batch, self._timeout if may_wait else None)
         except (StoreError, ConfigError) as error:
             for write in batch:
-                write.error = StoreError(f"session database cannot be written: {error}")
+                kind = StoreBusy if isinstance(error, StoreBusy) else StoreError
+                write.error = kind(f"session database cannot be written: {error}")
                 write.error.__cause__ = error
 
-    def _carry_out_on(self, file: SessionFile, batch: Sequence[Write[Any]]) -> None:
-        connection = file.writers.borrow()
+    def _carry_out_on(self, file: SessionFile, batch: Sequence[Write[Any]], timeout: float | None) -> None:
+        connection = file.writers.borrow() if timeout is not None else file.writers.take()
+        if connection is None:
+            raise StoreBusy("the connection that writes is in use")
         try:
             relaxed = self._durability == "full" and not any(write.durable for write in batch)
-            is_sound = writes.carry_out(connection, file.space, batch, self._timeout, relaxed)
+            is_sound = writes.carry_out(connection, file.space, batch, timeout, relaxed)
         except BaseException:
             file.writers.discard(connection)
             raise

@@ -162,9 +162,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _create_privately(path: Path) -> None:
     folder = path.parent
-    if not folder.is_dir():
-        raise ConfigError(f"the folder {folder} does not exist; create it, or choose another path")
-    mode = folder.stat().st_mode
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        raise ConfigError(f"the folder {folder} does not exist; create it, or choose another path") from None
+    except OSError as error:
+        raise ConfigError(f"the folder {folder} cannot be used: {error.strerror}") from error
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise ConfigError(f"anybody may replace files in {folder}; take write permission from others")
     try:

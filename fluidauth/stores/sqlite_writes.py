@@ -123,9 +123,9 @@ def _columns(space: int, record: SessionRecord) -> dict[str, Any]:
 
 
 def carry_out(
-    connection: sqlite3.Connection, space: int, writes: Writes, timeout: float, relaxed: bool = False
+    connection: sqlite3.Connection, space: int, writes: Writes, timeout: float | None, relaxed: bool = False
 ) -> bool:
-    """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock.
+    """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock, if at all.
 
     Together as one transaction; one by one if that fails, so that only those fail that
     cannot be done. *relaxed*: nothing waits for the disk. Return whether the connection
@@ -143,7 +143,7 @@ def carry_out(
     return is_sound
 
 
-def _together(connection: sqlite3.Connection, space: int, writes: Writes, timeout: float) -> bool:
+def _together(connection: sqlite3.Connection, space: int, writes: Writes, timeout: float | None) -> bool:
     """Return whether all of *writes* were committed, or are known to be hopeless."""
     try:
         patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout)
@@ -191,7 +191,7 @@ def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> No
         write.error = unwritable(error)
 
 
-def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeout: float) -> bool:
+def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeout: float | None) -> bool:
     """Do *write* as a transaction of its own; return whether the connection is still good."""
 
     def attempt() -> None:
@@ -212,7 +212,7 @@ def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeou
         write.error = error
     except sqlite3.Error as error:
         write.error = unwritable(error)
-        return is_busy(error)
+        return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
     return True
 
 
