@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fluidauth import MemoryStore, SessionEngine, SQLiteStore
+from fluidauth import SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
-from .support import AsyncBasicStore, BasicStore, Browser, Protocol
+from .support import STORES, Browser, Protocol, opened
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,14 +32,11 @@ def protocol(request: pytest.FixtureRequest) -> Protocol:
     return request.param  # type: ignore[no-any-return]  # pytest does not type it
 
 
-@pytest.fixture(params=["memory", "sqlite", "basic", "async-basic"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """Our stores, and the least that a third party may offer, blocking and asynchronous."""
-    if request.param == "sqlite":
-        with closing(SQLiteStore(tmp_path / "sessions.db", durability="normal")) as store:
-            yield store
-    else:
-        yield {"memory": MemoryStore, "basic": BasicStore, "async-basic": AsyncBasicStore}[request.param]()
+    with opened(request.param, tmp_path) as store:
+        yield store
 
 
 @pytest.fixture

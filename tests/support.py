@@ -6,9 +6,11 @@ import asyncio
 import inspect
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from fluidauth import (
@@ -19,6 +21,7 @@ from fluidauth import (
     SessionMiddleware,
     SessionRecord,
     SessionStore,
+    SQLiteStore,
     StoreError,
 )
 from fluidauth.sealing import Body
@@ -103,11 +106,13 @@ class Browser:
         )
         self.name = engine.policy.cookie.name
         self.cookie: str | None = None
+        self.run: Callable[[Coroutine[Any, Any, None]], object] = run_apart
+        """What drives an asynchronous application; a loop that runs already, to share it."""
 
     def with_cookie(self, cookie: str | None) -> Browser:
         """Return another browser on the same application, with *cookie*."""
         other = Browser(self.protocol, self.engine, **self.options)
-        other.app, other.cookie = self.app, cookie
+        other.app, other.cookie, other.run = self.app, cookie, self.run
         return other
 
     def twin(self) -> Browser:
@@ -120,8 +125,10 @@ class Browser:
         """Run *handler* in a request; raise what escapes from the middleware unless *catch*."""
         if cookie_header is None:
             cookie_header = f"{self.name}={self.cookie}" if self.cookie else ""
-        drive = _drive_wsgi if self.protocol == "wsgi" else _drive_asgi
-        response = drive(self.app, Task(handler, **task), cookie_header)
+        if self.protocol == "wsgi":
+            response = _drive_wsgi(self.app, Task(handler, **task), cookie_header)
+        else:
+            response = _drive_asgi(self.app, Task(handler, **task), cookie_header, self.run)
         if response.error is not None and not catch:
             raise response.error
         for line in response.set_cookies:
@@ -167,7 +174,7 @@ def _drive_wsgi(app: Any, task: Task, cookie: str) -> Response:
     return Response(head[0], head[1], b"".join(chunks), task.value, error)
 
 
-def _drive_asgi(app: Any, task: Task, cookie: str) -> Response:
+def _drive_asgi(app: Any, task: Task, cookie: str, run: Callable[[Any], object]) -> Response:
     scope = {
         "type": "http",
         "scheme": task.scheme,
@@ -186,7 +193,7 @@ def _drive_asgi(app: Any, task: Task, cookie: str) -> Response:
 
     error = None
     try:
-        apart(asyncio.run, app(scope, receive, send))
+        run(app(scope, receive, send))
     except BaseException as escaped:
         error = escaped
     starts = [m for m in messages if m["type"] == "http.response.start"] or [{"status": 0, "headers": []}]
@@ -194,6 +201,11 @@ def _drive_asgi(app: Any, task: Task, cookie: str) -> Response:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in starts[0]["headers"]]
     body = b"".join(m.get("body", b"") for m in messages)
     return Response(starts[0]["status"], headers, body, task.value, error)
+
+
+def run_apart(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run *coroutine* on an event loop of its own."""
+    apart(asyncio.run, coroutine)
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -261,6 +273,19 @@ class AsyncBasicStore(AsyncSessionStore):
     async def clean(self, now: int, limit: int | None = None) -> int:
         await asyncio.sleep(0)
         return self._inner.clean(now, limit)
+
+
+STORES = ("memory", "sqlite", "basic", "async-basic")
+
+
+@contextmanager
+def opened(store: str, folder: Path) -> Iterator[Any]:
+    """Give one of ours, or the least that a third party may offer, blocking or asynchronous."""
+    if store == "sqlite":
+        with closing(SQLiteStore(folder / "sessions.db", durability="normal")) as found:
+            yield found
+    else:
+        yield {"memory": MemoryStore, "basic": BasicStore, "async-basic": AsyncBasicStore}[store]()
 
 
 class FlakyStore(MemoryStore):

@@ -1,12 +1,23 @@
 """Two tabs of one browser: what each may do while the other one does something else.
 
-The order is forced without threads or sleeps: a handler reads its session, lets the
+Every cell of the table is tried with the two requests nested in one another, in two
+threads (WSGI), as two tasks of one event loop (ASGI), and in two processes on one file.
+The order is forced by barriers, never by sleeps: a handler reads its session, lets the
 other tab's whole request pass, and then goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import itertools
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +26,35 @@ from fluidauth import Session, SessionClosed, SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.testing import FakeClock
 
-from .support import Browser, Response, apart, live_sessions
+from .support import STORES, Browser, Protocol, Response, apart, live_sessions, opened, run_apart
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+WORLDS = [
+    *itertools.product(("wsgi", "asgi"), STORES, ("nested",)),
+    *itertools.product(("wsgi",), STORES, ("threads",)),
+    *itertools.product(("asgi",), STORES, ("tasks",)),
+    *itertools.product(("wsgi", "asgi"), ("sqlite",), ("processes",)),
+]
+PATIENCE = 30  # seconds that one side waits for the other
+
+
+@pytest.fixture(params=WORLDS, ids="-".join)
+def world(request: pytest.FixtureRequest) -> tuple[Protocol, str, str]:
+    """The protocol, the store and what the two tabs run in."""
+    return request.param  # type: ignore[no-any-return]  # pytest does not type it
+
+
+@pytest.fixture
+def protocol(world: tuple[Protocol, str, str]) -> Protocol:
+    return world[0]
+
+
+@pytest.fixture
+def store(world: tuple[Protocol, str, str], tmp_path: Path) -> Iterator[Any]:
+    with opened(world[1], tmp_path) as store:
+        yield store
+
 
 START = {"a": 1, "n": 10, "log": []}
 
@@ -51,6 +90,18 @@ class Tabs:
             return mine(session)
 
         return self.mine.request(handler)
+
+    @staticmethod
+    def beside(request: Callable[[], Response], meanwhile: Callable[[], Any], turn: Turn) -> Response:
+        """Run *request* in a thread; at its *turn*, *meanwhile* runs here."""
+        with ThreadPoolExecutor(1) as executor:
+            answer = executor.submit(request)
+            assert turn.begun.wait(PATIENCE)
+            try:
+                meanwhile()
+            finally:
+                turn.end()
+            return answer.result(PATIENCE)
 
     # What may happen meanwhile, by the names of the table's rows.
 
@@ -89,9 +140,98 @@ class Tabs:
         return [event.reason for event in self.events if event.name == "write_dropped"]
 
 
+class Turn:
+    """The moment, in one request, at which the other one passes."""
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self.begun = threading.Event()
+        self.end = end
+
+
+class Threads(Tabs):
+    """Two WSGI requests in two threads."""
+
+    def overtaken(self, mine: Callable[[Session], Any], meanwhile: Callable[[], Any]) -> Response:
+        passed = threading.Event()
+        turn = Turn(passed.set)
+
+        def handler(session: Session) -> Any:
+            assert dict(session) == START
+            turn.begun.set()
+            assert passed.wait(PATIENCE)
+            return mine(session)
+
+        return self.beside(lambda: self.mine.request(handler), meanwhile, turn)
+
+
+class Tasks(Tabs):
+    """Two ASGI requests as tasks of one event loop."""
+
+    def overtaken(self, mine: Callable[[Session], Any], meanwhile: Callable[[], Any]) -> Response:
+        with running_loop() as loop:
+            self.mine.run = self.other.run = lambda coroutine: asyncio.run_coroutine_threadsafe(
+                coroutine, loop
+            ).result(PATIENCE)
+            passed = asyncio.Event()
+            turn = Turn(lambda: loop.call_soon_threadsafe(passed.set))
+
+            async def handler(session: Session) -> Any:
+                await session.aload()
+                assert dict(session) == START
+                turn.begun.set()
+                async with asyncio.timeout(PATIENCE):
+                    await passed.wait()
+                return mine(session)
+
+            try:
+                return self.beside(lambda: self.mine.request(handler), meanwhile, turn)
+            finally:
+                self.mine.run = self.other.run = run_apart
+
+
+@contextmanager
+def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Give an event loop that runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+class Processes(Tabs):
+    """The other tab's requests are answered by another process on the same file."""
+
+    def overtaken(self, mine: Callable[[Session], Any], meanwhile: Callable[[], Any]) -> Response:
+        def in_child() -> None:
+            context = multiprocessing.get_context("fork")
+            here, there = context.Pipe()
+            child = context.Process(target=self._answer, args=(meanwhile, there))
+            child.start()
+            assert here.poll(PATIENCE)
+            self.other.cookie, now, events = here.recv()
+            self.clock.advance(now - self.clock())
+            self.events.extend(events)
+            child.join(PATIENCE)
+            assert child.exitcode == 0
+
+        return super().overtaken(mine, in_child)
+
+    def _answer(self, meanwhile: Callable[[], Any], there: Connection) -> None:
+        self.events.clear()
+        meanwhile()
+        there.send((self.other.cookie, self.clock(), self.events))
+        os._exit(0)  # a child of a thread cannot end the usual way: it would join that thread
+
+
 @pytest.fixture
-def tabs(browser: Browser, clock: FakeClock, events: list[SessionEvent]) -> Tabs:
-    return Tabs(browser, clock, events)
+def tabs(
+    world: tuple[Protocol, str, str], browser: Browser, clock: FakeClock, events: list[SessionEvent]
+) -> Tabs:
+    kinds = {"nested": Tabs, "threads": Threads, "tasks": Tasks, "processes": Processes}
+    return kinds[world[2]](browser, clock, events)
 
 
 ENDINGS = pytest.mark.parametrize("ending", ["logged_out", "revoked", "expired"])
