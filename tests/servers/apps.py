@@ -11,6 +11,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from fluidauth import Session, SessionEngine, SessionMiddleware
 from fluidauth.asgi import Receive, Scope, Send
 
+from .operations import step
+
 
 def answer(session: Session, path: str, query: dict[str, str]) -> Any:
     """Do what *path* says and return what it asks for; any other path leaves the session alone."""
@@ -29,6 +31,9 @@ def answer(session: Session, path: str, query: dict[str, str]) -> Any:
             return dict(session)
         case "/whoami":
             return session.user_id
+        case "/step":
+            step(session, query)
+            return session.user_id, dict(session)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,47 +15,88 @@ from pathlib import Path
 
 import httpx
 
+ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 20
 STOP_TIMEOUT = 10
 
 COMMANDS = {
-    "uvicorn": "uvicorn --host 127.0.0.1 --port {port} apps:asgi_app",
-    "hypercorn": "hypercorn --bind 127.0.0.1:{port} apps:asgi_app",
-    "gunicorn": "gunicorn --bind 127.0.0.1:{port} --workers 4 apps:wsgi_app",
-    "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 apps:wsgi_app",
+    "uvicorn": "uvicorn --host 127.0.0.1 --port {port} tests.servers.apps:asgi_app",
+    "hypercorn": "hypercorn --bind 127.0.0.1:{port} tests.servers.apps:asgi_app",
+    "uvicorn-workers": "uvicorn --host 127.0.0.1 --port {port} --workers 4 tests.servers.apps:asgi_app",
+    "gunicorn": "gunicorn --bind 127.0.0.1:{port} --workers 4 tests.servers.apps:wsgi_app",
+    "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 tests.servers.apps:wsgi_app",
 }
 
 
-@contextmanager
-def serving(server: str, database: Path, *secrets: str) -> Iterator[str]:
-    """Run the test application under *server*; give its URL once it answers.
+class Server:
+    """The test application under the server *name*, with all its worker processes.
 
-    *secrets*: newest first. The process has ended when the block has, however it ends.
-    Raise ``RuntimeError`` with the server's output if it does not start.
+    *secrets*: newest first.
     """
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    environ = os.environ | {
-        "FLUIDAUTH_SECRET": "",
-        "FLUIDAUTH_SECRETS": " ".join(secrets),
-        "FLUIDAUTH_DATABASE": str(database),
-        "XDG_RUNTIME_DIR": str(database.parent),  # gunicorn puts a socket there
-    }
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *COMMANDS[server].format(port=port).split()],
-            cwd=Path(__file__).parent,
-            env=environ,
-            stdout=output,
-            stderr=output,
+
+    def __init__(self, name: str, database: Path, *secrets: str) -> None:
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._name = name
+        self._command = [sys.executable, "-m", *COMMANDS[name].format(port=port).split()]
+        self._environ = os.environ | {
+            "FLUIDAUTH_SECRET": "",
+            "FLUIDAUTH_SECRETS": " ".join(secrets),
+            "FLUIDAUTH_DATABASE": str(database),
+            "XDG_RUNTIME_DIR": str(database.parent),  # gunicorn puts a socket there
+        }
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by stop()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait for an answer; raise ``RuntimeError`` with the server's output if none comes."""
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            env=self._environ,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,  # so that all its processes can be killed together
         )
-        try:
-            if not _answers(process, url):
-                output.seek(0)
-                raise RuntimeError(f"{server} did not start:\n{output.read()}")
-            yield url
-        finally:
-            _stop(process)
+        if not _answers(self._process, self.url):
+            self._output.seek(0)
+            raise RuntimeError(f"{self._name} did not start:\n{self._output.read()}")
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every process of the server."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End every process at once, with what it was about to do undone."""
+        self.signal_all(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def stop(self) -> None:
+        """Let every process end in order; kill what does not."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT)
+        self.kill()
+        self._output.close()
+
+
+@contextmanager
+def serving(name: str, database: Path, *secrets: str) -> Iterator[str]:
+    """Run the test application under the server *name*; give its URL once it answers.
+
+    All its processes have ended when the block has, however it ends.
+    """
+    server = Server(name, database, *secrets)
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
 
 
 def _free_port() -> int:
@@ -77,12 +119,3 @@ def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)  # between two tries, unless it ends before
     return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
