@@ -14,7 +14,7 @@ from ..errors import StoreError
 from .connections import Connections
 
 WRITES = 500  # between two checkpoints of a process; SQLite's own limit is a thousand pages
-_LONG_LOG = 4_000  # pages
+_LONG_LOG = 1_000  # pages
 
 
 class Checkpoints:
@@ -44,8 +44,8 @@ class Checkpoints:
     def _run(self) -> None:
         # A failure costs nothing but the log's length; the next write meets its cause.
         with suppress(sqlite3.Error, StoreError), closing(self._connect()) as connection:
-            _, length, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if length - moved and length > _LONG_LOG:
+            _, length, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if length > _LONG_LOG:
                 self._catch_up()
 
     def _catch_up(self) -> None:
