@@ -13,10 +13,10 @@ from .lifecycle import Outcome, new_body, next_version
 from .policy import Policy
 from .records import Lifetime, SessionInfo, SessionRecord, is_handle
 from .standing import Live, end, find
-from .steps import Steps
+from .steps import PAUSE, Steps
 
 _PAGE = 500
-_CLEAN_BATCH = 1000  # short transactions, so that requests get their turn
+_CLEAN_BATCH = 250  # short transactions, so that requests get their turn
 _END_OF_TIME = 2**62
 
 
@@ -86,6 +86,7 @@ def clean(now: int) -> Steps[int]:
         removed += count
         if count < _CLEAN_BATCH:
             return removed
+        yield (PAUSE,)
 
 
 def revoke_all() -> Steps[int]:

@@ -133,13 +133,16 @@ def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any]
     """Save *fields*; merge with what others saved, and follow to a regenerated id."""
     handle = changes.state.record.handle if changes.state.record else live.record.handle
     give_up = deadline()
+    alone = False
     while True:
         outcome = yield from _update(policy, changes, live, fields, now)
         if outcome is not None:
             if live.record.handle != handle:
                 outcome.closed = CLOSED["followed"]
             return outcome
-        yield (TAKE_TURN, handle)
+        if not alone:
+            yield (TAKE_TURN, handle)
+            alone = True
         found = yield from find_live(policy, live.record.handle, now)
         if isinstance(found, str):
             return _dropped(found, changes.state)

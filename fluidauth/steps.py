@@ -3,12 +3,13 @@
 So each sequence of calls is written once; :func:`run` drives it on a blocking store,
 :func:`arun` on an asynchronous one. ``(TAKE_TURN, handle)`` is no store call: the rest of
 the steps is then carried out while no other request of this process that asked for the
-same turn is.
+same turn is. ``(PAUSE,)`` lets other processes have the store for a moment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Generator
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any, TypeVar
@@ -22,32 +23,33 @@ T = TypeVar("T")
 Steps = Generator[tuple[Any, ...], Any, T]
 
 TAKE_TURN = "take turn"
+PAUSE = "pause"
+PAUSE_LENGTH = 0.01  # seconds; who waits for a lock looks again that often
 _STORE_ERRORS = (StoreError, RecordExists, NotSupported)
 
 
 def run(store: SessionStore, steps: Steps[T]) -> T:
     """Carry out *steps* on a blocking store."""
-    turns: ExitStack | None = None
-    try:
-        call = next(steps)
-        while True:
-            if call[0] is TAKE_TURN:
-                if turns is None:
-                    turns = ExitStack()
-                    turns.enter_context(turn(call[1]))
-                call = steps.send(None)
-                continue
-            try:
-                answer = getattr(store, call[0])(*call[1:])
-            except _STORE_ERRORS as error:
-                call = steps.throw(error)
-            else:
-                call = steps.send(answer)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-    finally:
-        if turns is not None:
-            turns.close()
+    with ExitStack() as turns:
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = _do(store, call, turns)
+                except _STORE_ERRORS as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+def _do(store: SessionStore, call: tuple[Any, ...], turns: ExitStack) -> Any:
+    if call[0] is TAKE_TURN:
+        return turns.enter_context(turn(call[1]))
+    if call[0] is PAUSE:
+        return time.sleep(PAUSE_LENGTH)
+    return getattr(store, call[0])(*call[1:])
 
 
 async def arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
@@ -63,24 +65,23 @@ async def arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
 async def _arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
     if isinstance(store, AsyncBridge):
         return await store.run_whole(run, steps)  # one hop to a thread, not one a step
-    turns: AsyncExitStack | None = None
-    try:
-        call = next(steps)
-        while True:
-            if call[0] is TAKE_TURN:
-                if turns is None:
-                    turns = AsyncExitStack()
-                    await turns.enter_async_context(aturn(call[1]))
-                call = steps.send(None)
-                continue
-            try:
-                answer = await getattr(store, call[0])(*call[1:])
-            except _STORE_ERRORS as error:
-                call = steps.throw(error)
-            else:
-                call = steps.send(answer)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-    finally:
-        if turns is not None:
-            await turns.aclose()
+    async with AsyncExitStack() as turns:
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = await _ado(store, call, turns)
+                except _STORE_ERRORS as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+async def _ado(store: AsyncSessionStore, call: tuple[Any, ...], turns: AsyncExitStack) -> Any:
+    if call[0] is TAKE_TURN:
+        return await turns.enter_async_context(aturn(call[1]))
+    if call[0] is PAUSE:
+        return await asyncio.sleep(PAUSE_LENGTH) if on_asyncio() else None
+    return await getattr(store, call[0])(*call[1:])

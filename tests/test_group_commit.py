@@ -388,7 +388,7 @@ def test_the_log_does_not_grow_for_ever(
     store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checkpoints run in a thread of their own, never in the commit of a request."""
-    monkeypatch.setattr(checkpoints, "WRITES", 50)
+    monkeypatch.setattr(checkpoints, "ROWS", 50)
     monkeypatch.setattr(checkpoints, "_LONG_LOG", 100)
     store.create(record(1))
 

@@ -13,12 +13,14 @@ from contextlib import closing, suppress
 from ..errors import StoreError
 from .connections import Connections
 
-WRITES = 500  # between two checkpoints of a process; SQLite's own limit is a thousand pages
+ROWS = 500  # changed between two checkpoints of a process; SQLite's own limit is a thousand pages
 _LONG_LOG = 1_000  # pages
+_SHORT_REST = 200  # pages
+_PASSES = 5
 
 
 class Checkpoints:
-    """Begins a checkpoint, in a thread that ends with it, after every few hundred writes."""
+    """Begins a checkpoint, in a thread that ends with it, after every few hundred changed rows."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], writers: Connections) -> None:
         self._connect = connect
@@ -26,10 +28,10 @@ class Checkpoints:
         self._pending = 0
         self._thread: threading.Thread | None = None
 
-    def count(self, writes: int) -> None:
-        """Note *writes* that were committed; called by one thread at a time."""
-        self._pending += writes
-        if self._pending < WRITES or (self._thread is not None and self._thread.is_alive()):
+    def count(self, rows: int) -> None:
+        """Note that so many *rows* were changed; called by one thread at a time."""
+        self._pending += rows
+        if self._pending < ROWS or (self._thread is not None and self._thread.is_alive()):
             return
         self._pending = 0
         self._thread = threading.Thread(target=self._run, name="fluidauth-checkpoint", daemon=True)
@@ -44,9 +46,15 @@ class Checkpoints:
     def _run(self) -> None:
         # A failure costs nothing but the log's length; the next write meets its cause.
         with suppress(sqlite3.Error, StoreError), closing(self._connect()) as connection:
-            _, length, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if length > _LONG_LOG:
-                self._catch_up()
+            length = 0
+            for _ in range(_PASSES):
+                before = length
+                _, length, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if length <= _LONG_LOG:
+                    return
+                if length - before <= _SHORT_REST:  # what came during this pass is moved in no time
+                    self._catch_up()
+                    return
 
     def _catch_up(self) -> None:
         """Move the little that was written meanwhile, so that the log can begin anew."""

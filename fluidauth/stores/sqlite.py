@@ -223,12 +223,14 @@ class SQLiteStore(SessionStore):
         connection = file.writers.borrow() if timeout is not None else file.writers.take()
         if connection is None:
             raise StoreBusy("the connection that writes is in use")
+        before = connection.total_changes
         try:
             relaxed = self._durability == "full" and not any(write.durable for write in batch)
             is_sound = writes.carry_out(connection, file.space, batch, timeout, relaxed)
         except BaseException:
             file.writers.discard(connection)
             raise
+        changes = connection.total_changes - before
         if is_sound:
             file.writers.give_back(connection)
         else:
@@ -236,7 +238,7 @@ class SQLiteStore(SessionStore):
         if not file.is_in_place():  # written into the void
             self._left(file)
             raise StoreError(f"{self.path} was removed or replaced")
-        file.checkpoints.count(len(batch))
+        file.checkpoints.count(changes)
 
 
 class AsyncSQLiteStore(AsyncSessionStore):
