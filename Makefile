@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench mutants clean
+.PHONY: help demo test check bench mutants soak clean
 
 help:
 	@echo "make demo          sessions through two real servers, step by step (SERVE=1 keeps them up)"
 	@echo "make test          the tests"
 	@echo "make check         format, lint, types, coverage, README, wheel, each Python version"
 	@echo "make mutants       break the code on purpose: each break must fail a test"
+	@echo "make soak          many clients on real servers that are killed and locked out (MINUTES=5)"
 	@echo "make bench         what a session costs, beside Starlette's signed cookie"
 
 demo: $(VENV)/ready
@@ -24,6 +25,9 @@ check: $(VENV)/ready
 
 mutants: $(VENV)/ready
 	$(BIN)/python -m tools.mutants $(ARGS)
+
+soak: $(VENV)/ready
+	$(BIN)/python -m tools.soak --minutes $(or $(MINUTES),5)
 
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/overhead.py $(ARGS)

@@ -248,7 +248,7 @@ def _problems_of_life(name: str, operations: list[Operation]) -> Iterable[str]:
         if operation.start > logout and (seen.user is not None or remains):
             yield f"alive after its logout: {seen.user} {sorted(seen.fields)}"
         yield from _foreign(name, seen)
-        if operation.kind == "read" and operation.acknowledged:
+        if operation.kind == "read" and operation.acknowledged and operation.end < leaving:
             yield from _missing(operation, operations)
 
 
