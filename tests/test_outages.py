@@ -337,6 +337,35 @@ def test_a_file_that_cannot_be_written(protocol: Protocol, fault: str) -> None:
     assert done.stdout == "503 [] ('ann', {'kept': 1}) 200 ['kept', 'large']\n", done.stderr
 
 
+LOGOUT = """
+import resource, signal, sys
+from pathlib import Path
+from fluidauth import Session, SessionEngine, SQLiteStore
+from fluidauth.keys import new_secret
+from tests.support import Browser
+
+path, protocol = Path(sys.argv[1]), sys.argv[2]
+engine = SessionEngine(new_secret(), SQLiteStore(path))
+visitor = Browser(protocol, engine)
+visitor.request(lambda s: s.login("ann"))
+for number in range(40):
+    visitor.request(lambda s: s.update(number=number))
+assert Path(f"{path}-wal").stat().st_size > 100_000
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+print(visitor.request(Session.logout).status, engine.gateway.store.scan())
+"""
+
+
+def test_a_logout_gets_its_room_from_the_log(tmp_path: Path, protocol: Protocol) -> None:
+    """Where the log cannot grow, what it holds is moved into the file, and the logout succeeds."""
+    command = [sys.executable, "-c", LOGOUT, str(tmp_path / "sessions.db"), protocol]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout == "200 []\n", done.stderr
+
+
 def test_an_event_loop_is_not_held_up(file: Path) -> None:
     """A file that somebody has to himself costs a loop less than 50 ms, and then a 503."""
     store = SQLiteStore(file, timeout=1.0)
