@@ -374,7 +374,7 @@ def test_a_forked_worker_has_a_writer_of_its_own(store: SQLiteStore) -> None:
         leader = threading.Thread(target=store.create, args=(record(50),))
         leader.start()
         wait_until(lambda: store._commits._led)
-        child = context.Process(target=_write_in_child, args=(twin, results))
+        child = context.Process(target=_write_in_child, args=(twin, results), daemon=True)
         child.start()
         assert results.get(timeout=PATIENCE) == child.pid
     child.join()

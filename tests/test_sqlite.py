@@ -210,7 +210,7 @@ def test_a_forked_worker_opens_its_own_connections(store: SQLiteStore, path: Pat
     context = multiprocessing.get_context("fork")
     results = context.Queue()
 
-    child = context.Process(target=_use_inherited_store, args=(store, results))
+    child = context.Process(target=_use_inherited_store, args=(store, results), daemon=True)
     child.start()
     answer = results.get(timeout=30)
     child.join()
@@ -249,3 +249,21 @@ def test_a_row_changed_in_the_database_is_no_session(path: Path, column: str, va
 
     assert seen is None
     assert [event.name for event in events[1:]] == ["record_tampered"]
+
+
+@pytest.mark.requirement("52")
+@pytest.mark.parametrize("kind", ["readers", "writers"])
+def test_a_connection_that_fails_is_replaced(store: SQLiteStore, kind: str) -> None:
+    """The call that met it gets the store's own error, and the next one a new connection."""
+    store.get(make_record().handle)
+    if kind == "writers":
+        store.create(make_record())
+    pool = getattr(store._opened(), kind)
+    connection = pool.borrow()
+    connection.close()
+    pool.give_back(connection)
+
+    with pytest.raises(StoreError):
+        store.get(make_record().handle)
+
+    assert store.get(make_record().handle) == (make_record() if kind == "writers" else None)

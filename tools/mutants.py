@@ -23,6 +23,7 @@ from tools.mutations import MUTATIONS, Mutation
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("fluidauth", "tests", "docs", "examples", "README.md", "pyproject.toml")
 WORKERS = 2
+TIMEOUT = 120  # seconds for the tests of one requirement
 
 
 class Outcome(NamedTuple):
@@ -75,14 +76,18 @@ def attempt(mutation: Mutation) -> Outcome:
             "-p",
             "no:cacheprovider",
         ]
-        done = subprocess.run(
-            [*command, "--requirement", mutation.requirement],
-            cwd=copy,
-            env={"PYTHONPATH": folder, "PATH": "", "HOME": folder},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [*command, "--requirement", mutation.requirement],
+                cwd=copy,
+                env={"PYTHONPATH": folder, "PATH": "", "HOME": folder},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=TIMEOUT,
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(mutation, {"a test that hangs"}, set())
     failed = _names(done.stdout, "FAILED|ERROR")
     if done.returncode not in (0, 1) and not failed:
         raise SystemExit(f"the tests of {mutation.requirement} did not run:\n{done.stdout}{done.stderr}")

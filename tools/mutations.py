@@ -925,9 +925,9 @@ MUTATIONS = (
     Mutation(
         "52",
         "a failed logout is never made up for",
-        "fluidauth/gateway.py",
-        "        self._denials.remove(handle)\n        if ended:",
-        "        if ended:",
+        "fluidauth/denials.py",
+        "return list(self._until)",
+        "return []",
     ),
     Mutation(
         "52",
