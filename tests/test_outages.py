@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -381,8 +380,3 @@ def test_an_event_loop_is_not_held_up(file: Path) -> None:
     assert response.status == 503
     assert took < 0.5  # thread and loop of the test included; the store's own limit is 20 ms a look
     engine.close()
-
-
-def test_signals_are_there() -> None:
-    """The process tests above need them; a system without is told so, not skipped."""
-    assert hasattr(signal, "SIGXFSZ")

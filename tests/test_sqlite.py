@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from fluidauth import ConfigError, Session, SessionEngine, SQLiteStore, StoreError
+from fluidauth.errors import StoreBusy
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import make_record
@@ -139,21 +141,26 @@ def test_a_file_removed_at_run_time_does_not_come_back_empty(store: SQLiteStore,
     assert not path.exists()
 
 
-@pytest.mark.requirement("52")
-def test_a_locked_file_is_an_error_within_the_time_limit(store: SQLiteStore, path: Path) -> None:
+@pytest.mark.requirement("53")
+def test_a_locked_file_is_an_error_within_the_time_limit(path: Path) -> None:
     """Reads go on beside another's transaction; a write gives up and says so."""
+    store = SQLiteStore(path, timeout=0.2)
     store.create(make_record())
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(StoreError, match="database is locked"):
+    start = time.monotonic()
+    with pytest.raises(StoreBusy, match="database is locked"):
         store.create(make_record("b"))
+    took = time.monotonic() - start
     seen = store.get(make_record().handle)
     other.execute("ROLLBACK")
     other.close()
     store.create(make_record("b"))
+    store.close()
 
     assert seen == make_record()
+    assert 0.2 <= took < 1
 
 
 def test_a_failed_replace_leaves_nothing_behind(store: SQLiteStore) -> None:

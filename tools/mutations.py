@@ -938,6 +938,13 @@ MUTATIONS = (
     ),
     Mutation(
         "52",
+        "a replaced file is not noticed",
+        "fluidauth/stores/sqlite.py",
+        "if time.monotonic() >= file.check_at and not file.is_in_place():",
+        "if False:",
+    ),
+    Mutation(
+        "52",
         "a removed file comes back empty",
         "fluidauth/stores/sqlite.py",
         "create=not self._was_open",

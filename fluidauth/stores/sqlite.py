@@ -175,10 +175,14 @@ class SQLiteStore(SessionStore):
         except StoreBusy:
             if on_asyncio():  # nothing may hold up an event loop
                 raise
+        return self._until_free(lambda: self._read_once(statement, values))
+
+    def _until_free(self, call: Callable[[], T]) -> T:
+        """Call again, within the time limit, while somebody has the file to himself."""
         give_up = time.monotonic() + self._timeout
         while True:
             try:
-                return self._read_once(statement, values)
+                return call()
             except StoreBusy:
                 if time.monotonic() >= give_up:
                     raise
@@ -212,7 +216,8 @@ class SQLiteStore(SessionStore):
     def _carry_out(self, batch: Sequence[Write[Any]], may_wait: bool) -> None:
         """Carry out *batch* on the one connection that writes; each write is told its outcome."""
         try:
-            self._carry_out_on(self._file or self._opened(), batch, self._timeout if may_wait else None)
+            file = self._file or (self._until_free(self._opened) if may_wait else self._opened())
+            self._carry_out_on(file, batch, self._timeout if may_wait else None)
         except (StoreError, ConfigError) as error:
             for write in batch:
                 kind = StoreBusy if isinstance(error, StoreBusy) else StoreError

@@ -16,10 +16,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError, StoreBusy, StoreError
 from .checkpoints import Checkpoints
 from .connections import Connections
-from .patience import patiently
+from .patience import is_busy, patiently
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS fluidauth_namespaces (
@@ -87,7 +87,7 @@ class SessionFile:
         try:
             connection = connect(self.path, self._durability, read_only)
         except sqlite3.Error as error:
-            raise StoreError(f"session database cannot be opened: {error}") from error
+            raise _unopened(error) from error
         if _identity(self.path) != self._identity:
             connection.close()
             raise StoreError(f"{self.path} is not the file any more that was opened")
@@ -145,8 +145,16 @@ def _find_space(path: Path, namespace: str) -> int:
     try:
         with closing(connect(path, "full")) as connection:
             return _space_in(connection, namespace)
-    except (sqlite3.Error, TypeError) as error:  # the latter: no such namespace
-        raise StoreError(f"{path} is not the session database any more that it was") from error
+    except sqlite3.Error as error:
+        raise _unopened(error) from error
+    except TypeError:  # no such namespace
+        raise StoreError(f"{path} is not the session database any more that it was") from None
+
+
+def _unopened(error: sqlite3.Error) -> StoreError:
+    """Return the store's own error for *error*, met while opening a file."""
+    kind = StoreBusy if is_busy(error) else StoreError
+    return kind(f"session database cannot be opened: {error}")
 
 
 def _space_in(connection: sqlite3.Connection, namespace: str) -> int:
