@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from fluidauth import SessionRecord, SQLiteStore, StoreError
-from fluidauth.errors import RecordExists
-from fluidauth.stores import checkpoints
+from fluidauth.errors import RecordExists, StoreBusy
+from fluidauth.stores import checkpoints, sqlite_writes
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.group_commit import GroupCommit, Write
 from fluidauth.testing import make_record
@@ -184,6 +184,51 @@ def test_a_broken_transaction_is_tried_one_by_one(store: SQLiteStore) -> None:
     ]
 
 
+def test_a_value_that_no_column_takes_fails_alone(store: SQLiteStore) -> None:
+    """Also where Python refuses it before SQLite sees it."""
+    for number in range(4):
+        store.create(record(number))
+
+    answers = together(
+        store,
+        lambda: store.update(record(0, 2)),
+        lambda: store.update(record(1, 2, expires_at=2**70)),
+        lambda: store.create(record(8, created_at=2**70)),
+        lambda: store.update(record(2, 2)),
+    )
+
+    assert [type(answer) for answer in answers] == [bool, OverflowError, OverflowError, bool]
+    assert store.update(record(3, 2))
+    assert {found.version for found in map(store.get, (record(n).handle for n in (0, 2, 3))) if found} == {2}
+
+
+def test_an_interrupted_follower_blocks_nobody() -> None:
+    """A signal that ends the wait of a queued thread: the others go on without it."""
+    begun, go = threading.Event(), threading.Event()
+
+    def carry_out(writes: Any, may_wait: bool) -> None:
+        begun.set()
+        assert go.wait(PATIENCE)
+        for write in writes:
+            write.answer = "done"
+
+    def interrupted(self: Any, timeout: float | None = None) -> bool:
+        raise KeyboardInterrupt
+
+    group = GroupCommit(carry_out)
+    with ThreadPoolExecutor(3) as threads, pytest.MonkeyPatch.context() as patch:
+        first = threads.submit(group.run, Write(print))
+        assert begun.wait(PATIENCE)
+        patch.setattr("fluidauth.stores.group_commit._Thread.wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            group.run(Write(print))
+        patch.undo()
+        last = threads.submit(group.run, Write(print))
+        go.set()
+
+        assert [future.result(PATIENCE) for future in (first, last)] == ["done", "done"]
+
+
 def test_an_interrupted_leader_leaves_no_false_success() -> None:
     """Ctrl-C in the thread that leads: the others get an error, and the queue goes on."""
     begun, go = threading.Event(), threading.Event()
@@ -336,6 +381,22 @@ def test_another_process_does_not_hold_up_the_loop(store: SQLiteStore, path: Pat
 
     assert done
     assert longest < 0.05 + 0.005
+
+
+def test_a_write_that_met_a_lock_is_done_with_the_next(store: SQLiteStore) -> None:
+    """What it met the first time is forgotten when it is carried out with others."""
+    for number in range(3):
+        store.create(record(number))
+    again = [Write(sqlite_writes.update, record(0, 2)), Write(sqlite_writes.insert, record(8))]
+    for write in again:
+        write.error = StoreBusy("the first time")
+    file = store._opened()
+    connection = file.writers.borrow()
+
+    sqlite_writes.carry_out(connection, file.space, [*again, Write(sqlite_writes.update, record(1, 2))], 1.0)
+    file.writers.give_back(connection)
+
+    assert [write.result() for write in again] == [True, None]
 
 
 def test_a_loop_without_asyncio_writes_inline(store: SQLiteStore) -> None:

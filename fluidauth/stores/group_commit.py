@@ -73,6 +73,9 @@ class Write(Generic[T]):
 class _Party(Protocol):
     """Who waits in the queue, with one write or several."""
 
+    leads: bool
+    """Whether it was chosen to lead; set with the lock held."""
+
     @property
     def writes(self) -> Sequence[Write[Any]]: ...
 
@@ -92,7 +95,6 @@ class _Thread:
         self._wake = threading.Event()
 
     def lead(self) -> None:
-        self.leads = True
         self._wake.set()
 
     def finish(self) -> None:
@@ -110,6 +112,7 @@ class _Turn:
     def __init__(self, loop: asyncio.AbstractEventLoop, lead: Callable[[], object]) -> None:
         self.writes: list[Write[Any]] = []
         self.futures: list[asyncio.Future[None]] = []
+        self.leads = False
         self._lead = lead
         self._loop = loop
 
@@ -164,7 +167,7 @@ class GroupCommit:
                 self._commit((write,))
             finally:
                 self._pass_on()
-        elif me.wait():
+        elif self._is_to_lead(me):
             self._lead()
         return write.result()
 
@@ -189,6 +192,18 @@ class GroupCommit:
             executor.shutdown()
 
     # -- who leads -----------------------------------------------------------------
+
+    def _is_to_lead(self, me: _Thread) -> bool:
+        try:
+            return me.wait()
+        except BaseException:  # a signal's handler raised: nobody waits here any more
+            with self._lock:
+                with suppress(ValueError):
+                    self._queue.remove(me)
+                leads = me.leads
+            if leads:
+                self._pass_on()
+            raise
 
     def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         turn = self._turns.pop(loop)
@@ -253,5 +268,7 @@ class GroupCommit:
         with self._lock:
             following = self._queue[0] if self._queue else None
             self._led = following is not None
+            if following is not None:
+                following.leads = True
         if following is not None:
             following.lead()

@@ -218,7 +218,7 @@ class SQLiteStore(SessionStore):
         try:
             file = self._file or (self._until_free(self._opened) if may_wait else self._opened())
             self._carry_out_on(file, batch, self._timeout if may_wait else None)
-        except (StoreError, ConfigError) as error:
+        except (StoreError, ConfigError, sqlite3.Error) as error:
             for write in batch:
                 kind = StoreBusy if isinstance(error, StoreBusy) else StoreError
                 write.error = kind(f"session database cannot be written: {error}")

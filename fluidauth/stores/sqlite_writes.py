@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import FluidAuthError, RecordExists, StoreBusy, StoreError
+from ..errors import RecordExists, StoreBusy, StoreError
 from ..records import SessionRecord
 from .group_commit import Write
 from .patience import is_busy, patiently, primary_code
@@ -157,7 +157,7 @@ def _together(connection: sqlite3.Connection, space: int, writes: Writes, timeou
         for write in _left_over(connection, space, writes):
             _inside(connection, space, write)
         connection.execute("COMMIT")
-    except sqlite3.Error:
+    except Exception:  # whatever it is, who caused it meets it again alone
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         return False
@@ -174,21 +174,22 @@ def _left_over(connection: sqlite3.Connection, space: int, writes: Writes) -> Wr
         return writes
     done = _update_together(connection, space, [write.values[0] for write in updates.values()])
     for handle in done:
-        updates[handle].answer = True
+        updates[handle].answer, updates[handle].error = True, None
     finished = {id(updates[handle]) for handle in done}
     return [write for write in writes if id(write) not in finished]
 
 
 def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> None:
     """Do *write* inside a transaction; raise only if that was rolled back as a whole."""
+    write.error = None
     try:
         write.answer = write.work(connection, space, *write.values)
-    except FluidAuthError as error:
-        write.error = error
     except sqlite3.Error as error:
         if not connection.in_transaction:
             raise
         write.error = unwritable(error)
+    except Exception as error:
+        write.error = error
 
 
 def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeout: float | None) -> bool:
@@ -208,11 +209,11 @@ def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeou
             # once the log gives back its own.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             patiently(attempt, timeout)
-    except FluidAuthError as error:
-        write.error = error
     except sqlite3.Error as error:
         write.error = unwritable(error)
         return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
+    except Exception as error:  # RecordExists, or a value that SQLite has no type for
+        write.error = error
     return True
 
 
