@@ -387,7 +387,10 @@ def test_a_write_that_met_a_lock_is_done_with_the_next(store: SQLiteStore) -> No
     """What it met the first time is forgotten when it is carried out with others."""
     for number in range(3):
         store.create(record(number))
-    again = [Write(sqlite_writes.update, record(0, 2)), Write(sqlite_writes.insert, record(8))]
+    again: list[Write[Any]] = [
+        Write(sqlite_writes.update, record(0, 2)),
+        Write(sqlite_writes.insert, record(8)),
+    ]
     for write in again:
         write.error = StoreBusy("the first time")
     file = store._opened()
