@@ -94,30 +94,30 @@ class SQLiteStore(SessionStore):
         return SessionRecord(handle, *rows[0]) if rows else None
 
     def create(self, record: SessionRecord) -> None:
-        self._commits.run(_creation(record))
+        self._commits.run(writes.creation(record))
 
     def update(self, record: SessionRecord) -> bool:
-        return self._commits.run(_update(record))
+        return self._commits.run(writes.updating(record))
 
     def delete(self, handle: str, version: int | None = None) -> bool:
-        return self._commits.run(_deletion(handle, version)) > 0
+        return self._commits.run(writes.deletion(handle, version)) > 0
 
     def clean(self, now: int, limit: int | None = None) -> int:
-        return self._commits.run(_cleaning(now, limit))
+        return self._commits.run(writes.cleaning(now, limit))
 
     # -- optional --------------------------------------------------------------
 
     def touch(self, handle: str, expires_at: int) -> bool:
-        return self._commits.run(_touch(handle, expires_at)) > 0
+        return self._commits.run(writes.touching(handle, expires_at)) > 0
 
     def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return self._commits.run(_burial(tombstone, record))
+        return self._commits.run(writes.burial(tombstone, record))
 
     def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
         return [_record(row) for row in self._read(_LIST, user_id, bytes.fromhex(after or ""), limit)]
 
     def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return self._commits.run(_revocation(user_id, except_handle))
+        return self._commits.run(writes.revocation(user_id, except_handle))
 
     def count_by_kid(self) -> dict[str, int]:
         return dict(self._read(_COUNT))
@@ -263,22 +263,22 @@ class AsyncSQLiteStore(AsyncSessionStore):
             return await self._in_thread(self._store.get, handle)
 
     async def create(self, record: SessionRecord) -> None:
-        await self._commit(_creation(record))
+        await self._commit(writes.creation(record))
 
     async def update(self, record: SessionRecord) -> bool:
-        return await self._commit(_update(record))
+        return await self._commit(writes.updating(record))
 
     async def delete(self, handle: str, version: int | None = None) -> bool:
-        return await self._commit(_deletion(handle, version)) > 0
+        return await self._commit(writes.deletion(handle, version)) > 0
 
     async def clean(self, now: int, limit: int | None = None) -> int:
-        return await self._commit(_cleaning(now, limit))
+        return await self._commit(writes.cleaning(now, limit))
 
     async def touch(self, handle: str, expires_at: int) -> bool:
-        return await self._commit(_touch(handle, expires_at)) > 0
+        return await self._commit(writes.touching(handle, expires_at)) > 0
 
     async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return await self._commit(_burial(tombstone, record))
+        return await self._commit(writes.burial(tombstone, record))
 
     async def list_for_user(
         self, user_id: str, after: str | None = None, limit: int = 100
@@ -286,7 +286,7 @@ class AsyncSQLiteStore(AsyncSessionStore):
         return await self._in_thread(self._store.list_for_user, user_id, after, limit)
 
     async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return await self._commit(_revocation(user_id, except_handle))
+        return await self._commit(writes.revocation(user_id, except_handle))
 
     async def count_by_kid(self) -> dict[str, int]:
         return await self._in_thread(self._store.count_by_kid)
@@ -306,39 +306,6 @@ class AsyncSQLiteStore(AsyncSessionStore):
     @staticmethod
     async def _in_thread(function: Callable[..., T], *values: Any) -> T:
         return await asyncio.to_thread(function, *values) if on_asyncio() else function(*values)
-
-
-# -- the writes of both ----------------------------------------------------------------
-
-
-def _creation(record: SessionRecord) -> Write[None]:
-    return Write(writes.insert, record)
-
-
-def _update(record: SessionRecord) -> Write[bool]:
-    return Write(writes.update, record)
-
-
-def _deletion(handle: str, version: int | None) -> Write[int]:
-    return Write(writes.change, writes.DELETE, {"handle": bytes.fromhex(handle), "version": version})
-
-
-def _touch(handle: str, expires_at: int) -> Write[int]:
-    values = {"handle": bytes.fromhex(handle), "expires_at": expires_at}
-    return Write(writes.change, writes.TOUCH, values, durable=False)
-
-
-def _burial(tombstone: SessionRecord, record: SessionRecord) -> Write[bool]:
-    return Write(writes.bury_and_insert, tombstone, record)
-
-
-def _revocation(user_id: str, except_handle: str | None) -> Write[int]:
-    kept = None if except_handle is None else bytes.fromhex(except_handle)
-    return Write(writes.change, writes.DELETE_USER, {"user_id": user_id, "kept": kept})
-
-
-def _cleaning(now: int, limit: int | None) -> Write[int]:
-    return Write(writes.change, writes.CLEAN, {"now": now, "limit": -1 if limit is None else limit})
 
 
 def _decode(text: bytes) -> str:

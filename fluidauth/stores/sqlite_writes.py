@@ -35,13 +35,13 @@ _BURY = """UPDATE fluidauth_sessions
     SET user_id = :user_id, expires_at = :expires_at,
         version = :version, kid = :kid, payload = :payload
     WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
-DELETE = """DELETE FROM fluidauth_sessions
+_DELETE = """DELETE FROM fluidauth_sessions
     WHERE handle = :handle AND namespace = :space AND (:version IS NULL OR version = :version)"""
-TOUCH = """UPDATE fluidauth_sessions SET expires_at = :expires_at
+_TOUCH = """UPDATE fluidauth_sessions SET expires_at = :expires_at
     WHERE handle = :handle AND namespace = :space AND expires_at < :expires_at"""
-CLEAN = """DELETE FROM fluidauth_sessions WHERE id IN (
+_CLEAN = """DELETE FROM fluidauth_sessions WHERE id IN (
     SELECT id FROM fluidauth_sessions WHERE namespace = :space AND expires_at <= :now LIMIT :limit)"""
-DELETE_USER = """DELETE FROM fluidauth_sessions
+_DELETE_USER = """DELETE FROM fluidauth_sessions
     WHERE namespace = :space AND user_id = :user_id AND (:kept IS NULL OR handle <> :kept)"""
 
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
@@ -117,6 +117,46 @@ def _columns(space: int, record: SessionRecord) -> dict[str, Any]:
     columns["handle"] = bytes.fromhex(record.handle)
     columns["space"] = space
     return columns
+
+
+# -- as calls ask for them ------------------------------------------------------------
+
+
+def creation(record: SessionRecord) -> Write[None]:
+    """Return the insertion of *record*."""
+    return Write(insert, record)
+
+
+def updating(record: SessionRecord) -> Write[bool]:
+    """Return the compare and swap to *record*."""
+    return Write(update, record)
+
+
+def deletion(handle: str, version: int | None) -> Write[int]:
+    """Return the removal of *handle*, at *version* if given."""
+    return Write(change, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
+
+
+def touching(handle: str, expires_at: int) -> Write[int]:
+    """Return the move of the expiry forward; a power cut may undo it."""
+    values = {"handle": bytes.fromhex(handle), "expires_at": expires_at}
+    return Write(change, _TOUCH, values, durable=False)
+
+
+def burial(tombstone: SessionRecord, record: SessionRecord) -> Write[bool]:
+    """Return the swap to *tombstone* and the insertion of *record*."""
+    return Write(bury_and_insert, tombstone, record)
+
+
+def revocation(user_id: str, except_handle: str | None) -> Write[int]:
+    """Return the removal of the user's records but one."""
+    kept = None if except_handle is None else bytes.fromhex(except_handle)
+    return Write(change, _DELETE_USER, {"user_id": user_id, "kept": kept})
+
+
+def cleaning(now: int, limit: int | None) -> Write[int]:
+    """Return the removal of what has expired, *limit* rows at most."""
+    return Write(change, _CLEAN, {"now": now, "limit": -1 if limit is None else limit})
 
 
 # -- transactions ---------------------------------------------------------------------
