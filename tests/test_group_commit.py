@@ -461,8 +461,13 @@ def test_the_log_does_not_grow_for_ever(
     file = store._opened()
     file.checkpoints.close()
 
-    assert Path(f"{path}-wal").stat().st_size < 400 * 4096
-    assert file.writers.borrow().execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+    size = Path(f"{path}-wal").stat().st_size
+    connection = file.writers.borrow()
+    automatic = connection.execute("PRAGMA wal_autocheckpoint").fetchone()
+    file.writers.give_back(connection)
+
+    assert size < 400 * 4096
+    assert automatic == (0,)  # SQLite's own checkpoints, in the commit that fills the log, are off
 
 
 def test_a_touch_does_not_wait_for_the_disk(store: SQLiteStore, transactions: list[str]) -> None:
