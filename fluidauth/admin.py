@@ -11,13 +11,12 @@ from .errors import NoSuchSession, NotSupported
 from .jsonvalues import check
 from .lifecycle import Outcome, new_body, next_version
 from .policy import Policy
-from .records import Lifetime, SessionInfo, SessionRecord, is_handle
+from .records import END_OF_TIME, Lifetime, SessionInfo, SessionRecord, is_handle
 from .standing import Live, end, find
 from .steps import PAUSE, Steps
 
 _PAGE = 500
 _CLEAN_BATCH = 250  # short transactions, so that requests get their turn
-_END_OF_TIME = 2**62
 
 
 def begin(
@@ -93,7 +92,7 @@ def revoke_all() -> Steps[int]:
     """End every session of the namespace: until an empty batch proves that none is left."""
     removed = 0
     while True:
-        count: int = yield ("clean", _END_OF_TIME, _CLEAN_BATCH)
+        count: int = yield ("clean", END_OF_TIME, _CLEAN_BATCH)
         removed += count
         if not count:
             return removed

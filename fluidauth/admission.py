@@ -93,7 +93,7 @@ def _admit_one(
         state.due = next_expiry(record, found, now) != record.expires_at or is_stale(policy, state)
         return state, []
     if isinstance(found, Tombstone):
-        return barred(credential, found.reason), [Notice("cookie_rejected", "replaced", handle)]
+        return barred(credential, "replaced"), [Notice("cookie_rejected", "replaced", handle)]
     return State(), [found]
 
 

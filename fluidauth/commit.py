@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import NotSupported, PayloadError, RecordExists, StoreError
+from .errors import NotEnded, NotSupported, PayloadError, RecordExists, StoreError
 from .events import EventName
 from .expiry import is_expired
 from .lifecycle import (
@@ -36,13 +36,7 @@ _ID_TRIES = 3
 def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     """Make *changes* to the stored session, whatever others did to it meanwhile."""
     state = changes.state
-    ended = False
-    if state.ends and state.credential is not None:
-        version = state.record.version if state.record else None
-        ended = yield from end(policy, state.credential.handle, version)
-    if state.ends or state.login:
-        for credential in state.others:
-            ended = (yield from end(policy, credential.handle)) or ended
+    ended = yield from _end_all(policy, state)
     if state.login is not None:
         outcome = yield from _log_in(policy, changes, state.login, now)
     elif state.ends or state.record is None or state.body is None:
@@ -61,13 +55,32 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     return outcome
 
 
+def _end_all(policy: Policy, state: State) -> Steps[bool]:
+    """End what the request was to end, each whatever becomes of the others; return whether any did."""
+    handles: dict[str, int | None] = {}
+    if state.ends and state.credential is not None:
+        handles[state.credential.handle] = state.record.version if state.record else None
+    if state.ends or state.login:
+        handles.update({credential.handle: None for credential in state.others})
+    ended = False
+    left: dict[str, str] = {}
+    for handle, version in handles.items():
+        try:
+            ended = (yield from end(policy, handle, version)) or ended
+        except NotEnded as error:
+            left.update(error.handles)
+    if left:
+        raise NotEnded(left)
+    return ended
+
+
 def _begin(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     """Store a session where there was none."""
     state = changes.state
     if state.barred and not state.ends:
-        # The request came under an id that was replaced; a cookie of its own would
-        # overwrite the one that the newer response carries.
-        return _dropped("ended" if state.barred == "logout" else "replaced", state)
+        # The request came under an id that was replaced or is denied; a cookie of its own
+        # would overwrite the one that a newer response carries.
+        return _dropped(state.barred, state)
     if not changes.edits:
         return Outcome()
     return (yield from create(policy, None, new_body(policy, apply(changes.edits, {}), now), now))
@@ -142,7 +155,7 @@ def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any]
             return outcome
         if not alone:
             yield (TAKE_TURN, handle)
-            alone = True
+            alone, give_up = True, deadline()  # to wait for the turn was no try
         found = yield from find_live(policy, live.record.handle, now)
         if isinstance(found, str):
             return _dropped(found, changes.state)

@@ -1,6 +1,7 @@
 """Sessions that were to end but that the store could not remove: nobody gets in under them.
 
-Known to this process alone, and kept until the store has done its part.
+Known to this process alone, and kept until the record is gone, as long as the process
+lives and no ten thousand others have come since.
 """
 
 from __future__ import annotations
@@ -9,30 +10,32 @@ MAX_DENIALS = 10_000
 
 
 class Denials:
-    """Handles of such sessions, each with the time from which nothing is left to deny."""
+    """Handles that open nothing, each with that of the record left, and until when to deny it."""
 
     def __init__(self) -> None:
-        self._until: dict[str, int] = {}
+        self._denied: dict[str, tuple[str, int]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._until)
+        return bool(self._denied)
 
-    def __contains__(self, handle: str) -> bool:
-        return handle in self._until
+    def record_left(self, handle: str) -> str | None:
+        """Return the handle of the record that is to go still; None if *handle* is not denied."""
+        found = self._denied.get(handle)
+        return found[0] if found else None
 
-    def add(self, handle: str, until: int) -> None:
-        """Deny *handle* up to *until* (Unix seconds); the oldest denial gives way to the 10,001st."""
-        self._until[handle] = until
-        if len(self._until) > MAX_DENIALS:
-            self.remove(next(iter(self._until)))
+    def add(self, handle: str, record: str, until: int) -> None:
+        """Deny *handle* and *record*, what is left of it, up to *until* (Unix seconds)."""
+        for denied in (handle, record):
+            self._denied[denied] = (record, until)
+        while len(self._denied) > MAX_DENIALS:
+            del self._denied[next(iter(self._denied))]
 
-    def remove(self, handle: str) -> None:
-        """Deny *handle* no longer: its record is gone."""
-        self._until.pop(handle, None)
+    def remove(self, record: str) -> None:
+        """Deny nothing any longer for the sake of *record*: it is gone."""
+        for handle in [handle for handle, (left, _) in self._denied.items() if left == record]:
+            del self._denied[handle]
 
-    def pending(self, now: int) -> list[str]:
-        """Return the handles to be removed from the store still; forget those that have expired."""
-        for handle, until in list(self._until.items()):
-            if until <= now:
-                self.remove(handle)
-        return list(self._until)
+    def pending(self, now: int, limit: int) -> list[str]:
+        """Return up to *limit* records that are to go still; forget those that have expired."""
+        self._denied = {handle: denied for handle, denied in self._denied.items() if denied[1] > now}
+        return list(dict.fromkeys(record for record, _ in self._denied.values()))[:limit]

@@ -150,21 +150,11 @@ class SessionEngine:
 
     def delete_session(self, handle: str) -> bool:
         """End the session named *handle*, also under the id it was renewed to; say if one ended."""
-        try:
-            ended = self._run(admin.delete(self.policy, handle), "revoke")
-        except StoreError:
-            self.gateway.deny(handle, self._now())
-            raise
-        return self._revoked_one(handle, ended)
+        return self._revoked_one(handle, self._run(admin.delete(self.policy, handle), "revoke"))
 
     async def adelete_session(self, handle: str) -> bool:
         """Do as :meth:`delete_session`, without blocking."""
-        try:
-            ended = await self._arun(admin.delete(self.policy, handle), "revoke")
-        except StoreError:
-            self.gateway.deny(handle, self._now())
-            raise
-        return self._revoked_one(handle, ended)
+        return self._revoked_one(handle, await self._arun(admin.delete(self.policy, handle), "revoke"))
 
     def extend_session(self, handle: str, seconds: int | timedelta) -> bool:
         """Let the session idle for *seconds* from now, up to its absolute deadline; say if it lives."""

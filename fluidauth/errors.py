@@ -63,6 +63,17 @@ class StoreBusy(StoreError):
     """Somebody else held the store locked for longer than its time limit."""
 
 
+class NotEnded(StoreError):
+    """A session that was to end may live on: the store failed before its record was gone.
+
+    ``handles`` leads from each handle that was presented to that of the record left.
+    """
+
+    def __init__(self, handles: dict[str, str]) -> None:
+        super().__init__("the session could not be ended")
+        self.handles = handles
+
+
 class RecordExists(FluidAuthError):
     """A record with this handle is stored already; ``create`` inserts only."""
 

@@ -15,13 +15,13 @@ from . import admin
 from .admission import admit, identify
 from .commit import commit
 from .denials import Denials
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, NotEnded, StoreError
 from .events import EventLog, SessionEvent
 from .lifecycle import Changes, Outcome, close, settle
 from .policy import Notice, Policy
 from .records import MAX_LIFETIME, SessionRecord
 from .session import Session
-from .state import Credential, barred
+from .state import Credential, State, barred
 from .steps import Steps, arun, run
 from .stores.base import AsyncSessionStore, SessionStore
 from .stores.bridge import on_asyncio
@@ -31,6 +31,7 @@ T = TypeVar("T")
 CLEAN_INTERVAL = 60  # seconds between two automatic cleanings of a process
 CLEAN_MARGIN = 60 * 60  # a clock that jumped forward must not cost live sessions
 CLEAN_BATCH = 200
+DENIALS_BATCH = 20  # sessions to be ended late, after one response
 _LATEST_TIME = 253_402_300_799 - 400 * 24 * 60 * 60  # year 9999, less the longest lifetime
 
 
@@ -76,7 +77,7 @@ class SessionGateway:
             self._admit(session, credentials, [get(c.handle) for c in credentials])
         except StoreError as error:
             session._prefetched = error
-            self._failed("load", session)
+            self._failed("load", session, error)
             raise
 
     async def aload(self, session: Session) -> None:
@@ -87,7 +88,7 @@ class SessionGateway:
             self._admit(session, credentials, records)
         except StoreError as error:
             session._prefetched = error
-            self._failed("load", session)
+            self._failed("load", session, error)
             raise
 
     async def prefetch(self, session: Session) -> None:
@@ -109,14 +110,22 @@ class SessionGateway:
     ) -> None:
         now = self.now()
         state, notices = admit(self.policy, credentials, records, now)
-        if self._denials and state.credential is not None and state.credential.handle in self._denials:
-            state = barred(state.credential, "logout")
-        session._prefetched = state
+        session._prefetched = self._denied(credentials) or state if self._denials else state
         if notices:
             self.report(notices)
         # The upper bound frees a process whose clock was set back.
         if not now < self._clean_at <= now + CLEAN_INTERVAL:
             self.cleaning_due = True
+
+    def _denied(self, credentials: list[Credential]) -> State | None:
+        """Return the state of a session that was to end, if one of *credentials* is of such."""
+        for presented in credentials:
+            left = self._denials.record_left(presented.handle)
+            if left is not None:
+                return barred(
+                    Credential(presented.cookie, presented.session_id, presented.kid, left), "ended"
+                )
+        return None
 
     # -- out ---------------------------------------------------------------------
 
@@ -141,11 +150,7 @@ class SessionGateway:
     def commit(self, session: Session, changes: Changes) -> None:
         """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""
         now = self.now()
-        try:
-            outcome = self.perform(commit(self.policy, changes, now), "save", session)
-        except StoreError:
-            self._unfinished(changes, now)
-            raise
+        outcome = self.perform(commit(self.policy, changes, now), "save", session)
         self._settle(session, changes, outcome, now)
 
     async def acommit(self, session: Session, changes: Changes) -> None:
@@ -162,11 +167,7 @@ class SessionGateway:
 
     async def _acommit(self, session: Session, changes: Changes) -> None:
         now = self.now()
-        try:
-            outcome = await self.aperform(commit(self.policy, changes, now), "save", session)
-        except StoreError:
-            self._unfinished(changes, now)
-            raise
+        outcome = await self.aperform(commit(self.policy, changes, now), "save", session)
         self._settle(session, changes, outcome, now)
 
     async def quiet(self, session: Session) -> None:
@@ -177,18 +178,6 @@ class SessionGateway:
                 await asyncio.shield(saving)
             if session._saving is saving:
                 session._saving = None
-
-    def _unfinished(self, changes: Changes, now: int) -> None:
-        """Keep a session out that was to end, if only the store did not hear of it."""
-        credential = changes.state.credential
-        if changes.state.ends and credential is not None:
-            self.deny(credential.handle, now)
-
-    def deny(self, handle: str, now: int) -> None:
-        """Let nobody in under *handle*, and try again soon to remove its record."""
-        self._denials.add(handle, now + MAX_LIFETIME)
-        self._clean_at = 0
-        self.report([Notice("revoke_failed", None, handle)])
 
     def _settle(self, session: Session, changes: Changes, outcome: Outcome, now: int) -> None:
         session._failed = False
@@ -207,40 +196,52 @@ class SessionGateway:
         """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""
         try:
             return run(self.store, steps)
-        except StoreError:
-            self._failed(what, session)
+        except StoreError as error:
+            self._failed(what, session, error)
             raise
 
     async def aperform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         """Do as :meth:`perform`, without blocking."""
         try:
             return await arun(self.twin, steps)
-        except StoreError:
-            self._failed(what, session)
+        except StoreError as error:
+            self._failed(what, session, error)
             raise
 
-    def _failed(self, what: str, session: Session | None) -> None:
+    def _failed(self, what: str, session: Session | None, error: StoreError) -> None:
         self.report_failure(what)
         if session is not None:
             session._failed = True
+        if isinstance(error, NotEnded):
+            self._deny(error.handles)
+
+    def _deny(self, handles: dict[str, str]) -> None:
+        """Let nobody in under *handles*, and try again soon to remove the records left."""
+        until = self.now() + MAX_LIFETIME
+        for handle, record in handles.items():
+            self._denials.add(handle, record, until)
+            self.report([Notice("revoke_failed", None, handle)])
+        self._clean_at = 0
 
     # -- afterwards ----------------------------------------------------------------
 
     def tidy(self) -> None:
         """Remove a few of the records that expired an hour ago; called when ``cleaning_due``."""
+        for record in self._denials.pending(self.now(), DENIALS_BATCH):
+            with suppress(StoreError):  # reported; it stays denied, and the others get their turn
+                self._removed(record, self.perform(admin.delete(self.policy, record), "revoke"))
         try:
             self._cleaned(self.store.clean(self._cleaning_begins(), CLEAN_BATCH))
-            for handle in self._denials.pending(self.now()):
-                self._removed(handle, run(self.store, admin.delete(self.policy, handle)))
         except StoreError:
             self.report_failure("clean")
 
     async def atidy(self) -> None:
         """Do as :meth:`tidy`, without blocking."""
+        for record in self._denials.pending(self.now(), DENIALS_BATCH):
+            with suppress(StoreError):  # as above
+                self._removed(record, await self.aperform(admin.delete(self.policy, record), "revoke"))
         try:
             self._cleaned(await self.twin.clean(self._cleaning_begins(), CLEAN_BATCH))
-            for handle in self._denials.pending(self.now()):
-                self._removed(handle, await arun(self.twin, admin.delete(self.policy, handle)))
         except StoreError:
             self.report_failure("clean")
 
@@ -254,10 +255,10 @@ class SessionGateway:
     def _cleaned(self, count: int) -> None:
         self.cleaning_due = count >= CLEAN_BATCH  # more is waiting: go on after the next response
 
-    def _removed(self, handle: str, ended: bool) -> None:
-        self._denials.remove(handle)
+    def _removed(self, record: str, ended: bool) -> None:
+        self._denials.remove(record)
         if ended:
-            self.report([Notice("session_revoked", "late", handle)])
+            self.report([Notice("session_revoked", "late", record)])
 
     def report(self, notices: Iterable[Notice]) -> None:
         """Make events of *notices*."""

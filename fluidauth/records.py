@@ -16,6 +16,8 @@ from .errors import ConfigError
 # Browsers keep no cookie longer than 400 days (RFC 6265bis section 5.5), so no
 # session can last longer either.
 MAX_LIFETIME = 400 * 24 * 60 * 60
+# Later than any session: a store that is told to clean up to here removes everything.
+END_OF_TIME = 2**62
 
 _HANDLE = re.compile(r"[0-9a-f]{64}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")

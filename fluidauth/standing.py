@@ -9,7 +9,7 @@ import time
 from typing import NamedTuple
 
 from .admission import open_record
-from .errors import StoreError
+from .errors import NotEnded, StoreError
 from .lifecycle import successor_of
 from .policy import Policy
 from .records import SessionRecord
@@ -56,23 +56,29 @@ def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
     """Delete the session, or what took its place under a new id; return whether one ended.
 
     Tombstones go first, as ``commit._replace`` counts on. Even an expired one is followed, since a
-    logout is final however slow the request was.
+    logout is final however slow the request was. Raise ``NotEnded`` if the store fails.
     """
+    presented = handle
     give_up = deadline()
-    while True:
-        if version is not None and (yield ("delete", handle, version)):
-            return True
-        record = yield ("get", handle)
-        if record is None:
-            return False
-        if record.handle != handle:  # nothing is known of the one that was meant
-            raise StoreError("the store answered with another session's record")
-        successor = successor_of(policy, record)
-        if successor is None:
-            version = record.version
-        elif (yield ("delete", handle, record.version)):
-            handle, version = successor, None
-        check_time(give_up)
+    try:
+        while True:
+            if version is not None and (yield ("delete", handle, version)):
+                return True
+            record = yield ("get", handle)
+            if record is None:
+                return False
+            if record.handle != handle:  # nothing is known of the one that was meant
+                raise StoreError("the store answered with another session's record")
+            successor = successor_of(policy, record)
+            if successor is None:
+                version = record.version
+            else:
+                if not (yield ("delete", handle, record.version)):
+                    continue
+                handle, version = successor, None
+            check_time(give_up)
+    except StoreError as error:
+        raise NotEnded({presented: handle}) from error
 
 
 def deadline() -> float:

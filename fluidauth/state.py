@@ -169,7 +169,7 @@ class State:
 
 
 def barred(credential: Credential, reason: str) -> State:
-    """Return the state of a genuine cookie that opens nothing any more, for *reason*."""
+    """Return the state of a genuine cookie that opens nothing any more: ``replaced`` or ``ended``."""
     state = State(credential)
     state.barred = reason
     return state

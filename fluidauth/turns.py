@@ -13,9 +13,12 @@ from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
+from .stores.bridge import on_asyncio
+from .stores.forks import renew_in_child
+
 LockT = TypeVar("LockT")
 
-TIME_LIMIT = 2.0  # seconds; nothing is lost if two go on together after that
+TIME_LIMIT = 1.0  # seconds; nothing is lost if two go on together after that
 
 
 class _Locks(Generic[LockT]):
@@ -23,6 +26,10 @@ class _Locks(Generic[LockT]):
 
     def __init__(self, make: type[LockT]) -> None:
         self._make = make
+        self._start()
+        renew_in_child(self, _Locks._start)
+
+    def _start(self) -> None:
         self._mutex = threading.Lock()
         self._used: dict[Hashable, tuple[LockT, int]] = {}
 
@@ -60,27 +67,17 @@ def turn(handle: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def aturn(handle: str) -> AsyncIterator[None]:
-    """Wait until no other task of this event loop has its turn with the session *handle*."""
-    with _of_tasks.named((_loop(), handle)) as lock:
-        acquired = await _acquired(lock)
+    """Wait until no other task of this event loop has its turn; not where asyncio does not run."""
+    if not on_asyncio():
+        yield
+        return
+    with _of_tasks.named((asyncio.get_running_loop(), handle)) as lock:
+        acquired = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TIME_LIMIT):
+                acquired = await lock.acquire()
         try:
             yield
         finally:
             if acquired:
                 lock.release()
-
-
-async def _acquired(lock: asyncio.Lock) -> bool:
-    if not lock.locked():  # which needs no asyncio, under trio
-        return await lock.acquire()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(TIME_LIMIT):
-            return await lock.acquire()
-    return False
-
-
-def _loop() -> Hashable:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -178,13 +178,15 @@ class Life:
             if answer is not None and answer.status == 200:
                 return
             time.sleep(RETRY)
+        self._history.problems.append(f"{self.name}: no read within {GIVE_UP} s")
 
     def _value(self) -> str:
         return f"{self.name}/{next(self._serial):06}"
 
     def _keep(self, answer: Answer) -> None:
         if answer.cookie and answer.cookie != self._cookie:
-            self._old_cookies.append(self._cookie)
+            if self._cookie:
+                self._old_cookies.append(self._cookie)
             self._cookie = answer.cookie
 
 

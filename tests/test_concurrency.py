@@ -195,10 +195,12 @@ def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 class Processes(Tabs):
@@ -210,6 +212,7 @@ class Processes(Tabs):
             here, there = context.Pipe()
             child = context.Process(target=self._answer, args=(meanwhile, there))
             child.start()
+            there.close()  # so that a child that dies ends the wait
             assert here.poll(PATIENCE)
             self.other.cookie, now, events = here.recv()
             self.clock.advance(now - self.clock())

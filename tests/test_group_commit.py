@@ -20,7 +20,7 @@ from fluidauth import SessionRecord, SQLiteStore, StoreError
 from fluidauth.errors import RecordExists, StoreBusy
 from fluidauth.stores import checkpoints, sqlite_writes
 from fluidauth.stores.base import AsyncSessionStore
-from fluidauth.stores.group_commit import GroupCommit, Write
+from fluidauth.stores.group_commit import MAX_BATCH, GroupCommit, Write
 from fluidauth.testing import make_record
 
 PATIENCE = 30  # seconds
@@ -229,6 +229,20 @@ def test_an_interrupted_follower_blocks_nobody() -> None:
         assert [future.result(PATIENCE) for future in (first, last)] == ["done", "done"]
 
 
+def test_an_interrupted_transaction_leaves_no_false_success(store: SQLiteStore) -> None:
+    """What was undone with it is not acknowledged."""
+    store.create(record(0))
+
+    def interrupt(connection: sqlite3.Connection, space: int) -> None:
+        raise KeyboardInterrupt
+
+    answers = together(store, lambda: store.create(record(1)), lambda: store._commits.run(Write(interrupt)))
+    store.create(record(2))
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["KeyboardInterrupt", "StoreError"]
+    assert {found.handle for found in store.scan()} == {record(0).handle, record(2).handle}
+
+
 def test_an_interrupted_leader_leaves_no_false_success() -> None:
     """Ctrl-C in the thread that leads: the others get an error, and the queue goes on."""
     begun, go = threading.Event(), threading.Event()
@@ -266,14 +280,18 @@ def test_a_turn_is_one_transaction(store: SQLiteStore, transactions: list[str]) 
     twin = store.async_twin()
 
     async def main() -> list[Any]:
-        await asyncio.gather(*(twin.create(record(n)) for n in range(300)))
+        await asyncio.gather(*(twin.create(record(n)) for n in range(MAX_BATCH + 44)))
         transactions.clear()
-        return await asyncio.gather(*(twin.update(record(n, 2)) for n in range(300)))
+        first = await asyncio.gather(*(twin.update(record(n, 2)) for n in range(MAX_BATCH)))
+        at_first.extend(transactions)
+        more = (twin.update(record(n, 2 if n >= MAX_BATCH else 3)) for n in range(MAX_BATCH + 44))
+        return [*first, *await asyncio.gather(*more)]
 
-    assert asyncio.run(main()) == [True] * 300
-    assert transactions.count("COMMIT") == 1
-    assert transactions.count("WITH") == 1
-    assert {found.version for found in store.scan(limit=1_000)} == {2}
+    at_first: list[str] = []
+    assert asyncio.run(main()) == [True] * (2 * MAX_BATCH + 44)
+    assert (at_first.count("COMMIT"), at_first.count("WITH")) == (1, 1)
+    assert transactions.count("COMMIT") == 3  # the second turn is too long for one
+    assert len(store.scan(limit=1_000)) == MAX_BATCH + 44
 
 
 def test_a_cancelled_write_is_carried_out(store: SQLiteStore) -> None:
@@ -340,6 +358,31 @@ def test_close_carries_out_what_waits(store: SQLiteStore, path: Path) -> None:
 
     with closing(SQLiteStore(path)) as other:
         assert len(other.scan()) == SEVERAL
+
+
+def test_close_waits_for_who_queued_behind_another(store: SQLiteStore, path: Path) -> None:
+    """The transaction under way is not the last one that close() waits for."""
+    twin = store.async_twin()
+
+    async def main() -> None:
+        with writer_held(store):
+            first = asyncio.create_task(twin.create(record(1)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            second = asyncio.create_task(twin.create(record(2)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            closing_down = asyncio.create_task(twin.close())
+            await asyncio.sleep(0.05)
+            assert not closing_down.done()
+        await asyncio.gather(first, second, closing_down)
+
+    asyncio.run(main())
+
+    assert store._file is None  # nothing opened it anew
+    assert store._commits._executor is None
+    with closing(SQLiteStore(path)) as other:
+        assert len(other.scan()) == 2
 
 
 def test_a_loop_that_ends_early_blocks_nobody(store: SQLiteStore) -> None:

@@ -18,6 +18,7 @@ from fluidauth import (
     SQLiteStore,
     StoreError,
 )
+from fluidauth.denials import MAX_DENIALS, Denials
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
@@ -401,6 +402,84 @@ def test_a_failed_logout_is_made_up_for(flaky: Browser, clock: FakeClock, events
     assert live_sessions(flaky.engine) == 1  # of the last request
     assert flaky.engine.get_session(other_handle) is None
     assert [e.reason for e in events if e.name == "session_revoked"] == ["late", "late"]
+
+
+@pytest.mark.requirement("4", "52")
+def test_a_logout_that_fails_halfway_lets_nobody_in(flaky: Browser, monkeypatch: Any) -> None:
+    """The tombstone is gone, the new id is not: neither opens anything, and the retry ends it."""
+    store = broken(flaky)
+    old = flaky.twin()
+    flaky.request(Session.regenerate)
+    delete, calls = MemoryStore.delete, []
+
+    def fail_the_second(self: Any, handle: str, version: int | None = None) -> bool:
+        calls.append(handle)
+        if len(calls) > 1:
+            raise StoreError("the store is down")
+        return delete(self, handle, version)
+
+    monkeypatch.setattr(FlakyStore, "delete", fail_the_second, raising=False)
+    failed = old.request(Session.logout)
+    seen = [browser.get(lambda s: (s.user_id, dict(s))) for browser in (old, flaky)]
+    again = old.request(Session.logout)
+    monkeypatch.undo()
+    done = old.request(Session.logout)
+
+    assert (failed.status, again.status, done.status) == (503, 503, 200)
+    assert seen == [(None, {}), (None, {})]
+    assert live_sessions(flaky.engine) == 0
+    assert store.scan() == []
+
+
+@pytest.mark.requirement("52")
+def test_a_failed_logout_of_two_live_cookies_denies_both(flaky: Browser) -> None:
+    """One was planted; none of them may open anything after an attempt to leave."""
+    store = broken(flaky)
+    other = flaky.with_cookie(None)
+    other.request(lambda session: session.login("planted"))
+    both = f"{flaky.name}={flaky.cookie}; {flaky.name}={other.cookie}"
+    store.broken = {"delete"}
+
+    failed = flaky.request(Session.logout, cookie_header=both)
+    seen = [browser.get(lambda s: s.user_id) for browser in (flaky, other)]
+    store.broken = set()
+    done = [browser.request(Session.logout).status for browser in (flaky, other)]
+
+    assert failed.status == 503
+    assert seen == [None, None]
+    assert done == [200, 200]
+    assert live_sessions(flaky.engine) == 0
+
+
+def test_a_logout_that_was_carried_out_is_no_failed_one(flaky: Browser, events: list[SessionEvent]) -> None:
+    """What fails after it, a fresh session here, does not undo it."""
+    broken(flaky, "create")
+
+    def leave_and_begin(session: Session) -> None:
+        session.logout()
+        session["a"] = 1
+
+    response = flaky.request(leave_and_begin)
+
+    assert response.status == 503
+    assert live_sessions(flaky.engine) == 0
+    assert "revoke_failed" not in [event.name for event in events]
+
+
+def test_denials_are_bounded() -> None:
+    """The oldest gives way; an expired one is forgotten; one that is done is gone under all its handles."""
+    denials = Denials()
+    for number in range(MAX_DENIALS + 1):
+        denials.add(f"handle {number}", f"handle {number}", 100 + number)
+    assert denials.record_left("handle 0") is None
+    assert denials.record_left(f"handle {MAX_DENIALS}") == f"handle {MAX_DENIALS}"
+
+    assert denials.pending(99 + MAX_DENIALS, 5) == [f"handle {MAX_DENIALS}"]
+    denials.add("old", "new", 10**9)
+    denials.remove("new")
+
+    assert denials.record_left("old") is None
+    assert denials.record_left("new") is None
 
 
 def visitor_handle(visitor: Browser) -> str:

@@ -757,7 +757,7 @@ MUTATIONS = (
         "52",
         "errors of SQLite get out",
         "fluidauth/stores/sqlite.py",
-        'raise kind(f"session database cannot be read: {error}") from error',
+        'raise store_error("read", error) from error',
         "raise",
     ),
     Mutation(
@@ -919,14 +919,14 @@ MUTATIONS = (
         "52",
         "a logout that failed is forgotten",
         "fluidauth/gateway.py",
-        "self._denials.add(handle, now + MAX_LIFETIME)",
+        "self._denials.add(handle, record, until)",
         "pass",
     ),
     Mutation(
         "52",
         "a failed logout is never made up for",
         "fluidauth/denials.py",
-        "return list(self._until)",
+        "return list(dict.fromkeys(record for record, _ in self._denied.values()))[:limit]",
         "return []",
     ),
     Mutation(
@@ -955,7 +955,7 @@ MUTATIONS = (
         "a full log keeps its room",
         "fluidauth/stores/sqlite_writes.py",
         "if not _wants_room(error):",
-        "if _wants_room(error):",
+        "if True:",
     ),
     Mutation(
         "55",
@@ -968,8 +968,8 @@ MUTATIONS = (
         "53",
         "a lock is waited for much longer",
         "fluidauth/stores/patience.py",
-        "give_up = time.monotonic() + timeout",
-        "give_up = time.monotonic() + 20 * timeout",
+        "return 0.0 if timeout is None else time.monotonic() + timeout",
+        "return 0.0 if timeout is None else time.monotonic() + 20 * timeout",
     ),
     Mutation(
         "53",

@@ -17,6 +17,7 @@ ROWS = 500  # changed between two checkpoints of a process; SQLite's own limit i
 _LONG_LOG = 1_000  # pages
 _SHORT_REST = 200  # pages
 _PASSES = 5
+_HUGE_LOG = 50_000  # pages, 200 MB; better a stall than a full disk
 
 
 class Checkpoints:
@@ -55,6 +56,8 @@ class Checkpoints:
                 if length - before <= _SHORT_REST:  # what came during this pass is moved in no time
                     self._catch_up()
                     return
+            if length > _HUGE_LOG:
+                self._catch_up()
 
     def _catch_up(self) -> None:
         """Move the little that was written meanwhile, so that the log can begin anew."""

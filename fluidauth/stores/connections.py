@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..errors import StoreError
+from ..errors import StoreBusy
 from .forks import renew_in_child
 
 
@@ -56,9 +56,9 @@ class Connections:
         except IndexError:  # another thread was faster
             return None
 
-    def borrow(self) -> sqlite3.Connection:
-        """Return a connection; raise ``StoreError`` if none is free within the time limit."""
-        return self.take() or self._queue_up()
+    def borrow(self, timeout: float | None = None) -> sqlite3.Connection:
+        """Return a connection; raise ``StoreBusy`` if none is free within *timeout* or the time limit."""
+        return self.take() or self._queue_up(self._timeout if timeout is None else timeout)
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Return a borrowed *connection* to the pool."""
@@ -88,16 +88,16 @@ class Connections:
         self._inherited.append(self._idle)
         self._start()
 
-    def _queue_up(self) -> sqlite3.Connection:
+    def _queue_up(self, timeout: float) -> sqlite3.Connection:
         waiter = _Waiter()
         with self._lock:
             self._waiters.append(waiter)
         self._serve()
-        if not waiter.served.wait(self._timeout):
+        if not waiter.served.wait(timeout):
             with self._lock:
                 if not waiter.served.is_set():
                     self._waiters.remove(waiter)
-                    raise StoreError(f"no SQLite connection was free within {self._timeout} s")
+                    raise StoreBusy(f"no SQLite connection was free within {timeout} s")
         if waiter.connection is not None:
             return waiter.connection
         try:

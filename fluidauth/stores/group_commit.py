@@ -3,20 +3,23 @@
 Whoever comes while nothing is under way leads: it carries out its own write at once. Who
 comes meanwhile queues up, and all of the queue is the next transaction, led by the first
 in it. Asynchronous callers are gathered for one turn of their event loop and then led by
-a thread, so that no loop waits for the disk.
+a thread, so that no loop waits for the disk; but for a lone write while the disk answers
+at once, which costs less than two changes of thread.
 
-Requests a second that change a key, 32 at a time in one process with full durability
-(``benchmarks/group_commit.py``), alone and beside a thread that computes:
+Requests a second that change a key, 32 at a time in one process with full durability, alone
+and beside a thread that computes (``benchmarks/group_commit.py``):
 
-======================================================  =====  ====
-each write hops to a thread and commits there            2090   104
-a thread commits what has queued up                      6350   266
-the same in one statement                                6240   378
-each commits on the loop, a thread waits for the disk    6440   377
-a turn's writes commit on the loop, a thread waits       9730   528
-a thread commits a turn's writes                         9490   382
-**a thread commits a turn's writes in one statement**    9320  1020
-======================================================  =====  ====
+======================================================  ====  ===
+each commits on the loop                                3400   85
+each hops to a thread and commits there                 1950   81
+a thread commits what has queued up                     6120  264
+the same in one statement                               6080  466
+a thread commits a turn's writes                        9180  406
+**a thread commits a turn's writes in one statement**   9080  720
+======================================================  ====  ===
+
+To commit on the loop without waiting for the disk, and let a thread wait once for all, was
+tried and is no faster: 6,400 and 380 one by one, 9,700 and 530 turn by turn.
 
 What counts beside a computing thread is how often the writer lets go of the interpreter's
 lock: each time it may wait 5 ms to get it back. A turn's writes as one statement let go of
@@ -42,7 +45,7 @@ T = TypeVar("T")
 _PENDING: Any = object()
 MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
 QUICK = 0.0005  # seconds; a commit that takes less costs a loop less than two changes of thread
-_FORGETTING = 0.9  # how much of a slow commit is remembered at the next one
+_DECAY = 0.9  # how much of a slow commit is remembered at the next one
 
 
 class Write(Generic[T]):
@@ -58,8 +61,14 @@ class Write(Generic[T]):
         self.work = work
         self.values = values
         self.durable = durable
-        self.answer: T = _PENDING
-        self.error: Exception | None = None
+        self.answer: T
+        self.error: Exception | None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what became of it: that was undone."""
+        self.answer = _PENDING
+        self.error = None
 
     def result(self) -> T:
         """Return what the work returned, or raise what it raised."""
@@ -149,6 +158,7 @@ class GroupCommit:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
+        self._quiet = threading.Condition(self._lock)  # told when nobody leads any more
         self._queue: deque[_Party] = deque()
         self._led = False
         self._turns: dict[asyncio.AbstractEventLoop, _Turn] = {}
@@ -175,9 +185,9 @@ class GroupCommit:
         """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""
         loop = asyncio.get_running_loop()
         turn = self._turns.get(loop)
-        if turn is None:
+        if turn is None or len(turn.writes) >= self._max_batch:
             turn = self._turns[loop] = _Turn(loop, self._lead_in_thread)
-            loop.call_soon(self._end_turn, loop)
+            loop.call_soon(self._end_turn, loop, turn)
         future = loop.create_future()
         turn.writes.append(write)
         turn.futures.append(future)
@@ -187,6 +197,7 @@ class GroupCommit:
     def close(self) -> None:
         """Wait until what has queued up is carried out, and end the thread; a later write starts anew."""
         with self._lock:
+            self._quiet.wait_for(lambda: not self._led)
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()
@@ -205,8 +216,9 @@ class GroupCommit:
                 self._pass_on()
             raise
 
-    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        turn = self._turns.pop(loop)
+    def _end_turn(self, loop: asyncio.AbstractEventLoop, turn: _Turn) -> None:
+        if self._turns.get(loop) is turn:
+            del self._turns[loop]
         with self._lock:
             leads, self._led = not self._led, True
             if not leads:
@@ -250,7 +262,7 @@ class GroupCommit:
     def _commit(self, writes: Sequence[Write[Any]], may_wait: bool = True) -> None:
         start = time.perf_counter()
         self._carry_out(writes, may_wait)
-        self._slowest = max(time.perf_counter() - start, self._slowest * _FORGETTING)
+        self._slowest = max(time.perf_counter() - start, self._slowest * _DECAY)
 
     def _next_batch(self) -> tuple[list[_Party], list[Write[Any]]]:
         parties: list[_Party] = []
@@ -270,5 +282,7 @@ class GroupCommit:
             self._led = following is not None
             if following is not None:
                 following.leads = True
+            else:
+                self._quiet.notify_all()
         if following is not None:
             following.lead()

@@ -11,20 +11,21 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..errors import StoreBusy, StoreError
+
 T = TypeVar("T")
 
 
-def patiently(call: Callable[[], T], timeout: float | None) -> T:
-    """Call again for *timeout* seconds while others hold the lock; then raise what it raises.
+def give_up_after(timeout: float | None) -> float:
+    """Return when who has *timeout* seconds from now must give up; None: at once."""
+    return 0.0 if timeout is None else time.monotonic() + timeout
 
-    None: call once.
+
+def patiently(call: Callable[[], T], give_up: float) -> T:
+    """Call until *give_up* (monotonic) while others hold the lock; then raise what it raises.
+
+    Each call itself waits for as long as its connection was told to.
     """
-    try:
-        return call()  # nearly always
-    except sqlite3.OperationalError as error:
-        if timeout is None or not is_busy(error):
-            raise
-    give_up = time.monotonic() + timeout
     while True:
         try:
             return call()
@@ -36,6 +37,14 @@ def patiently(call: Callable[[], T], timeout: float | None) -> T:
 def is_busy(error: sqlite3.Error) -> bool:
     """Return whether somebody else holds a lock."""
     return primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def store_error(problem: str, error: sqlite3.Error) -> StoreError:
+    """Return the store's own error for *error*; *problem* ends in what cannot be done."""
+    kind = StoreBusy if is_busy(error) else StoreError
+    found = kind(f"session database cannot be {problem}: {error}")
+    found.__cause__ = error
+    return found
 
 
 def primary_code(error: sqlite3.Error) -> int:

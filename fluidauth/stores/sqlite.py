@@ -25,8 +25,8 @@ from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
 from .bridge import on_asyncio
 from .forks import renew_in_child
 from .group_commit import GroupCommit, Write
-from .patience import is_busy
-from .sqlite_file import SessionFile
+from .patience import is_busy, store_error
+from .sqlite_file import LOCK_WAIT, SessionFile
 
 T = TypeVar("T")
 
@@ -135,6 +135,7 @@ class SQLiteStore(SessionStore):
         with self._opening:
             file, self._file = self._file, None
         if file is not None:
+            file.checkpoints.close()
             file.retire()
 
     def async_twin(self) -> AsyncSessionStore:
@@ -196,7 +197,7 @@ class SQLiteStore(SessionStore):
         connection = pool.take()
         if connection is None:
             pool = file.readers
-            connection = pool.borrow()
+            connection = pool.take() or pool.borrow(LOCK_WAIT if on_asyncio() else None)
         try:
             rows = connection.execute(statement, (file.space, *values)).fetchall()
         except sqlite3.Error as error:
@@ -204,9 +205,11 @@ class SQLiteStore(SessionStore):
                 connection.text_factory = _decode
                 pool.give_back(connection)
                 return self._read_once(statement, values)
-            pool.discard(connection)
-            kind = StoreBusy if is_busy(error) else StoreError
-            raise kind(f"session database cannot be read: {error}") from error
+            if is_busy(error):
+                pool.give_back(connection)
+            else:
+                pool.discard(connection)
+            raise store_error("read", error) from error
         except BaseException:
             pool.discard(connection)
             raise
@@ -249,7 +252,8 @@ class SQLiteStore(SessionStore):
 class AsyncSQLiteStore(AsyncSessionStore):
     """The same file for asynchronous code: reads inline, writes committed together in a thread.
 
-    Where no asyncio loop runs, as under trio, writes are inline too.
+    A lone write is inline as well, while the disk answers within half a millisecond. So are
+    all writes where no asyncio loop runs, as under trio.
     """
 
     def __init__(self, store: SQLiteStore) -> None:

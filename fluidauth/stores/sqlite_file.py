@@ -16,10 +16,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from ..errors import ConfigError, StoreBusy, StoreError
+from ..errors import ConfigError, StoreError
 from .checkpoints import Checkpoints
 from .connections import Connections
-from .patience import is_busy, patiently
+from .patience import give_up_after, is_busy, patiently, primary_code, store_error
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS fluidauth_namespaces (
@@ -79,7 +79,6 @@ class SessionFile:
 
     def retire(self) -> None:
         """Close all connections, borrowed ones when they are given back."""
-        self.checkpoints.close()
         self.readers.retire()
         self.writers.retire()
 
@@ -87,7 +86,7 @@ class SessionFile:
         try:
             connection = connect(self.path, self._durability, read_only)
         except sqlite3.Error as error:
-            raise _unopened(error) from error
+            raise store_error("opened", error) from error
         if _identity(self.path) != self._identity:
             connection.close()
             raise StoreError(f"{self.path} is not the file any more that was opened")
@@ -104,14 +103,14 @@ def prepare(path: Path, namespace: str, timeout: float) -> int:
         with closing(connect(path, "full")) as connection:
             _switch_to_wal(connection, path, timeout)
             # This also proves that the file can be written.
-            patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout)
+            patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up_after(timeout))
             for statement in _SCHEMA:
                 connection.execute(statement)
             connection.execute(_ADD_NAMESPACE, (namespace,))
             connection.execute("COMMIT")
             return _space_in(connection, namespace)
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+        if primary_code(error) == sqlite3.SQLITE_READONLY:
             raise ConfigError(f"{path} cannot be written; check its owner and mode") from error
         raise StoreError(f"{path} cannot be opened as a session database: {error}") from error
 
@@ -146,15 +145,9 @@ def _find_space(path: Path, namespace: str) -> int:
         with closing(connect(path, "full")) as connection:
             return _space_in(connection, namespace)
     except sqlite3.Error as error:
-        raise _unopened(error) from error
+        raise store_error("opened", error) from error
     except TypeError:  # no such namespace
         raise StoreError(f"{path} is not the session database any more that it was") from None
-
-
-def _unopened(error: sqlite3.Error) -> StoreError:
-    """Return the store's own error for *error*, met while opening a file."""
-    kind = StoreBusy if is_busy(error) else StoreError
-    return kind(f"session database cannot be opened: {error}")
 
 
 def _space_in(connection: sqlite3.Connection, namespace: str) -> int:
@@ -198,7 +191,7 @@ def _switch_to_wal(connection: sqlite3.Connection, path: Path, timeout: float) -
         try:
             (journal,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            if not is_busy(error) or time.monotonic() > give_up:
                 raise
             time.sleep(_RETRY)
             continue

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import RecordExists, StoreBusy, StoreError
-from ..records import SessionRecord
+from ..errors import RecordExists, StoreBusy
+from ..records import END_OF_TIME, SessionRecord
 from .group_commit import Write
-from .patience import is_busy, patiently, primary_code
+from .patience import give_up_after, is_busy, patiently, primary_code, store_error
 
 Writes = Sequence[Write[Any]]
 
@@ -155,8 +155,12 @@ def revocation(user_id: str, except_handle: str | None) -> Write[int]:
 
 
 def cleaning(now: int, limit: int | None) -> Write[int]:
-    """Return the removal of what has expired, *limit* rows at most."""
-    return Write(change, _CLEAN, {"now": now, "limit": -1 if limit is None else limit})
+    """Return the removal of what has expired, *limit* rows at most; a power cut may undo it.
+
+    Not where all time has passed: that is a revocation of everything.
+    """
+    values = {"now": now, "limit": -1 if limit is None else limit}
+    return Write(change, _CLEAN, values, durable=now >= END_OF_TIME)
 
 
 # -- transactions ---------------------------------------------------------------------
@@ -171,41 +175,49 @@ def carry_out(
     cannot be done. *relaxed*: nothing waits for the disk. Return whether the connection
     is still good.
     """
+    give_up = give_up_after(timeout)
     if relaxed:
         connection.execute("PRAGMA synchronous = NORMAL")
-    if len(writes) > 1 and _together(connection, space, writes, timeout):
+    if len(writes) > 1 and _together(connection, space, writes, give_up):
         is_sound = True
     else:
-        outcomes = [_alone(connection, space, write, timeout) for write in writes]
+        outcomes = [_alone(connection, space, write, give_up) for write in writes]
         is_sound = all(outcomes)
     if relaxed:
         connection.execute("PRAGMA synchronous = FULL")
     return is_sound
 
 
-def _together(connection: sqlite3.Connection, space: int, writes: Writes, timeout: float | None) -> bool:
+def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_up: float) -> bool:
     """Return whether all of *writes* were committed, or are known to be hopeless."""
     try:
-        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout)
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up)
     except sqlite3.Error as error:
         if not is_busy(error):
             return False
-        for write in writes:  # one by one they would all wait as long again
-            write.error = unwritable(error)
+        for write in writes:  # one by one they would fare no better
+            write.error = store_error("written", error)
         return True
     try:
         for write in _left_over(connection, space, writes):
             _inside(connection, space, write)
         connection.execute("COMMIT")
-    except Exception:  # whatever it is, who caused it meets it again alone
+    except BaseException as error:
+        for write in writes:
+            write.reset()
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return False
+        if not isinstance(error, Exception):
+            raise
+        return False  # who caused it meets it again alone
     return True
 
 
 def _left_over(connection: sqlite3.Connection, space: int, writes: Writes) -> Writes:
-    """Do the updates among *writes* in one statement; return what that did not do."""
+    """Do the updates among *writes* in one statement; return what that did not do.
+
+    They may overtake the others: no caller has two writes in one transaction.
+    """
     updates: dict[bytes, Write[Any]] = {}
     for write in writes:
         if write.work is update and len(updates) < _MAX_ROWS:
@@ -225,14 +237,14 @@ def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> No
     try:
         write.answer = write.work(connection, space, *write.values)
     except sqlite3.Error as error:
-        if not connection.in_transaction:
+        if not connection.in_transaction or _wants_room(error):
             raise
-        write.error = unwritable(error)
+        write.error = store_error("written", error)
     except Exception as error:
         write.error = error
 
 
-def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeout: float | None) -> bool:
+def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], give_up: float) -> bool:
     """Do *write* as a transaction of its own; return whether the connection is still good."""
 
     def attempt() -> None:
@@ -241,28 +253,22 @@ def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], timeou
     write.error = None
     try:
         try:
-            patiently(attempt, timeout)
+            patiently(attempt, give_up)
         except sqlite3.Error as error:
             if not _wants_room(error):
                 raise
+            if not give_up:
+                raise StoreBusy("the log must be moved first, which is not for an event loop") from error
             # A full disk may still have room for a small change, a logout above all,
             # once the log gives back its own.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            patiently(attempt, timeout)
+            patiently(attempt, give_up)
     except sqlite3.Error as error:
-        write.error = unwritable(error)
+        write.error = store_error("written", error)
         return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
     except Exception as error:  # RecordExists, or a value that SQLite has no type for
         write.error = error
     return True
-
-
-def unwritable(error: sqlite3.Error) -> StoreError:
-    """Return the store's own error for *error*."""
-    kind = StoreBusy if is_busy(error) else StoreError
-    found = kind(f"session database cannot be written: {error}")
-    found.__cause__ = error
-    return found
 
 
 def _wants_room(error: sqlite3.Error) -> bool:
