@@ -62,15 +62,15 @@ MUTATIONS = (
         "4",
         "a logout clears the cookie alone",
         "fluidauth/commit.py",
-        "ended = yield from end(policy, state.credential.handle, version)",
-        "ended = True",
+        "handles[state.credential.handle] = state.record.version if state.record else None",
+        "pass",
     ),
     Mutation(
         "4",
         "a logout spares a session that was planted",
         "fluidauth/commit.py",
-        "for credential in state.others:",
-        "for credential in ():",
+        "handles.update({credential.handle: None for credential in state.others})",
+        "pass",
     ),
     Mutation(
         "5",
@@ -309,9 +309,9 @@ MUTATIONS = (
     Mutation(
         "23",
         "revoking all ends none",
-        "fluidauth/admin.py",
-        "_END_OF_TIME = 2**62",
-        "_END_OF_TIME = 0",
+        "fluidauth/records.py",
+        "END_OF_TIME = 2**62",
+        "END_OF_TIME = 0",
     ),
     Mutation(
         "23",
@@ -977,5 +977,19 @@ MUTATIONS = (
         "fluidauth/stores/sqlite.py",
         "if on_asyncio():  # nothing may",
         "if False:  # nothing may",
+    ),
+    Mutation(
+        "52",
+        "a logout that fails halfway denies the old id alone",
+        "fluidauth/standing.py",
+        "raise NotEnded({presented: handle}) from error",
+        "raise NotEnded({presented: presented}) from error",
+    ),
+    Mutation(
+        "53",
+        "an event loop waits for a connection",
+        "fluidauth/stores/sqlite.py",
+        "pool.borrow(LOCK_WAIT if on_asyncio() else None)",
+        "pool.borrow()",
     ),
 )
