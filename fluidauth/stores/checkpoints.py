@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from ..errors import StoreError
 from .connections import Connections
 
-ROWS = 500  # changed between two checkpoints of a process; SQLite's own limit is a thousand pages
+ROWS = 1_000  # changed between two checkpoints of a process, as SQLite's own thousand pages
 _LONG_LOG = 1_000  # pages
 _SHORT_REST = 200  # pages
 _PASSES = 5
@@ -21,7 +21,7 @@ _HUGE_LOG = 50_000  # pages, 200 MB; better a stall than a full disk
 
 
 class Checkpoints:
-    """Begins a checkpoint, in a thread that ends with it, after every few hundred changed rows."""
+    """Begins a checkpoint, in a thread that ends with it, after every thousand changed rows."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], writers: Connections) -> None:
         self._connect = connect
