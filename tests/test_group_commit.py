@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
 import os
 import sqlite3
@@ -472,23 +473,124 @@ async def _write_some(twin: AsyncSessionStore, start: int) -> None:
 @pytest.mark.requirement("55")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_worker_has_a_writer_of_its_own(store: SQLiteStore) -> None:
-    """The parent's writer thread is not in the child; both write on."""
+    """The parent's writer thread is not in the child; both write on, while a third one never stops."""
     twin = store.async_twin()
     asyncio.run(_write_some(twin, 0))  # the thread exists
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    with writer_held(store):  # and is in use at the moment of the fork
-        leader = threading.Thread(target=store.create, args=(record(50),))
-        leader.start()
-        wait_until(lambda: store._commits._led)
-        child = context.Process(target=_write_in_child, args=(twin, results), daemon=True)
-        child.start()
-        assert results.get(timeout=PATIENCE) == child.pid
-    child.join()
-    leader.join()
+    stop = threading.Event()
+    numbers = itertools.count(1_000)
+
+    def write_on() -> None:
+        while not stop.is_set():
+            store.create(record(next(numbers)))
+
+    busy = threading.Thread(target=write_on)
+    busy.start()
+    try:
+        for _ in range(3):
+            child = context.Process(target=_write_in_child, args=(twin, results), daemon=True)
+            child.start()
+            assert results.get(timeout=PATIENCE) == child.pid
+            child.join()
+            for number in range(SEVERAL):
+                assert store.delete(record(100 + number).handle)
+    finally:
+        stop.set()
+        busy.join()
     asyncio.run(_write_some(twin, 200))
 
-    assert len(store.scan(limit=1_000)) == 3 * SEVERAL + 1
+    assert len(store.scan(limit=100_000)) == 2 * SEVERAL + next(numbers) - 1_000
+
+
+def _write_after_the_parent(store: SQLiteStore, closed: Any, results: Any) -> None:
+    store.create(record(2))
+    assert closed.wait(PATIENCE)
+    store.create(record(3))
+    results.send(store.delete(record(1).handle))
+    os._exit(0)  # without closing, as a worker that is killed
+
+
+@pytest.mark.requirement("55")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_parent_that_goes_takes_nothing_from_its_child(store: SQLiteStore, path: Path) -> None:
+    """SQLite deletes the log with what it takes for the last connection; the child's is not in it."""
+    store.create(record(1))
+    store.get(record(1).handle)
+    context = multiprocessing.get_context("fork")
+    closed = context.Event()
+    here, there = context.Pipe()
+
+    child = context.Process(target=_write_after_the_parent, args=(store, closed, there), daemon=True)
+    child.start()
+    store.close()
+    closed.set()
+    assert here.poll(PATIENCE)
+    deleted = here.recv()
+    child.join()
+
+    assert deleted
+    with closing(SQLiteStore(path)) as other:
+        assert {found.handle for found in other.scan()} == {record(2).handle, record(3).handle}
+
+
+def _try_to_write(store: SQLiteStore, results: Any) -> None:
+    try:
+        store.create(record(2))
+    except StoreError as error:
+        results.put(str(error))
+
+
+@pytest.mark.requirement("55")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forked_amid_a_transaction_refuses_to_work(path: Path) -> None:
+    """What it would write could be lost without a word."""
+    with closing(SQLiteStore(path, timeout=0.2)) as store:
+        store.create(record(1))
+        context = multiprocessing.get_context("fork")
+        results = context.Queue()
+        with writer_held(store):  # by the very thread that forks, so that waiting is in vain
+            child = context.Process(target=_try_to_write, args=(store, results), daemon=True)
+            child.start()
+        told = results.get(timeout=PATIENCE)
+        child.join()
+
+        assert "forked while the session database was in use" in told
+        store.create(record(3))
+
+
+@pytest.mark.parametrize("interrupted", ["readers", "writers"])
+def test_a_wait_that_a_signal_ends_keeps_no_connection(store: SQLiteStore, interrupted: str) -> None:
+    """What was meant for it goes to the next."""
+    store.create(record(1))
+    pool = getattr(store._opened(), interrupted)
+    held = [pool.borrow() for _ in range(pool._size)]
+
+    def give_back_and_raise(self: Any, timeout: float | None = None) -> bool:
+        pool.give_back(held.pop())
+        raise TimeoutError("a time limit of the application")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Event, "wait", give_back_and_raise)
+        with pytest.raises(TimeoutError):
+            pool.borrow()
+
+    again = pool.borrow(timeout=1.0)
+    for connection in (again, *held):
+        pool.give_back(connection)
+
+
+def test_statistics_do_not_mislead_the_joint_update(store: SQLiteStore, path: Path) -> None:
+    """ANALYZE on a young table must not make it scan an old one."""
+    store.create(record(1))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ANALYZE")
+    with closing(sqlite3.connect(path)) as connection:
+        statement = sqlite_writes._UPDATE_PAYLOADS.format(rows=", ".join([sqlite_writes._ROW] * 2))
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * 16).fetchall()
+
+    assert any("SEARCH fluidauth_sessions USING INDEX" in row[3] for row in plan)
+    assert not any("SCAN fluidauth_sessions" in row[3] for row in plan)
 
 
 def test_the_log_does_not_grow_for_ever(

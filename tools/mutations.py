@@ -792,7 +792,7 @@ MUTATIONS = (
         "55",
         "a fork inherits connections",
         "fluidauth/stores/connections.py",
-        "        renew_in_child(self, Connections.abandon)\n",
+        "        renew_in_child(self, Connections.begin_anew)\n",
         "",
     ),
     Mutation(
@@ -991,5 +991,19 @@ MUTATIONS = (
         "fluidauth/stores/sqlite.py",
         "pool.borrow(LOCK_WAIT if on_asyncio() else None)",
         "pool.borrow()",
+    ),
+    Mutation(
+        "55",
+        "connections are open while a process forks",
+        "fluidauth/stores/sqlite.py",
+        "        pause_for_fork(self, SQLiteStore._pause, SQLiteStore._resume)\n",
+        "",
+    ),
+    Mutation(
+        "55",
+        "a child forked amid a transaction works on",
+        "fluidauth/stores/connections.py",
+        "self._is_unsafe = self._is_unsafe or self._opened > 0",
+        "pass",
     ),
 )

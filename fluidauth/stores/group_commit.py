@@ -44,6 +44,7 @@ T = TypeVar("T")
 
 _PENDING: Any = object()
 MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
+CLOSE_LIMIT = 5.0  # seconds that close() waits where writes never cease
 QUICK = 0.0005  # seconds; a commit that takes less costs a loop less than two changes of thread
 _DECAY = 0.9  # how much of a slow commit is remembered at the next one
 
@@ -186,6 +187,8 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         turn = self._turns.get(loop)
         if turn is None or len(turn.writes) >= self._max_batch:
+            for other in [other for other in self._turns if other.is_closed()]:
+                del self._turns[other]  # it ended amid a turn, and whoever asked with it
             turn = self._turns[loop] = _Turn(loop, self._lead_in_thread)
             loop.call_soon(self._end_turn, loop, turn)
         future = loop.create_future()
@@ -197,7 +200,7 @@ class GroupCommit:
     def close(self) -> None:
         """Wait until what has queued up is carried out, and end the thread; a later write starts anew."""
         with self._lock:
-            self._quiet.wait_for(lambda: not self._led)
+            self._quiet.wait_for(lambda: not self._led, CLOSE_LIMIT)
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()

@@ -15,6 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,7 +24,7 @@ from ..records import SessionRecord, check_namespace
 from . import sqlite_writes as writes
 from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
 from .bridge import on_asyncio
-from .forks import renew_in_child
+from .forks import pause_for_fork, renew_in_child
 from .group_commit import GroupCommit, Write
 from .patience import is_busy, store_error
 from .sqlite_file import LOCK_WAIT, SessionFile
@@ -79,10 +80,22 @@ class SQLiteStore(SessionStore):
         self._file: SessionFile | None = None
         self._commits = GroupCommit(self._carry_out)
         self._unlock()
+        pause_for_fork(self, SQLiteStore._pause, SQLiteStore._resume)
         renew_in_child(self, SQLiteStore._unlock)
 
     def _unlock(self) -> None:
         self._opening = threading.Lock()
+
+    def _pause(self) -> None:
+        self._opening.acquire(timeout=self._timeout)
+        if self._file is not None:
+            self._file.pause()
+
+    def _resume(self) -> None:
+        if self._file is not None:
+            self._file.resume()
+        with suppress(RuntimeError):  # it could not be had
+            self._opening.release()
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"

@@ -77,6 +77,18 @@ class SessionFile:
         self.check_at = time.monotonic() + CHECK_INTERVAL
         return _identity(self.path) == self._identity
 
+    def pause(self) -> None:
+        """Close everything before a fork."""
+        self.checkpoints.close()
+        self.writers.pause()
+        self.readers.pause()
+        self.checkpoints.close()  # one may have begun meanwhile
+
+    def resume(self) -> None:
+        """Go on after a fork."""
+        self.writers.resume()
+        self.readers.resume()
+
     def retire(self) -> None:
         """Close all connections, borrowed ones when they are given back."""
         self.readers.retire()

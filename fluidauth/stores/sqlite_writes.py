@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import RecordExists, StoreBusy
+from ..errors import FluidAuthError, RecordExists, StoreBusy
 from ..records import END_OF_TIME, SessionRecord
 from .group_commit import Write
 from .patience import give_up_after, is_busy, patiently, primary_code, store_error
@@ -22,7 +22,8 @@ _UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?, kid = ?, payload
     WHERE handle = ? AND namespace = ? AND version = ? AND user_id IS ? AND expires_at >= ?"""
 _UPDATE_PAYLOADS = """WITH given (version, kid, payload, handle, space, former, user_id, expires_at)
         AS (VALUES {rows})
-    UPDATE fluidauth_sessions SET version = given.version, kid = given.kid, payload = given.payload
+    UPDATE fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
+    SET version = given.version, kid = given.kid, payload = given.payload
     FROM given WHERE fluidauth_sessions.handle = given.handle
     AND fluidauth_sessions.namespace = given.space AND fluidauth_sessions.version = given.former
     AND fluidauth_sessions.user_id IS given.user_id AND fluidauth_sessions.expires_at >= given.expires_at
@@ -47,6 +48,9 @@ _DELETE_USER = """DELETE FROM fluidauth_sessions
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _NO_ROW = (None,) * 8
 _MAX_ROWS = 256
+# What a write can cause itself: RecordExists, a value that SQLite has no type for. All
+# else comes from elsewhere, such as a signal's handler.
+_OWN_ERRORS = (sqlite3.Error, FluidAuthError, OverflowError, TypeError, ValueError)
 
 
 # -- one write ------------------------------------------------------------------------
@@ -203,11 +207,14 @@ def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_u
             _inside(connection, space, write)
         connection.execute("COMMIT")
     except BaseException as error:
+        foreign = not isinstance(error, _OWN_ERRORS)
+        if foreign and not connection.in_transaction:
+            raise  # a signal's handler, after the commit
         for write in writes:
             write.reset()
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        if not isinstance(error, Exception):
+        if foreign:
             raise
         return False  # who caused it meets it again alone
     return True
@@ -240,7 +247,7 @@ def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> No
         if not connection.in_transaction or _wants_room(error):
             raise
         write.error = store_error("written", error)
-    except Exception as error:
+    except _OWN_ERRORS as error:
         write.error = error
 
 
@@ -266,7 +273,7 @@ def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], give_u
     except sqlite3.Error as error:
         write.error = store_error("written", error)
         return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
-    except Exception as error:  # RecordExists, or a value that SQLite has no type for
+    except _OWN_ERRORS as error:
         write.error = error
     return True
 
