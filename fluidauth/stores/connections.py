@@ -85,18 +85,14 @@ class Connections:
     def retire(self) -> None:
         """Close the idle connections, and the borrowed ones when they come back."""
         self._retired = True
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+        self._close_idle()
 
     def pause(self) -> None:
         """Close every connection, borrowed ones as they come back, for up to the time limit."""
         self._paused = True
         give_up = time.monotonic() + self._timeout
         while self._opened and time.monotonic() < give_up:
-            with suppress(IndexError):
-                while True:
-                    self.discard(self._idle.pop())
+            self._close_idle()
             if self._opened:
                 time.sleep(_LOOK_AGAIN)
 
@@ -110,6 +106,11 @@ class Connections:
         self._is_unsafe = self._is_unsafe or self._opened > 0
         self._paused = False
         self._start()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self.discard(self._idle.pop())
 
     def _queue_up(self, timeout: float) -> sqlite3.Connection:
         if self._is_unsafe:

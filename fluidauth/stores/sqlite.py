@@ -15,7 +15,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -85,16 +84,17 @@ class SQLiteStore(SessionStore):
 
     def _unlock(self) -> None:
         self._opening = threading.Lock()
+        self._holds_opening = False  # whether the thread that forks does
 
     def _pause(self) -> None:
-        self._opening.acquire(timeout=self._timeout)
+        self._holds_opening = self._opening.acquire(timeout=self._timeout)
         if self._file is not None:
             self._file.pause()
 
     def _resume(self) -> None:
         if self._file is not None:
             self._file.resume()
-        with suppress(RuntimeError):  # it could not be had
+        if self._holds_opening:
             self._opening.release()
 
     def __repr__(self) -> str:
