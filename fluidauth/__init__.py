@@ -13,7 +13,7 @@ from .errors import PayloadError as PayloadError
 from .errors import SessionClosed as SessionClosed
 from .errors import SessionNotLoaded as SessionNotLoaded
 from .errors import StoreError as StoreError
-from .keys import Keyring as Keyring
+from .keyring import Keyring as Keyring
 from .middleware import SessionMiddleware as SessionMiddleware
 from .records import Lifetime as Lifetime
 from .records import SessionInfo as SessionInfo

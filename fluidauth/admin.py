@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import tokens
 from .admission import identify
 from .commit import create
 from .errors import NoSuchSession, NotSupported
 from .jsonvalues import check
-from .lifecycle import Outcome, new_body, next_version
+from .lifecycle import Outcome, issue, new_body, next_version
 from .policy import Policy
 from .records import END_OF_TIME, Lifetime, SessionInfo, SessionRecord, is_handle
 from .standing import Live, end, find
@@ -105,5 +104,5 @@ def cookie_header(policy: Policy, token: str, now: int) -> Steps[str]:
     live = (yield from fetch(policy, presented[0].handle, now)) if presented else None
     if live is None:
         raise NoSuchSession("the token opens no live session")
-    renewed = tokens.sign(policy.sealer.keyring.signing, presented[0].session_id)
+    renewed = issue(policy, live.record, presented[0].session_id)
     return policy.cookie.issue(renewed, live.body.deadline, now, live.body.persistent)

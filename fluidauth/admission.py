@@ -117,12 +117,16 @@ def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) ->
 
 
 def is_stale(policy: Policy, state: State) -> bool:
-    """Return whether row or cookie are under another than the signing key and the name in use."""
+    """Return whether row or cookie are under a key or name that is to be replaced.
+
+    A key that is only pending here signs elsewhere already: this process has not read its
+    keyring file again yet, and must not take back what another one did.
+    """
     record, credential = state.record, state.credential
     if record is None or credential is None:
         return False
     return (
-        credential.kid != policy.sealer.keyring.signing.kid
+        credential.kid in policy.sealer.keyring.stale
         or credential.cookie != policy.cookie_names[0]
-        or not policy.sealer.is_current(record)
+        or policy.sealer.is_stale(record)
     )

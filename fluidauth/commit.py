@@ -41,6 +41,9 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
         outcome = yield from _log_in(policy, changes, state.login, now)
     elif state.ends or state.record is None or state.body is None:
         outcome = yield from _begin(policy, changes, now)
+    elif state.credential is not None and policy.sealer.keyring.find(state.credential.kid) is None:
+        # Revoked since the request began: it must not get a cookie under another key.
+        outcome = _dropped("key_revoked", state)
     elif state.renews:
         outcome = yield from _regenerate(policy, changes, Live(state.record, state.body), now)
     elif changes.edits:
@@ -263,6 +266,7 @@ def _replace(tombstone: SessionRecord, successor: SessionRecord) -> Steps[bool]:
 CLOSED = {
     "ended": "it was ended by another request",
     "logged_in": "a login took its place",
+    "key_revoked": "the key of its cookie was revoked",
     "replaced": "its id was replaced",
     "followed": "it goes on under a new id",
 }

@@ -15,7 +15,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .errors import FieldFormatError, FieldKeyMissing, FieldTampered
-from .keys import Key, Keyring
+from .keyring import Keyring
+from .keys import Key
 from .records import length_prefixed
 
 _FORMAT = b"\x01"
@@ -63,9 +64,10 @@ class FieldCipher:
         except (InvalidTag, UnicodeDecodeError):
             raise FieldTampered(field) from None
 
-    def is_current(self, envelope: str) -> bool:
-        """Return whether *envelope* is under the signing key already."""
-        return base64.b64decode(envelope)[1:_HEAD_LENGTH] == self._keyring.signing.kid.encode("ascii")
+    def is_stale(self, envelope: str) -> bool:
+        """Return whether *envelope* is under a key that is to be replaced by the signing one."""
+        stale = self._keyring.stale
+        return bool(stale) and base64.b64decode(envelope)[1:_HEAD_LENGTH].decode("latin-1") in stale
 
     def _cipher(self, key: Key) -> AESGCM:
         cipher = self._ciphers.get(key.kid)

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from . import admin, tokens
+from . import admin
 from .commit import CLOSED
 from .cookies import CookieOptions
 from .errors import ConfigError, NoSuchSession, StoreError
 from .events import EventLog, SessionEvent, logger
 from .gateway import SessionGateway
-from .keys import Keyring
-from .lifecycle import Outcome
+from .keyring import Keyring
+from .lifecycle import Outcome, issue
 from .policy import Notice, Policy
 from .records import Lifetime, SessionInfo, check_lifetime, check_user_id, seconds
 from .sealing import Sealer
@@ -46,8 +46,9 @@ class SessionEngine:
     """Sessions for one application: secrets, store, timeouts and cookie.
 
     *secret*: one secret, several (newest first) or a :class:`Keyring`; by default from
-    ``FLUIDAUTH_SECRET`` or ``FLUIDAUTH_SECRETS``. *store*: a store or its URL; by default
-    the SQLite file ``fluidauth.db`` (or ``FLUIDAUTH_DATABASE``, a path or URL).
+    ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING``, a keyring file.
+    *store*: a store or its URL; by default the SQLite file ``fluidauth.db`` (or
+    ``FLUIDAUTH_DATABASE``, a path or URL).
     *absolute_timeout* and *idle_timeout*: seconds or timedelta; the second may be None.
     Their defaults, 24 h and 1 h, are those of NIST SP 800-63B-4 for AAL2.
     *encrypted_fields*: names of fields, or ``"*"`` for all. *max_payload*: bytes.
@@ -251,7 +252,7 @@ class SessionEngine:
         record, body, credential = outcome.record, outcome.body, outcome.credential
         if record is None or body is None or credential is None:
             raise StoreError("the new session was not stored")
-        token = tokens.sign(self.policy.sealer.keyring.signing, credential.session_id)
+        token = issue(self.policy, record, credential.session_id)
         return token, self._outside(Live(record, body), _READ_ONLY)
 
     def _reading(self, live: Live | None) -> Session | None:
@@ -264,7 +265,11 @@ class SessionEngine:
 
     def _check_saved(self, session: Session) -> None:
         state = session._state
-        if state is not None and state.closed in (CLOSED["ended"], CLOSED["logged_in"]):
+        if state is not None and state.closed in (
+            CLOSED["ended"],
+            CLOSED["logged_in"],
+            CLOSED["key_revoked"],
+        ):
             raise NoSuchSession(f"the change was not saved: {state.closed}")
 
     def _outside(self, live: Live, closed: str | None) -> Session:

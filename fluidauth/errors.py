@@ -63,6 +63,10 @@ class StoreBusy(StoreError):
     """Somebody else held the store locked for longer than its time limit."""
 
 
+class NoSigningKey(StoreError):
+    """Nothing can be stored: the signing key was revoked, and no other promoted."""
+
+
 class NotEnded(StoreError):
     """A session that was to end may live on: the store failed before its record was gone.
 
@@ -84,7 +88,7 @@ class RecordExists(FluidAuthError):
 class RecordTampered(FluidAuthError):
     """A stored record is not one that a key of this keyring sealed.
 
-    ``reason`` is one of ``format``, ``unknown_key``, ``mac``.
+    ``reason`` is one of ``format``, ``unknown_key``, ``revoked_key``, ``mac``.
     """
 
     def __init__(self, reason: str) -> None:

@@ -28,6 +28,8 @@ EventName = Literal[
     "record_tampered",
     "ambiguous",
     "store_error",
+    "keyring_reloaded",
+    "keyring_rejected",
 ]
 
 LINES_PER_WINDOW = 10
@@ -48,6 +50,8 @@ _LEVELS: dict[EventName, int] = {
     "record_tampered": logging.ERROR,
     "ambiguous": logging.WARNING,
     "store_error": logging.ERROR,
+    "keyring_reloaded": logging.INFO,
+    "keyring_rejected": logging.ERROR,
 }
 # Each of these follows a genuine sign-in or sign-out, so an audit must find them all.
 _UNLIMITED = frozenset(("session_created", "session_renewed", "session_logout", "session_revoked"))

@@ -16,7 +16,7 @@ from .admission import admit, identify
 from .commit import commit
 from .denials import Denials
 from .errors import ConfigError, NotEnded, StoreError
-from .events import EventLog, SessionEvent
+from .events import EventLog, EventName, SessionEvent
 from .lifecycle import Changes, Outcome, close, settle
 from .policy import Notice, Policy
 from .records import MAX_LIFETIME, SessionRecord
@@ -56,6 +56,8 @@ class SessionGateway:
         self._clean_at = 0
         self._denials = Denials()
         self._warned_insecure = False
+        self._keyring = policy.sealer.keyring
+        self._keyring.report_to(self)
 
     def now(self) -> int:
         """Return the time in Unix seconds; raise :class:`ConfigError` for an impossible clock."""
@@ -97,9 +99,10 @@ class SessionGateway:
             await self.aload(session)
 
     def _credentials(self, session: Session) -> list[Credential]:
+        self._keyring.refresh()
         state = session._state
         if state is not None and state.credential is not None:  # a reload: maybe under a new id
-            return [state.credential]
+            return [state.credential] if self._may_go_on(state.credential) else []
         credentials, notices = identify(self.policy, session._cookies)
         if notices:
             self.report(notices)
@@ -194,6 +197,7 @@ class SessionGateway:
 
     def perform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""
+        self._keyring.refresh()
         try:
             return run(self.store, steps)
         except StoreError as error:
@@ -202,6 +206,7 @@ class SessionGateway:
 
     async def aperform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         """Do as :meth:`perform`, without blocking."""
+        self._keyring.refresh()
         try:
             return await arun(self.twin, steps)
         except StoreError as error:
@@ -222,6 +227,13 @@ class SessionGateway:
             self._denials.add(handle, record, until)
             self.report([Notice("revoke_failed", None, handle)])
         self._clean_at = 0
+
+    def _may_go_on(self, credential: Credential) -> bool:
+        """Return whether the key that admitted *credential* still verifies."""
+        if self._keyring.find(credential.kid) is not None:
+            return True
+        self.report([Notice("cookie_rejected", "revoked_key", credential.handle)])
+        return False
 
     # -- afterwards ----------------------------------------------------------------
 
@@ -266,6 +278,10 @@ class SessionGateway:
             self._events.emit(
                 SessionEvent(notice.name, self.now(), notice.reason, notice.handle, notice.user_id)
             )
+
+    def keyring_event(self, name: EventName, reason: str) -> None:
+        """Tell what became of the keyring's file."""
+        self.report([Notice(name, reason)])
 
     def report_failure(self, what: str) -> None:
         """Tell that the store failed while doing *what*."""

@@ -1,31 +1,46 @@
-"""Keys: one signs, the others still verify.
+"""Keys: what one secret may do, and for how long.
 
 A secret is never used itself. HKDF-SHA256 (RFC 5869) extracts from it once, when it
 is loaded, and expands one subkey for each purpose; the secret is then dropped. A key
-is named by its ``kid``, derived too, so that a token picks exactly one key: no other
-is ever tried, whatever the number of keys.
+is named by its ``kid``, derived too, so that a secret has one kid wherever it is read
+from, and a token picks exactly one key: no other is ever tried, whatever their number.
 
-Policy. The *signing* key signs new cookies and seals rows; keep it in service for at
-most a year. A *verifying* key only opens what it signed or sealed earlier; drop it
-when the longest lifetime in use has passed since the last process stopped signing with it.
-A leak of one secret lets its holder sign cookies, but each still needs the random id
-of a live session, and with the database read encrypted fields; answer it by putting a
-new secret first and taking the leaked one out, which ends the sessions under it.
+Policy (NIST SP 800-57 part 1, section 7). The state of a key only moves forward:
+
+=========== ======== ===== ======== ==================================================
+state       verifies signs in ring  meaning
+=========== ======== ===== ======== ==================================================
+pending     yes      no    any      new: every process learns it before one signs with it
+signing     yes      yes   one      signs cookies, seals rows, encrypts fields
+verifying   yes      no    any      former: what is under it moves to the signing key by use
+revoked     no       no    any      leaked or out of use: its secret is erased from the file
+=========== ======== ===== ======== ==================================================
+
+pending → signing → verifying → revoked, and straight to revoked from each of them. Who
+can write the keyring file may do all of this; processes that serve only read it.
+
+Keep a key in service for at most a year, and a former one until no live session is
+under it (``fluidauth keys revoke --dry-run`` counts them), at the latest until the
+longest lifetime in use has passed since the last process signed with it.
+
+A leak of one secret lets its holder sign cookies, but each still needs the random id of
+a live session; with write access to the database forge rows; with read access to it read
+encrypted fields. Revoke the key at once: that ends the sessions whose cookie or row is
+under it. A leak of the keyring file is a leak of every secret in it. A leak of the
+database alone gives neither usable ids nor encrypted fields, and needs no rotation.
 """
 
 from __future__ import annotations
 
 import base64
-import os
 import re
 import secrets as _secrets
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from .errors import ConfigError
+from .errors import NoSigningKey
 from .records import is_utf8, length_prefixed
 
 SECRET_PREFIX = "fask1_"
@@ -71,7 +86,7 @@ class Key:
             root = _extract(_as_bytes(secret))
         finally:
             del secret  # a traceback that prints locals must not show it
-        self.kid = base64.b32encode(_expand(root, b"kid"))[:6].decode("ascii").lower()
+        self.kid = _kid(root)
         self._cookie_mac = hmac.HMAC(_expand(root, b"cookie-mac"), hashes.SHA256())
         self._record_mac = hmac.HMAC(_expand(root, b"record-mac"), hashes.SHA256())
         self._field_root = _expand(root, b"field-encryption")
@@ -103,77 +118,33 @@ class Key:
         raise TypeError("a Key cannot be pickled or copied: it holds secrets")
 
 
-class Keyring:
-    """One signing key and any number of verifying ones. Immutable.
+class NoKey(Key):
+    """Stands for the signing key where there is none: it was revoked, and no other signs yet."""
 
-    Raise :class:`ConfigError` if two secrets derive one ``kid`` (or are the same).
-    """
+    __slots__ = ()
 
-    __slots__ = ("_by_kid", "signing")
+    def __init__(self) -> None:
+        self.kid = "------"  # no kid has a dash
 
-    def __init__(self, signing: Key, verifying: Iterable[Key] = ()) -> None:
-        self.signing = signing
-        self._by_kid = {signing.kid: signing}
-        for key in verifying:
-            if key.kid in self._by_kid:
-                raise ConfigError(f"two secrets have the key id {key.kid!r}; remove the one given twice")
-            self._by_kid[key.kid] = key
+    def cookie_mac(self, text: bytes) -> NoReturn:
+        self._refuse()
 
-    @classmethod
-    def from_secrets(cls, secrets: str | bytes | Iterable[str | bytes]) -> Keyring:
-        """Build a keyring from one secret or several, newest first: the first one signs.
+    def record_mac(self, message: bytes) -> NoReturn:
+        self._refuse()
 
-        A single ``str`` is one secret, never a list of characters. Raise
-        :class:`ConfigError` for a weak secret.
-        """
-        try:
-            given = _listed(secrets)
-            problem = _problem(given)
-            keys = [] if problem else [Key(secret) for secret in given]
-        finally:
-            del secrets
-            given = []  # a traceback that prints locals must not show them
-        if problem:
-            raise ConfigError(problem)
-        return cls(keys[0], keys[1:])
+    def field_key(self, handle: str) -> NoReturn:
+        self._refuse()
 
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Keyring:
-        """Build a keyring from ``FLUIDAUTH_SECRET`` or ``FLUIDAUTH_SECRETS``.
+    def _refuse(self) -> NoReturn:
+        raise NoSigningKey("no key signs: the signing key was revoked; promote another")
 
-        The second holds several, newest first, parted by white space. Raise
-        :class:`ConfigError` if neither is set, or both are.
-        """
-        one, several = environ.get("FLUIDAUTH_SECRET"), environ.get("FLUIDAUTH_SECRETS")
-        given = [one] if one else several.split() if several else []
-        both = bool(one and several)
-        del environ, one, several  # a traceback that prints locals must not show them
-        if both:
-            given.clear()
-            raise ConfigError("set FLUIDAUTH_SECRET or FLUIDAUTH_SECRETS, not both")
-        if not given:
-            raise ConfigError(
-                f"no secret: pass secret=, or set FLUIDAUTH_SECRET to one made by\n    {NEW_SECRET_COMMAND}"
-            )
-        try:
-            return cls.from_secrets(given)
-        finally:
-            given.clear()
 
-    def find(self, kid: str) -> Key | None:
-        """Return the key named *kid*, or None."""
-        return self._by_kid.get(kid)
-
-    @property
-    def kids(self) -> tuple[str, ...]:
-        """The ids of all keys, the signing one first."""
-        return tuple(self._by_kid)
-
-    def __repr__(self) -> str:
-        return f"<Keyring signing={self.signing.kid} verifying={list(self.kids[1:])}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a Keyring cannot be pickled or copied: it holds secrets")
+def kid_of(secret: str | bytes) -> str:
+    """Return the id of the key that *secret* makes, 6 characters."""
+    try:
+        return _kid(_extract(_as_bytes(secret)))
+    finally:
+        del secret  # as above
 
 
 def new_secret() -> str:
@@ -181,14 +152,8 @@ def new_secret() -> str:
     return SECRET_PREFIX + _secrets.token_urlsafe(32)
 
 
-def _listed(secrets: Any) -> list[Any]:
-    """Return *secrets* as a list; text is one secret, never a collection of characters."""
-    return (
-        list(secrets) if isinstance(secrets, Iterable) and not isinstance(secrets, str | bytes) else [secrets]
-    )
-
-
-def _problem(secrets: list[str | bytes]) -> str | None:
+def problem_with(secrets: list[str | bytes]) -> str | None:
+    """Say which of *secrets* is weak and why, without showing it; None if none is."""
     if not secrets:
         return "secret= is an empty list; give at least one secret"
     for position, secret in enumerate(secrets):
@@ -235,3 +200,7 @@ def _extract(secret: bytes) -> bytes:
 
 def _expand(root: bytes, purpose: bytes) -> bytes:
     return HKDFExpand(hashes.SHA256(), 32, _LABEL + purpose).derive(root)
+
+
+def _kid(root: bytes) -> str:
+    return base64.b32encode(_expand(root, b"kid"))[:6].decode("ascii").lower()

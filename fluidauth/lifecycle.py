@@ -132,6 +132,12 @@ def successor_of(policy: Policy, record: SessionRecord) -> str | None:
     return body.successor if isinstance(body, Tombstone) else None
 
 
+def issue(policy: Policy, record: SessionRecord, session_id: str) -> str:
+    """Return the token for *session_id* under the key that *record* says its cookie is under."""
+    keyring = policy.sealer.keyring
+    return tokens.sign(keyring.find(record.kid) or keyring.signing, session_id)
+
+
 def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome, now: int) -> list[str]:
     """Bring *session* to where the commit left it; return the ``Set-Cookie`` values to send."""
     later, since = session._state, changes.state
@@ -156,7 +162,7 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
     lines = [policy.cookie.expire(name) for name in former]
     if outcome.cookie == "expire":
         return [policy.cookie.expire(policy.cookie.name), *lines]
-    if outcome.credential is None or outcome.body is None:
+    if outcome.credential is None or outcome.record is None or outcome.body is None:
         return lines
-    token = tokens.sign(policy.sealer.keyring.signing, outcome.credential.session_id)
+    token = issue(policy, outcome.record, outcome.credential.session_id)
     return [policy.cookie.issue(token, outcome.body.deadline, now, outcome.body.persistent), *lines]

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from .encryption import FieldCipher
 from .errors import FieldError, PayloadError, RecordTampered
 from .jsonvalues import decode, encode
-from .keys import Keyring
+from .keyring import Keyring
 from .records import SessionRecord, is_handle
 
 _FORMAT = b"\x01"
@@ -102,9 +102,10 @@ class Sealer:
         payload = record.payload
         if type(payload) is not bytes or payload[:1] != _FORMAT:
             raise RecordTampered("format")
-        key = self.keyring.find(payload[1:_BODY_START].decode("latin-1"))
+        kid = payload[1:_BODY_START].decode("latin-1")
+        key = self.keyring.find(kid)
         if key is None:
-            raise RecordTampered("unknown_key")
+            raise RecordTampered("revoked_key" if kid in self.keyring.revoked else "unknown_key")
         text = payload[:-_MAC_LENGTH]
         try:
             mac = key.record_mac(_mac_input(record, text))
@@ -125,9 +126,10 @@ class Sealer:
             pass  # only the holder of a key can have sealed what is not of this form
         raise RecordTampered("format")
 
-    def is_current(self, record: SessionRecord) -> bool:
-        """Return whether *record* is sealed under the signing key."""
-        return record.payload.startswith(self.keyring.signing.kid.encode("ascii"), 1)
+    def is_stale(self, record: SessionRecord) -> bool:
+        """Return whether *record* is sealed under a key that is to be replaced by the signing one."""
+        stale = self.keyring.stale
+        return bool(stale) and sealed_by(record) in stale
 
     def _content(self, handle: str, body: Body) -> list[Any]:
         content = list(body[:_PLAIN_LENGTH])
@@ -141,7 +143,7 @@ class Sealer:
                 plain[name] = value
                 continue
             kept = body.locked.get(name)
-            if kept and not kept.error and cipher.is_current(kept.envelope):
+            if kept and not kept.error and not cipher.is_stale(kept.envelope):
                 encrypted[name] = kept.envelope
             else:
                 encrypted[name] = cipher.encrypt(name, encode(value))
@@ -159,6 +161,11 @@ class Sealer:
             except FieldError as error:
                 locked[name] = Locked(envelope, error)
         return Body(fields, deadline, idle, persistent, auth_time, locked)
+
+
+def sealed_by(record: SessionRecord) -> str:
+    """Return the id of the key that *record* says to be sealed by; nothing is verified."""
+    return record.payload[1:_BODY_START].decode("latin-1")
 
 
 def _is_sound(body: Body) -> bool:

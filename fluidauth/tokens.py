@@ -12,7 +12,8 @@ import secrets
 from base64 import urlsafe_b64encode
 
 from .cookies import TOKEN_LENGTH
-from .keys import Key, Keyring
+from .keyring import Keyring
+from .keys import Key
 
 _ID_BYTES = 24  # 192 bits; OWASP ASVS 5.0, 7.2.3 asks for 128
 _MAC_BYTES = 18  # divisible by three: base64 without padding, and so without second spellings
@@ -32,8 +33,8 @@ def sign(key: Key, session_id: str) -> str:
 def verify(keyring: Keyring, token: str) -> tuple[str, str]:
     """Return ``(session_id, kid)`` if *token* is genuine, else ``("", reason)``.
 
-    The reason is ``malformed``, ``unknown_key`` or ``bad_mac``. Total: no text makes
-    it raise. One dict look-up and at most one HMAC, whatever the number of keys.
+    The reason is ``malformed``, ``unknown_key``, ``revoked_key`` or ``bad_mac``. Total:
+    no text makes it raise. One dict look-up and at most one HMAC, whatever the number of keys.
     """
     if (
         len(token) != TOKEN_LENGTH
@@ -46,7 +47,7 @@ def verify(keyring: Keyring, token: str) -> tuple[str, str]:
     kid = token[2:8]
     key = keyring.find(kid)
     if key is None:
-        return "", "unknown_key"
+        return "", "revoked_key" if kid in keyring.revoked else "unknown_key"
     if not hmac.compare_digest(_mac(key, token[:41]), token[42:].encode("ascii")):
         return "", "bad_mac"
     return token[9:41], kid

@@ -240,16 +240,18 @@ def test_secrets_from_the_environment(environ: dict[str, str], expected: list[st
     [
         (
             {"FLUIDAUTH_SECRET": GOOD, "FLUIDAUTH_SECRETS": OTHER},
-            "set FLUIDAUTH_SECRET or FLUIDAUTH_SECRETS, not both",
+            "set one of FLUIDAUTH_SECRET, FLUIDAUTH_SECRETS and FLUIDAUTH_KEYRING, not more",
         ),
         (
             {},
-            "no secret: pass secret=, or set FLUIDAUTH_SECRET to one made by\n"
+            "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
+            "or FLUIDAUTH_SECRET to one made by\n"
             '    python -c "from fluidauth.keys import new_secret; print(new_secret())"',
         ),
         (
             {"FLUIDAUTH_SECRET": "", "FLUIDAUTH_SECRETS": ""},
-            "no secret: pass secret=, or set FLUIDAUTH_SECRET to one made by\n"
+            "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
+            "or FLUIDAUTH_SECRET to one made by\n"
             '    python -c "from fluidauth.keys import new_secret; print(new_secret())"',
         ),
         (

@@ -38,7 +38,7 @@ from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import StoreBusy, StoreError
-from .forks import renew_in_child
+from ..forks import renew_in_child
 
 T = TypeVar("T")
 
