@@ -196,7 +196,8 @@ class Keyring:
             if now < (followed.look_early_at if may_wait else followed.look_at):
                 return  # somebody else looked meanwhile
             followed.look_at, followed.look_early_at = now + followed.interval, now + EARLY_INTERVAL
-            if keyfile.stamp_of(followed.path) != followed.stamp:
+            # None: it was read so soon after a change that its times would not show another.
+            if keyfile.stamp_of(followed.path) != followed.stamp or followed.stamp is None:
                 self._reload(followed)
         finally:
             followed.lock.release()
