@@ -79,6 +79,14 @@ class FieldCipher:
         return length_prefixed(head[:1], head[1:], self._handle.encode("ascii"), field.encode("utf-8"))
 
 
+def encrypted_by(envelope: object) -> str | None:
+    """Return the id of the key that *envelope* says to be under; None for what is no envelope."""
+    try:
+        return _unwrap("", envelope)[1:_HEAD_LENGTH].decode("latin-1")
+    except FieldFormatError:
+        return None
+
+
 def _unwrap(field: str, envelope: object) -> bytes:
     try:
         raw = base64.b64decode(envelope, validate=True)  # type: ignore[arg-type]  # any JSON value

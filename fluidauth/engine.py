@@ -14,6 +14,7 @@ from .commit import CLOSED
 from .cookies import CookieOptions
 from .errors import ConfigError, NoSuchSession, StoreError
 from .events import EventLog, SessionEvent, logger
+from .explanation import Explanation, Headers, explain
 from .gateway import SessionGateway
 from .keyring import Keyring
 from .lifecycle import Outcome, issue
@@ -176,6 +177,21 @@ class SessionEngine:
         steps = admin.cookie_header(self.policy, token, self._now())
         del token  # as above
         return await self._arun(steps, "get")
+
+    def explain(self, headers: Headers, *, offline: bool = False) -> Explanation:
+        """Say why a request with *headers* is in a session, or is not; *offline*: without the store.
+
+        *headers*: a mapping or pairs in text or bytes, a WSGI environ, an ASGI scope's headers.
+        """
+        steps = explain(self.policy, headers, self._now(), offline)
+        del headers  # as above
+        return self._run(steps, "explain")
+
+    async def aexplain(self, headers: Headers, *, offline: bool = False) -> Explanation:
+        """Do as :meth:`explain`, without blocking."""
+        steps = explain(self.policy, headers, self._now(), offline)
+        del headers  # as above
+        return await self._arun(steps, "explain")
 
     # -- many sessions -----------------------------------------------------------
 

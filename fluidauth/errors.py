@@ -18,6 +18,10 @@ class ConfigError(FluidAuthError, ValueError):
     """A setting is wrong or unsafe; raised before the first request is served."""
 
 
+class KeyStateError(ConfigError):
+    """The state of a key does not allow what is asked for."""
+
+
 # -- the application's: a call that cannot work ---------------------------------------
 
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from .errors import ConfigError
+from .errors import ConfigError, KeyStateError
 from .keys import kid_of, problem_with
 
 KeyState = Literal["pending", "signing", "verifying", "revoked"]
@@ -49,7 +49,7 @@ class KeyEntry:
 class KeyDocument:
     """All entries, and a number that grows with each change.
 
-    Each change returns a new document, or raises :class:`ConfigError` if it is illegal.
+    Each change returns a new document, or raises ``KeyStateError`` if it is illegal.
     """
 
     serial: int = 0
@@ -66,11 +66,11 @@ class KeyDocument:
         return {entry.kid: entry.state for entry in self.entries}
 
     def find(self, kid: str) -> KeyEntry:
-        """Return the entry of *kid*; raise :class:`ConfigError` if there is none."""
+        """Return the entry of *kid*; raise ``KeyStateError`` if there is none."""
         for entry in self.entries:
             if entry.kid == kid:
                 return entry
-        raise ConfigError(f"no key {kid!r} in the keyring; it has {', '.join(self.states) or 'none'}")
+        raise KeyStateError(f"no key {kid!r} in the keyring; it has {', '.join(self.states) or 'none'}")
 
     def added(self, secret: str, now: int) -> KeyDocument:
         """Return the document with a key more: pending, or signing if it is the first."""
@@ -84,23 +84,23 @@ class KeyDocument:
         if problem:
             raise ConfigError(problem)
         if kid in self.states:
-            raise ConfigError(f"key {kid} is in the keyring already, as {self.states[kid]}")
+            raise KeyStateError(f"key {kid} is in the keyring already, as {self.states[kid]}")
         return KeyDocument(self.serial + 1, (entry, *self.entries))
 
     def promoted(self, kid: str, now: int) -> KeyDocument:
         """Return the document in which the pending key *kid* signs; the former verifies."""
         state = self.find(kid).state
         if state != "pending":
-            raise ConfigError(f"key {kid} is {state}; only a pending key can be promoted")
+            raise KeyStateError(f"key {kid} is {state}; only a pending key can be promoted")
         return self._with({kid: "signing", **dict.fromkeys(self._kids("signing"), "verifying")}, now)
 
     def revoked(self, kid: str, now: int) -> KeyDocument:
         """Return the document in which *kid* opens nothing and its secret is erased."""
         state = self.find(kid).state
         if state == "revoked":
-            raise ConfigError(f"key {kid} is revoked already")
+            raise KeyStateError(f"key {kid} is revoked already")
         if state == "signing":
-            raise ConfigError(f"key {kid} signs; promote another first, or replace it at once as leaked")
+            raise KeyStateError(f"key {kid} signs; promote another first, or replace it at once as leaked")
         return self._with({kid: "revoked"}, now)
 
     def replaced(self, secret: str, now: int) -> KeyDocument:

@@ -71,6 +71,11 @@ def read(
     raise ConfigError(f"keyring file {path}: {problem}")
 
 
+def look(path: Path) -> KeyDocument:
+    """Return what the file at *path* says, to look after it; root may look after those of others."""
+    return read(path, any_owner=os.geteuid() == 0)[0]
+
+
 def change(path: Path, edit: Callable[[KeyDocument], KeyDocument]) -> KeyDocument:
     """Replace the file at *path* by what *edit* makes of it, one writer at a time; return that.
 
@@ -82,8 +87,7 @@ def change(path: Path, edit: Callable[[KeyDocument], KeyDocument]) -> KeyDocumen
     try:
         with _lock(target):
             exists = target.exists()
-            # Who is root may look after the files of others, which stay theirs.
-            before = read(target, any_owner=os.geteuid() == 0)[0] if exists else KeyDocument()
+            before = look(target) if exists else KeyDocument()
             after = edit(before)
             if after is not before:
                 _replace(target, after.render(), os.stat(target) if exists else None)

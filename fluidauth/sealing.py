@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hmac
 import struct
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -96,6 +97,17 @@ class Sealer:
                 "store large values elsewhere and keep their key in the session"
             )
         return SessionRecord(*record[:-1], text + key.record_mac(_mac_input(record, text)))
+
+    def reseal(self, record: SessionRecord) -> SessionRecord:
+        """Return the next version of *record*, the same but under the signing key, whatever its size.
+
+        What is encrypted stays so, and nothing else becomes it. Raise :class:`RecordTampered`
+        as :meth:`unseal` does.
+        """
+        body = self.unseal(record)
+        encrypted = frozenset(body.locked) if isinstance(body, Body) else ()
+        sealer = Sealer(self.keyring, encrypted, sys.maxsize)
+        return sealer.seal(record._replace(version=record.version + 1), body)
 
     def unseal(self, record: SessionRecord) -> Body | Tombstone:
         """Return what *record* says; raise :class:`RecordTampered` unless a known key sealed it."""

@@ -207,6 +207,20 @@ class StoreContract:
         assert len(winners) == 1
         assert self.store.get(record.handle) == winners[0]
 
+    def test_many_updates_are_told_apart(self) -> None:
+        """Of several updates at once each is done or not by itself, and says so in its place."""
+        for name in ("a", "b", "c"):
+            self.store.create(make_record(name))
+        late = make_record("b", version=7, payload=b"late")
+        good = [make_record(name, version=2, payload=b"new") for name in ("a", "c")]
+
+        answers = self.store.update_many([good[0], late, make_record("absent", version=2), good[1]])
+
+        assert answers == [True, False, False, True]
+        assert self.store.get(late.handle) == make_record("b")
+        assert [self.store.get(record.handle) for record in good] == good
+        assert self.store.update_many([]) == []
+
     # -- delete and clean --------------------------------------------------------
 
     def test_delete_says_whether_it_was_there(self) -> None:

@@ -49,7 +49,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "steps": ("steps",),
     "where a session stands": ("standing",),
     "store work of a request": ("commit",),
-    "store work of other calls": ("admin",),
+    "store work of other calls": ("admin", "inspection"),
+    "what is built on that": ("rekeying", "explanation"),
     "where rules and store meet": ("gateway",),
     "engine": ("engine",),
     "what protocols share": ("exchange",),
@@ -57,10 +58,22 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "choice of protocol": ("middleware",),
     "public names": ("",),
     "help for tests": ("testing",),
+    "what commands say": ("cli.output",),
+    "what commands work on": ("cli.settings",),
+    "commands": ("cli.keys", "cli.sessions", "cli.token", "cli.doctor"),
+    "all commands": ("cli.commands",),
+    "the command": ("cli",),
+    "the module as a command": ("__main__",),
 }
 HEIGHTS = {module: height for height, modules in enumerate(LAYERS.values()) for module in modules}
 
-THIRD_PARTY = {"keys": {"cryptography"}, "encryption": {"cryptography"}, "stores.bridge": {"asgiref"}}
+THIRD_PARTY = {
+    "keys": {"cryptography"},
+    "encryption": {"cryptography"},
+    "stores.bridge": {"asgiref"},
+    **{f"cli.{name}": {"click"} for name in ("settings", "keys", "sessions", "token", "doctor", "commands")},
+    "cli.output": {"click", "rich"},
+}
 RANDOM_SOURCES = {"tokens": {"token_bytes"}, "keys": {"token_urlsafe"}, "encryption": {"urandom"}}
 
 
@@ -79,7 +92,8 @@ def imports_of(tree: ast.Module, package: str = "fluidauth") -> Iterator[str]:
 
 
 def package_of(module: str) -> str:
-    return "fluidauth.stores" if module.split(".")[0] == "stores" else "fluidauth"
+    top = module.split(".")[0]
+    return f"fluidauth.{top}" if top in ("stores", "cli") else "fluidauth"
 
 
 def own_imports(module: str) -> set[str]:

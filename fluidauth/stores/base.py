@@ -10,6 +10,7 @@ that is written here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from ..errors import NotSupported
 from ..records import SessionRecord
@@ -56,6 +57,10 @@ class SessionStore(ABC):
 
     # -- optional --------------------------------------------------------------
 
+    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        """Update each of *records*, of different handles, and say of each if it was; at once if possible."""
+        return [self.update(record) for record in records]
+
     def touch(self, handle: str, expires_at: int) -> bool:
         """Move ``expires_at`` forward, never back; the version stays. Say if it moved."""
         raise _not_supported(self, "touch")
@@ -83,6 +88,14 @@ class SessionStore(ABC):
     def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
         """Return records in order of handle, those behind *after*."""
         raise _not_supported(self, "scan")
+
+    def damage(self) -> list[str]:
+        """Return what is wrong with the storage itself, beyond single records; nothing, if it cannot tell."""
+        return []
+
+    def advice(self) -> list[str]:
+        """Return what should be changed about how the storage is set up, a sentence each."""
+        return []
 
     def open(self) -> None:
         """Make ready; called when an engine is built. Raise ``ConfigError`` or ``StoreError``."""
@@ -117,6 +130,9 @@ class AsyncSessionStore(ABC):
 
     @abstractmethod
     async def clean(self, now: int, limit: int | None = None) -> int: ...
+
+    async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return [await self.update(record) for record in records]
 
     async def touch(self, handle: str, expires_at: int) -> bool:
         raise _not_supported(self, "touch")

@@ -7,7 +7,7 @@ once, and our own stores have native twins; the bridge serves other people's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -58,6 +58,9 @@ class AsyncBridge(AsyncSessionStore):
 
     async def clean(self, now: int, limit: int | None = None) -> int:
         return await self._in_thread(self._store.clean, now, limit)
+
+    async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return await self._in_thread(self._store.update_many, records)
 
     async def touch(self, handle: str, expires_at: int) -> bool:
         return await self._in_thread(self._store.touch, handle, expires_at)
@@ -113,6 +116,9 @@ class SyncBridge(SessionStore):
 
     def clean(self, now: int, limit: int | None = None) -> int:
         return self._wait(self._store.clean, now, limit)
+
+    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return self._wait(self._store.update_many, records)
 
     def touch(self, handle: str, expires_at: int) -> bool:
         return self._wait(self._store.touch, handle, expires_at)

@@ -26,7 +26,7 @@ from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
 from .bridge import on_asyncio
 from .group_commit import GroupCommit, Write
 from .patience import is_busy, store_error
-from .sqlite_file import LOCK_WAIT, SessionFile
+from .sqlite_file import LOCK_WAIT, SessionFile, advice
 
 T = TypeVar("T")
 
@@ -38,9 +38,12 @@ _GET = """SELECT user_id, created_at, expires_at, version, kid, payload
 _LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
     FROM fluidauth_sessions WHERE namespace = ? AND user_id = ? AND handle > ?
     ORDER BY handle LIMIT ?"""
+_CHECK = "SELECT quick_check FROM pragma_quick_check WHERE ? IS NOT NULL"  # every call gives a namespace
 _COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ? GROUP BY kid"
+# Left to itself SQLite would sort the whole namespace for each page.
 _SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
-    FROM fluidauth_sessions WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
+    FROM fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
+    WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
 
 
 class SQLiteStore(SessionStore):
@@ -120,6 +123,9 @@ class SQLiteStore(SessionStore):
 
     # -- optional --------------------------------------------------------------
 
+    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return self._commits.run_all([writes.updating(record) for record in records])
+
     def touch(self, handle: str, expires_at: int) -> bool:
         return self._commits.run(writes.touching(handle, expires_at)) > 0
 
@@ -137,6 +143,16 @@ class SQLiteStore(SessionStore):
 
     def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
         return [_record(row) for row in self._read(_SCAN, bytes.fromhex(after or ""), limit)]
+
+    def damage(self) -> list[str]:
+        """Return what ``PRAGMA quick_check`` finds; it reads the whole file."""
+        return [row[0] for row in self._read(_CHECK) if row[0] != "ok"]
+
+    def advice(self) -> list[str]:
+        try:
+            return advice(self.path)
+        except (OSError, sqlite3.Error) as error:
+            return [f"{self.path} cannot be looked at: {error}"]
 
     def open(self) -> None:
         """Create the file and its tables if absent; raise for a place that cannot serve."""
@@ -290,6 +306,9 @@ class AsyncSQLiteStore(AsyncSessionStore):
 
     async def clean(self, now: int, limit: int | None = None) -> int:
         return await self._commit(writes.cleaning(now, limit))
+
+    async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return await self._in_thread(self._store.update_many, records)
 
     async def touch(self, handle: str, expires_at: int) -> bool:
         return await self._commit(writes.touching(handle, expires_at)) > 0

@@ -151,6 +151,26 @@ def connect(path: Path, durability: str, read_only: bool = False) -> sqlite3.Con
     return connection
 
 
+def advice(path: Path) -> list[str]:
+    """Return what should be changed about the database at *path* and its folder."""
+    found = [
+        f"{name} can be opened by others (mode {name.stat().st_mode & 0o777:04o}): chmod 600 {name}"
+        for name in (path, *(Path(f"{path}{end}") for end in ("-wal", "-shm")))
+        if name.exists() and name.stat().st_mode & 0o077
+    ]
+    if path.parent.stat().st_mode & 0o022:
+        found.append(
+            f"others may write in {path.parent}: keep the database in a folder of its own, chmod 700"
+        )
+    with closing(connect(path, "full", read_only=True)) as connection:
+        (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if journal != "wal":
+        found.append(
+            f"the journal is {journal!r}, not 'wal', so that readers wait for writers: who changed it?"
+        )
+    return found
+
+
 def _find_space(path: Path, namespace: str) -> int:
     """Return the number of *namespace* in a file that was ready before."""
     try:

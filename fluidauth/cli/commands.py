@@ -1,0 +1,51 @@
+"""All commands. Each module has one group of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .doctor import doctor
+from .keys import keys
+from .output import NO
+from .sessions import sessions
+from .token import token
+
+INTERRUPTED = 130
+EXIT_CODES = """\b
+Exit codes:
+  0    done; the answer is yes, nothing is wrong
+  1    the answer is no, something is wrong, or the command refuses
+  2    the command line is wrong
+  3    a setting, the keyring or the store is in the way
+  130  interrupted
+"""
+
+
+@click.group(epilog=EXIT_CODES)
+@click.version_option(package_name="fluidauth")
+def fluidauth() -> None:
+    """Look after sessions and the secrets that sign them."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Carry out *arguments*, by default those of this process; return the exit code."""
+    try:
+        code = fluidauth.main(arguments, prog_name="fluidauth", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO
+    return code if isinstance(code, int) else 0
+
+
+for group in (keys, sessions, token, doctor):
+    fluidauth.add_command(group)

@@ -1,0 +1,223 @@
+"""``fluidauth doctor``: what a deployment should change."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import click
+
+from .. import keyfile
+from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, SessionEngine
+from ..errors import ConfigError, NotSupported, StoreError
+from ..inspection import every_record
+from ..keyring import Keyring
+from ..policy import Policy
+from ..records import MAX_LIFETIME
+from ..stores.base import SessionStore
+from ..stores.memory import MemoryStore
+from ..stores.sqlite import SQLiteStore
+from .output import NO, Output, Refused
+from .settings import command, keyring_option, open_keyring, open_store, store_option
+
+_DAY = 24 * 60 * 60
+_YEAR = 365 * _DAY
+_EARLIEST = 1_760_000_000  # October 2025: a clock before that is wrong
+_SKEW = 60  # seconds
+_FREE_BYTES = 100 * 1024 * 1024
+_BACKLOG = 0.5  # of all records, expired
+_SAMPLE = 10_000  # records
+
+
+class Opinion(NamedTuple):
+    """One thing that was looked at, and what to do about it."""
+
+    level: Literal["ok", "warning", "error"]
+    subject: str
+    says: str
+
+
+Opinions = Iterator[Opinion]
+
+
+@command(None, "doctor")
+@keyring_option
+@store_option
+@click.option(
+    "--engine", "name", help="Where the engine is, as module:attribute: its settings are looked at too."
+)
+@click.option("--url", help="The address under which browsers reach the application.")
+def doctor(
+    out: Output, keyring: Path | None, trust_mount: bool, store: str, name: str | None, url: str | None
+) -> None:
+    """Check a deployment's secrets, cookie, store and clock, and say what to change.
+
+    Exit code 1 if anything is wrong; warnings alone are 0.
+    """
+    engine = _imported(name) if name else None
+    found = list(examine(keyring, trust_mount, store, engine, url))
+    out.answer({"opinions": [opinion._asdict() for opinion in found]})
+    out.table(("", "", ""), found)
+    if any(opinion.level == "error" for opinion in found):
+        raise click.exceptions.Exit(NO)
+
+
+def examine(
+    keyring: Path | None, trust_mount: bool, store: str, engine: SessionEngine | None, url: str | None
+) -> Opinions:
+    """Look at everything that can be reached; what cannot is an error of its own."""
+    yield from _of_clock(time.time())
+    if engine is not None:
+        yield from _of_keyring(engine.policy.sealer.keyring)
+        yield from _of_store(engine.gateway.store)
+        yield from _of_policy(engine.policy, url)
+        return
+    try:
+        yield from _of_keyring(open_keyring(keyring, trust_mount))
+    except ConfigError as error:
+        yield Opinion("error", "keyring", str(error))
+    try:
+        with closing(open_store(store)) as blocking:
+            yield from _of_store(blocking)
+    except (ConfigError, StoreError) as error:
+        yield Opinion("error", "store", str(error))
+    yield Opinion("ok", "cookie", "not looked at: --engine module:name shows its settings")
+
+
+def _of_clock(now: float) -> Opinions:
+    if now < _EARLIEST:
+        yield Opinion("error", "clock", "it is years behind; sessions would outlive their time: set it")
+    else:
+        yield Opinion("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+
+
+def _of_keyring(ring: Keyring) -> Opinions:
+    yield Opinion("ok", "secrets", f"strong; {ring.signing.kid} signs, {len(ring.kids) - 1} more verify")
+    if ring.path is None:
+        yield Opinion(
+            "warning",
+            "keyring",
+            "from secrets: a rotation restarts every process; a keyring file does not: fluidauth keys add",
+        )
+        return
+    now = int(time.time())
+    document = keyfile.look(ring.path)
+    for entry in document.entries:
+        age, subject = (now - entry.changed) // _DAY, f"key {entry.kid}"
+        if entry.changed > now + _SKEW:
+            yield Opinion("warning", subject, "changed in the future: is this clock behind?")
+        elif entry.state == "signing" and now - entry.changed > _YEAR:
+            yield Opinion(
+                "warning",
+                subject,
+                f"has been signing for {age} days; rotate within a year: fluidauth keys add",
+            )
+        elif entry.state == "pending" and now - entry.changed > _DAY:
+            yield Opinion(
+                "warning", subject, f"has been pending for {age} days: fluidauth keys promote {entry.kid}"
+            )
+        elif entry.state == "verifying" and now - entry.changed > MAX_LIFETIME:
+            yield Opinion(
+                "warning", subject, f"no session can be that old: fluidauth keys revoke {entry.kid}"
+            )
+        else:
+            yield Opinion("ok", subject, f"{entry.state} for {age} days")
+
+
+def _of_store(store: SessionStore) -> Opinions:
+    if isinstance(store, MemoryStore):
+        yield Opinion("error", "store", "MemoryStore is for development: sessions end with the process")
+        return
+    for sentence in store.advice():
+        yield Opinion("warning", "store", sentence)
+    if isinstance(store, SQLiteStore):
+        yield from _of_room(store.path)
+    try:
+        yield from _of_records(store)
+    except NotSupported:
+        yield Opinion("ok", "store", "it cannot list its records, so they were not looked at")
+
+
+def _of_room(path: Path) -> Opinions:
+    free = shutil.disk_usage(path.parent).free
+    if free < _FREE_BYTES:
+        yield Opinion("warning", "disk", f"{free // 2**20} MB free beside {path}: a full disk refuses logins")
+    else:
+        yield Opinion("ok", "disk", f"{free // 2**20:,} MB free")
+
+
+def _of_records(store: SessionStore) -> Opinions:
+    """Judge by the first ten thousand records, a random sample since handles are digests."""
+    now = int(time.time())
+    seen = expired = future = 0
+    for record in every_record(store.scan):
+        seen += 1
+        expired += record.expires_at <= now
+        future += record.created_at > now + _SKEW
+        if seen >= _SAMPLE:
+            break
+    if future:
+        yield Opinion(
+            "error",
+            "clock",
+            f"{future} of {seen} records were created in the future: a server's clock is wrong",
+        )
+    if expired > _BACKLOG * seen and seen > 100:
+        yield Opinion(
+            "warning", "cleaning", f"{expired} of {seen} records have expired: fluidauth sessions clean"
+        )
+    yield Opinion("ok", "store", f"{store!r} answers; {seen:,} records looked at")
+
+
+def _of_policy(policy: Policy, url: str | None) -> Opinions:
+    cookie, lifetime = policy.cookie, policy.lifetime
+    https = url is not None and urlsplit(url).scheme == "https"
+    if cookie.secure and url is not None and not https:
+        yield Opinion(
+            "error", "cookie", f"{cookie.name} is Secure, but {url} is plain http: browsers drop it"
+        )
+    elif not cookie.secure:
+        level: Literal["warning", "error"] = "error" if https else "warning"
+        yield Opinion(level, "cookie", "secure=False is for development: anybody on the network can take it")
+    else:
+        yield Opinion("ok", "cookie", f"{cookie.name}, Secure, SameSite={cookie.same_site}")
+    if not cookie.http_only:
+        yield Opinion("warning", "cookie", "http_only=False: scripts can read it, those of an attacker too")
+    if cookie.same_site == "none":
+        yield Opinion("warning", "cookie", "same_site='none': other sites' requests carry it; check for CSRF")
+    if cookie.domain is not None:
+        yield Opinion("warning", "cookie", f"every host under {cookie.domain} gets it and can set it")
+    if lifetime.absolute_seconds > DEFAULT_ABSOLUTE_TIMEOUT:
+        yield Opinion(
+            "warning", "timeouts", "absolute timeout above 24 h, the limit of NIST SP 800-63B-4 for AAL2"
+        )
+    if lifetime.idle_seconds is None or lifetime.idle_seconds > DEFAULT_IDLE_TIMEOUT:
+        yield Opinion(
+            "warning", "timeouts", "idle timeout above 1 h, the limit of NIST SP 800-63B-4 for AAL2"
+        )
+    if cookie.secure and lifetime.absolute_seconds <= DEFAULT_ABSOLUTE_TIMEOUT:
+        yield Opinion(
+            "ok", "timeouts", f"{lifetime.absolute_seconds} s absolute, {lifetime.idle_seconds} s idle"
+        )
+
+
+def _imported(name: str) -> SessionEngine:
+    """Return the engine that ``module:attribute`` names, or that of a middleware there."""
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as servers do
+    try:
+        found = getattr(importlib.import_module(module), attribute or "engine")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Refused(f"--engine {name}: {error}") from error
+    engine = getattr(found, "engine", found)
+    if not isinstance(engine, SessionEngine):
+        raise Refused(f"--engine {name} is neither a SessionEngine nor a session middleware")
+    return engine

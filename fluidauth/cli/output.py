@@ -1,0 +1,126 @@
+"""How commands speak: tables and sentences for people, one JSON document for scripts.
+
+What was asked for goes to standard output; progress and questions go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+T = TypeVar("T")
+
+_PIPE_WIDTH = 250
+NO = 1  # the answer is no, something is wrong, or the command refuses
+UNABLE = 3  # a setting, the keyring or the store is in the way
+
+_STYLES = {
+    "ok": "green",
+    "warning": "yellow",
+    "error": "red",
+    "live": "green",
+    "signing": "green",
+    "tampered": "red",
+}
+
+
+class Refused(click.ClickException):
+    """What was asked for is not done; the message says why and what to do."""
+
+    exit_code = NO
+
+
+class Unable(click.ClickException):
+    """A setting, the keyring or the store is in the way."""
+
+    exit_code = UNABLE
+
+
+class Output:
+    """Prints what a command found: for people, or with *as_json* for scripts."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        # Highlighting off: a user id must not look like something else.
+        self._out = Console(highlight=False, soft_wrap=True)
+        if not self._out.is_terminal:  # in a file or a pipe nothing is folded
+            self._out.width = _PIPE_WIDTH
+        self._err = Console(highlight=False, stderr=True)
+
+    def answer(self, values: dict[str, Any], *sentences: str) -> None:
+        """Print *values* as JSON, or else *sentences*."""
+        if self.as_json:
+            click.echo(json.dumps(values, ensure_ascii=True))
+        for sentence in () if self.as_json else sentences:
+            self._out.print(escape(sentence))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print a table, in text alone; words that name a state have its colour."""
+        if self.as_json:
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            cells = [_printable(cell) for cell in row]
+            table.add_row(*(f"[{_STYLES[c]}]{escape(c)}[/]" if c in _STYLES else escape(c) for c in cells))
+        self._out.print(table)
+
+    def hint(self, sentence: str) -> None:
+        """Print what may come next, where only people see it."""
+        if not self.as_json:
+            self._err.print(f"[dim]{escape(sentence)}[/]")
+
+    @contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """Give a function that says how much of *total* is done, shown as a bar on a terminal."""
+        if self.as_json or not self._err.is_terminal:
+            yield lambda done: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        rate = TextColumn("{task.fields[rate]}")
+        with Progress(*columns, rate, TimeRemainingColumn(), console=self._err, transient=True) as bar:
+            task = bar.add_task(what, total=total, rate="")
+
+            def advance(done: int) -> None:
+                bar.update(task, completed=done)
+                speed = bar.tasks[0].speed
+                bar.update(task, rate=f"{speed:,.0f}/s" if speed else "")
+
+            yield advance
+
+    def tracked(self, items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
+        """Yield *items* and show how many have passed."""
+        with self.progress(what, total) as advance:
+            for number, item in enumerate(items, 1):
+                yield item
+                if not number % 100:
+                    advance(number)
+
+
+def moment(seconds: object) -> str:
+    """Return Unix *seconds* as people read them, in UTC."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")  # type: ignore[arg-type]  # a column may hold anything
+    except (TypeError, ValueError, OverflowError, OSError):
+        return repr(seconds)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return *count* and *noun*, with an s unless it is one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _printable(cell: object) -> str:
+    # A user id with control characters must not write to the terminal.
+    text = " ".join(str(cell).split("\n"))
+    return text if text.isprintable() else ascii(text)

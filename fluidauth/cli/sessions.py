@@ -1,0 +1,354 @@
+"""``fluidauth sessions``: what is stored, who it belongs to, and how to end it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import admin
+from ..encryption import encrypted_by
+from ..inspection import PAGE, Finding, every_record, inspect
+from ..records import SessionRecord, check_user_id
+from ..rekeying import BATCH, Rekeyed, rekey
+from ..sealing import Body, sealed_by
+from ..steps import run
+from ..stores.base import SessionStore
+from .output import NO, Output, Refused, moment, plural
+from .settings import (
+    command,
+    count_records,
+    keyring_option,
+    open_keyring,
+    open_store,
+    policy_for,
+    store_option,
+    whole_handle,
+)
+
+DEFAULT_RATE = 1000  # records a second
+_BAD = ("tampered", "foreign", "revoked", "undecryptable")
+_SHOWN_FAILURES = 20
+
+
+@click.group()
+def sessions() -> None:
+    """Look at stored sessions, end them, move them to another key.
+
+    A HANDLE names a session in the store and opens nothing; its first 8 hex digits or more will do.
+    """
+
+
+@command(sessions, "list")
+@store_option
+@click.option("--user", help="Those of one user only.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@click.option("--after", help="Those behind this handle, for the next page.")
+@click.option("--expired", is_flag=True, help="Expired ones as well.")
+def list_sessions(
+    out: Output, store: str, user: str | None, limit: int, after: str | None, expired: bool
+) -> None:
+    """List live sessions in order of handle. No payload is opened."""
+    with closing(open_store(store)) as blocking:
+        start = whole_handle(blocking, after) if after else None
+        now = int(time.time())
+        found = (r for r in _of_user(blocking, user, start) if expired or r.expires_at > now)
+        page = list(islice(found, limit))
+    out.answer({"sessions": [_columns(record) for record in page]})
+    out.table(
+        ("handle", "user", "created (UTC)", "expires (UTC)", "version", "cookie key", "bytes"),
+        [
+            (
+                r.handle[:16],
+                r.user_id or "–",
+                moment(r.created_at),
+                moment(r.expires_at),
+                r.version,
+                r.kid,
+                len(r.payload),
+            )
+            for r in page
+        ],
+    )
+    if len(page) == limit:
+        out.hint(f"more may follow: --after {page[-1].handle}")
+
+
+@command(sessions, "show")
+@click.argument("handle")
+@store_option
+@keyring_option
+@click.option("--decrypt", is_flag=True, help="Show encrypted fields in clear.")
+def show(
+    out: Output, handle: str, store: str, keyring: Path | None, trust_mount: bool, decrypt: bool
+) -> None:
+    """Show one session, and whether its seal is genuine. Exit code 1 if it is not."""
+    with closing(open_store(store)) as blocking:
+        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
+        record = blocking.get(whole_handle(blocking, handle))
+    if record is None:
+        raise Refused("no session has this handle")
+    found = inspect(policy, record, int(time.time()))
+    fields = _fields(found, decrypt)
+    out.answer(
+        {
+            **_columns(record),
+            "verdict": found.verdict,
+            "detail": found.detail,
+            "genuine": found.content is not None,
+            "sealed_by": sealed_by(record),
+            **_lifetime(found),
+            "fields": fields,
+        }
+    )
+    out.table(("", ""), _lines(record, found, policy.sealer.keyring.state_of(record.kid)))
+    if fields:
+        out.table(("field", "stored", "value"), [(n, f["stored"], _value(f)) for n, f in fields.items()])
+    if found.content is None:
+        raise click.exceptions.Exit(NO)
+
+
+@command(sessions, "revoke")
+@click.argument("handle")
+@store_option
+@keyring_option
+def revoke(out: Output, handle: str, store: str, keyring: Path | None, trust_mount: bool) -> None:
+    """End one session, also under the id that it was renewed to. Exit code 1 if there is none."""
+    with closing(open_store(store)) as blocking:
+        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
+        whole = whole_handle(blocking, handle)
+        ended = run(blocking, admin.delete(policy, whole))
+    out.answer(
+        {"handle": whole, "revoked": ended},
+        f"session {whole[:16]} {'is ended' if ended else 'was not there'}",
+    )
+    if not ended:
+        raise click.exceptions.Exit(NO)
+
+
+@command(sessions, "revoke-user")
+@click.argument("user")
+@store_option
+@click.option("--except", "kept", help="The handle of a session to keep.")
+def revoke_user(out: Output, user: str, store: str, kept: str | None) -> None:
+    """End all sessions of USER."""
+    try:
+        check_user_id(user)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    with closing(open_store(store)) as blocking:
+        whole = whole_handle(blocking, kept) if kept else None
+        count = run(blocking, admin.revoke_user(user, whole))
+    out.answer({"user": user, "revoked": count}, f"{plural(count, 'session')} of {user!r} ended")
+
+
+@command(sessions, "clean")
+@store_option
+def clean(out: Output, store: str) -> None:
+    """Remove what has expired, in small transactions beside live traffic."""
+    with closing(open_store(store)) as blocking:
+        count = run(blocking, admin.clean(int(time.time())))
+    out.answer({"removed": count}, f"{plural(count, 'expired record')} removed")
+
+
+@command(sessions, "stats")
+@store_option
+def stats(out: Output, store: str) -> None:
+    """Count sessions, users, keys and bytes. No payload is opened."""
+    now = int(time.time())
+    live = expired = size = largest = 0
+    users: set[str] = set()
+    cookies: Counter[str] = Counter()
+    seals: Counter[str] = Counter()
+    with closing(open_store(store)) as blocking:
+        for record in _tracked(out, blocking, "counting"):
+            size += len(record.payload)
+            largest = max(largest, len(record.payload))
+            if record.expires_at <= now:
+                expired += 1
+                continue
+            live += 1
+            cookies[record.kid] += 1
+            seals[sealed_by(record)] += 1
+            if record.user_id is not None:
+                users.add(record.user_id)
+    total = live + expired
+    values = {
+        "live": live,
+        "expired": expired,
+        "users": len(users),
+        "payload_bytes": size,
+        "largest_payload": largest,
+        "by_cookie_key": dict(cookies),
+        "by_seal_key": dict(seals),
+    }
+    out.answer(values)
+    out.table(
+        ("", ""),
+        [
+            ("live records", f"{live:,}"),
+            ("expired, to be cleaned", f"{expired:,}"),
+            ("users", f"{len(users):,}"),
+            (
+                "payload bytes",
+                f"{size:,} ({size // total if total else 0:,} on average, {largest:,} at most)",
+            ),
+            *((f"cookies under {ascii(kid)[1:-1]}", f"{count:,}") for kid, count in cookies.most_common()),
+            *((f"sealed by {ascii(kid)[1:-1]}", f"{count:,}") for kid, count in seals.most_common()),
+        ],
+    )
+
+
+@command(sessions, "check")
+@store_option
+@keyring_option
+def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> None:
+    """Verify the storage and every record: its seal, its form, its encrypted fields.
+
+    Exit code 1 if any is tampered with, foreign, undecryptable or sealed by a revoked key.
+    """
+    now = int(time.time())
+    verdicts: Counter[str] = Counter()
+    bad: list[dict[str, str]] = []
+    with closing(open_store(store)) as blocking:
+        damage = blocking.damage()
+        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
+        for record in _tracked(out, blocking, "checking"):
+            found = inspect(policy, record, now)
+            verdicts[found.verdict] += 1
+            if found.verdict in _BAD:
+                bad.append({"handle": record.handle, "verdict": found.verdict, "detail": found.detail})
+    out.answer({"records": verdicts.total(), "verdicts": dict(verdicts), "damage": damage, "bad": bad})
+    for sentence in damage:
+        out.table(("", ""), [("error", sentence)])
+    out.table(("verdict", "records"), sorted(verdicts.items()))
+    if bad:
+        out.table(
+            ("handle", "verdict", ""),
+            [(b["handle"], b["verdict"], b["detail"]) for b in bad[:_SHOWN_FAILURES]],
+        )
+        _more(out, len(bad))
+    if bad or damage:
+        raise click.exceptions.Exit(NO)
+
+
+@command(sessions, "rekey")
+@store_option
+@keyring_option
+@click.option(
+    "--rate",
+    type=click.IntRange(0),
+    default=DEFAULT_RATE,
+    show_default=True,
+    help="Records a second at most, so that requests do not notice; 0 for no limit.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, PAGE),
+    default=BATCH,
+    show_default=True,
+    help="Records in one transaction.",
+)
+def rekey_sessions(
+    out: Output, store: str, keyring: Path | None, trust_mount: bool, rate: int, batch: int
+) -> None:
+    """Seal and encrypt every record anew that is not under the signing key.
+
+    Safe beside live traffic, and to interrupt: what is done is skipped the next time.
+    Exit code 1 if a record was left as it is.
+    """
+    totals = Rekeyed()
+    start = time.monotonic()
+    with closing(open_store(store)) as blocking:
+        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
+        with out.progress("sealing", count_records(blocking)) as advance:
+            for totals in rekey(policy.sealer, blocking, min(batch, rate) if rate else batch):
+                advance(totals.seen)
+                if rate:
+                    time.sleep(max(0.0, totals.done / rate - (time.monotonic() - start)))
+    failed = [{"handle": handle, "reason": reason} for handle, reason in totals.failed]
+    out.answer(
+        {"done": totals.done, "skipped": totals.skipped, "failed": failed},
+        f"{totals.done:,} done, {totals.skipped:,} skipped, {len(failed):,} failed "
+        f"in {time.monotonic() - start:.1f} s",
+    )
+    if failed:
+        out.table(("handle", "left as it is"), totals.failed[:_SHOWN_FAILURES])
+        _more(out, len(failed))
+        raise click.exceptions.Exit(NO)
+
+
+# -- helpers -------------------------------------------------------------------------------
+
+
+def _of_user(store: SessionStore, user: str | None, after: str | None) -> Iterator[SessionRecord]:
+    if user is None:
+        return every_record(store.scan, after)
+    return every_record(lambda start, limit: store.list_for_user(user, start, limit), after)
+
+
+def _tracked(out: Output, store: SessionStore, what: str) -> Iterator[SessionRecord]:
+    return out.tracked(every_record(store.scan), what, count_records(store))
+
+
+def _columns(record: SessionRecord) -> dict[str, Any]:
+    columns = record._asdict()
+    columns["bytes"] = len(columns.pop("payload"))
+    return columns
+
+
+def _lifetime(found: Finding) -> dict[str, Any]:
+    body = found.content
+    if not isinstance(body, Body):
+        return {}
+    return {"deadline": body.deadline, "idle": body.idle, "auth_time": body.auth_time}
+
+
+def _lines(record: SessionRecord, found: Finding, key_state: str) -> list[tuple[str, object]]:
+    lines: list[tuple[str, object]] = [
+        ("seal", "genuine" if found.content is not None else "NOT genuine"),
+        ("verdict", found.verdict),
+        ("", found.detail),
+        ("handle", record.handle),
+        ("user", record.user_id if record.user_id is not None else "–"),
+        ("created (UTC)", moment(record.created_at)),
+        ("expires unless used", moment(record.expires_at)),
+        ("version", record.version),
+        ("cookie key", f"{record.kid}, {key_state}"),
+    ]
+    if isinstance(found.content, Body):
+        lines.append(("expires at the latest", moment(found.content.deadline)))
+        lines.append(("logged in", moment(found.content.auth_time) if found.content.auth_time else "–"))
+    return lines
+
+
+def _fields(found: Finding, decrypt: bool) -> dict[str, dict[str, Any]]:
+    """Return each field, how it is stored and, if it may be shown, its value."""
+    body = found.content
+    if not isinstance(body, Body):
+        return {}
+    fields: dict[str, dict[str, Any]] = {}
+    for name in sorted({*body.fields, *body.locked}):
+        locked = body.locked.get(name)
+        stored = f"encrypted by {encrypted_by(locked.envelope)}" if locked else "plain"
+        fields[name] = {"stored": stored}
+        if locked and locked.error:
+            fields[name]["error"] = "cannot be read"
+        elif not locked or decrypt:
+            fields[name]["value"] = body.fields[name]
+    return fields
+
+
+def _value(field: dict[str, Any]) -> str:
+    return repr(field["value"]) if "value" in field else field.get("error", "(--decrypt shows it)")
+
+
+def _more(out: Output, count: int) -> None:
+    if count > _SHOWN_FAILURES:
+        out.hint(f"and {count - _SHOWN_FAILURES} more; --json lists all")

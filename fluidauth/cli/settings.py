@@ -1,0 +1,153 @@
+"""What commands work on: the keyring, the store, and an engine over both."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..cookies import CookieOptions
+from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_PATH, MAX_PAYLOAD
+from ..errors import ConfigError, FluidAuthError, KeyStateError, NotSupported, StoreError
+from ..keyring import Keyring
+from ..policy import Policy
+from ..records import Lifetime, is_handle
+from ..sealing import Sealer
+from ..stores.base import SessionStore
+from ..stores.sqlite import SQLiteStore
+from ..stores.urls import store_from_url
+from .output import Output, Refused, Unable
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SHORTEST_PREFIX = 8
+
+
+def command(group: click.Group | None, name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command of a function: with ``--json``, an :class:`Output` first, errors as exit codes."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        @wraps(function)
+        def run(as_json: bool, **values: Any) -> None:
+            try:
+                function(Output(as_json), **values)
+            except (KeyStateError, NotSupported) as error:
+                raise Refused(str(error)) from error
+            except (ConfigError, StoreError) as error:
+                raise Unable(str(error)) from error
+            except FluidAuthError as error:
+                raise Refused(str(error)) from error
+
+        flag = click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+        )
+        return (group.command if group else click.command)(name)(flag(run))
+
+    return decorate
+
+
+def keyring_option(function: Command) -> Command:
+    """Take ``--keyring`` and ``--trust-mount``."""
+    trust = click.option("--trust-mount", is_flag=True, help="Accept a keyring file that others may read.")
+    path = click.option(
+        "--keyring",
+        "keyring",
+        envvar="FLUIDAUTH_KEYRING",
+        show_envvar=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The keyring file; without one, the secrets of the environment.",
+    )
+    return path(trust(function))
+
+
+def keyring_file_option(function: Command) -> Command:
+    """Take ``--keyring``, which must be a file."""
+    return click.option(
+        "--keyring",
+        "path",
+        envvar="FLUIDAUTH_KEYRING",
+        show_envvar=True,
+        required=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The keyring file.",
+    )(function)
+
+
+def store_option(function: Command) -> Command:
+    """Take ``--store``."""
+    return click.option(
+        "--store",
+        "store",
+        envvar="FLUIDAUTH_DATABASE",
+        show_envvar=True,
+        default=DEFAULT_PATH,
+        show_default=True,
+        help="The store: a URL such as sqlite:///sessions.db, or the path of a SQLite file.",
+    )(function)
+
+
+def open_keyring(path: Path | None, trust_mount: bool) -> Keyring:
+    """Return the keyring at *path*, or that of the environment."""
+    if path is not None:
+        return Keyring.from_file(path, trust_mount=trust_mount)
+    return Keyring.from_env({name: text for name, text in os.environ.items() if name != "FLUIDAUTH_KEYRING"})
+
+
+def named_store(url: str) -> SessionStore:
+    """Return the store at *url*, a URL or the path of a SQLite file, not opened yet."""
+    return store_from_url(url) if "://" in url else SQLiteStore(url)
+
+
+def open_store(url: str) -> SessionStore:
+    """Return the store at *url*, opened; one that is not there is not made."""
+    store = named_store(url)
+    if isinstance(store, SQLiteStore) and not store.path.exists():
+        raise ConfigError(f"there is no session database {store.path}; give --store, or FLUIDAUTH_DATABASE")
+    if url.startswith("memory:"):
+        raise ConfigError("a memory store lives in its own process alone; no command can reach it")
+    store.open()
+    return store
+
+
+def policy_for(keyring: Keyring, store: SessionStore, cookie: CookieOptions | None = None) -> Policy:
+    """Return the rules by which records of *store* are opened; none is made under them."""
+    sealer = Sealer(keyring, (), MAX_PAYLOAD)
+    lifetime = Lifetime(DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT)
+    return Policy.of(sealer, cookie or CookieOptions(), lifetime, store.namespace)
+
+
+def count_records(store: SessionStore) -> int | None:
+    """Return how many records there are, None if the store cannot tell."""
+    try:
+        return sum(store.count_by_kid().values())
+    except NotSupported:
+        return None
+
+
+def whole_handle(store: SessionStore, given: str) -> str:
+    """Return the handle that *given* begins; raise :class:`Refused` unless exactly one does."""
+    given = given.lower()
+    if is_handle(given):
+        return given
+    padded = given.ljust(64, "0")
+    if len(given) < _SHORTEST_PREFIX or not is_handle(padded):
+        raise Refused(
+            f"{given!r} is no handle: 64 hex digits, or the first {_SHORTEST_PREFIX} or more of them"
+        )
+    before = None if not int(padded, 16) else f"{int(padded, 16) - 1:064x}"
+    found = [record.handle for record in store.scan(before, 2) if record.handle.startswith(given)]
+    if len(found) != 1:
+        raise Refused(f"{'no session' if not found else 'more than one session'} has a handle like {given}")
+    return found[0]
+
+
+def secret_input(what: str) -> str:
+    """Return *what* from standard input, or asked for without an echo: arguments end up in histories."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True, err=True))
+    return sys.stdin.read()

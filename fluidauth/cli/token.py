@@ -1,0 +1,79 @@
+"""``fluidauth token``: what one cookie is worth."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from ..cookies import CookieOptions
+from ..explanation import Explanation
+from ..explanation import explain as explained
+from ..steps import run
+from .output import Output
+from .settings import (
+    command,
+    keyring_option,
+    named_store,
+    open_keyring,
+    open_store,
+    policy_for,
+    secret_input,
+    store_option,
+)
+
+
+@click.group()
+def token() -> None:
+    """Look at a cookie."""
+
+
+@command(token, "explain")
+@keyring_option
+@store_option
+@click.option("--cookie-name", help="The cookie's name; by default that of CookieOptions().")
+@click.option("--offline", is_flag=True, help="Ask no store: only whether the token is genuine.")
+def explain(
+    out: Output,
+    keyring: Path | None,
+    trust_mount: bool,
+    store: str,
+    cookie_name: str | None,
+    offline: bool,
+) -> None:
+    """Say why a request with this cookie is signed in, or is not.
+
+    The token, or a whole Cookie header, is read from standard input, so that it stays out of the
+    shell's history. Exit code 1 unless it opens a live session.
+    """
+    given = secret_input("token").strip()
+    cookie = CookieOptions(name=cookie_name or "", secure=not cookie_name or cookie_name.startswith("__"))
+    blocking = named_store(store) if offline else open_store(store)
+    policy = policy_for(open_keyring(keyring, trust_mount), blocking, cookie)
+    header = given.partition(":")[2] if given.lower().startswith("cookie:") else given
+    try:
+        headers = {"Cookie": header if "=" in header else f"{cookie.name}={header}"}
+        found = run(blocking, explained(policy, headers, int(time.time()), offline))
+    finally:
+        del given, header, headers  # a traceback that prints locals must not show them
+        blocking.close()
+    _tell(out, found)
+
+
+def _tell(out: Output, found: Explanation) -> None:
+    remarks = [remark._asdict() for remark in found.remarks]
+    out.answer({**found._asdict(), "signed_in": found.signed_in, "remarks": remarks})
+    out.table(("", "", ""), [("ok" if r.good else "error", r.subject, r.says) for r in found.remarks])
+    if found.signed_in:
+        verdict = f"signed in as {found.user_id!r}, session {found.handle}"
+    elif found.opens is None:
+        verdict = "the token is genuine; the store was not asked"
+    elif found.opens:
+        verdict = f"a live session without a user, {found.handle}"
+    else:
+        verdict = f"not signed in: {found.reason}"
+    if not out.as_json:
+        click.echo(ascii(verdict)[1:-1] if not verdict.isprintable() else verdict)
+    if found.opens is False:
+        raise click.exceptions.Exit(1)

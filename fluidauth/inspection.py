@@ -1,0 +1,117 @@
+"""What a stored record is worth, and which keys sessions depend on, without a request.
+
+Nothing here changes a record or does I/O: who calls it reads the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from .admission import open_record
+from .encryption import encrypted_by
+from .errors import RecordTampered
+from .policy import Policy
+from .records import SessionRecord
+from .sealing import Body, Tombstone, sealed_by
+
+PAGE = 500  # records read at once
+
+Verdict = Literal[
+    "live",  # genuine, and opens to whoever has its cookie
+    "undecryptable",  # genuine, but an encrypted field cannot be read
+    "ended",  # genuine, and expired, or in the place of an id that was renewed
+    "revoked",  # sealed by a key that is revoked
+    "foreign",  # sealed by a key that this keyring does not have
+    "tampered",  # not what a key of this keyring sealed
+]
+
+
+class Finding(NamedTuple):
+    """What was found out about one record; ``content`` only if its seal is genuine."""
+
+    verdict: Verdict
+    detail: str
+    content: Body | Tombstone | None = None
+
+
+@dataclass(slots=True)
+class KeyUse:
+    """Which live sessions depend on one key."""
+
+    sessions: int = 0
+    """Sessions that end if the key is revoked: their cookie or their record is under it."""
+    cookies: int = 0
+    """Of those, sessions whose cookie was last signed by it."""
+    payloads: int = 0
+    """Of those, sessions whose record is sealed by it."""
+    fields: int = 0
+    """Sessions that go on without an encrypted field that is under it."""
+    until: int | None = None
+    """Unix seconds: when the last of all these expires if nobody uses it; None without any."""
+
+    def count(self, policy: Policy, kid: str, records: Iterable[SessionRecord], now: int) -> None:
+        """Add the live sessions among *records* that depend on the key *kid*."""
+        for record in records:
+            found = inspect(policy, record, now)
+            if found.verdict not in ("live", "undecryptable") or not isinstance(found.content, Body):
+                continue
+            cookie, payload = record.kid == kid, sealed_by(record) == kid
+            fields = [kept.envelope for kept in found.content.locked.values() if not kept.error]
+            if cookie or payload or kid in map(encrypted_by, fields):
+                self._note(cookie, payload, min(record.expires_at, found.content.deadline))
+
+    def _note(self, cookie: bool, payload: bool, expires_at: int) -> None:
+        self.cookies += cookie
+        self.payloads += payload
+        if cookie or payload:
+            self.sessions += 1
+        else:
+            self.fields += 1
+        self.until = max(self.until or 0, expires_at)
+
+
+def every_record(
+    scan: Callable[[str | None, int], list[SessionRecord]], after: str | None = None
+) -> Iterator[SessionRecord]:
+    """Yield all records in order of handle, by a store's *scan*."""
+    while True:
+        page = scan(after, PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].handle
+
+
+def inspect(policy: Policy, record: SessionRecord, now: int) -> Finding:
+    """Return what *record* is worth at the time *now*."""
+    try:
+        content = policy.sealer.unseal(record)
+    except RecordTampered as error:
+        return refusal(record, error.reason)
+    if isinstance(content, Tombstone):
+        return Finding("ended", f"replaced by {content.reason}; goes on as {content.successor}", content)
+    found = open_record(policy, record, record.handle, now)
+    if not isinstance(found, Body):
+        if getattr(found, "name", "") == "record_tampered":  # expires_at, which no seal covers, is no number
+            return refusal(record, "format")
+        expired = now >= min(record.expires_at, content.deadline)
+        return Finding("ended", "expired" if expired else "created in the future", content)
+    unreadable = sorted(content.unreadable())
+    if unreadable:
+        return Finding("undecryptable", f"cannot be read: {', '.join(map(repr, unreadable))}", content)
+    return Finding("live", f"sealed by key {sealed_by(record)}", content)
+
+
+def refusal(record: SessionRecord, reason: str) -> Finding:
+    """Return the finding for a *record* that was refused for *reason*, one of ``RecordTampered``."""
+    if reason == "unknown_key":
+        return Finding("foreign", f"sealed by key {sealed_by(record)!r}, which the keyring does not have")
+    if reason == "revoked_key":
+        return Finding("revoked", f"sealed by key {sealed_by(record)}, which is revoked")
+    words = {
+        "mac": "changed, or copied from elsewhere: its seal does not fit",
+        "format": "not of a known form",
+    }
+    return Finding("tampered", words[reason])
