@@ -186,6 +186,10 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
             if not isinstance(found, Live):
                 return unchanged
             live = found
+            if not _is_behind(policy, live.record):  # a request beside this one did it
+                outcome = Outcome(live.record, live.body, state.credential)
+                outcome.cookie = "issue" if _can_reissue(changes, live.record) else None
+                return outcome
             check_time(give_up)
     except (StoreError, PayloadError):  # the latter if max_payload was lowered
         unchanged.notices.append(Notice("store_error", "refresh", live.record.handle))
@@ -205,15 +209,29 @@ def _update(
             return None
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
-    reissue = bool(
-        changes.upgrades and changes.answerable and credential and credential.handle == record.handle
-    )
+    reissue = _can_reissue(changes, record)
     body = live.body._replace(fields=fields, locked=locked)
     kid = policy.sealer.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, now, kid)
     if not (yield ("update", following)):
         return None
     return Outcome(following, body, credential, "issue" if reissue else None)
+
+
+def _is_behind(policy: Policy, record: SessionRecord) -> bool:
+    """Return whether *record* or the cookie last issued for it is under a key to be replaced."""
+    return policy.sealer.is_stale(record) or record.kid in policy.sealer.keyring.stale
+
+
+def _can_reissue(changes: Changes, record: SessionRecord) -> bool:
+    """Return whether the request presented a cookie of *record* that should be, and can be, signed anew."""
+    credential = changes.state.credential
+    return (
+        changes.upgrades
+        and changes.answerable
+        and credential is not None
+        and credential.handle == record.handle
+    )
 
 
 def _supersede(
