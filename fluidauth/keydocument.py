@@ -103,14 +103,15 @@ class KeyDocument:
             raise KeyStateError(f"key {kid} signs; promote another first, or replace it at once as leaked")
         return self._with({kid: "revoked"}, now)
 
-    def replaced(self, secret: str, now: int) -> KeyDocument:
-        """Return the document in which the signing key is revoked and *secret* signs, in one step."""
+    def leaked(self, kid: str, successor: str, now: int) -> KeyDocument:
+        """Return the document in which *kid* is revoked and, if it signs, *successor* takes its place."""
         try:
-            added = self.added(secret, now)
+            if self.find(kid).state != "signing":
+                return self.revoked(kid, now)
+            added = self.added(successor, now)
         finally:
-            del secret  # as above
-        former = dict.fromkeys(self._kids("signing"), "revoked")
-        return added._with({added.entries[0].kid: "signing", **former}, now, self.serial + 1)
+            del successor  # as above
+        return added._with({added.entries[0].kid: "signing", kid: "revoked"}, now, self.serial + 1)
 
     def pruned(self, before: int) -> KeyDocument:
         """Return the document without the keys that were revoked before the time *before*."""

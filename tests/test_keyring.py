@@ -109,10 +109,12 @@ def test_the_signing_key_is_not_revoked_without_a_successor() -> None:
 
     with pytest.raises(ConfigError, match=f"key {kid} signs; promote another first"):
         ring.revoked(kid, NOW)
-    after = ring.replaced(SECOND, NOW + 5)
+    after = ring.leaked(kid, SECOND, NOW + 5)
+    other = ring.leaked(ring.entries[1].kid, SECOND, NOW + 5)
 
     assert after.states == {kid_of(SECOND): "signing", kid: "revoked", ring.entries[1].kid: "verifying"}
     assert after.serial == ring.serial + 1
+    assert other.states == {kid: "signing", ring.entries[1].kid: "revoked"}
 
 
 @pytest.mark.requirement("31")

@@ -455,8 +455,8 @@ MUTATIONS = (
         "31",
         "a leaked key goes on verifying",
         "fluidauth/keydocument.py",
-        'dict.fromkeys(self._kids("signing"), "revoked")',
-        'dict.fromkeys(self._kids("signing"), "verifying")',
+        '"signing", kid: "revoked"}',
+        '"signing", kid: "verifying"}',
     ),
     Mutation(
         "31",
@@ -469,8 +469,8 @@ MUTATIONS = (
         "31",
         "a revoked secret can be added again",
         "fluidauth/keydocument.py",
-        '        if kid in self.states:\n            raise ConfigError(f"key {kid} is in the keyring already',
-        '        if False:\n            raise ConfigError(f"key {kid} is in the keyring already',
+        '        if kid in self.states:\n            raise KeyStateError(f"key {kid} is in the keyring already',
+        '        if False:\n            raise KeyStateError(f"key {kid} is in the keyring already',
     ),
     Mutation(
         "31",

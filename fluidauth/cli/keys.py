@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from .. import keyfile
+from ..engine import DEFAULT_PATH
 from ..inspection import KeyUse, every_record
 from ..keydocument import KeyDocument, KeyEntry
 from ..keyring import RELOAD_INTERVAL, Keyring
@@ -86,11 +88,11 @@ def promote(out: Output, kid: str | None, path: Path, interval: float, no_wait: 
     entry = _pending(keyfile.look(path), kid)
     if not force:
         _wait_until_known(out, entry, interval, no_wait)
+    former = keyfile.look(path).signing
     document = keyfile.change(path, lambda ring: ring.promoted(entry.kid, _now()))
-    former = [e.kid for e in document.entries if e.state == "verifying"]
     out.answer({**_shown(document.find(entry.kid)), "serial": document.serial}, f"key {entry.kid} signs")
     if former:
-        out.hint("next: fluidauth sessions rekey, then fluidauth keys revoke --dry-run " + former[0])
+        out.hint("next: fluidauth sessions rekey, then fluidauth keys revoke --dry-run " + former.kid)
 
 
 @command(keys, "revoke")
@@ -100,8 +102,8 @@ def promote(out: Output, kid: str | None, path: Path, interval: float, no_wait: 
     "--store",
     "stores",
     multiple=True,
-    envvar="FLUIDAUTH_DATABASE",
-    help="Where its sessions are; give one for each store and namespace that uses the keyring.",
+    help="Where its sessions are, once for each store and namespace that uses the keyring; "
+    "by default FLUIDAUTH_DATABASE.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say who would be logged out; exit code 1 if anybody.")
 @click.option(
@@ -113,19 +115,19 @@ def revoke(
 ) -> None:
     """Revoke the key KID: no cookie, record or field under it opens any more, in any process.
 
-    Without --store nobody knows whom that logs out, and the command asks.
+    Asks if that logs anybody out.
     """
-    entry = keyfile.look(path).find(kid)
-    use = _use(out, path, kid, stores)
     if dry_run:
-        _tell_use(out, entry, use)
+        _tell_use(out, keyfile.look(path).find(kid), _use(out, path, kid, stores))
         return
-    if not yes and (use is None or use.sessions or use.fields):
-        _ask(kid, use)
-    if leaked and entry.state == "signing":
-        document = keyfile.change(path, lambda ring: ring.replaced(new_secret(), _now()))
-    else:
-        document = keyfile.change(path, lambda ring: ring.revoked(kid, _now()))
+
+    def edit(ring: KeyDocument) -> KeyDocument:
+        return ring.leaked(kid, new_secret(), _now()) if leaked else ring.revoked(kid, _now())
+
+    edit(keyfile.look(path))  # what is not allowed is refused before anybody is asked
+    if not yes:
+        _ask(kid, _use(out, path, kid, stores))
+    document = keyfile.change(path, edit)
     signing = document.signing.kid if document.signing else None
     out.answer(
         {**_shown(document.find(kid)), "serial": document.serial, "signing": signing},
@@ -190,20 +192,18 @@ def _wait_until_known(out: Output, entry: KeyEntry, interval: float, no_wait: bo
             time.sleep(min(rest, _LOOK_AGAIN))
 
 
-def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...]) -> KeyUse | None:
-    """Return who depends on the key in all of *stores*; None if none was named."""
+def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...]) -> KeyUse:
+    """Return who depends on the key in all of *stores*."""
     total = KeyUse()
-    for url in stores:
+    for url in stores or (os.environ.get("FLUIDAUTH_DATABASE") or DEFAULT_PATH,):
         with closing(open_store(url)) as store:
             policy = policy_for(Keyring.from_file(path), store)
             records = out.tracked(every_record(store.scan), f"reading {url}", count_records(store))
             total.count(policy, kid, records, _now())
-    return total if stores else None
+    return total
 
 
-def _tell_use(out: Output, entry: KeyEntry, use: KeyUse | None) -> None:
-    if use is None:
-        raise click.UsageError("--dry-run counts sessions, so it needs --store")
+def _tell_use(out: Output, entry: KeyEntry, use: KeyUse) -> None:
     sentences = [_use_sentence(entry.kid, use)]
     if entry.state == "signing":
         sentences.append(
@@ -237,11 +237,11 @@ def _use_sentence(kid: str, use: KeyUse) -> str:
     )
 
 
-def _ask(kid: str, use: KeyUse | None) -> None:
-    about = (
-        "No --store was given: sessions under it are not counted." if use is None else _use_sentence(kid, use)
-    )
+def _ask(kid: str, use: KeyUse) -> None:
+    """Let nobody be logged out by mistake."""
+    if not use.sessions and not use.fields:
+        return
     if not sys.stdin.isatty():
-        raise Refused(f"{about} Add --yes to do it")
-    if not click.confirm(f"{about} Revoke it?", err=True):
+        raise Refused(f"{_use_sentence(kid, use)} Add --yes to do it")
+    if not click.confirm(f"{_use_sentence(kid, use)} Revoke it?", err=True):
         raise Refused("nothing was changed")
