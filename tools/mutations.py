@@ -663,6 +663,13 @@ MUTATIONS = (
     ),
     Mutation(
         "37",
+        "requests at once re-seal a session one after another",
+        "fluidauth/commit.py",
+        "if not _is_behind(policy, live.record):",
+        "if False:",
+    ),
+    Mutation(
+        "37",
         "an old cookie is not re-signed",
         "fluidauth/admission.py",
         "credential.kid in policy.sealer.keyring.stale",
@@ -1025,6 +1032,13 @@ MUTATIONS = (
         "fluidauth/events.py",
         "except Exception:",
         "except ValueError:",
+    ),
+    Mutation(
+        "59",
+        "an entry of a keyring file shows its secret",
+        "fluidauth/keydocument.py",
+        "field(default=None, repr=False)",
+        "field(default=None, repr=True)",
     ),
     Mutation(
         "59",

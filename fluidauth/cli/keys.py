@@ -186,7 +186,7 @@ def _wait_until_known(out: Output, entry: KeyEntry, interval: float, no_wait: bo
     if no_wait:
         raise Refused(f"key {entry.kid} must be pending for {left:.0f} s more, so that every process has it")
     end = time.monotonic() + left
-    with out.progress(f"every process learns key {entry.kid}", round(left)) as advance:
+    with out.progress(f"every process learns key {entry.kid}", round(left), rate=False) as advance:
         while (rest := end - time.monotonic()) > 0:
             advance(round(left - rest))
             time.sleep(min(rest, _LOOK_AGAIN))

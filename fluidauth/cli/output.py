@@ -81,20 +81,20 @@ class Output:
             self._err.print(f"[dim]{escape(sentence)}[/]")
 
     @contextmanager
-    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def progress(self, what: str, total: int | None, *, rate: bool = True) -> Iterator[Callable[[int], None]]:
         """Give a function that says how much of *total* is done, shown as a bar on a terminal."""
         if self.as_json or not self._err.is_terminal:
             yield lambda done: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        rate = TextColumn("{task.fields[rate]}")
-        with Progress(*columns, rate, TimeRemainingColumn(), console=self._err, transient=True) as bar:
-            task = bar.add_task(what, total=total, rate="")
+        speed = TextColumn("{task.fields[speed]}")
+        with Progress(*columns, speed, TimeRemainingColumn(), console=self._err, transient=True) as bar:
+            task = bar.add_task(what, total=total, speed="")
 
             def advance(done: int) -> None:
                 bar.update(task, completed=done)
-                speed = bar.tasks[0].speed
-                bar.update(task, rate=f"{speed:,.0f}/s" if speed else "")
+                if rate and bar.tasks[0].speed:
+                    bar.update(task, speed=f"{bar.tasks[0].speed:,.0f}/s")
 
             yield advance
 
