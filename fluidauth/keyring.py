@@ -19,7 +19,7 @@ from . import keyfile
 from .errors import ConfigError
 from .events import EventName
 from .forks import renew_in_child
-from .keydocument import KeyDocument
+from .keydocument import KeyDocument, KeyState
 from .keys import NEW_SECRET_COMMAND, Key, NoKey, problem_with
 
 RELOAD_INTERVAL = 5.0  # seconds between two looks at the file
@@ -43,23 +43,17 @@ class Keyring:
 
     __slots__ = ("__weakref__", "_by_kid", "_file", "revoked", "signing", "stale")
 
-    def __init__(
-        self,
-        signing: Key,
-        verifying: Iterable[Key] = (),
-        pending: Iterable[Key] = (),
-        revoked: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, signing: Key, verifying: Iterable[Key] = ()) -> None:
         self._file: _Followed | None = None
         self.signing = signing
         verifying = list(verifying)
         self._by_kid: dict[str, Key] = {}
-        for key in (signing, *verifying, *pending):
+        for key in (signing, *verifying):
             if key.kid in self._by_kid:
                 raise ConfigError(f"two secrets have the key id {key.kid!r}; remove the one given twice")
             self._by_kid[key.kid] = key
         self.stale = frozenset(key.kid for key in verifying)
-        self.revoked = frozenset(revoked)
+        self.revoked = _NONE
 
     @classmethod
     def from_secrets(cls, secrets: str | bytes | Iterable[str | bytes]) -> Keyring:
@@ -191,6 +185,7 @@ class Keyring:
         """Load the file if it is another; a thread that need not wait for another's look does not."""
         if not followed.lock.acquire(blocking=may_wait):
             return
+        news = None
         try:
             now = followed.clock()
             if now < (followed.look_early_at if may_wait else followed.look_at):
@@ -198,26 +193,26 @@ class Keyring:
             followed.look_at, followed.look_early_at = now + followed.interval, now + EARLY_INTERVAL
             # None: it was read so soon after a change that its times would not show another.
             if keyfile.stamp_of(followed.path) != followed.stamp or followed.stamp is None:
-                self._reload(followed)
+                news = self._reload(followed)
         finally:
             followed.lock.release()
+        if news is not None:  # without the lock: who is told may ask for keys
+            followed.tell(*news)
 
-    def _reload(self, followed: _Followed) -> None:
+    def _reload(self, followed: _Followed) -> tuple[EventName, str] | None:
+        """Put what the file says in force, all or nothing; return what to tell of it."""
         try:
             document, stamp = keyfile.read(followed.path, trust_mount=followed.trust_mount)
-            document.check_follows(followed.serial, followed.states)
-            if document.signing is None and not followed.has_more_revoked(document):
-                raise ConfigError("it has no signing key")
+            followed.check(document)
         except ConfigError as error:
-            followed.tell("keyring_rejected", str(error))
-            return
+            return "keyring_rejected", str(error)
         followed.stamp = stamp
-        if followed.is_known(document):
-            return
+        if followed.is_in_force(document):
+            return None
         self._install(document)
         followed.accept(document)
         unsigned = "" if document.signing else ", no key signs: nothing can be stored"
-        followed.tell("keyring_reloaded", f"serial {document.serial}{unsigned}")
+        return "keyring_reloaded", f"serial {document.serial}{unsigned}"
 
     def _install(self, document: KeyDocument) -> None:
         """Put the keys of *document* in force; those that are in force already are kept."""
@@ -247,7 +242,9 @@ class _Followed:
         self.clock = clock
         self.stamp: keyfile.Stamp | None = None
         self.serial = 0
-        self.states: Mapping[str, Any] = {}
+        self.in_force: Mapping[str, KeyState] = {}
+        self.history: Mapping[str, KeyState] = {}
+        """The last state of every key that there ever was."""
         self.look_at = clock() + interval
         self.look_early_at = 0.0
         self.listeners: weakref.WeakSet[KeyringListener] = weakref.WeakSet()
@@ -259,17 +256,26 @@ class _Followed:
 
     def accept(self, document: KeyDocument) -> None:
         """Remember what is in force: what comes next must follow it."""
-        self.serial = document.serial
-        self.states = {**self.states, **document.states}
+        self.serial, self.in_force = document.serial, document.states
+        self.history = {**self.history, **document.states}
 
-    def is_known(self, document: KeyDocument) -> bool:
-        """Return whether *document* is what is in force already."""
-        return document.serial == self.serial and document.states.items() <= self.states.items()
+    def is_in_force(self, document: KeyDocument) -> bool:
+        return (document.serial, document.states) == (self.serial, self.in_force)
 
-    def has_more_revoked(self, document: KeyDocument) -> bool:
-        """Return whether *document* revokes a key that was good: that must not be put off."""
+    def check(self, document: KeyDocument) -> None:
+        """Raise :class:`ConfigError` unless *document* may follow what is in force."""
+        try:
+            document.check_follows(self.serial, self.history)
+            # A revocation must not be put off, even where it leaves nothing that signs.
+            if document.signing is None and not self._has_more_revoked(document):
+                raise ConfigError("it has no signing key")
+        except ConfigError as error:
+            raise ConfigError(f"keyring file {self.path}: {error}") from error
+
+    def _has_more_revoked(self, document: KeyDocument) -> bool:
         return any(
-            state == "revoked" and self.states.get(kid) != "revoked" for kid, state in document.states.items()
+            state == "revoked" and self.in_force.get(kid) != "revoked"
+            for kid, state in document.states.items()
         )
 
     def tell(self, name: EventName, reason: str) -> None:

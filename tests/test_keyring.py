@@ -619,7 +619,12 @@ def test_a_rolled_back_file_is_refused(path: Path) -> None:
     ring.refresh()
 
     assert ring.state_of(kid_of(SECOND)) == "pending"
-    assert told.events == [("keyring_rejected", "serial 1 is lower than 2, which was in force: rolled back?")]
+    assert told.events == [
+        (
+            "keyring_rejected",
+            f"keyring file {path}: serial 1 is lower than 2, which was in force: rolled back?",
+        )
+    ]
 
 
 class Told:
@@ -642,6 +647,41 @@ def test_a_key_pruned_away_does_not_come_back(path: Path) -> None:
         ring.refresh()
 
     assert ring.find(kid) is None
+
+
+@pytest.mark.requirement("36")
+def test_a_key_taken_out_by_hand_is_gone(path: Path) -> None:
+    """Also from a file whose serial was not raised."""
+    clock = FakeClock(0)
+    keyfile.change(path, lambda old: old.added(SECOND, NOW))
+    ring = Keyring.from_file(path, clock=clock)
+
+    write(path, KeyDocument(2, keyfile.read(path)[0].entries[1:]))
+    clock.advance(5)
+    ring.refresh()
+
+    assert (ring.find(kid_of(SECOND)), ring.kids) == (None, (kid_of(FIRST),))
+
+
+def test_who_is_told_may_ask_for_keys(path: Path) -> None:
+    """An event handler that looks a key up while the file is being read again is not stuck."""
+    clock = FakeClock(0)
+    ring = Keyring.from_file(path, clock=clock)
+    found: list[object] = []
+
+    class Curious:
+        def keyring_event(self, name: str, reason: str) -> None:
+            clock.advance(10)
+            found.append(ring.find("aaaaaa"))
+
+    listener = Curious()
+    ring.report_to(listener)
+    keyfile.change(path, lambda old: old.added(SECOND, NOW))
+    clock.advance(5)
+
+    ring.refresh()
+
+    assert found == [None]
 
 
 @pytest.mark.requirement("35")

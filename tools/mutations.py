@@ -434,8 +434,8 @@ MUTATIONS = (
         "30",
         "older keys are forgotten",
         "fluidauth/keyring.py",
-        "for key in (signing, *verifying, *pending):",
-        "for key in (signing, *pending):",
+        "for key in (signing, *verifying):",
+        "for key in (signing,):",
     ),
     Mutation(
         "31",
@@ -588,8 +588,8 @@ MUTATIONS = (
         "35",
         "a malformed file stops a running process",
         "fluidauth/keyring.py",
-        '        except ConfigError as error:\n            followed.tell("keyring_rejected"',
-        '        except ZeroDivisionError as error:\n            followed.tell("keyring_rejected"',
+        '        except ConfigError as error:\n            return "keyring_rejected"',
+        '        except ZeroDivisionError as error:\n            return "keyring_rejected"',
     ),
     Mutation(
         "35",
@@ -644,8 +644,8 @@ MUTATIONS = (
         "36",
         "a bad file is taken for good",
         "fluidauth/keyring.py",
-        '            followed.tell("keyring_rejected", str(error))\n            return\n',
-        "            return\n",
+        '            return "keyring_rejected", str(error)\n',
+        "            return None\n",
     ),
     Mutation(
         "36",
