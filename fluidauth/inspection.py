@@ -5,9 +5,10 @@ Nothing here changes a record or does I/O: who calls it reads the store.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from .admission import open_record
 from .encryption import encrypted_by
@@ -34,6 +35,44 @@ class Finding(NamedTuple):
     verdict: Verdict
     detail: str
     content: Body | Tombstone | None = None
+
+
+@dataclass(slots=True)
+class Census:
+    """What there is in a store, as far as the columns tell."""
+
+    live: int = 0
+    expired: int = 0
+    payload_bytes: int = 0
+    largest_payload: int = 0
+    users: set[str] = field(default_factory=set)
+    by_cookie_key: Counter[str] = field(default_factory=Counter)
+    by_seal_key: Counter[str] = field(default_factory=Counter)
+
+    def count(self, record: SessionRecord, now: int) -> None:
+        """Add one record; users and keys are those of live ones."""
+        self.payload_bytes += len(record.payload)
+        self.largest_payload = max(self.largest_payload, len(record.payload))
+        if record.expires_at <= now:
+            self.expired += 1
+            return
+        self.live += 1
+        self.by_cookie_key[record.kid] += 1
+        self.by_seal_key[sealed_by(record)] += 1
+        if record.user_id is not None:
+            self.users.add(record.user_id)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as JSON can hold them."""
+        return {
+            "live": self.live,
+            "expired": self.expired,
+            "users": len(self.users),
+            "payload_bytes": self.payload_bytes,
+            "largest_payload": self.largest_payload,
+            "by_cookie_key": dict(self.by_cookie_key),
+            "by_seal_key": dict(self.by_seal_key),
+        }
 
 
 @dataclass(slots=True)

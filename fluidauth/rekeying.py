@@ -17,6 +17,7 @@ from .sealing import Sealer, sealed_by
 from .stores.base import SessionStore
 
 BATCH = 100  # records in one transaction: requests that write wait some milliseconds for it
+RATE = 1000  # records a second, so that requests do not notice
 _TRIES = 5  # against requests that change the same session meanwhile
 
 

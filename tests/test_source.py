@@ -61,6 +61,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "what commands say": ("cli.output",),
     "what commands work on": ("cli.settings",),
     "commands": ("cli.keys", "cli.sessions", "cli.token", "cli.doctor"),
+    "more commands": ("cli.upkeep",),
     "all commands": ("cli.commands",),
     "the command": ("cli",),
     "the module as a command": ("__main__",),
@@ -71,7 +72,10 @@ THIRD_PARTY = {
     "keys": {"cryptography"},
     "encryption": {"cryptography"},
     "stores.bridge": {"asgiref"},
-    **{f"cli.{name}": {"click"} for name in ("settings", "keys", "sessions", "token", "doctor", "commands")},
+    **{
+        f"cli.{name}": {"click"}
+        for name in ("settings", "keys", "sessions", "upkeep", "token", "doctor", "commands")
+    },
     "cli.output": {"click", "rich"},
 }
 RANDOM_SOURCES = {"tokens": {"token_bytes"}, "keys": {"token_urlsafe"}, "encryption": {"urandom"}}

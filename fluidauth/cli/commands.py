@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from . import upkeep  # noqa: F401  its commands join those of sessions
 from .doctor import doctor
 from .keys import keys
 from .output import NO

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -14,16 +13,14 @@ import click
 
 from .. import admin
 from ..encryption import encrypted_by
-from ..inspection import PAGE, Finding, every_record, inspect
+from ..inspection import Finding, every_record, inspect
 from ..records import SessionRecord, check_user_id
-from ..rekeying import BATCH, Rekeyed, rekey
 from ..sealing import Body, sealed_by
 from ..steps import run
 from ..stores.base import SessionStore
 from .output import NO, Output, Refused, moment, plural
 from .settings import (
     command,
-    count_records,
     keyring_option,
     open_keyring,
     open_store,
@@ -31,10 +28,6 @@ from .settings import (
     store_option,
     whole_handle,
 )
-
-DEFAULT_RATE = 1000  # records a second
-_BAD = ("tampered", "foreign", "revoked", "undecryptable")
-_SHOWN_FAILURES = 20
 
 
 @click.group()
@@ -157,133 +150,6 @@ def clean(out: Output, store: str) -> None:
     out.answer({"removed": count}, f"{plural(count, 'expired record')} removed")
 
 
-@command(sessions, "stats")
-@store_option
-def stats(out: Output, store: str) -> None:
-    """Count sessions, users, keys and bytes. No payload is opened."""
-    now = int(time.time())
-    live = expired = size = largest = 0
-    users: set[str] = set()
-    cookies: Counter[str] = Counter()
-    seals: Counter[str] = Counter()
-    with closing(open_store(store)) as blocking:
-        for record in _tracked(out, blocking, "counting"):
-            size += len(record.payload)
-            largest = max(largest, len(record.payload))
-            if record.expires_at <= now:
-                expired += 1
-                continue
-            live += 1
-            cookies[record.kid] += 1
-            seals[sealed_by(record)] += 1
-            if record.user_id is not None:
-                users.add(record.user_id)
-    total = live + expired
-    values = {
-        "live": live,
-        "expired": expired,
-        "users": len(users),
-        "payload_bytes": size,
-        "largest_payload": largest,
-        "by_cookie_key": dict(cookies),
-        "by_seal_key": dict(seals),
-    }
-    out.answer(values)
-    out.table(
-        ("", ""),
-        [
-            ("live records", f"{live:,}"),
-            ("expired, to be cleaned", f"{expired:,}"),
-            ("users", f"{len(users):,}"),
-            (
-                "payload bytes",
-                f"{size:,} ({size // total if total else 0:,} on average, {largest:,} at most)",
-            ),
-            *((f"cookies under {ascii(kid)[1:-1]}", f"{count:,}") for kid, count in cookies.most_common()),
-            *((f"sealed by {ascii(kid)[1:-1]}", f"{count:,}") for kid, count in seals.most_common()),
-        ],
-    )
-
-
-@command(sessions, "check")
-@store_option
-@keyring_option
-def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> None:
-    """Verify the storage and every record: its seal, its form, its encrypted fields.
-
-    Exit code 1 if any is tampered with, foreign, undecryptable or sealed by a revoked key.
-    """
-    now = int(time.time())
-    verdicts: Counter[str] = Counter()
-    bad: list[dict[str, str]] = []
-    with closing(open_store(store)) as blocking:
-        damage = blocking.damage()
-        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
-        for record in _tracked(out, blocking, "checking"):
-            found = inspect(policy, record, now)
-            verdicts[found.verdict] += 1
-            if found.verdict in _BAD:
-                bad.append({"handle": record.handle, "verdict": found.verdict, "detail": found.detail})
-    out.answer({"records": verdicts.total(), "verdicts": dict(verdicts), "damage": damage, "bad": bad})
-    for sentence in damage:
-        out.table(("", ""), [("error", sentence)])
-    out.table(("verdict", "records"), sorted(verdicts.items()))
-    if bad:
-        out.table(
-            ("handle", "verdict", ""),
-            [(b["handle"], b["verdict"], b["detail"]) for b in bad[:_SHOWN_FAILURES]],
-        )
-        _more(out, len(bad))
-    if bad or damage:
-        raise click.exceptions.Exit(NO)
-
-
-@command(sessions, "rekey")
-@store_option
-@keyring_option
-@click.option(
-    "--rate",
-    type=click.IntRange(0),
-    default=DEFAULT_RATE,
-    show_default=True,
-    help="Records a second at most, so that requests do not notice; 0 for no limit.",
-)
-@click.option(
-    "--batch",
-    type=click.IntRange(1, PAGE),
-    default=BATCH,
-    show_default=True,
-    help="Records in one transaction.",
-)
-def rekey_sessions(
-    out: Output, store: str, keyring: Path | None, trust_mount: bool, rate: int, batch: int
-) -> None:
-    """Seal and encrypt every record anew that is not under the signing key.
-
-    Safe beside live traffic, and to interrupt: what is done is skipped the next time.
-    Exit code 1 if a record was left as it is.
-    """
-    totals = Rekeyed()
-    start = time.monotonic()
-    with closing(open_store(store)) as blocking:
-        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
-        with out.progress("sealing", count_records(blocking)) as advance:
-            for totals in rekey(policy.sealer, blocking, min(batch, rate) if rate else batch):
-                advance(totals.seen)
-                if rate:
-                    time.sleep(max(0.0, totals.done / rate - (time.monotonic() - start)))
-    failed = [{"handle": handle, "reason": reason} for handle, reason in totals.failed]
-    out.answer(
-        {"done": totals.done, "skipped": totals.skipped, "failed": failed},
-        f"{totals.done:,} done, {totals.skipped:,} skipped, {len(failed):,} failed "
-        f"in {time.monotonic() - start:.1f} s",
-    )
-    if failed:
-        out.table(("handle", "left as it is"), totals.failed[:_SHOWN_FAILURES])
-        _more(out, len(failed))
-        raise click.exceptions.Exit(NO)
-
-
 # -- helpers -------------------------------------------------------------------------------
 
 
@@ -291,10 +157,6 @@ def _of_user(store: SessionStore, user: str | None, after: str | None) -> Iterat
     if user is None:
         return every_record(store.scan, after)
     return every_record(lambda start, limit: store.list_for_user(user, start, limit), after)
-
-
-def _tracked(out: Output, store: SessionStore, what: str) -> Iterator[SessionRecord]:
-    return out.tracked(every_record(store.scan), what, count_records(store))
 
 
 def _columns(record: SessionRecord) -> dict[str, Any]:
@@ -347,8 +209,3 @@ def _fields(found: Finding, decrypt: bool) -> dict[str, dict[str, Any]]:
 
 def _value(field: dict[str, Any]) -> str:
     return repr(field["value"]) if "value" in field else field.get("error", "(--decrypt shows it)")
-
-
-def _more(out: Output, count: int) -> None:
-    if count > _SHOWN_FAILURES:
-        out.hint(f"and {count - _SHOWN_FAILURES} more; --json lists all")

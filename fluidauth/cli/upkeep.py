@@ -1,0 +1,152 @@
+"""``fluidauth sessions``: what concerns all of them at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from ..inspection import PAGE, Census, every_record, inspect
+from ..records import SessionRecord
+from ..rekeying import BATCH, RATE, Rekeyed, rekey
+from ..stores.base import SessionStore
+from .output import NO, Output
+from .sessions import sessions
+from .settings import (
+    command,
+    count_records,
+    keyring_option,
+    open_keyring,
+    open_store,
+    policy_for,
+    store_option,
+)
+
+_BAD = ("tampered", "foreign", "revoked", "undecryptable")
+_SHOWN_FAILURES = 20
+
+
+@command(sessions, "stats")
+@store_option
+def stats(out: Output, store: str) -> None:
+    """Count sessions, users, keys and bytes. No payload is opened."""
+    found = Census()
+    now = int(time.time())
+    with closing(open_store(store)) as blocking:
+        for record in _tracked(out, blocking, "counting"):
+            found.count(record, now)
+    out.answer(found.summary())
+    average = found.payload_bytes // ((found.live + found.expired) or 1)
+    out.table(
+        ("", ""),
+        [
+            ("live records", f"{found.live:,}"),
+            ("expired, to be cleaned", f"{found.expired:,}"),
+            ("users", f"{len(found.users):,}"),
+            (
+                "payload bytes",
+                f"{found.payload_bytes:,}: {average:,} on average, {found.largest_payload:,} at most",
+            ),
+            *((f"cookies under {kid}", f"{count:,}") for kid, count in found.by_cookie_key.most_common()),
+            *((f"sealed by {kid}", f"{count:,}") for kid, count in found.by_seal_key.most_common()),
+        ],
+    )
+
+
+@command(sessions, "check")
+@store_option
+@keyring_option
+def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> None:
+    """Verify the storage and every record: its seal, its form, its encrypted fields.
+
+    Exit code 1 if any is tampered with, foreign, undecryptable or sealed by a revoked key.
+    """
+    now = int(time.time())
+    verdicts: Counter[str] = Counter()
+    bad: list[dict[str, str]] = []
+    with closing(open_store(store)) as blocking:
+        damage = blocking.damage()
+        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
+        for record in _tracked(out, blocking, "checking"):
+            found = inspect(policy, record, now)
+            verdicts[found.verdict] += 1
+            if found.verdict in _BAD:
+                bad.append({"handle": record.handle, "verdict": found.verdict, "detail": found.detail})
+    out.answer({"records": verdicts.total(), "verdicts": dict(verdicts), "damage": damage, "bad": bad})
+    for sentence in damage:
+        out.table(("", ""), [("error", sentence)])
+    out.table(("verdict", "records"), sorted(verdicts.items()))
+    if bad:
+        out.table(
+            ("handle", "verdict", ""),
+            [(b["handle"], b["verdict"], b["detail"]) for b in bad[:_SHOWN_FAILURES]],
+        )
+        _more(out, len(bad))
+    if bad or damage:
+        raise click.exceptions.Exit(NO)
+
+
+@command(sessions, "rekey")
+@store_option
+@keyring_option
+@click.option(
+    "--rate",
+    type=click.IntRange(0),
+    default=RATE,
+    show_default=True,
+    help="Records a second at most, so that requests do not notice; 0 for no limit.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, PAGE),
+    default=BATCH,
+    show_default=True,
+    help="Records in one transaction.",
+)
+def rekey_sessions(
+    out: Output, store: str, keyring: Path | None, trust_mount: bool, rate: int, batch: int
+) -> None:
+    """Seal and encrypt every record anew that is not under the signing key.
+
+    Safe beside live traffic, and to interrupt: what is done is skipped the next time.
+    Exit code 1 if a record was left as it is.
+    """
+    totals = Rekeyed()
+    start = time.monotonic()
+    with closing(open_store(store)) as blocking:
+        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
+        with out.progress("sealing", count_records(blocking)) as advance:
+            try:
+                for totals in rekey(policy.sealer, blocking, batch):
+                    advance(totals.seen)
+                    if rate:
+                        time.sleep(max(0.0, totals.done / rate - (time.monotonic() - start)))
+            except KeyboardInterrupt:
+                out.hint(f"{totals.done:,} done; the same command goes on with the rest")
+                raise
+    failed = [{"handle": handle, "reason": reason} for handle, reason in totals.failed]
+    out.answer(
+        {"done": totals.done, "skipped": totals.skipped, "failed": failed},
+        f"{totals.done:,} done, {totals.skipped:,} skipped, {len(failed):,} failed "
+        f"in {time.monotonic() - start:.1f} s",
+    )
+    if failed:
+        out.table(("handle", "left as it is"), totals.failed[:_SHOWN_FAILURES])
+        _more(out, len(failed))
+        raise click.exceptions.Exit(NO)
+
+
+# -- helpers -------------------------------------------------------------------------------
+
+
+def _tracked(out: Output, store: SessionStore, what: str) -> Iterator[SessionRecord]:
+    return out.tracked(every_record(store.scan), what, count_records(store))
+
+
+def _more(out: Output, count: int) -> None:
+    if count > _SHOWN_FAILURES:
+        out.hint(f"and {count - _SHOWN_FAILURES} more; --json lists all")
