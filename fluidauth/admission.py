@@ -35,9 +35,7 @@ def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], li
         return [], [Notice("cookie_rejected", "too_many")]
     credentials: list[Credential] = []
     notices: list[Notice] = []
-    if len(values) > 1:  # the name in use stands for the session
-        values.sort(key=lambda found: policy.cookie_names.index(found[0]))
-    for name, value in values:
+    for name, value in values:  # those under the name in use first: it stands for the session
         session_id, kid = tokens.verify(policy.sealer.keyring, value)
         if not session_id:
             notices.append(Notice("cookie_rejected", kid))
@@ -50,7 +48,10 @@ def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], li
 
 def _cookie_header(headers: Iterable[tuple[bytes, bytes]]) -> str:
     # HTTP/2 may split the header; RFC 9113, section 8.2.3 joins it with "; ".
-    found = [value for name, value in headers if len(name) == 6 and name.lower() == b"cookie"]
+    found: list[bytes] = []
+    for name, value in headers:  # a comprehension is a call of its own before Python 3.12
+        if len(name) == 6 and name.lower() == b"cookie":
+            found.append(value)
     return b"; ".join(found).decode("latin-1")
 
 
@@ -59,18 +60,39 @@ def admit(
     credentials: Sequence[Credential],
     records: Sequence[SessionRecord | None],
     now: int,
-) -> tuple[State, list[Notice]]:
+) -> tuple[State, Sequence[Notice]]:
     """Return the state for what the store answered to *credentials*.
 
     Exactly one live session counts; two different ones make the request anonymous,
     since one of them was planted.
     """
-    if len(credentials) == 1:
-        return _admit_one(policy, credentials[0], records[0], now)
+    if len(credentials) != 1:
+        return _admit_several(policy, credentials, records, now)
+    credential, record = credentials[0], records[0]
+    handle = credential.handle
+    if record is None:
+        return State(), [Notice("cookie_rejected", "unknown_id", handle)]
+    found = open_record(policy, record, handle, now)
+    if isinstance(found, Body):
+        state = State(credential, record, found)
+        if next_expiry(record, found, now) != record.expires_at or _is_stale(policy, credential, record):
+            state.due = True
+        return state, ()
+    if isinstance(found, Tombstone):
+        return barred(credential, "replaced"), [Notice("cookie_rejected", "replaced", handle)]
+    return State(), [found]
+
+
+def _admit_several(
+    policy: Policy,
+    credentials: Sequence[Credential],
+    records: Sequence[SessionRecord | None],
+    now: int,
+) -> tuple[State, Sequence[Notice]]:
     states: list[State] = []
     notices: list[Notice] = []
     for credential, record in zip(credentials, records, strict=True):
-        state, told = _admit_one(policy, credential, record, now)
+        state, told = admit(policy, [credential], [record], now)
         states.append(state)
         notices.extend(told)
     live = [state for state in states if state.record is not None]
@@ -79,22 +101,6 @@ def admit(
         anonymous.others = tuple(credentials)
         return anonymous, [*notices, Notice("ambiguous")]
     return (live or [state for state in states if state.barred] or [State()])[0], notices
-
-
-def _admit_one(
-    policy: Policy, credential: Credential, record: SessionRecord | None, now: int
-) -> tuple[State, list[Notice]]:
-    handle = credential.handle
-    if record is None:
-        return State(), [Notice("cookie_rejected", "unknown_id", handle)]
-    found = open_record(policy, record, handle, now)
-    if isinstance(found, Body):
-        state = State(credential, record, found)
-        state.due = next_expiry(record, found, now) != record.expires_at or is_stale(policy, state)
-        return state, []
-    if isinstance(found, Tombstone):
-        return barred(credential, "replaced"), [Notice("cookie_rejected", "replaced", handle)]
-    return State(), [found]
 
 
 def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) -> Body | Tombstone | Notice:
@@ -123,10 +129,12 @@ def is_stale(policy: Policy, state: State) -> bool:
     keyring file again yet, and must not take back what another one did.
     """
     record, credential = state.record, state.credential
-    if record is None or credential is None:
-        return False
-    return (
-        credential.kid in policy.sealer.keyring.stale
-        or credential.cookie != policy.cookie_names[0]
-        or policy.sealer.is_stale(record)
-    )
+    return record is not None and credential is not None and _is_stale(policy, credential, record)
+
+
+def _is_stale(policy: Policy, credential: Credential, record: SessionRecord) -> bool:
+    sealer = policy.sealer
+    stale = sealer.keyring.stale
+    if stale and (credential.kid in stale or sealer.is_stale(record)):
+        return True
+    return credential.cookie != policy.cookie_names[0]

@@ -127,26 +127,24 @@ class CookieOptions:
 
 
 def find_values(header: str, names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return each different ``(name, value)`` in a ``Cookie`` header that bears one of *names*.
+    """Return each different ``(name, value)`` in a ``Cookie`` header, in the order of *names*.
 
     Total: any text gives a list, in linear time. Pairs without a name are skipped
     (CVE-2023-23934).
     """
     found: list[tuple[str, str]] = []
-    for pair in header.split(";"):
-        for name in names:
-            if name in pair:
-                break
-        else:
-            continue  # nearly always: other cookies cost no more than a search
-        name, equals, value = pair.partition("=")
-        name = name.strip(" \t")
-        if equals and name in names:
-            candidate = (name, value.strip(" \t"))
-            if candidate not in found:
-                found.append(candidate)
-                if len(found) > MAX_CANDIDATES:
-                    break
+    pairs = header.split(";")
+    for ours in names:
+        for pair in pairs:
+            if ours not in pair:
+                continue  # nearly always: other cookies cost no more than a search
+            name, equals, value = pair.partition("=")
+            if equals and name.strip(" \t") == ours:
+                candidate = (ours, value.strip(" \t"))
+                if candidate not in found:
+                    found.append(candidate)
+                    if len(found) > MAX_CANDIDATES:
+                        return found
     return found
 
 

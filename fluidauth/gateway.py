@@ -75,8 +75,10 @@ class SessionGateway:
         """Read *session*; it installs what was found, or raises it."""
         try:
             credentials = self._credentials(session)
-            get = self.store.get
-            self._admit(session, credentials, [get(c.handle) for c in credentials])
+            records = []
+            for credential in credentials:  # a comprehension is a call of its own before Python 3.12
+                records.append(self.store.get(credential.handle))
+            self._admit(session, credentials, records)
         except StoreError as error:
             session._prefetched = error
             self._failed("load", session, error)
@@ -113,7 +115,7 @@ class SessionGateway:
     ) -> None:
         now = self.now()
         state, notices = admit(self.policy, credentials, records, now)
-        session._prefetched = self._denied(credentials) or state if self._denials else state
+        session._prefetched = self._denied(credentials) or state if self._denials.denied else state
         if notices:
             self.report(notices)
         # The upper bound frees a process whose clock was set back.
@@ -184,7 +186,7 @@ class SessionGateway:
 
     def _settle(self, session: Session, changes: Changes, outcome: Outcome, now: int) -> None:
         session._failed = False
-        if self._denials and changes.state.ends and changes.state.credential is not None:
+        if self._denials.denied and changes.state.ends and changes.state.credential is not None:
             self._denials.remove(changes.state.credential.handle)
         lines = settle(self.policy, session, changes, outcome, now)
         if lines:

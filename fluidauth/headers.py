@@ -46,7 +46,11 @@ def vary(headers: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr]) -> list
     """Return *headers* of a response that used the session, with ``Vary: Cookie``."""
     amended = list(headers)
     for name, value in amended:
-        if name.lower() == words.vary and not _directives(value).isdisjoint(("cookie", "*")):
+        if (
+            len(name) == 4
+            and name.lower() == words.vary
+            and not _directives(value).isdisjoint(("cookie", "*"))
+        ):
             return amended
     amended.append((words.vary, words.cookie))
     return amended

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from .errors import PayloadError
 
 MAX_DEPTH = 32
+CONTAINERS = (list, dict, tuple)
 _SHORT_INTEGER = 10_000  # bits, which is well under the digits that Python converts
 
 

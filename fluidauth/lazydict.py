@@ -12,7 +12,7 @@ import copy
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from typing import Any, NoReturn
 
-from .jsonvalues import check, check_key
+from .jsonvalues import CONTAINERS, check, check_key
 
 PLACEHOLDER: Any = object()
 
@@ -54,7 +54,7 @@ class LazyDict(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         self._read()
         value = dict.__getitem__(self, key)
-        if isinstance(value, list | dict | tuple):
+        if isinstance(value, CONTAINERS):
             self._watch(key, value)
         return value
 

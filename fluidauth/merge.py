@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .errors import PayloadError
-from .jsonvalues import check, encode
-from .state import CONTAINERS, State
+from .jsonvalues import CONTAINERS, check, encode
+from .state import State
 
 
 class Edits(NamedTuple):

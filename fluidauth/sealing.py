@@ -182,25 +182,26 @@ def sealed_by(record: SessionRecord) -> str:
 
 def _is_sound(body: Body) -> bool:
     """Return whether the numbers of *body* are such."""
+    _, deadline, idle, persistent, auth_time, _ = body
     return (
-        type(body.deadline) is int
-        and type(body.persistent) is bool
-        and (body.idle is None or type(body.idle) is int)
-        and (body.auth_time is None or type(body.auth_time) is int)
+        type(deadline) is int
+        and type(persistent) is bool
+        and (idle is None or type(idle) is int)
+        and (auth_time is None or type(auth_time) is int)
     )
 
 
 def _mac_input(record: SessionRecord, text: bytes) -> bytes:
-    user_id = record.user_id
+    handle, user_id, created_at, _, version, _, _ = record
     user = b"\x00" if user_id is None else b"\x01" + user_id.encode("utf-8")
     # Five fields, each behind its length; the numbers are eight bytes each.
     return b"".join(
         (
             _HANDLE_LENGTH,
-            record.handle.encode("ascii"),
+            handle.encode("ascii"),
             len(user).to_bytes(4, "big"),
             user,
-            _NUMBERS.pack(8, record.created_at, 8, record.version, len(text)),
+            _NUMBERS.pack(8, created_at, 8, version, len(text)),
             text,
         )
     )

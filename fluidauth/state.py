@@ -11,11 +11,10 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from .errors import PayloadError
-from .jsonvalues import decode, encode
+from .jsonvalues import CONTAINERS, decode, encode
 from .records import Lifetime, SessionRecord
 from .sealing import Body
 
-CONTAINERS = (list, dict, tuple)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -121,6 +120,8 @@ class State:
         """
         if self.modified or not dict.__eq__(fields, self.base):
             return True
+        if not self.texts:
+            return False
         try:
             for name, text in self.texts.items():
                 if encode(self.base[name]) != text:

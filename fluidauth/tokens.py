@@ -10,12 +10,14 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 
 from .cookies import TOKEN_LENGTH
 from .keyring import Keyring
 from .keys import Key
 
 _ID_BYTES = 24  # 192 bits; OWASP ASVS 5.0, 7.2.3 asks for 128
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _MAC_BYTES = 18  # divisible by three: base64 without padding, and so without second spellings
 
 
@@ -27,7 +29,7 @@ def new_session_id() -> str:
 def sign(key: Key, session_id: str) -> str:
     """Return the token for *session_id*. The same key gives the same token every time."""
     head = f"1.{key.kid}.{session_id}"
-    return f"{head}.{_mac(key, head).decode('ascii')}"
+    return f"{head}.{_mac(key, head.encode('ascii')).decode('ascii')}"
 
 
 def verify(keyring: Keyring, token: str) -> tuple[str, str]:
@@ -48,10 +50,12 @@ def verify(keyring: Keyring, token: str) -> tuple[str, str]:
     key = keyring.find(kid)
     if key is None:
         return "", "revoked_key" if kid in keyring.revoked else "unknown_key"
-    if not hmac.compare_digest(_mac(key, token[:41]), token[42:].encode("ascii")):
+    given = token.encode("ascii")
+    if not hmac.compare_digest(_mac(key, given[:41]), given[42:]):
         return "", "bad_mac"
     return token[9:41], kid
 
 
-def _mac(key: Key, head: str) -> bytes:
-    return urlsafe_b64encode(key.cookie_mac(head.encode("ascii"))[:_MAC_BYTES])
+def _mac(key: Key, head: bytes) -> bytes:
+    # As urlsafe_b64encode, without its two more calls.
+    return b2a_base64(key.cookie_mac(head)[:_MAC_BYTES], newline=False).translate(_URL_SAFE)

@@ -107,7 +107,7 @@ class SQLiteStore(SessionStore):
 
     def get(self, handle: str) -> SessionRecord | None:
         rows = self._read(_GET, bytes.fromhex(handle))
-        return SessionRecord(handle, *rows[0]) if rows else None
+        return SessionRecord._make((handle, *rows[0])) if rows else None
 
     def create(self, record: SessionRecord) -> None:
         self._commits.run(writes.creation(record))
