@@ -148,8 +148,7 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
 def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any], now: int) -> Steps[Outcome]:
     """Save *fields*; merge with what others saved, and follow to a regenerated id."""
     handle = changes.state.record.handle if changes.state.record else live.record.handle
-    give_up = deadline()
-    alone = False
+    alone, give_up = False, 0.0
     while True:
         outcome = yield from _update(policy, changes, live, fields, now)
         if outcome is not None:
@@ -203,14 +202,16 @@ def _update(
     if is_expired(live.record, live.body, now):
         return None
     record, edits, credential = live.record, changes.edits, changes.state.credential
-    locked = {name: kept for name, kept in live.body.locked.items() if name not in edits.names}
+    locked = live.body.locked
+    if locked:
+        locked = {name: kept for name, kept in locked.items() if name not in edits.names}
     if record.user_id is None and not fields and not locked and edits.removals:
         if not (yield ("delete", record.handle, record.version)):
             return None
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
     reissue = _can_reissue(changes, record)
-    body = live.body._replace(fields=fields, locked=locked)
+    body = Body(fields, *live.body[1:-1], locked)
     kid = policy.sealer.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, now, kid)
     if not (yield ("update", following)):

@@ -155,9 +155,9 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
         # What was handed out while the save waited is watched as well.
         texts = {**later.texts, **changes.edits.texts}
         take_over(session, fresh, changes.fields, texts)
-    presented = [c for c in (since.credential, *since.others) if c is not None]
     if not session._answerable or outcome.cookie is None:
         return []
+    presented = [c for c in (since.credential, *since.others) if c is not None]
     former = dict.fromkeys(c.cookie for c in presented if c.cookie != policy.cookie.name)
     lines = [policy.cookie.expire(name) for name in former]
     if outcome.cookie == "expire":

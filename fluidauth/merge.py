@@ -63,7 +63,7 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
         else:
             puts[name] = value
     removals = state.base.keys() - dict.keys(fields)
-    if state.body is not None and not state.detached:
+    if state.body is not None and state.body.locked and not state.detached:
         removals |= state.body.unreadable() - state.unreadable - puts.keys()
     return Edits(puts, frozenset(removals), additions, texts)
 

@@ -96,7 +96,7 @@ class Sealer:
                 f"the session's payload is {size} bytes, more than max_payload={self._max_bytes}; "
                 "store large values elsewhere and keep their key in the session"
             )
-        return SessionRecord(*record[:-1], text + key.record_mac(_mac_input(record, text)))
+        return SessionRecord._make((*record[:-1], text + key.record_mac(_mac_input(record, text))))
 
     def reseal(self, record: SessionRecord) -> SessionRecord:
         """Return the next version of *record*, the same but under the signing key, whatever its size.

@@ -62,9 +62,8 @@ class Write(Generic[T]):
         self.work = work
         self.values = values
         self.durable = durable
-        self.answer: T
-        self.error: Exception | None
-        self.reset()
+        self.answer: T = _PENDING
+        self.error: Exception | None = None
 
     def reset(self) -> None:
         """Forget what became of it: that was undone."""
@@ -162,6 +161,7 @@ class GroupCommit:
         self._quiet = threading.Condition(self._lock)  # told when nobody leads any more
         self._queue: deque[_Party] = deque()
         self._led = False
+        self._closers = 0  # who wait for that
         self._turns: dict[asyncio.AbstractEventLoop, _Turn] = {}
         self._executor: ThreadPoolExecutor | None = None
 
@@ -204,7 +204,11 @@ class GroupCommit:
     def close(self) -> None:
         """Wait until what has queued up is carried out, and end the thread; a later write starts anew."""
         with self._lock:
-            self._quiet.wait_for(lambda: not self._led, CLOSE_LIMIT)
+            self._closers += 1
+            try:
+                self._quiet.wait_for(lambda: not self._led, CLOSE_LIMIT)
+            finally:
+                self._closers -= 1
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()
@@ -289,7 +293,7 @@ class GroupCommit:
             self._led = following is not None
             if following is not None:
                 following.leads = True
-            else:
+            elif self._closers:
                 self._quiet.notify_all()
         if following is not None:
             following.lead()

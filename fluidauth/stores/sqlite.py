@@ -106,7 +106,7 @@ class SQLiteStore(SessionStore):
     # -- the five verbs --------------------------------------------------------
 
     def get(self, handle: str) -> SessionRecord | None:
-        rows = self._read(_GET, bytes.fromhex(handle))
+        rows = self._read(_GET, (bytes.fromhex(handle),))
         return SessionRecord._make((handle, *rows[0])) if rows else None
 
     def create(self, record: SessionRecord) -> None:
@@ -133,20 +133,20 @@ class SQLiteStore(SessionStore):
         return self._commits.run(writes.burial(tombstone, record))
 
     def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return [_record(row) for row in self._read(_LIST, user_id, bytes.fromhex(after or ""), limit)]
+        return [_record(row) for row in self._read(_LIST, (user_id, bytes.fromhex(after or ""), limit))]
 
     def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
         return self._commits.run(writes.revocation(user_id, except_handle))
 
     def count_by_kid(self) -> dict[str, int]:
-        return dict(self._read(_COUNT))
+        return dict(self._read(_COUNT, ()))
 
     def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return [_record(row) for row in self._read(_SCAN, bytes.fromhex(after or ""), limit)]
+        return [_record(row) for row in self._read(_SCAN, (bytes.fromhex(after or ""), limit))]
 
     def damage(self) -> list[str]:
         """Return what ``PRAGMA quick_check`` finds; it reads the whole file."""
-        return [row[0] for row in self._read(_CHECK) if row[0] != "ok"]
+        return [row[0] for row in self._read(_CHECK, ()) if row[0] != "ok"]
 
     def advice(self) -> list[str]:
         try:
@@ -199,7 +199,7 @@ class SQLiteStore(SessionStore):
 
     # -- one call on one connection ----------------------------------------------
 
-    def _read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
             return self._read_once(statement, values)
         except StoreBusy:
@@ -218,7 +218,9 @@ class SQLiteStore(SessionStore):
                     raise
 
     def _read_once(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        file = self._file or self._opened()
+        file = self._file
+        if file is None:
+            file = self._opened()
         if time.monotonic() >= file.check_at and not file.is_in_place():
             self._left(file)
             file = self._opened()

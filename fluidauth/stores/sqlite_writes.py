@@ -182,7 +182,9 @@ def carry_out(
     give_up = give_up_after(timeout)
     if relaxed:
         connection.execute("PRAGMA synchronous = NORMAL")
-    if len(writes) > 1 and _together(connection, space, writes, give_up):
+    if len(writes) == 1:
+        is_sound = _alone(connection, space, writes[0], give_up)
+    elif _together(connection, space, writes, give_up):
         is_sound = True
     else:
         outcomes = [_alone(connection, space, write, give_up) for write in writes]
