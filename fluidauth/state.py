@@ -84,6 +84,9 @@ class State:
         self.credential = credential
         self.record = record
         self.body = body
+        # Asked of every session, up to three times; a default of the class is found twice as slowly.
+        self.modified = self.due = False
+        self.texts = _NOTHING
         if body is None:
             self.base = {}
         else:

@@ -40,7 +40,7 @@ def run(store: SessionStore, steps: Steps[T]) -> T:
                 call = steps.send(answer)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-    with turn(call[1]):  # rare: a stack for it, made each time, took 5 % of what a change adds to a read
+    with turn(call[1]):  # rare; a stack for it, made each time, took 0.5 of a commit's 10 µs
         return run(store, steps)
 
 

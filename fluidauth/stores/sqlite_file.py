@@ -190,7 +190,7 @@ def _space_in(connection: sqlite3.Connection, namespace: str) -> int:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # Path.stat() takes a fourth longer, after each write
+        found = os.stat(path)  # Path.stat() takes a tenth longer, after each write
     except OSError:
         return None
     return found.st_dev, found.st_ino
