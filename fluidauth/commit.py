@@ -36,7 +36,7 @@ _ID_TRIES = 3
 def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     """Make *changes* to the stored session, whatever others did to it meanwhile."""
     state = changes.state
-    ended = yield from _end_all(policy, state)
+    ended = bool(state.ends or state.login) and (yield from _end_all(policy, state))
     if state.login is not None:
         outcome = yield from _log_in(policy, changes, state.login, now)
     elif state.ends or state.record is None or state.body is None:

@@ -153,7 +153,7 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
     fresh = session._state = State(outcome.credential, outcome.record, outcome.body)
     if fresh.carry_on(later, since):
         # What was handed out while the save waited is watched as well.
-        texts = {**later.texts, **changes.edits.texts}
+        texts = {**later.texts, **changes.edits.texts} if later.texts else changes.edits.texts
         take_over(session, fresh, changes.fields, texts)
     if not session._answerable or outcome.cookie is None:
         return []

@@ -84,7 +84,8 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
     were when the save began: what the application changed since then, while the save
     was waiting, stays and is seen by the next one.
     """
-    texts = {name: text for name, text in texts.items() if isinstance(sent.get(name), CONTAINERS)}
+    if texts:
+        texts = {name: text for name, text in texts.items() if isinstance(sent.get(name), CONTAINERS)}
     if saved.base is sent:  # nobody else changed anything
         saved.texts = texts
         saved.modified = bool(saved.additions)
