@@ -4,15 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench mutants soak clean
+.PHONY: help demo test check bench mutants soak rotation-drill clean
 
 help:
-	@echo "make demo          sessions through two real servers, step by step (SERVE=1 keeps them up)"
-	@echo "make test          the tests"
-	@echo "make check         format, lint, types, coverage, README, wheel, each Python version"
-	@echo "make mutants       break the code on purpose: each break must fail a test"
-	@echo "make soak          many clients on real servers that are killed and locked out (MINUTES=5)"
-	@echo "make bench         what a session costs, beside Starlette's signed cookie"
+	@echo "make demo            sessions through two real servers, step by step (SERVE=1 keeps them up)"
+	@echo "make test            the tests"
+	@echo "make check           format, lint, types, coverage, README, wheel, each Python version"
+	@echo "make mutants         break the code on purpose: each break must fail a test"
+	@echo "make soak            many clients on real servers that are killed and locked out (MINUTES=5)"
+	@echo "make rotation-drill  new keys and leaked ones beside 200 clients on real servers"
+	@echo "make bench           what a session costs, beside Starlette's signed cookie"
 
 demo: $(VENV)/ready
 	@$(BIN)/python examples/demo.py $(if $(SERVE),--serve)
@@ -28,6 +29,9 @@ mutants: $(VENV)/ready
 
 soak: $(VENV)/ready
 	$(BIN)/python -m tools.soak --minutes $(or $(MINUTES),5)
+
+rotation-drill: $(VENV)/ready
+	@$(BIN)/python -m tools.rotation_drill $(ARGS)
 
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/overhead.py $(ARGS)

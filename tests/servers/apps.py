@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from fluidauth import Session, SessionEngine, SessionMiddleware
+from fluidauth import Keyring, Session, SessionEngine, SessionMiddleware
 from fluidauth.asgi import Receive, Scope, Send
 
 from .operations import step
@@ -31,6 +32,8 @@ def answer(session: Session, path: str, query: dict[str, str]) -> Any:
             return dict(session)
         case "/whoami":
             return session.user_id
+        case "/process":
+            return os.getpid(), session.user_id
         case "/step":
             step(session, query)
             return session.user_id, dict(session)
@@ -88,6 +91,12 @@ async def _start(send: Send, kind: bytes) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
 
 
-engine = SessionEngine()
+def _keyring() -> Keyring | None:
+    """Return a keyring that is looked at more often than by default, if the test says so."""
+    interval = os.environ.get("TEST_KEYRING_INTERVAL")
+    return Keyring.from_file(os.environ["FLUIDAUTH_KEYRING"], interval=float(interval)) if interval else None
+
+
+engine = SessionEngine(_keyring())
 asgi_app = SessionMiddleware(asgi, engine=engine)
 wsgi_app = SessionMiddleware(wsgi, engine=engine)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,10 +31,12 @@ COMMANDS = {
 class Server:
     """The test application under the server *name*, with all its worker processes.
 
-    *secrets*: newest first.
+    *secrets*: newest first; or *environ* says where they are, and what else there is to say.
     """
 
-    def __init__(self, name: str, database: Path, *secrets: str) -> None:
+    def __init__(
+        self, name: str, database: Path, *secrets: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._name = name
@@ -44,6 +46,7 @@ class Server:
             "FLUIDAUTH_SECRETS": " ".join(secrets),
             "FLUIDAUTH_DATABASE": str(database),
             "XDG_RUNTIME_DIR": str(database.parent),  # gunicorn puts a socket there
+            **(environ or {}),
         }
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by stop()
         self._process: subprocess.Popen[bytes] | None = None
@@ -86,12 +89,14 @@ class Server:
 
 
 @contextmanager
-def serving(name: str, database: Path, *secrets: str) -> Iterator[str]:
+def serving(
+    name: str, database: Path, *secrets: str, environ: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Run the test application under the server *name*; give its URL once it answers.
 
     All its processes have ended when the block has, however it ends.
     """
-    server = Server(name, database, *secrets)
+    server = Server(name, database, *secrets, environ=environ)
     try:
         server.start()
         yield server.url
