@@ -23,6 +23,7 @@ _FORMAT = b"\x01"
 _NONCE_LENGTH = 12  # NIST SP 800-38D, section 8.2: 96 random bits
 _HEAD_LENGTH = 7
 _TAG_LENGTH = 16
+_ONE, _SIX = (1).to_bytes(4, "big"), (6).to_bytes(4, "big")
 _SHORTEST = _HEAD_LENGTH + _NONCE_LENGTH + 1 + _TAG_LENGTH
 
 
@@ -32,11 +33,12 @@ class FieldCipher:
     A key is derived for the session once for each kid that occurs.
     """
 
-    __slots__ = ("_ciphers", "_handle", "_keyring")
+    __slots__ = ("_bound_handle", "_ciphers", "_handle", "_keyring")
 
     def __init__(self, keyring: Keyring, handle: str) -> None:
         self._keyring = keyring
         self._handle = handle
+        self._bound_handle = length_prefixed(handle.encode("ascii"))
         self._ciphers: dict[str, AESGCM] = {}
 
     def encrypt(self, field: str, text: str) -> str:
@@ -76,7 +78,11 @@ class FieldCipher:
         return cipher
 
     def _bound(self, head: bytes, field: str) -> bytes:
-        return length_prefixed(head[:1], head[1:], self._handle.encode("ascii"), field.encode("utf-8"))
+        # Format, kid, handle and name, each behind its length.
+        name = field.encode("utf-8")
+        return b"".join(
+            (_ONE, head[:1], _SIX, head[1:], self._bound_handle, len(name).to_bytes(4, "big"), name)
+        )
 
 
 def encrypted_by(envelope: object) -> str | None:

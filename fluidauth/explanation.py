@@ -138,7 +138,8 @@ def _presented(policy: Policy, name: str, token: str) -> _Presented:
     remarks.append(Remark("form", True, "version 1"))
     kid = ascii(token[2:8])[1:-1]
     state = keyring.state_of(token[2:8])
-    remarks.append(Remark("key", state not in ("unknown", "revoked"), f"{kid} is {state}"))
+    known = f": the keyring has {', '.join(keyring.kids)}" if state == "unknown" else ""
+    remarks.append(Remark("key", state not in ("unknown", "revoked"), f"{kid} is {state}{known}"))
     if session_id:
         remarks.append(Remark("signature", True, "genuine"))
         return _Presented(handle_of(policy.handle_prefix, session_id), "", tuple(remarks))

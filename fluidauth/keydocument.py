@@ -66,11 +66,11 @@ class KeyDocument:
         return {entry.kid: entry.state for entry in self.entries}
 
     def find(self, kid: str) -> KeyEntry:
-        """Return the entry of *kid*; raise ``KeyStateError`` if there is none."""
+        """Return the entry of *kid*; raise :class:`ConfigError` if there is none."""
         for entry in self.entries:
             if entry.kid == kid:
                 return entry
-        raise KeyStateError(f"no key {kid!r} in the keyring; it has {', '.join(self.states) or 'none'}")
+        raise ConfigError(f"no key {kid!r} in the keyring; it has {', '.join(self.states) or 'none'}")
 
     def added(self, secret: str, now: int) -> KeyDocument:
         """Return the document with a key more: pending, or signing if it is the first."""
@@ -100,7 +100,10 @@ class KeyDocument:
         if state == "revoked":
             raise KeyStateError(f"key {kid} is revoked already")
         if state == "signing":
-            raise KeyStateError(f"key {kid} signs; promote another first, or replace it at once as leaked")
+            raise KeyStateError(
+                f"key {kid} signs; promote another first, or if it leaked, "
+                f"fluidauth keys revoke {kid} --leaked"
+            )
         return self._with({kid: "revoked"}, now)
 
     def leaked(self, kid: str, successor: str, now: int) -> KeyDocument:

@@ -105,7 +105,10 @@ def _content(path: Path, trust_mount: bool, any_owner: bool) -> tuple[bytes, os.
     try:
         found = os.fstat(descriptor)
         if not any_owner and found.st_uid not in (0, os.geteuid()):
-            raise ConfigError(f"keyring file {path} belongs to user {found.st_uid}, who could change it")
+            raise ConfigError(
+                f"keyring file {path} belongs to user {found.st_uid}, who could change it: run this as that "
+                "user, or chown it"
+            )
         _check_access(path, found, trust_mount)
         return _read_all(path, descriptor), found
     except OSError as error:
@@ -132,7 +135,7 @@ def _check_access(path: Path, found: os.stat_result, trust_mount: bool) -> None:
     if mode & _OPEN and not trust_mount:
         raise ConfigError(
             f"others may read keyring file {path} (mode {mode:04o}): chmod 600, or trust_mount=True "
-            "if it is mounted so"
+            "(--trust-mount) if it is mounted so"
         )
     folder = path.parent.stat()
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX and not trust_mount:

@@ -24,6 +24,7 @@ from .keys import NEW_SECRET_COMMAND, Key, NoKey, problem_with
 
 RELOAD_INTERVAL = 5.0  # seconds between two looks at the file
 EARLY_INTERVAL = 1.0  # seconds between two looks because of a key id that is not known
+SECRET_VARIABLES = ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS", "FLUIDAUTH_KEYRING")
 _NONE: frozenset[str] = frozenset()
 
 
@@ -80,8 +81,7 @@ class Keyring:
         The second holds several secrets, newest first, parted by white space; the third is
         the path of a keyring file. Raise :class:`ConfigError` unless exactly one is set.
         """
-        one, several = environ.get("FLUIDAUTH_SECRET"), environ.get("FLUIDAUTH_SECRETS")
-        path = environ.get("FLUIDAUTH_KEYRING")
+        one, several, path = map(environ.get, SECRET_VARIABLES)
         given = [one] if one else several.split() if several else []
         count = sum(map(bool, (one, several, path)))
         del environ, one, several  # a traceback that prints locals must not show them
@@ -266,6 +266,8 @@ class _Followed:
         """Raise :class:`ConfigError` unless *document* may follow what is in force."""
         try:
             document.check_follows(self.serial, self.history)
+            if self.in_force.keys().isdisjoint(document.states):
+                raise ConfigError("it has none of the keys in force: another deployment's?")
             # A revocation must not be put off, even where it leaves nothing that signs.
             if document.signing is None and not self._has_more_revoked(document):
                 raise ConfigError("it has no signing key")

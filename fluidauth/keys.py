@@ -49,6 +49,8 @@ NEW_SECRET_COMMAND = 'python -c "from fluidauth.keys import new_secret; print(ne
 
 _SALT = b"fluidauth/1/extract"
 _LABEL = b"fluidauth/1/"
+# The info of a session's field key, up to the handle: 64 characters, behind their length.
+_SESSION_INFO = length_prefixed(_LABEL + b"session") + (64).to_bytes(4, "big")
 _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 # Words that stand in published examples; chance puts none into a random secret.
@@ -89,7 +91,8 @@ class Key:
         self.kid = _kid(root)
         self._cookie_mac = hmac.HMAC(_expand(root, b"cookie-mac"), hashes.SHA256())
         self._record_mac = hmac.HMAC(_expand(root, b"record-mac"), hashes.SHA256())
-        self._field_root = _expand(root, b"field-encryption")
+        self._field_root = hmac.HMAC(_expand(root, b"field-encryption"), hashes.SHA256())
+        self._field_root.update(_SESSION_INFO)
         # A token up to its last dot is always 41 bytes: its length is part of the template.
         self._cookie_mac.update((41).to_bytes(4, "big"))
 
@@ -106,10 +109,14 @@ class Key:
         return mac.finalize()
 
     def field_key(self, handle: str) -> bytes:
-        """Return the 32-byte AES key for the encrypted fields of one session."""
-        return HKDFExpand(
-            hashes.SHA256(), 32, length_prefixed(_LABEL + b"session", handle.encode("ascii"))
-        ).derive(self._field_root)
+        """Return the 32-byte AES key for the encrypted fields of one session.
+
+        HKDF-Expand of one block is one HMAC, of the info and the byte 1 (RFC 5869, section
+        2.3): from a template it takes 1.1 µs, against 2.1.
+        """
+        mac = self._field_root.copy()
+        mac.update(handle.encode("ascii") + b"\x01")
+        return mac.finalize()
 
     def __repr__(self) -> str:
         return f"<Key {self.kid}>"
@@ -173,8 +180,8 @@ def _weakness(secret: object) -> str | None:
     text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
-    if text.startswith(SECRET_PREFIX) and not _OWN_FORM.fullmatch(text):
-        return f"starts with {SECRET_PREFIX} but is not whole; it may have been cut in copying"
+    if SECRET_PREFIX in text and not _OWN_FORM.fullmatch(text):
+        return f"has {SECRET_PREFIX} in it but is not just that; was it cut, or copied with its name?"
     if text in _PUBLISHED or any(word in text.lower() for word in _PLACEHOLDERS):
         return "is a published example or a placeholder"
     if text in (text + text)[1:-1]:

@@ -22,6 +22,7 @@ from .encryption import FieldCipher
 from .errors import FieldError, PayloadError, RecordTampered
 from .jsonvalues import decode, encode
 from .keyring import Keyring
+from .keys import Key
 from .records import SessionRecord, is_handle
 
 _FORMAT = b"\x01"
@@ -96,7 +97,7 @@ class Sealer:
                 f"the session's payload is {size} bytes, more than max_payload={self._max_bytes}; "
                 "store large values elsewhere and keep their key in the session"
             )
-        return SessionRecord._make((*record[:-1], text + key.record_mac(_mac_input(record, text))))
+        return _with_mac(key, record, text)
 
     def reseal(self, record: SessionRecord) -> SessionRecord:
         """Return the next version of *record*, the same but under the signing key, whatever its size.
@@ -105,9 +106,12 @@ class Sealer:
         as :meth:`unseal` does.
         """
         body = self.unseal(record)
-        encrypted = frozenset(body.locked) if isinstance(body, Body) else ()
-        sealer = Sealer(self.keyring, encrypted, sys.maxsize)
-        return sealer.seal(record._replace(version=record.version + 1), body)
+        following = record._replace(version=record.version + 1)
+        if isinstance(body, Body) and body.locked:
+            return Sealer(self.keyring, frozenset(body.locked), sys.maxsize).seal(following, body)
+        key = self.keyring.signing
+        content = record.payload[_BODY_START:-_MAC_LENGTH]
+        return _with_mac(key, following, _FORMAT + key.kid.encode("ascii") + content)
 
     def unseal(self, record: SessionRecord) -> Body | Tombstone:
         """Return what *record* says; raise :class:`RecordTampered` unless a known key sealed it."""
@@ -189,6 +193,10 @@ def _is_sound(body: Body) -> bool:
         and (idle is None or type(idle) is int)
         and (auth_time is None or type(auth_time) is int)
     )
+
+
+def _with_mac(key: Key, record: SessionRecord, text: bytes) -> SessionRecord:
+    return SessionRecord._make((*record[:-1], text + key.record_mac(_mac_input(record, text))))
 
 
 def _mac_input(record: SessionRecord, text: bytes) -> bytes:

@@ -174,6 +174,7 @@ class Drill:
     ) -> None:
         self.interval = interval
         self.report = Report()
+        self._looking = ("--interval", str(interval))
         self._tell = tell
         self._environ = {
             "FLUIDAUTH_KEYRING": str(folder / "keyring.json"),
@@ -194,7 +195,7 @@ class Drill:
 
     def run(self) -> Report:
         """Carry out the drill; return its figures."""
-        old = self._command("keys", "add")["kid"]
+        old = self._command("keys", "add", "--create")["kid"]
         with ExitStack() as stack:
             for name in SERVERS:
                 self._urls.append(stack.enter_context(serving(name, self._database, environ=self._environ)))
@@ -219,12 +220,12 @@ class Drill:
             self._tell("half of the idle clients come back")
             with self._line(1) as line:
                 self.report.returned = sum(client.whoami(line) == client.name for client in self.coming_back)
-            told = self._command("keys", "revoke", old, "--dry-run")
+            told = self._command("keys", "revoke", old, "--dry-run", *self._looking)
             self.report.announced, self.report.payloads = told["logged_out"], told["payloads"]
             self._tell(
                 f"keys revoke {old}: {told['logged_out']} clients, who stayed away, will be logged out"
             )
-            self._command("keys", "revoke", old, "--yes")
+            self._command("keys", "revoke", old, "--yes", *self._looking)
             time.sleep(self.interval)
             with self._line(0) as line:
                 self.report.logged_out = sum(client.whoami(line) is None for client in self.silent)
@@ -298,7 +299,7 @@ class Drill:
         """Let a new key sign, as the recipe says; return it once every process has seen it do so."""
         kid: str = self._command("keys", "add")["kid"]
         self._tell(f"keys add: {kid} is pending; keys promote waits until every process has it")
-        self._command("keys", "promote", "--interval", str(self.interval))
+        self._command("keys", "promote", *self._looking)
         return kid
 
     def _use(self, clients: list[Client], line: Line) -> bool:

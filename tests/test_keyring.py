@@ -649,6 +649,22 @@ def test_a_key_pruned_away_does_not_come_back(path: Path) -> None:
     assert ring.find(kid) is None
 
 
+@pytest.mark.requirement("35")
+def test_another_deployments_file_is_refused(path: Path) -> None:
+    """A file with none of the keys in force was put there by mistake."""
+    clock = FakeClock(0)
+    ring = Keyring.from_file(path, clock=clock)
+    told = Told()
+    ring.report_to(told)
+
+    write(path, KeyDocument(9).added(SECOND, NOW))
+    clock.advance(5)
+    ring.refresh()
+
+    assert ring.signing.kid == kid_of(FIRST)
+    assert "it has none of the keys in force: another deployment's?" in told.events[0][1]
+
+
 @pytest.mark.requirement("36")
 def test_a_key_taken_out_by_hand_is_gone(path: Path) -> None:
     """Also from a file whose serial was not raised."""

@@ -67,9 +67,14 @@ PUBLISHED = "is a published example or a placeholder"
         ("192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", PUBLISHED),  # Flask
         (b"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", PUBLISHED),
         ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", PUBLISHED),  # FastAPI
-        (OWN_FORM[:-1], "starts with fask1_ but is not whole; it may have been cut in copying"),
-        (OWN_FORM + "x", "starts with fask1_ but is not whole; it may have been cut in copying"),
-        (OWN_FORM[:-1] + "ä", "starts with fask1_ but is not whole; it may have been cut in copying"),
+        (OWN_FORM[:-1], "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
+        (
+            f"FLUIDAUTH_SECRET={OWN_FORM}",
+            "has fask1_ in it but is not just that; was it cut, or copied with its name?",
+        ),
+        (f"'{OWN_FORM}'", "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
+        (OWN_FORM + "x", "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
+        (OWN_FORM[:-1] + "ä", "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
     ],
     ids=repr,
 )

@@ -61,7 +61,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "what commands say": ("cli.output",),
     "what commands work on": ("cli.settings",),
     "commands": ("cli.keys", "cli.sessions", "cli.token", "cli.doctor"),
-    "more commands": ("cli.upkeep",),
+    "more commands": ("cli.upkeep", "cli.revocation"),
     "all commands": ("cli.commands",),
     "the command": ("cli",),
     "the module as a command": ("__main__",),
@@ -74,7 +74,7 @@ THIRD_PARTY = {
     "stores.bridge": {"asgiref"},
     **{
         f"cli.{name}": {"click"}
-        for name in ("settings", "keys", "sessions", "upkeep", "token", "doctor", "commands")
+        for name in ("settings", "keys", "revocation", "sessions", "upkeep", "token", "doctor", "commands")
     },
     "cli.output": {"click", "rich"},
 }

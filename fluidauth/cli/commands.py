@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from . import upkeep  # noqa: F401  its commands join those of sessions
+from . import revocation, upkeep  # noqa: F401  their commands join those of keys and sessions
 from .doctor import doctor
 from .keys import keys
 from .output import NO
@@ -26,7 +27,7 @@ Exit codes:
 """
 
 
-@click.group(epilog=EXIT_CODES)
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fluidauth")
 def fluidauth() -> None:
     """Look after sessions and the secrets that sign them."""
@@ -34,6 +35,9 @@ def fluidauth() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Carry out *arguments*, by default those of this process; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter shows a ?
+            stream.reconfigure(errors="replace")
     try:
         code = fluidauth.main(arguments, prog_name="fluidauth", standalone_mode=False)
     except click.ClickException as error:

@@ -7,8 +7,10 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -19,13 +21,14 @@ from .. import keyfile
 from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, SessionEngine
 from ..errors import ConfigError, NotSupported, StoreError
 from ..inspection import every_record
-from ..keyring import Keyring
+from ..keyring import SECRET_VARIABLES, Keyring
 from ..policy import Policy
 from ..records import MAX_LIFETIME
+from ..sealing import sealed_by
 from ..stores.base import SessionStore
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
-from .output import NO, Output, Refused
+from .output import NO, Output
 from .settings import command, keyring_option, open_keyring, open_store, store_option
 
 _DAY = 24 * 60 * 60
@@ -40,7 +43,7 @@ _SAMPLE = 10_000  # records
 class Opinion(NamedTuple):
     """One thing that was looked at, and what to do about it."""
 
-    level: Literal["ok", "warning", "error"]
+    level: Literal["ok", "skipped", "warning", "error"]
     subject: str
     says: str
 
@@ -62,8 +65,7 @@ def doctor(
 
     Exit code 1 if anything is wrong; warnings alone are 0.
     """
-    engine = _imported(name) if name else None
-    found = list(examine(keyring, trust_mount, store, engine, url))
+    found = list(examine(keyring, trust_mount, store, name, url))
     out.answer({"opinions": [opinion._asdict() for opinion in found]})
     out.table(("", "", ""), found)
     if any(opinion.level == "error" for opinion in found):
@@ -71,25 +73,45 @@ def doctor(
 
 
 def examine(
-    keyring: Path | None, trust_mount: bool, store: str, engine: SessionEngine | None, url: str | None
+    keyring: Path | None, trust_mount: bool, store: str, name: str | None, url: str | None
 ) -> Opinions:
     """Look at everything that can be reached; what cannot is an error of its own."""
     yield from _of_clock(time.time())
-    if engine is not None:
-        yield from _of_keyring(engine.policy.sealer.keyring)
-        yield from _of_store(engine.gateway.store)
-        yield from _of_policy(engine.policy, url)
-        return
+    if name is not None:
+        try:
+            engine = _imported(name)
+        except Exception as error:  # whatever the application raises when it is imported
+            yield Opinion("error", "engine", f"{name}: {error}")
+        else:
+            yield from _of_engine(engine, url)
+            return
+    yield from _of_environment()
+    ring = None
     try:
-        yield from _of_keyring(open_keyring(keyring, trust_mount))
+        ring = open_keyring(keyring, trust_mount)
+        yield from _of_keyring(ring)
     except ConfigError as error:
         yield Opinion("error", "keyring", str(error))
     try:
         with closing(open_store(store)) as blocking:
-            yield from _of_store(blocking)
+            yield from _of_store(blocking, ring)
     except (ConfigError, StoreError) as error:
         yield Opinion("error", "store", str(error))
-    yield Opinion("ok", "cookie", "not looked at: --engine module:name shows its settings")
+    if name is None:
+        yield Opinion("skipped", "cookie", "--engine module:attribute shows the application's settings")
+
+
+def _of_engine(engine: SessionEngine, url: str | None) -> Opinions:
+    ring = engine.policy.sealer.keyring
+    yield from _of_keyring(ring)
+    yield from _of_store(engine.gateway.store, ring)
+    yield from _of_policy(engine.policy, url)
+
+
+def _of_environment() -> Opinions:
+    given = [name for name in SECRET_VARIABLES if os.environ.get(name)]
+    if len(given) > 1:
+        yield Opinion("error", "secrets", f"{' and '.join(given)} are both set: no engine starts; unset one")
 
 
 def _of_clock(now: float) -> Opinions:
@@ -105,11 +127,13 @@ def _of_keyring(ring: Keyring) -> Opinions:
         yield Opinion(
             "warning",
             "keyring",
-            "from secrets: a rotation restarts every process; a keyring file does not: fluidauth keys add",
+            "from the environment: a rotation restarts every process; a file does not. To move there: "
+            "printenv FLUIDAUTH_SECRET | fluidauth keys add --create --secret-stdin --keyring FILE",
         )
         return
     now = int(time.time())
     document = keyfile.look(ring.path)
+    yield Opinion("ok", "keyring", f"{ring.path}, serial {document.serial}")
     for entry in document.entries:
         age, subject = (now - entry.changed) // _DAY, f"key {entry.kid}"
         if entry.changed > now + _SKEW:
@@ -132,7 +156,7 @@ def _of_keyring(ring: Keyring) -> Opinions:
             yield Opinion("ok", subject, f"{entry.state} for {age} days")
 
 
-def _of_store(store: SessionStore) -> Opinions:
+def _of_store(store: SessionStore, ring: Keyring | None) -> Opinions:
     if isinstance(store, MemoryStore):
         yield Opinion("error", "store", "MemoryStore is for development: sessions end with the process")
         return
@@ -141,9 +165,9 @@ def _of_store(store: SessionStore) -> Opinions:
     if isinstance(store, SQLiteStore):
         yield from _of_room(store.path)
     try:
-        yield from _of_records(store)
+        yield from _of_records(store, ring)
     except NotSupported:
-        yield Opinion("ok", "store", "it cannot list its records, so they were not looked at")
+        yield Opinion("skipped", "store", "it cannot list its records")
 
 
 def _of_room(path: Path) -> Opinions:
@@ -154,16 +178,30 @@ def _of_room(path: Path) -> Opinions:
         yield Opinion("ok", "disk", f"{free // 2**20:,} MB free")
 
 
-def _of_records(store: SessionStore) -> Opinions:
+def _of_records(store: SessionStore, ring: Keyring | None) -> Opinions:
     """Judge by the first ten thousand records, a random sample since handles are digests."""
     now = int(time.time())
     seen = expired = future = 0
-    for record in every_record(store.scan):
+    seals: Counter[str] = Counter()
+    for record in islice(every_record(store.scan), _SAMPLE):
         seen += 1
         expired += record.expires_at <= now
         future += record.created_at > now + _SKEW
-        if seen >= _SAMPLE:
-            break
+        seals[ring.state_of(sealed_by(record)) if ring else ""] += 1
+    name = f"session database {store.path}" if isinstance(store, SQLiteStore) else repr(store)
+    yield Opinion("ok", "store", f"{name} answers; {seen:,} records looked at")
+    if seals["unknown"]:
+        yield Opinion(
+            "error",
+            "keyring",
+            f"{seals['unknown']} of {seen} records are sealed by keys that it does not have: the wrong one?",
+        )
+    if seals["revoked"]:
+        yield Opinion(
+            "warning",
+            "store",
+            f"{seals['revoked']} of {seen} ended with a revoked key: fluidauth sessions clean --revoked",
+        )
     if future:
         yield Opinion(
             "error",
@@ -174,7 +212,6 @@ def _of_records(store: SessionStore) -> Opinions:
         yield Opinion(
             "warning", "cleaning", f"{expired} of {seen} records have expired: fluidauth sessions clean"
         )
-    yield Opinion("ok", "store", f"{store!r} answers; {seen:,} records looked at")
 
 
 def _of_policy(policy: Policy, url: str | None) -> Opinions:
@@ -203,7 +240,7 @@ def _of_policy(policy: Policy, url: str | None) -> Opinions:
         yield Opinion(
             "warning", "timeouts", "idle timeout above 1 h, the limit of NIST SP 800-63B-4 for AAL2"
         )
-    if cookie.secure and lifetime.absolute_seconds <= DEFAULT_ABSOLUTE_TIMEOUT:
+    if lifetime.absolute_seconds <= DEFAULT_ABSOLUTE_TIMEOUT:
         yield Opinion(
             "ok", "timeouts", f"{lifetime.absolute_seconds} s absolute, {lifetime.idle_seconds} s idle"
         )
@@ -213,11 +250,10 @@ def _imported(name: str) -> SessionEngine:
     """Return the engine that ``module:attribute`` names, or that of a middleware there."""
     module, _, attribute = name.partition(":")
     sys.path.insert(0, os.getcwd())  # as servers do
-    try:
-        found = getattr(importlib.import_module(module), attribute or "engine")
-    except (ImportError, AttributeError, ValueError) as error:
-        raise Refused(f"--engine {name}: {error}") from error
+    found = getattr(importlib.import_module(module), attribute or "engine")
     engine = getattr(found, "engine", found)
     if not isinstance(engine, SessionEngine):
-        raise Refused(f"--engine {name} is neither a SessionEngine nor a session middleware")
+        raise ConfigError(
+            "neither a SessionEngine nor a session middleware; name the engine, such as app:engine"
+        )
     return engine

@@ -20,11 +20,13 @@ from rich.table import Table
 T = TypeVar("T")
 
 _PIPE_WIDTH = 250
+_WHOLE = ("handle", "key", "cookie key", "created (UTC)", "expires (UTC)", "user")  # never folded
 NO = 1  # the answer is no, something is wrong, or the command refuses
 UNABLE = 3  # a setting, the keyring or the store is in the way
 
 _STYLES = {
     "ok": "green",
+    "skipped": "dim",
     "warning": "yellow",
     "error": "red",
     "live": "green",
@@ -60,7 +62,7 @@ class Output:
         """Print *values* as JSON, or else *sentences*."""
         if self.as_json:
             click.echo(json.dumps(values, ensure_ascii=True))
-        for sentence in () if self.as_json else sentences:
+        for sentence in () if self.as_json else filter(None, sentences):
             self._out.print(escape(sentence))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -69,16 +71,20 @@ class Output:
             return
         table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(
+                column, overflow="ellipsis" if column == "user" else "fold", no_wrap=column in _WHOLE
+            )
         for row in rows:
             cells = [_printable(cell) for cell in row]
             table.add_row(*(f"[{_STYLES[c]}]{escape(c)}[/]" if c in _STYLES else escape(c) for c in cells))
-        self._out.print(table)
+        with self._out.capture() as captured:
+            self._out.print(table)
+        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def hint(self, sentence: str) -> None:
         """Print what may come next, where only people see it."""
         if not self.as_json:
-            self._err.print(f"[dim]{escape(sentence)}[/]")
+            self._err.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str, total: int | None, *, rate: bool = True) -> Iterator[Callable[[int], None]]:

@@ -29,6 +29,8 @@ from .settings import (
     whole_handle,
 )
 
+_SHOWN = 12  # digits of a handle, enough to name a session among millions
+
 
 @click.group()
 def sessions() -> None:
@@ -44,33 +46,32 @@ def sessions() -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--after", help="Those behind this handle, for the next page.")
 @click.option("--expired", is_flag=True, help="Expired ones as well.")
+@click.option("--key", "kid", help="Those whose cookie or record is under this key.")
 def list_sessions(
-    out: Output, store: str, user: str | None, limit: int, after: str | None, expired: bool
+    out: Output, store: str, user: str | None, limit: int, after: str | None, expired: bool, kid: str | None
 ) -> None:
-    """List live sessions in order of handle. No payload is opened."""
+    """List sessions that have not expired, in order of handle. No payload is opened."""
     with closing(open_store(store)) as blocking:
         start = whole_handle(blocking, after) if after else None
         now = int(time.time())
-        found = (r for r in _of_user(blocking, user, start) if expired or r.expires_at > now)
-        page = list(islice(found, limit))
-    out.answer({"sessions": [_columns(record) for record in page]})
+        found = (
+            record
+            for record in _of_user(blocking, user, start)
+            if (expired or record.expires_at > now) and kid in (None, record.kid, sealed_by(record))
+        )
+        page = list(islice(found, limit + 1))  # one more says whether another page follows
+    following = page[limit - 1].handle if len(page) > limit else None
+    del page[limit:]
+    out.answer({"sessions": [_columns(record) for record in page], "next": following})
     out.table(
-        ("handle", "user", "created (UTC)", "expires (UTC)", "version", "cookie key", "bytes"),
+        ("handle", "user", "created (UTC)", "expires (UTC)", "cookie key"),
         [
-            (
-                r.handle[:16],
-                r.user_id or "–",
-                moment(r.created_at),
-                moment(r.expires_at),
-                r.version,
-                r.kid,
-                len(r.payload),
-            )
+            (r.handle[:_SHOWN], r.user_id or "–", _minute(r.created_at), _minute(r.expires_at), r.kid)
             for r in page
         ],
     )
-    if len(page) == limit:
-        out.hint(f"more may follow: --after {page[-1].handle}")
+    if following:
+        out.hint(f"next page: --after {following[:_SHOWN]}")
 
 
 @command(sessions, "show")
@@ -116,10 +117,12 @@ def revoke(out: Output, handle: str, store: str, keyring: Path | None, trust_mou
     with closing(open_store(store)) as blocking:
         policy = policy_for(open_keyring(keyring, trust_mount), blocking)
         whole = whole_handle(blocking, handle)
+        record = blocking.get(whole)
         ended = run(blocking, admin.delete(policy, whole))
+    of_user = f" of {record.user_id!r}" if record and record.user_id is not None else ""
     out.answer(
-        {"handle": whole, "revoked": ended},
-        f"session {whole[:16]} {'is ended' if ended else 'was not there'}",
+        {"handle": whole, "user_id": record.user_id if record else None, "revoked": ended},
+        f"session {whole[:_SHOWN]}{of_user} {'is ended' if ended else 'was not there'}",
     )
     if not ended:
         raise click.exceptions.Exit(NO)
@@ -130,7 +133,7 @@ def revoke(out: Output, handle: str, store: str, keyring: Path | None, trust_mou
 @store_option
 @click.option("--except", "kept", help="The handle of a session to keep.")
 def revoke_user(out: Output, user: str, store: str, kept: str | None) -> None:
-    """End all sessions of USER."""
+    """End all sessions of USER. Exit code 1 if there is none."""
     try:
         check_user_id(user)
     except ValueError as error:
@@ -139,15 +142,8 @@ def revoke_user(out: Output, user: str, store: str, kept: str | None) -> None:
         whole = whole_handle(blocking, kept) if kept else None
         count = run(blocking, admin.revoke_user(user, whole))
     out.answer({"user": user, "revoked": count}, f"{plural(count, 'session')} of {user!r} ended")
-
-
-@command(sessions, "clean")
-@store_option
-def clean(out: Output, store: str) -> None:
-    """Remove what has expired, in small transactions beside live traffic."""
-    with closing(open_store(store)) as blocking:
-        count = run(blocking, admin.clean(int(time.time())))
-    out.answer({"removed": count}, f"{plural(count, 'expired record')} removed")
+    if not count:
+        raise click.exceptions.Exit(NO)
 
 
 # -- helpers -------------------------------------------------------------------------------
@@ -157,6 +153,16 @@ def _of_user(store: SessionStore, user: str | None, after: str | None) -> Iterat
     if user is None:
         return every_record(store.scan, after)
     return every_record(lambda start, limit: store.list_for_user(user, start, limit), after)
+
+
+def _seal(found: Finding) -> str:
+    if found.content is not None:
+        return "genuine"
+    return "by a revoked key" if found.verdict == "revoked" else "NOT genuine"
+
+
+def _minute(seconds: object) -> str:
+    return moment(seconds)[:16]
 
 
 def _columns(record: SessionRecord) -> dict[str, Any]:
@@ -174,9 +180,8 @@ def _lifetime(found: Finding) -> dict[str, Any]:
 
 def _lines(record: SessionRecord, found: Finding, key_state: str) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = [
-        ("seal", "genuine" if found.content is not None else "NOT genuine"),
-        ("verdict", found.verdict),
-        ("", found.detail),
+        ("seal", _seal(found)),
+        ("verdict", f"{found.verdict}: {found.detail}"),
         ("handle", record.handle),
         ("user", record.user_id if record.user_id is not None else "–"),
         ("created (UTC)", moment(record.created_at)),

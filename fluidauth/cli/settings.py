@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -36,12 +37,12 @@ def command(group: click.Group | None, name: str) -> Callable[[Callable[..., Any
         def run(as_json: bool, **values: Any) -> None:
             try:
                 function(Output(as_json), **values)
-            except (KeyStateError, NotSupported) as error:
-                raise Refused(str(error)) from error
-            except (ConfigError, StoreError) as error:
-                raise Unable(str(error)) from error
-            except FluidAuthError as error:
-                raise Refused(str(error)) from error
+            except (FluidAuthError, Refused, Unable) as error:
+                told = _told(error)
+                if not as_json:
+                    raise told from error
+                click.echo(json.dumps({"error": told.message}))
+                raise click.exceptions.Exit(told.exit_code) from error
 
         flag = click.option(
             "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
@@ -49,6 +50,14 @@ def command(group: click.Group | None, name: str) -> Callable[[Callable[..., Any
         return (group.command if group else click.command)(name)(flag(run))
 
     return decorate
+
+
+def _told(error: FluidAuthError | Refused | Unable) -> Refused | Unable:
+    """Return *error* as the command line tells it."""
+    if isinstance(error, Refused | Unable):
+        return error
+    in_the_way = isinstance(error, ConfigError | StoreError) and not isinstance(error, KeyStateError)
+    return Unable(str(error)) if in_the_way else Refused(str(error))
 
 
 def keyring_option(function: Command) -> Command:
@@ -95,7 +104,9 @@ def open_keyring(path: Path | None, trust_mount: bool) -> Keyring:
     """Return the keyring at *path*, or that of the environment."""
     if path is not None:
         return Keyring.from_file(path, trust_mount=trust_mount)
-    return Keyring.from_env({name: text for name, text in os.environ.items() if name != "FLUIDAUTH_KEYRING"})
+    if not os.environ.get("FLUIDAUTH_SECRET") and not os.environ.get("FLUIDAUTH_SECRETS"):
+        raise ConfigError("no secret: give --keyring FILE, or set FLUIDAUTH_KEYRING or FLUIDAUTH_SECRET")
+    return Keyring.from_env()
 
 
 def named_store(url: str) -> SessionStore:
@@ -136,8 +147,10 @@ def whole_handle(store: SessionStore, given: str) -> str:
         return given
     padded = given.ljust(64, "0")
     if len(given) < _SHORTEST_PREFIX or not is_handle(padded):
+        # What was given is not repeated: somebody may have pasted a cookie.
         raise Refused(
-            f"{given!r} is no handle: 64 hex digits, or the first {_SHORTEST_PREFIX} or more of them"
+            f"that is no handle: it has 64 hex digits, the first {_SHORTEST_PREFIX} or more will do; "
+            "a cookie goes into fluidauth token explain"
         )
     before = None if not int(padded, 16) else f"{int(padded, 16) - 1:064x}"
     found = [record.handle for record in store.scan(before, 2) if record.handle.startswith(given)]
@@ -150,4 +163,7 @@ def secret_input(what: str) -> str:
     """Return *what* from standard input, or asked for without an echo: arguments end up in histories."""
     if sys.stdin.isatty():
         return str(click.prompt(what, hide_input=True, err=True))
-    return sys.stdin.read()
+    given = sys.stdin.read()
+    if not given.strip():
+        raise Refused(f"no {what} came on standard input; is the variable set that it should come from?")
+    return given

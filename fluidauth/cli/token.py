@@ -23,6 +23,8 @@ from .settings import (
     store_option,
 )
 
+_NAMES = ("__Secure-session", "session")  # besides __Host-session, depending on the other options
+
 
 @click.group()
 def token() -> None:
@@ -32,8 +34,9 @@ def token() -> None:
 @command(token, "explain")
 @keyring_option
 @store_option
-@click.option("--cookie-name", help="The cookie's name; by default that of CookieOptions().")
+@click.option("--cookie-name", help="The cookie's name; by default all that CookieOptions() may choose.")
 @click.option("--offline", is_flag=True, help="Ask no store: only whether the token is genuine.")
+@click.argument("misplaced", nargs=-1, metavar="")
 def explain(
     out: Output,
     keyring: Path | None,
@@ -41,20 +44,28 @@ def explain(
     store: str,
     cookie_name: str | None,
     offline: bool,
+    misplaced: tuple[str, ...],
 ) -> None:
     """Say why a request with this cookie is signed in, or is not.
 
-    The token, or a whole Cookie header, is read from standard input, so that it stays out of the
-    shell's history. Exit code 1 unless it opens a live session.
+    The token, or a whole Cookie or Set-Cookie header, is read from standard input, so that it stays
+    out of the shell's history. Exit code 1 unless it opens a live session.
     """
+    if misplaced:  # and not repeated
+        raise click.UsageError("the token is read from standard input, not from the command line")
     given = secret_input("token").strip()
-    cookie = CookieOptions(name=cookie_name or "", secure=not cookie_name or cookie_name.startswith("__"))
+    cookie = (
+        CookieOptions(name=cookie_name, secure=False) if cookie_name else CookieOptions(former_names=_NAMES)
+    )
     blocking = named_store(store) if offline else open_store(store)
     policy = policy_for(open_keyring(keyring, trust_mount), blocking, cookie)
-    header = given.partition(":")[2] if given.lower().startswith("cookie:") else given
+    header = given.partition(":")[2] if given.lower().startswith(("cookie:", "set-cookie:")) else given
+    by_itself = "=" not in header
     try:
-        headers = {"Cookie": header if "=" in header else f"{cookie.name}={header}"}
+        headers = {"Cookie": f"{cookie.name}={header}" if by_itself else header}
         found = run(blocking, explained(policy, headers, int(time.time()), offline))
+        if by_itself:  # no cookie was looked for
+            found = found._replace(remarks=found.remarks[1:])
     finally:
         del given, header, headers  # a traceback that prints locals must not show them
         blocking.close()

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import click
 
+from .. import admin
 from ..inspection import PAGE, Census, every_record, inspect
 from ..records import SessionRecord
-from ..rekeying import BATCH, RATE, Rekeyed, rekey
+from ..rekeying import BATCH, RATE, Rekeyed, paced, rekey
+from ..sealing import sealed_by
+from ..steps import run
 from ..stores.base import SessionStore
-from .output import NO, Output
+from .output import NO, Output, plural
 from .sessions import sessions
 from .settings import (
     command,
@@ -26,7 +29,7 @@ from .settings import (
     store_option,
 )
 
-_BAD = ("tampered", "foreign", "revoked", "undecryptable")
+_BAD = ("tampered", "foreign", "undecryptable")
 _SHOWN_FAILURES = 20
 
 
@@ -57,13 +60,31 @@ def stats(out: Output, store: str) -> None:
     )
 
 
+@command(sessions, "clean")
+@store_option
+@keyring_option
+@click.option("--revoked", is_flag=True, help="Those that a revoked key ended as well.")
+def clean(out: Output, store: str, keyring: Path | None, trust_mount: bool, revoked: bool) -> None:
+    """Remove what has expired, in small transactions beside live traffic."""
+    count = dead = 0
+    with closing(open_store(store)) as blocking:
+        count = run(blocking, admin.clean(int(time.time())))
+        if revoked:
+            gone = open_keyring(keyring, trust_mount).revoked
+            for record in _tracked(out, blocking, "looking for revoked keys"):
+                if record.kid in gone or sealed_by(record) in gone:
+                    dead += blocking.delete(record.handle, record.version)
+    under = f", {dead:,} under revoked keys" if revoked else ""
+    out.answer({"removed": count, "revoked": dead}, f"{plural(count, 'expired record')} removed{under}")
+
+
 @command(sessions, "check")
 @store_option
 @keyring_option
 def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> None:
     """Verify the storage and every record: its seal, its form, its encrypted fields.
 
-    Exit code 1 if any is tampered with, foreign, undecryptable or sealed by a revoked key.
+    Exit code 1 if any is tampered with, foreign or undecryptable.
     """
     now = int(time.time())
     verdicts: Counter[str] = Counter()
@@ -121,10 +142,8 @@ def rekey_sessions(
         policy = policy_for(open_keyring(keyring, trust_mount), blocking)
         with out.progress("sealing", count_records(blocking)) as advance:
             try:
-                for totals in rekey(policy.sealer, blocking, batch):
+                for totals in paced(rekey(policy.sealer, blocking, batch), rate):
                     advance(totals.seen)
-                    if rate:
-                        time.sleep(max(0.0, totals.done / rate - (time.monotonic() - start)))
             except KeyboardInterrupt:
                 out.hint(f"{totals.done:,} done; the same command goes on with the rest")
                 raise
@@ -134,6 +153,9 @@ def rekey_sessions(
         f"{totals.done:,} done, {totals.skipped:,} skipped, {len(failed):,} failed "
         f"in {time.monotonic() - start:.1f} s",
     )
+    stale = sorted(policy.sealer.keyring.stale)
+    if stale:
+        out.hint(f"next: fluidauth keys revoke {stale[0]} --dry-run")
     if failed:
         out.table(("handle", "left as it is"), totals.failed[:_SHOWN_FAILURES])
         _more(out, len(failed))
