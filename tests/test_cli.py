@@ -352,7 +352,7 @@ def test_revoke_waits_until_no_process_signs_with_the_key(
     leaked = cli(*line, "--no-wait", "--leaked", "--yes")
 
     assert [result.code for result in refused] == [1, 1, 1]
-    assert "has not signed for 0 s; every process follows within 10" in refused[0].err
+    assert re.search(r"has not signed for \d s; every process follows within (100|101|9\d) s", refused[0].err)
     assert leaked.code == 0
 
 

@@ -693,8 +693,8 @@ MUTATIONS = (
         "38",
         "all sessions share a key",
         "fluidauth/keys.py",
-        'length_prefixed(_LABEL + b"session", handle.encode("ascii"))',
-        'length_prefixed(_LABEL + b"session")',
+        'mac.update(handle.encode("ascii") + b"\\x01")',
+        'mac.update(b"\\x01")',
     ),
     Mutation(
         "38",
@@ -707,8 +707,8 @@ MUTATIONS = (
         "39",
         "ciphertext is not bound to its field",
         "fluidauth/encryption.py",
-        'field.encode("utf-8"))',
-        'b"")',
+        'name = field.encode("utf-8")',
+        'name = b""',
     ),
     Mutation(
         "40",
