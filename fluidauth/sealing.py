@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hmac
 import struct
-import sys
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -87,7 +86,9 @@ class Sealer:
         """
         key = self.keyring.signing
         try:
-            content = self._content(record.handle, body) if isinstance(body, Body) else list(body)
+            content = (
+                self._content(record.handle, body, self._encrypted) if isinstance(body, Body) else list(body)
+            )
             text = _FORMAT + key.kid.encode("ascii") + encode(content).encode("utf-8")
         except UnicodeEncodeError as error:
             raise PayloadError("session fields have a lone surrogate, which UTF-8 cannot hold") from error
@@ -106,12 +107,12 @@ class Sealer:
         as :meth:`unseal` does.
         """
         body = self.unseal(record)
-        following = record._replace(version=record.version + 1)
+        text = record.payload[_BODY_START:-_MAC_LENGTH]
         if isinstance(body, Body) and body.locked:
-            return Sealer(self.keyring, frozenset(body.locked), sys.maxsize).seal(following, body)
+            text = encode(self._content(record.handle, body, body.locked)).encode("utf-8")
         key = self.keyring.signing
-        content = record.payload[_BODY_START:-_MAC_LENGTH]
-        return _with_mac(key, following, _FORMAT + key.kid.encode("ascii") + content)
+        following = record._replace(version=record.version + 1)
+        return _with_mac(key, following, _FORMAT + key.kid.encode("ascii") + text)
 
     def unseal(self, record: SessionRecord) -> Body | Tombstone:
         """Return what *record* says; raise :class:`RecordTampered` unless a known key sealed it."""
@@ -147,15 +148,16 @@ class Sealer:
         stale = self.keyring.stale
         return bool(stale) and sealed_by(record) in stale
 
-    def _content(self, handle: str, body: Body) -> list[Any]:
+    def _content(self, handle: str, body: Body, names: Collection[str]) -> list[Any]:
+        """Return *body* as it is stored, with the fields *names*, or all for ``"*"``, encrypted."""
         content = list(body[:_PLAIN_LENGTH])
-        if not self._encrypted and not body.locked:
+        if not names and not body.locked:
             return content
         cipher = FieldCipher(self.keyring, handle)
         encrypted = {name: locked.envelope for name, locked in body.locked.items() if locked.error}
         plain = {}
         for name, value in body.fields.items():
-            if self._encrypted != "*" and name not in self._encrypted:
+            if names != "*" and name not in names:
                 plain[name] = value
                 continue
             kept = body.locked.get(name)
