@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import NotEnded, NotSupported, PayloadError, RecordExists, StoreError
+from .errors import NotEnded, NotSupported, RecordExists, StoreError
 from .events import EventName
-from .expiry import is_expired
+from .expiry import is_expired, next_expiry
 from .lifecycle import (
     Changes,
     Outcome,
@@ -168,31 +168,49 @@ def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any]
 def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Outcome]:
     """Touch, re-seal, re-sign: best effort, the response goes out without them."""
     state = changes.state
-    unchanged = Outcome(state.record, state.body, state.credential)
+    outcome = Outcome(state.record, state.body, state.credential)
+    reissue = _can_reissue(changes, live.record)
     try:
-        if not changes.upgrades:
+        if changes.upgrades and _is_behind(policy, live.record, reissue):
+            moved = yield from _move(policy, live, reissue, now)
+            if moved is None:
+                return outcome
+            outcome.record, outcome.body = moved
+        elif changes.touch_to > live.record.expires_at:
             try:
                 yield ("touch", live.record.handle, changes.touch_to)
             except NotSupported:
-                yield ("update", next_version(policy, live.record, live.body, now, live.record.kid))
-            return unchanged
-        give_up = deadline()
-        while True:
-            outcome = yield from _update(policy, changes, live, live.body.fields, now)
-            if outcome is not None:
-                return outcome
-            found = yield from find(policy, live.record.handle, now)
-            if not isinstance(found, Live):
-                return unchanged
-            live = found
-            if not _is_behind(policy, live.record):  # a request beside this one did it
-                outcome = Outcome(live.record, live.body, state.credential)
-                outcome.cookie = "issue" if _can_reissue(changes, live.record) else None
-                return outcome
-            check_time(give_up)
-    except (StoreError, PayloadError):  # the latter if max_payload was lowered
-        unchanged.notices.append(Notice("store_error", "refresh", live.record.handle))
-        return unchanged
+                yield ("update", _resealed(policy, live, False, now))
+    except StoreError:
+        outcome.notices.append(Notice("store_error", "refresh", live.record.handle))
+        return outcome
+    outcome.cookie = "issue" if reissue else None
+    return outcome
+
+
+def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | None]:
+    """Bring *live* under the signing key, unless a request beside this one does; None if it ended."""
+    give_up = deadline()
+    while not is_expired(live.record, live.body, now):
+        following = _resealed(policy, live, reissue, now)
+        if (yield ("update", following)):
+            return Live(following, live.body)
+        found = yield from find(policy, live.record.handle, now)
+        if not isinstance(found, Live):
+            return None
+        live = found
+        if not _is_behind(policy, live.record, reissue):
+            return live
+        check_time(give_up)
+    return None
+
+
+def _resealed(policy: Policy, live: Live, reissue: bool, now: int) -> SessionRecord:
+    """Return the next version of *live* with nothing changed: it may be larger than new ones."""
+    record = live.record
+    kid = policy.sealer.keyring.signing.kid if reissue else record.kid
+    following = record._replace(kid=kid, expires_at=next_expiry(record, live.body, now))
+    return policy.sealer.reseal(following, live.body)
 
 
 def _update(
@@ -219,9 +237,10 @@ def _update(
     return Outcome(following, body, credential, "issue" if reissue else None)
 
 
-def _is_behind(policy: Policy, record: SessionRecord) -> bool:
-    """Return whether *record* or the cookie last issued for it is under a key to be replaced."""
-    return policy.sealer.is_stale(record) or record.kid in policy.sealer.keyring.stale
+def _is_behind(policy: Policy, record: SessionRecord, reissue: bool) -> bool:
+    """Return whether *record*, or the cookie last issued for it where it can be, is under a stale key."""
+    sealer = policy.sealer
+    return sealer.is_stale(record) or (reissue and record.kid in sealer.keyring.stale)
 
 
 def _can_reissue(changes: Changes, record: SessionRecord) -> bool:

@@ -5,6 +5,7 @@ Nothing here shows a token or an id, nor keeps one once its handle is known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from .records import SessionRecord, handle_of
 from .sealing import Body, Tombstone, sealed_by
 from .steps import Steps
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")  # a session id, which has 32 characters, is not shown as a name
 Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 """A mapping or pairs, in text or bytes; also a WSGI environ or the headers of an ASGI scope."""
 
@@ -115,8 +117,9 @@ def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[R
         )
     values = find_values(header, policy.cookie_names)
     if not values:
-        others = sorted({pair.partition("=")[0].strip(" \t") for pair in header.split(";") if "=" in pair})
-        seen = f"; it has {', '.join(map(ascii, others[:10]))}" if others else ""
+        found = {pair.partition("=")[0].strip(" \t") for pair in header.split(";") if "=" in pair}
+        others = sorted(name for name in found if _NAME.fullmatch(name))
+        seen = f"; it has {', '.join(others[:10])}" if others else ""
         return [], [Remark("cookie", False, f"the request has none named {names}{seen}")], "no_cookie"
     if len(values) > MAX_CANDIDATES:
         return (
@@ -178,7 +181,7 @@ def _opened(policy: Policy, about: Explanation, record: SessionRecord | None, no
         return about._replace(reason=reason, remarks=tuple(remarks))
     if not isinstance(found.content, Body):
         return about._replace(reason="record_tampered", remarks=tuple(remarks))
-    opens = found.verdict in ("live", "undecryptable")
+    opens = found.verdict in ("live", "undecryptable", "revoked")  # this cookie is genuine
     remarks.append(Remark("expiry", opens, _expiry(record, found.content, found.detail if not opens else "")))
     if found.verdict == "undecryptable":
         remarks.append(Remark("fields", False, found.detail))

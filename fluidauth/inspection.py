@@ -23,7 +23,7 @@ Verdict = Literal[
     "live",  # genuine, and opens to whoever has its cookie
     "undecryptable",  # genuine, but an encrypted field cannot be read
     "ended",  # genuine, and expired, or in the place of an id that was renewed
-    "revoked",  # sealed by a key that is revoked
+    "revoked",  # sealed by a key that is revoked, or its cookie signed by one
     "foreign",  # sealed by a key that this keyring does not have
     "tampered",  # not what a key of this keyring sealed
 ]
@@ -137,6 +137,10 @@ def inspect(policy: Policy, record: SessionRecord, now: int) -> Finding:
             return refusal(record, "format")
         expired = now >= min(record.expires_at, content.deadline)
         return Finding("ended", "expired" if expired else "created in the future", content)
+    if record.kid in policy.sealer.keyring.revoked:
+        return Finding(
+            "revoked", f"the cookie last issued is under key {record.kid}, which is revoked", content
+        )
     unreadable = sorted(content.unreadable())
     if unreadable:
         return Finding("undecryptable", f"cannot be read: {', '.join(map(repr, unreadable))}", content)

@@ -70,7 +70,9 @@ class KeyDocument:
         for entry in self.entries:
             if entry.kid == kid:
                 return entry
-        raise ConfigError(f"no key {kid!r} in the keyring; it has {', '.join(self.states) or 'none'}")
+        # Something else than a kid is not repeated: somebody may have pasted a secret.
+        shown = kid if _KID.fullmatch(kid) else "of that name"
+        raise ConfigError(f"no key {shown} in the keyring; it has {', '.join(self.states) or 'none'}")
 
     def added(self, secret: str, now: int) -> KeyDocument:
         """Return the document with a key more: pending, or signing if it is the first."""

@@ -50,16 +50,14 @@ def stamp_of(path: Path) -> Stamp | None:
         return None
 
 
-def read(
-    path: Path, *, trust_mount: bool = False, any_owner: bool = False
-) -> tuple[KeyDocument, Stamp | None]:
+def read(path: Path, *, trust_mount: bool = False) -> tuple[KeyDocument, Stamp | None]:
     """Return what the file at *path* says, and which file that was.
 
     *trust_mount*: it may belong to another and others may read it, as where Kubernetes or
     Docker mount a secret. Raise :class:`ConfigError` for a file that is missing, too open,
     not ours or not of the right form; it shows nothing of the content.
     """
-    text, found = _content(path, trust_mount, any_owner or trust_mount)
+    text, found = _content(path, trust_mount)
     try:
         document = parse(text)
     except ConfigError as error:
@@ -69,11 +67,6 @@ def read(
     finally:
         del text  # a traceback that prints locals must not show it
     raise ConfigError(f"keyring file {path}: {problem}")
-
-
-def look(path: Path) -> KeyDocument:
-    """Return what the file at *path* says, to look after it; root may look after those of others."""
-    return read(path, any_owner=os.geteuid() == 0)[0]
 
 
 def change(path: Path, edit: Callable[[KeyDocument], KeyDocument]) -> KeyDocument:
@@ -86,17 +79,25 @@ def change(path: Path, edit: Callable[[KeyDocument], KeyDocument]) -> KeyDocumen
     target = Path(os.path.realpath(path))  # a symbolic link stays, and leads to the new file
     try:
         with _lock(target):
-            exists = target.exists()
-            before = look(target) if exists else KeyDocument()
+            before = read(target)[0] if target.exists() else KeyDocument()
             after = edit(before)
             if after is not before:
-                _replace(target, after.render(), os.stat(target) if exists else None)
+                _replace(target, _checked(after))
             return after
     except OSError as error:
         raise ConfigError(f"keyring file {path} cannot be written: {error.strerror}") from error
 
 
-def _content(path: Path, trust_mount: bool, any_owner: bool) -> tuple[bytes, os.stat_result]:
+def _checked(document: KeyDocument) -> bytes:
+    """Return *document* as it is written; raise :class:`ConfigError` if it could not be read again."""
+    text = document.render()
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"the keyring file would have more than {MAX_BYTES} bytes; prune it first")
+    parse(text)
+    return text
+
+
+def _content(path: Path, trust_mount: bool) -> tuple[bytes, os.stat_result]:
     try:
         # Without O_NONBLOCK a FIFO would hold up the process that opens it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -104,7 +105,7 @@ def _content(path: Path, trust_mount: bool, any_owner: bool) -> tuple[bytes, os.
         raise ConfigError(f"keyring file {path} cannot be read: {error.strerror}") from error
     try:
         found = os.fstat(descriptor)
-        if not any_owner and found.st_uid not in (0, os.geteuid()):
+        if not trust_mount and found.st_uid not in (0, os.geteuid()):
             raise ConfigError(
                 f"keyring file {path} belongs to user {found.st_uid}, who could change it: run this as that "
                 "user, or chown it"
@@ -175,13 +176,14 @@ def _lock(target: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _replace(target: Path, text: bytes, former: os.stat_result | None) -> None:
-    """Put *text* in the place of *target*, whole or not at all, with the *former* owner and mode 0600."""
-    descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # of mode 0600
+def _replace(target: Path, text: bytes) -> None:
+    """Put *text* in the place of *target*, whole or not at all, with mode 0600; called with the lock."""
+    prefix = f".{target.name}.draft-"
+    for left in target.parent.glob(f"{prefix}*"):  # by a writer that was killed: it has secrets in it
+        left.unlink()
+    descriptor, draft = tempfile.mkstemp(prefix=prefix, dir=target.parent)  # of mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if former is not None and (former.st_uid, former.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(file.fileno(), former.st_uid, former.st_gid)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -206,11 +206,13 @@ class Keyring:
             followed.check(document)
         except ConfigError as error:
             return "keyring_rejected", str(error)
-        followed.stamp = stamp
-        if followed.is_in_force(document):
+        is_new = not followed.is_in_force(document)
+        if is_new:
+            self._install(document)
+            followed.accept(document)
+        followed.stamp = stamp  # last: a child that is forked before reads the file again
+        if not is_new:
             return None
-        self._install(document)
-        followed.accept(document)
         unsigned = "" if document.signing else ", no key signs: nothing can be stored"
         return "keyring_reloaded", f"serial {document.serial}{unsigned}"
 
@@ -269,7 +271,8 @@ class _Followed:
             if self.in_force.keys().isdisjoint(document.states):
                 raise ConfigError("it has none of the keys in force: another deployment's?")
             # A revocation must not be put off, even where it leaves nothing that signs.
-            if document.signing is None and not self._has_more_revoked(document):
+            had_one = "signing" in self.in_force.values()
+            if document.signing is None and had_one and not self._has_more_revoked(document):
                 raise ConfigError("it has no signing key")
         except ConfigError as error:
             raise ConfigError(f"keyring file {self.path}: {error}") from error

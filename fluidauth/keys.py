@@ -45,6 +45,7 @@ from .records import is_utf8, length_prefixed
 
 SECRET_PREFIX = "fask1_"
 MIN_SECRET_LENGTH = 32
+MAX_SECRET_LENGTH = 1024
 NEW_SECRET_COMMAND = 'python -c "from fluidauth.keys import new_secret; print(new_secret())"'
 
 _SALT = b"fluidauth/1/extract"
@@ -180,6 +181,8 @@ def _weakness(secret: object) -> str | None:
     text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
+    if len(text) > MAX_SECRET_LENGTH:
+        return f"has {len(text)} characters; more than {MAX_SECRET_LENGTH} are no secret"
     if SECRET_PREFIX in text and not _OWN_FORM.fullmatch(text):
         return f"has {SECRET_PREFIX} in it but is not just that; was it cut, or copied with its name?"
     if text in _PUBLISHED or any(word in text.lower() for word in _PLACEHOLDERS):

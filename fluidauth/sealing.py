@@ -100,13 +100,13 @@ class Sealer:
             )
         return _with_mac(key, record, text)
 
-    def reseal(self, record: SessionRecord) -> SessionRecord:
+    def reseal(self, record: SessionRecord, opened: Body | Tombstone | None = None) -> SessionRecord:
         """Return the next version of *record*, the same but under the signing key, whatever its size.
 
-        What is encrypted stays so, and nothing else becomes it. Raise :class:`RecordTampered`
-        as :meth:`unseal` does.
+        What is encrypted stays so, and nothing else becomes it. *opened* is what was unsealed
+        from it before, if it was; else raise :class:`RecordTampered` as :meth:`unseal` does.
         """
-        body = self.unseal(record)
+        body = self.unseal(record) if opened is None else opened
         text = record.payload[_BODY_START:-_MAC_LENGTH]
         if isinstance(body, Body) and body.locked:
             text = encode(self._content(record.handle, body, body.locked)).encode("utf-8")

@@ -237,8 +237,8 @@ def test_promote_waits_until_every_process_has_the_key(cli: Cli, ring: Path) -> 
     assert "has been pending for 0 s; every process learns it within 20" in refused.err
     assert promoted.code == 0
     assert 1 < time.monotonic() - start < 4  # before it signs, and until every process follows
-    assert keyfile.look(ring).entries[0].state == "signing"
-    assert keyfile.look(ring).entries[0].changed >= keyfile.look(ring).entries[0].created
+    assert keyfile.read(ring)[0].entries[0].state == "signing"
+    assert keyfile.read(ring)[0].entries[0].changed >= keyfile.read(ring)[0].entries[0].created
 
 
 def test_promote_can_be_interrupted(ring: Path) -> None:
@@ -253,7 +253,7 @@ def test_promote_can_be_interrupted(ring: Path) -> None:
     _, told = process.communicate(timeout=20)
 
     assert (process.returncode, told.strip()) == (130, "interrupted")
-    assert keyfile.look(ring).states[kid_of(NEW)] == "pending"
+    assert keyfile.read(ring)[0].states[kid_of(NEW)] == "pending"
 
 
 # Says when it has begun to wait, so that the test need not guess.
@@ -335,7 +335,7 @@ def test_a_leaked_signing_key_is_replaced_in_one_step(cli: Cli, ring: Path) -> N
     """At no moment is there a ring without a signing key, or with the leaked one beside a new one."""
     found = cli("keys", "revoke", kid_of(OLD), "--leaked", "--yes", "--json")
 
-    document = keyfile.look(ring)
+    document = keyfile.read(ring)[0]
     assert (found.code, document.serial) == (0, 2)
     assert [entry.state for entry in document.entries] == ["signing", "revoked"]
     assert found.json["signing"] == document.entries[0].kid
@@ -387,6 +387,43 @@ def test_errors_are_json_as_well(cli: Cli, ring: Path) -> None:
     assert (cli("keys", "promote").code, cli("keys", "revoke", "aaaaaa").code) == (1, 3)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["keys", "promote", "--interval", "nan"],
+        ["keys", "promote", "--interval=-5"],
+        ["sessions", "list", "--user", "\udcff"],
+        ["keys", "revoke", "fask1_SECRET"],
+        ["sessions", "show", "1.SECRET"],
+        ["token", "explain", "1.SECRET"],
+    ],
+)
+def test_odd_arguments_get_an_error_and_are_not_repeated(
+    cli: Cli, engine: SessionEngine, ring: Path, line: list[str]
+) -> None:
+    """Neither a traceback nor an echo of what may be a secret."""
+    keyfile.change(ring, lambda r: r.added(NEW, int(time.time())))
+
+    found = cli(*line)
+
+    assert found.code in (1, 2, 3)
+    assert "SECRET" not in found.out + found.err
+
+
+def test_a_full_disk_behind_a_pipe_is_an_error(ring: Path) -> None:
+    """The output could not be written: no traceback."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fluidauth", "keys", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert done.returncode != 0
+    assert b"Traceback" not in done.stderr
+
+
 def test_no_keyring_is_made_by_mistake(cli: Cli, tmp_path: Path) -> None:
     """A mistyped path is refused: another ring would sign everybody out."""
     found = cli("keys", "add", "--keyring", "mistyped.json")
@@ -402,7 +439,7 @@ def test_prune_forgets_keys_revoked_long_ago(cli: Cli, ring: Path) -> None:
 
     assert cli("keys", "prune", "--json").json == {"pruned": [], "serial": 4}
     assert cli("keys", "prune", "--older-than", "0").out == f"forgot {kid_of(OLD)}\n"
-    assert list(keyfile.look(ring).states) == [kid_of(NEW)]
+    assert list(keyfile.read(ring)[0].states) == [kid_of(NEW)]
 
 
 @pytest.mark.parametrize("verb", [["list"], ["promote"], ["revoke", "aaaaaa"], ["prune"]])
@@ -693,6 +730,9 @@ def test_commands_need_no_keyring_file(
         ("sqlite:///absent.db", "there is no session database"),
         ("memory://", "a memory store lives in its own process alone"),
         ("mysql://user:SECRET-password@host/db", "store URL with scheme 'mysql' is not known"),
+        ("sqlite://user:SECRET-password@host/db", "a sqlite store URL needs a path and no host"),
+        ("sqlite:///x.db?SECRET=1&timeout=SECRET", "the store URL has an unknown option"),
+        ("http://[::1", "the store URL is not one"),
         (".", "cannot be opened as a session database"),
     ],
 )
@@ -704,16 +744,18 @@ def test_a_store_that_is_not_there_is_code_3(
         found = cli("sessions", *verb, "--store", url)
 
         assert (found.code, message in found.err) == (3, True)
-        assert "SECRET" not in found.err
+        assert "SECRET-" not in found.err
     assert not (tmp_path / "absent.db").exists()
 
 
 def test_words_from_the_database_cannot_write_to_the_terminal(cli: Cli, engine: SessionEngine) -> None:
     """Control characters and markup of a user id are shown as what they are."""
     sign_in(engine, "[red]\x1b[2Jbold")
+    sign_in(engine, "team:key:1")
 
     found = cli("sessions", "list")
 
+    assert "team:key:1" in found.out
     assert "\x1b" not in found.out
     assert "[red]\\x1b[2Jbold" in found.out
 
@@ -795,6 +837,12 @@ def test_doctor_says_what_is_wrong_and_what_to_do(
 
     assert (told.code, wrong.code, both.code) == (1, 1, 1)
     assert "FLUIDAUTH_SECRET and FLUIDAUTH_SECRETS are both set: no engine starts; unset one" in both.out
+    ring.chmod(0o644)
+    monkeypatch.delenv("FLUIDAUTH_SECRET")
+    monkeypatch.delenv("FLUIDAUTH_SECRETS")
+    mounted = cli("doctor", "--keyring", str(ring), "--trust-mount", "--store", "sessions.db")
+
+    assert f"{ring}, serial " in mounted.out
     for words in (
         "can be opened by others (mode 0640): chmod 600",
         "others may write in",

@@ -142,7 +142,7 @@ def test_a_kid_that_is_not_there_is_named() -> None:
     """The message lists those that are."""
     ring = KeyDocument().added(FIRST, NOW)
 
-    with pytest.raises(ConfigError, match=f"no key 'aaaaaa' in the keyring; it has {kid_of(FIRST)}"):
+    with pytest.raises(ConfigError, match=f"no key aaaaaa in the keyring; it has {kid_of(FIRST)}"):
         ring.promoted("aaaaaa", NOW)
 
 
@@ -428,6 +428,44 @@ def test_a_link_stays_a_link(path: Path) -> None:
 
     assert link.is_symlink()
     assert Keyring.from_file(path).state_of(kid_of(SECOND)) == "pending"
+
+
+@pytest.mark.parametrize(
+    ("content", "edit", "problem"),
+    [
+        (KeyDocument(), lambda ring: ring.added("x" * 80_000, NOW), "more than 1024 are no secret"),
+        (
+            KeyDocument(2**53).added(FIRST, NOW),
+            lambda ring: ring.added(SECOND, NOW),
+            "serial must be a whole number",
+        ),
+        (
+            KeyDocument(1, tuple(KeyEntry(f"{n:06}", "revoked", NOW, NOW) for n in range(1000))),
+            lambda ring: ring.added(SECOND, NOW),
+            "would have more than 65536 bytes; prune it first",
+        ),
+    ],
+    ids=["large secret", "last serial", "many keys"],
+)
+def test_nothing_is_written_that_could_not_be_read(
+    path: Path, content: KeyDocument, edit: Callable[[KeyDocument], KeyDocument], problem: str
+) -> None:
+    """A file that every process would refuse is refused by its writer."""
+    before = path.read_bytes()
+
+    with pytest.raises(ConfigError, match=problem):
+        keyfile.change(path, lambda _: edit(content))
+
+    assert path.read_bytes() == before
+
+
+def test_what_a_killed_writer_left_is_removed(path: Path) -> None:
+    """A draft has every secret in it, those as well that are revoked later."""
+    path.with_name(".keyring.json.draft-x1y2z3").write_bytes(path.read_bytes())
+
+    keyfile.change(path, lambda ring: ring.added(SECOND, NOW))
+
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [".keyring.json.lock", "keyring.json"]
 
 
 def test_a_refused_change_leaves_the_file_alone(path: Path) -> None:
@@ -906,6 +944,13 @@ def test_without_a_signing_key_reads_go_on(
     assert [event.name for event in events if event.name.startswith("keyring")] == ["keyring_reloaded"]
     with pytest.raises(StoreError, match="no key signs"):
         browser.engine.create_session("carol")
+    keyfile.change(path, lambda ring: ring.added(THIRD, NOW))
+    ring_clock.advance(5)
+    browser.request(lambda session: session.user_id)
+    assert browser.engine.policy.sealer.keyring.state_of(kid_of(THIRD)) == "pending"
+    keyfile.change(path, lambda ring: ring.promoted(kid_of(THIRD), NOW))
+    ring_clock.advance(5)
+    assert browser.request(lambda session: session.update(x=1)).status == 200
 
 
 def test_a_secret_has_one_kid_wherever_it_is_read_from(path: Path, tmp_path: Path) -> None:

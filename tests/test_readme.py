@@ -49,7 +49,7 @@ def test_the_rotation_recipe_works(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS", "FLUIDAUTH_DATABASE"):
         monkeypatch.delenv(name, raising=False)
     codes = [run(shlex.split(lines[0]))]
-    old = keyfile.look(ring).entries[0].kid
+    old = keyfile.read(ring)[0].entries[0].kid
 
     for line in lines[1:]:
         # The recipe's own waits until every process follows.
@@ -67,4 +67,4 @@ def test_the_rotation_recipe_works(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ["keys", "revoke"],
     ]
     assert codes == [0] * 6
-    assert [entry.state for entry in keyfile.look(ring).entries] == ["signing", "revoked"]
+    assert [entry.state for entry in keyfile.read(ring)[0].entries] == ["signing", "revoked"]

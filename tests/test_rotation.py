@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -162,6 +163,46 @@ def test_a_rotation_moves_encrypted_fields_of_every_type(browser: Browser, store
     assert last.get(dict) == VALUES
     assert plain == {}
     assert {encrypted_by(envelope) for envelope in encrypted.values()} == {kid_of(NEW)}
+
+
+@pytest.mark.parametrize("setting", ["larger when encrypted", "limit lowered"])
+def test_a_large_session_is_moved_and_kept_alive(
+    protocol: Protocol, store: Any, clock: FakeClock, setting: str
+) -> None:
+    """A session that would not be accepted anew goes on: re-signed, re-sealed and touched like any other."""
+    before = Browser(protocol, SessionEngine(OLD, store, clock=clock))
+    before.request(lambda session: session.login("ada", {"text": "x" * 52_000}))
+    options: dict[str, Any] = (
+        {"encrypted_fields": "*"} if setting.startswith("larger") else {"max_payload": 10_000}
+    )
+    after = Browser(protocol, SessionEngine([NEW, OLD], store, clock=clock, **options))
+    after.cookie = before.cookie
+
+    for _ in range(9):  # an hour and a half, every ten minutes
+        clock.advance(600)
+        assert after.get(lambda session: session.user_id) == "ada"
+
+    record = record_of(after)
+    assert ((after.cookie or "")[2:8], record.kid, sealed_by(record)) == (kid_of(NEW),) * 3
+
+
+def test_a_client_that_keeps_its_old_cookie_causes_one_write(protocol: Protocol, store: Any) -> None:
+    """It is offered the new one each time, and the row, once moved, is left alone."""
+    before = Browser(protocol, SessionEngine(OLD, store))
+    before.request(lambda session: session.login("ada"))
+    engine = SessionEngine([NEW, OLD], store)
+    version = record_of(before).version
+
+    answers = []
+    for _ in range(5):
+        stubborn = Browser(protocol, engine)
+        stubborn.cookie = before.cookie
+        answers.append(stubborn.request(lambda session: session.user_id))
+    moved = stubborn
+
+    assert len({tuple(answer.set_cookies) for answer in answers}) == 1
+    assert answers[0].set_cookies != []
+    assert record_of(moved).version == version + 1
 
 
 # -- encrypted_fields changes between deployments ---------------------------------------------
@@ -424,6 +465,22 @@ def test_inspection_tells_records_apart(full_store: Any, clock: FakeClock, secre
     assert verdicts == ["live", "ended", "ended", "ended", "foreign", "tampered", "tampered", "tampered"]
 
 
+def test_a_session_whose_cookie_is_under_a_revoked_key_is_dead(full_store: Any, tmp_path: Path) -> None:
+    """Also if its row was moved in time: nobody can come in with it."""
+    engine = SessionEngine(OLD, full_store)
+    handle = engine.create_session("ada")[1].handle
+    carry_through(SessionEngine([NEW, OLD], full_store), full_store)
+    path = tmp_path / "keyring.json"
+    keyfile.change(
+        path, lambda r: r.added(OLD, 1).added(NEW, 1).promoted(kid_of(NEW), 1).revoked(kid_of(OLD), 1)
+    )
+    policy = SessionEngine(Keyring.from_file(path), full_store).policy
+
+    found = inspect(policy, full_store.get(handle), int(time.time()))
+
+    assert (found.verdict, sealed_by(full_store.get(handle))) == ("revoked", kid_of(NEW))
+
+
 # -- nothing secret at rest or in what is told ---------------------------------------------------
 
 
@@ -533,7 +590,7 @@ REASONS: dict[str, tuple[Callable[[Browser], Any], str, str]] = {
     "no cookie": (
         lambda b: {"cookie": "theme=dark"},
         "no_cookie",
-        "none named __Host-session; it has 'theme'",
+        "none named __Host-session; it has theme",
     ),
     "nothing": (lambda b: {}, "no_cookie", "the request has none named __Host-session"),
     "cut": (lambda b: cookie_of(b, (b.cookie or "")[:-1]), "malformed", "has 65 characters, not 66"),
@@ -606,6 +663,18 @@ def test_what_became_of_a_session_is_explained(explain: Any, browser: Browser, c
     assert (expired.opens, expired.reason) == (False, "session_expired")
     assert (tampered.opens, tampered.reason) == (False, "record_tampered")
     assert (logged_out.opens, logged_out.reason) == (False, "unknown_id")
+
+
+def test_a_token_in_the_place_of_a_name_is_not_echoed(explain: Any, browser: Browser) -> None:
+    """Whatever stands before an equals sign is no name to show, if it could be an id."""
+    browser.request(lambda session: session.login("ada"))
+    token = browser.cookie or ""
+
+    found = [explain(browser.engine, {"cookie": odd}) for odd in (f"{token}=", f"{token[9:41]}=x; a=b")]
+
+    assert [about.reason for about in found] == ["no_cookie"] * 2
+    assert not [about for about in found if token[9:41] in str(about)]
+    assert found[1].remarks[0].says.endswith("; it has a")
 
 
 def test_offline_no_store_is_asked(explain: Any) -> None:

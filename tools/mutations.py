@@ -127,8 +127,8 @@ MUTATIONS = (
         "9",
         "a touch sends a cookie",
         "fluidauth/commit.py",
-        "unchanged = Outcome(state.record, state.body, state.credential)",
-        'unchanged = Outcome(state.record, state.body, state.credential, "issue")',
+        'outcome.cookie = "issue" if reissue else None',
+        'outcome.cookie = "issue"',
     ),
     Mutation(
         "10",
@@ -574,7 +574,7 @@ MUTATIONS = (
         "34",
         "another user's keyring file is taken",
         "fluidauth/keyfile.py",
-        "if not any_owner and found.st_uid not in (0, os.geteuid()):",
+        "if not trust_mount and found.st_uid not in (0, os.geteuid()):",
         "if False:",
     ),
     Mutation(
@@ -665,7 +665,7 @@ MUTATIONS = (
         "37",
         "requests at once re-seal a session one after another",
         "fluidauth/commit.py",
-        "if not _is_behind(policy, live.record):",
+        "if not _is_behind(policy, live.record, reissue):",
         "if False:",
     ),
     Mutation(
@@ -911,7 +911,7 @@ MUTATIONS = (
         "52",
         "a touch that fails stops the response",
         "fluidauth/commit.py",
-        'unchanged.notices.append(Notice("store_error", "refresh", live.record.handle))',
+        'outcome.notices.append(Notice("store_error", "refresh", live.record.handle))',
         "raise",
     ),
     Mutation(

@@ -12,7 +12,7 @@ import click
 from . import revocation, upkeep  # noqa: F401  their commands join those of keys and sessions
 from .doctor import doctor
 from .keys import keys
-from .output import NO
+from .output import NO, UNABLE
 from .sessions import sessions
 from .token import token
 
@@ -35,8 +35,8 @@ def fluidauth() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Carry out *arguments*, by default those of this process; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter shows a ?
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that cannot be read or shown is a ?
             stream.reconfigure(errors="replace")
     try:
         code = fluidauth.main(arguments, prog_name="fluidauth", standalone_mode=False)
@@ -49,6 +49,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        return UNABLE
     return code if isinstance(code, int) else 0
 
 

@@ -49,7 +49,7 @@ def new(out: Output) -> None:
 @keyring_file_option
 def list_keys(out: Output, path: Path) -> None:
     """List the keys of the file and their states."""
-    document = keyfile.look(path)
+    document = keyfile.read(path)[0]
     out.answer({"serial": document.serial, "keys": [shown(entry) for entry in document.entries]})
     rows = [(e.kid, e.state, moment(e.created), moment(e.changed)) for e in document.entries]
     out.table(("key", "state", "created (UTC)", "in this state since"), rows)
@@ -108,7 +108,7 @@ def promote(out: Output, kid: str | None, path: Path, interval: float, no_wait: 
     By then every process has it, and nobody meets a cookie that he cannot verify. Afterwards
     it waits until every process signs with it.
     """
-    ring = keyfile.look(path)
+    ring = keyfile.read(path)[0]
     entry, former = _pending(ring, kid), ring.signing
     if not force and entry.state == "pending":
         wait_since(out, entry, 2 * interval, no_wait, "has been pending", "every process learns it")
@@ -133,7 +133,7 @@ def promote(out: Output, kid: str | None, path: Path, interval: float, no_wait: 
 )
 def prune(out: Output, path: Path, days: int) -> None:
     """Forget keys that were revoked long ago: no cookie can be that old."""
-    before = keyfile.look(path)
+    before = keyfile.read(path)[0]
     after = keyfile.change(path, lambda ring: ring.pruned(now() - days * _DAY + 1))
     gone = sorted(before.states.keys() - after.states.keys())
     out.answer({"pruned": gone, "serial": after.serial}, f"forgot {', '.join(gone) or 'none'}")
@@ -157,6 +157,8 @@ def wait_since(out: Output, entry: KeyEntry, seconds: float, no_wait: bool, what
 
     Files keep whole seconds, so it is one more; and no longer than that, whatever the clocks say.
     """
+    if not seconds >= 0:  # also for what is no number
+        raise click.UsageError("--interval must be at least 0 seconds")
     left = min(seconds + 1, entry.changed + seconds + 1 - time.time())
     if left <= 0:
         return

@@ -53,10 +53,10 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         # Highlighting off: a user id must not look like something else.
-        self._out = Console(highlight=False, soft_wrap=True)
+        self._out = Console(highlight=False, soft_wrap=True, emoji=False)
         if not self._out.is_terminal:  # in a file or a pipe nothing is folded
             self._out.width = _PIPE_WIDTH
-        self._err = Console(highlight=False, stderr=True)
+        self._err = Console(highlight=False, stderr=True, emoji=False)
 
     def answer(self, values: dict[str, Any], *sentences: str) -> None:
         """Print *values* as JSON, or else *sentences*."""

@@ -57,9 +57,9 @@ def revoke(
     def edit(ring: KeyDocument) -> KeyDocument:
         return ring.leaked(kid, new_secret(), now()) if leaked else ring.revoked(kid, now())
 
-    entry = keyfile.look(path).find(kid)
+    entry = keyfile.read(path)[0].find(kid)
     if entry.state == "revoked" or not dry_run:
-        edit(keyfile.look(path))  # what is not allowed is refused before anybody waits or is asked
+        edit(keyfile.read(path)[0])  # what is not allowed is refused before anybody waits or is asked
     if entry.state == "verifying" and not leaked:
         wait_since(out, entry, interval, no_wait, "has not signed", "every process follows")
     in_haste = leaked and yes and not stores and not dry_run  # nothing is read first

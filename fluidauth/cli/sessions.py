@@ -51,6 +51,8 @@ def list_sessions(
     out: Output, store: str, user: str | None, limit: int, after: str | None, expired: bool, kid: str | None
 ) -> None:
     """List sessions that have not expired, in order of handle. No payload is opened."""
+    if user is not None:
+        check_user(user)
     with closing(open_store(store)) as blocking:
         start = whole_handle(blocking, after) if after else None
         now = int(time.time())
@@ -134,10 +136,7 @@ def revoke(out: Output, handle: str, store: str, keyring: Path | None, trust_mou
 @click.option("--except", "kept", help="The handle of a session to keep.")
 def revoke_user(out: Output, user: str, store: str, kept: str | None) -> None:
     """End all sessions of USER. Exit code 1 if there is none."""
-    try:
-        check_user_id(user)
-    except ValueError as error:
-        raise Refused(str(error)) from error
+    check_user(user)
     with closing(open_store(store)) as blocking:
         whole = whole_handle(blocking, kept) if kept else None
         count = run(blocking, admin.revoke_user(user, whole))
@@ -163,6 +162,14 @@ def _seal(found: Finding) -> str:
 
 def _minute(seconds: object) -> str:
     return moment(seconds)[:16]
+
+
+def check_user(user: str) -> None:
+    """Raise :class:`Refused` for what can be no user id."""
+    try:
+        check_user_id(user)
+    except ValueError as error:
+        raise Refused(str(error)) from error
 
 
 def _columns(record: SessionRecord) -> dict[str, Any]:

@@ -161,9 +161,9 @@ def whole_handle(store: SessionStore, given: str) -> str:
 
 def secret_input(what: str) -> str:
     """Return *what* from standard input, or asked for without an echo: arguments end up in histories."""
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         return str(click.prompt(what, hide_input=True, err=True))
-    given = sys.stdin.read()
+    given = "" if sys.stdin is None else sys.stdin.read()
     if not given.strip():
         raise Refused(f"no {what} came on standard input; is the variable set that it should come from?")
     return given

@@ -20,27 +20,30 @@ def store_from_url(url: str) -> SessionStore:
     ``?max_sessions=``; both with ``namespace=``. Raise :class:`ConfigError` for any
     other scheme or option.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError("the store URL is not one; use sqlite:///path or memory://") from None
     if parts.scheme == "memory":
-        return MemoryStore(**_options(url, parts.query, max_sessions=int, namespace=str))
+        return MemoryStore(**_options(parts.query, max_sessions=int, namespace=str))
     if parts.scheme == "sqlite":
         if parts.netloc or len(parts.path) < 2:
             raise ConfigError(
-                f"store URL {url!r} needs a path: sqlite:///sessions.db, or sqlite:////var/sessions.db"
+                "a sqlite store URL needs a path and no host: sqlite:///sessions.db, or sqlite:////var/sessions.db"
             )
-        options = _options(url, parts.query, durability=str, namespace=str, timeout=float, pool_size=int)
+        options = _options(parts.query, durability=str, namespace=str, timeout=float, pool_size=int)
         return SQLiteStore(unquote(parts.path[1:]), **options)
-    # The rest of an unknown URL may hold a password.
+    # No message repeats a URL: it may hold a password.
     raise ConfigError(f"store URL with scheme {parts.scheme!r} is not known; use sqlite:///path or memory://")
 
 
-def _options(url: str, query: str, **types: Callable[[str], Any]) -> dict[str, Any]:
+def _options(query: str, **types: Callable[[str], Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in types:
-            raise ConfigError(f"store URL {url!r} has an unknown option {name!r}; known: {list(types)}")
+            raise ConfigError(f"the store URL has an unknown option {name!r}; known: {list(types)}")
         try:
             options[name] = types[name](text)
         except ValueError:
-            raise ConfigError(f"store URL {url!r}: {name}={text!r} is not a number") from None
+            raise ConfigError(f"the store URL has {name}={text!r}, which is not a number") from None
     return options
