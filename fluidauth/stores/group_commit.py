@@ -96,10 +96,10 @@ class _Party(Protocol):
 
 
 class _Thread:
-    """A blocked thread with its writes."""
+    """A blocked thread with one write."""
 
-    def __init__(self, writes: Sequence[Write[Any]]) -> None:
-        self.writes = writes
+    def __init__(self, write: Write[Any]) -> None:
+        self.writes = (write,)
         self.leads = False
         self._wake = threading.Event()
 
@@ -167,24 +167,20 @@ class GroupCommit:
 
     def run(self, write: Write[T]) -> T:
         """Carry out *write*, with others' if some wait; return its answer or raise its error."""
-        return self.run_all((write,))[0]
-
-    def run_all(self, writes: Sequence[Write[T]]) -> list[T]:
-        """Carry out *writes* together; return their answers, or raise the first error."""
         me = None
         with self._lock:
             if self._led:
-                me = _Thread(writes)
+                me = _Thread(write)
                 self._queue.append(me)
             self._led = True
         if me is None:
             try:
-                self._commit(writes)
+                self._commit((write,))
             finally:
                 self._pass_on()
         elif self._is_to_lead(me):
             self._lead()
-        return [write.result() for write in writes]
+        return write.result()
 
     async def arun(self, write: Write[T]) -> T:
         """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""

@@ -124,7 +124,7 @@ class SQLiteStore(SessionStore):
     # -- optional --------------------------------------------------------------
 
     def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        return self._commits.run_all([writes.updating(record) for record in records])
+        return self._commits.run(writes.updating_all(records))
 
     def touch(self, handle: str, expires_at: int) -> bool:
         return self._commits.run(writes.touching(handle, expires_at)) > 0
@@ -310,7 +310,7 @@ class AsyncSQLiteStore(AsyncSessionStore):
         return await self._commit(writes.cleaning(now, limit))
 
     async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        return await self._in_thread(self._store.update_many, records)
+        return await self._commit(writes.updating_all(records))
 
     async def touch(self, handle: str, expires_at: int) -> bool:
         return await self._commit(writes.touching(handle, expires_at)) > 0

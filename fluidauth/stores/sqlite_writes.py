@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import FluidAuthError, RecordExists, StoreBusy
@@ -69,6 +70,16 @@ def update(connection: sqlite3.Connection, space: int, record: SessionRecord) ->
     )
 
 
+def update_all(connection: sqlite3.Connection, space: int, records: Sequence[SessionRecord]) -> list[bool]:
+    """Compare and swap each of *records*, of different handles, at once; say of each if it was done."""
+    rows = [_payload_row(space, record) for record in records]
+    with _undone_if_it_fails(connection):
+        if connection.executemany(_UPDATE_PAYLOAD, rows).rowcount == len(rows):  # nearly always
+            return [True] * len(rows)
+        connection.execute("ROLLBACK TO writes")
+        return [update(connection, space, record) for record in records]
+
+
 def insert(connection: sqlite3.Connection, space: int, record: SessionRecord) -> None:
     """Insert; raise ``RecordExists`` if the handle is there."""
     try:
@@ -83,18 +94,25 @@ def bury_and_insert(
     connection: sqlite3.Connection, space: int, tombstone: SessionRecord, record: SessionRecord
 ) -> bool:
     """Compare and swap to *tombstone* and insert *record*, both or neither."""
-    connection.execute("SAVEPOINT burial")
-    try:
+    with _undone_if_it_fails(connection):
         buried = connection.execute(_BURY, _columns(space, tombstone)).rowcount > 0
         if buried:
             insert(connection, space, record)
+    return buried
+
+
+@contextmanager
+def _undone_if_it_fails(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do several statements all or none, alone or inside a transaction."""
+    connection.execute("SAVEPOINT writes")
+    try:
+        yield
     except BaseException:
         if connection.in_transaction:  # some errors undo all by themselves
-            connection.execute("ROLLBACK TO burial")
-            connection.execute("RELEASE burial")
+            connection.execute("ROLLBACK TO writes")
+            connection.execute("RELEASE writes")
         raise
-    connection.execute("RELEASE burial")
-    return buried
+    connection.execute("RELEASE writes")
 
 
 def _update_together(connection: sqlite3.Connection, space: int, records: list[SessionRecord]) -> set[bytes]:
@@ -134,6 +152,11 @@ def creation(record: SessionRecord) -> Write[None]:
 def updating(record: SessionRecord) -> Write[bool]:
     """Return the compare and swap to *record*."""
     return Write(update, record)
+
+
+def updating_all(records: Sequence[SessionRecord]) -> Write[list[bool]]:
+    """Return the compare and swap to each of *records*."""
+    return Write(update_all, records)
 
 
 def deletion(handle: str, version: int | None) -> Write[int]:
