@@ -78,6 +78,8 @@ def change(path: Path, edit: Callable[[KeyDocument], KeyDocument]) -> KeyDocumen
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays, and leads to the new file
     try:
+        if target.exists():
+            read(target)  # refused before a lock of ours is left beside another's file
         with _lock(target):
             before = read(target)[0] if target.exists() else KeyDocument()
             after = edit(before)
@@ -158,7 +160,7 @@ def _lock(target: Path) -> Iterator[None]:
     if fcntl is None:
         raise ConfigError("keyring files can be written on POSIX systems only")
     name = target.with_name(f".{target.name}.lock")
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     give_up = time.monotonic() + LOCK_LIMIT
     try:
         while True:

@@ -377,6 +377,10 @@ def test_a_file_of_another_user_is_refused(path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match=r"belongs to user [0-9]+, who could change it"):
         Keyring.from_file(path)
     assert Keyring.from_file(path, trust_mount=True).signing.kid == kid_of(FIRST)
+    path.with_name(".keyring.json.lock").unlink()
+    with pytest.raises(ConfigError, match="run this as that user, or chown it"):
+        keyfile.change(path, lambda ring: ring.added(SECOND, NOW))
+    assert not path.with_name(".keyring.json.lock").exists()
 
 
 @pytest.mark.requirement("34")
