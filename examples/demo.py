@@ -134,6 +134,7 @@ def servers(folder: Path, *secrets: str, **environ: str) -> Iterator[tuple[str, 
     """Run both servers with *secrets*, newest first; give the URL of each."""
     environ |= {
         "FLUIDAUTH_SECRET": "",  # of this shell, maybe
+        "FLUIDAUTH_KEYRING": "",
         "FLUIDAUTH_SECRETS": " ".join(secrets),
         "FLUIDAUTH_DATABASE": str(folder / "sessions.db"),
     }

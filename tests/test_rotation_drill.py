@@ -21,7 +21,8 @@ def test_nobody_notices_a_rotation_and_a_leak_is_over_within_the_interval(tmp_pa
     assert report.payloads == 0
     assert report.under_new == report.active == 160
     assert report.lost == 0
-    assert report.leaked_alive == report.signing_leak_alive == []
     assert report.spared == report.others == 80
-    assert len(report.probed) == WORKERS
     assert report.new_login
+    for leak in (report.former, report.signing):
+        assert leak.alive == []
+        assert leak.before == leak.after == WORKERS  # each was seen to let them in, and then not to

@@ -63,7 +63,7 @@ def revoke(
     if entry.state == "verifying" and not leaked:
         wait_since(out, entry, interval, no_wait, "has not signed", "every process follows")
     in_haste = leaked and yes and not stores and not dry_run  # nothing is read first
-    use = None if in_haste else _use(out, path, kid, stores, needed=dry_run or not yes)
+    use = None if in_haste else _use(out, path, kid, stores, may_fail=yes and not dry_run)
     if dry_run and use is not None:
         _tell_use(out, entry, use, leaked)
         return
@@ -72,8 +72,8 @@ def revoke(
     _tell_outcome(out, keyfile.change(path, edit), kid, use)
 
 
-def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...], needed: bool) -> KeyUse | None:
-    """Return who depends on the key in all of *stores*; None if that is not *needed* and cannot be said."""
+def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...], may_fail: bool) -> KeyUse | None:
+    """Return who depends on the key in all of *stores*; None if none was named and it cannot be said."""
     total = KeyUse()
     try:
         for url in stores or (os.environ.get("FLUIDAUTH_DATABASE") or DEFAULT_PATH,):
@@ -81,9 +81,11 @@ def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...], needed: boo
                 policy = policy_for(Keyring.from_file(path), store)
                 records = out.tracked(every_record(store.scan), f"reading {url}", count_records(store))
                 total.count(policy, kid, records, now())
-    except (ConfigError, StoreError):
-        if needed or stores:
+    except (ConfigError, StoreError) as error:
+        if stores:
             raise
+        if not may_fail:
+            raise ConfigError(f"{error}; --yes revokes without counting") from error
         return None  # a leaked key is revoked even if nobody knows where its sessions are
     return total
 

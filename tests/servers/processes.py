@@ -42,6 +42,7 @@ class Server:
         self._name = name
         self._command = [sys.executable, "-m", *COMMANDS[name].format(port=port).split()]
         self._environ = os.environ | {
+            "FLUIDAUTH_KEYRING": "",
             "FLUIDAUTH_SECRET": "",
             "FLUIDAUTH_SECRETS": " ".join(secrets),
             "FLUIDAUTH_DATABASE": str(database),
