@@ -1,7 +1,7 @@
 """From a request's cookies to the state of its session: what opens it, and what does not.
 
-Pure: no I/O, and the clock is passed in. Whatever a client sends or a row says, nothing
-here raises.
+No store is asked, and the clock is passed in; a key id that is not known may make the
+keyring look at its file. Whatever a client sends or a row says, nothing here raises.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ class Explanation(NamedTuple):
     opens: bool | None
     """Whether a live session; None if the store was not asked."""
     reason: str
-    """``live``, ``genuine`` (offline), or the reason of the event that the request would log."""
+    """``live``, ``genuine`` (offline), ``no_cookie``, or what the request would log: the reason of
+    ``cookie_rejected``, else the event's name."""
     handle: str | None
     user_id: str | None
     remarks: tuple[Remark, ...]
@@ -185,7 +186,8 @@ def _opened(policy: Policy, about: Explanation, record: SessionRecord | None, no
     remarks.append(Remark("expiry", opens, _expiry(record, found.content, found.detail if not opens else "")))
     if found.verdict == "undecryptable":
         remarks.append(Remark("fields", False, found.detail))
-    reason = "live" if opens else "clock_skew" if "future" in found.detail else "session_expired"
+    expired = now >= min(record.expires_at, found.content.deadline)
+    reason = "live" if opens else "session_expired" if expired else "clock_skew"
     return about._replace(opens=opens, reason=reason, user_id=record.user_id, remarks=tuple(remarks))
 
 

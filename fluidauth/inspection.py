@@ -1,6 +1,6 @@
 """What a stored record is worth, and which keys sessions depend on, without a request.
 
-Nothing here changes a record or does I/O: who calls it reads the store.
+Nothing here changes a record or asks a store: who calls it does.
 """
 
 from __future__ import annotations
@@ -125,13 +125,13 @@ def every_record(
 
 def inspect(policy: Policy, record: SessionRecord, now: int) -> Finding:
     """Return what *record* is worth at the time *now*."""
-    try:
-        content = policy.sealer.unseal(record)
+    found = open_record(policy, record, record.handle, now)
+    try:  # what does not open is unsealed again, to tell why
+        content = found if isinstance(found, Body) else policy.sealer.unseal(record)
     except RecordTampered as error:
         return refusal(record, error.reason)
     if isinstance(content, Tombstone):
         return Finding("ended", f"replaced by {content.reason}; goes on as {content.successor}", content)
-    found = open_record(policy, record, record.handle, now)
     if not isinstance(found, Body):
         if getattr(found, "name", "") == "record_tampered":  # expires_at, which no seal covers, is no number
             return refusal(record, "format")

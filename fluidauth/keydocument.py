@@ -94,7 +94,8 @@ class KeyDocument:
         state = self.find(kid).state
         if state != "pending":
             raise KeyStateError(f"key {kid} is {state}; only a pending key can be promoted")
-        return self._with({kid: "signing", **dict.fromkeys(self._kids("signing"), "verifying")}, now)
+        former: dict[str, KeyState] = {self.signing.kid: "verifying"} if self.signing else {}
+        return self._with({**former, kid: "signing"}, now)
 
     def revoked(self, kid: str, now: int) -> KeyDocument:
         """Return the document in which *kid* opens nothing and its secret is erased."""
@@ -116,7 +117,8 @@ class KeyDocument:
             added = self.added(successor, now)
         finally:
             del successor  # as above
-        return added._with({added.entries[0].kid: "signing", kid: "revoked"}, now, self.serial + 1)
+        joined = replace(self, entries=added.entries)  # one change, one serial
+        return joined._with({added.entries[0].kid: "signing", kid: "revoked"}, now)
 
     def pruned(self, before: int) -> KeyDocument:
         """Return the document without the keys that were revoked before the time *before*."""
@@ -142,14 +144,12 @@ class KeyDocument:
         ]
         return json.dumps({"format": _FORMAT, "serial": self.serial, "keys": keys}, indent=1).encode() + b"\n"
 
-    def _kids(self, state: KeyState) -> list[str]:
-        return [entry.kid for entry in self.entries if entry.state == state]
-
-    def _with(self, states: Mapping[str, Any], now: int, serial: int | None = None) -> KeyDocument:
+    def _with(self, states: Mapping[str, KeyState], now: int) -> KeyDocument:
+        """Return the document after the keys of *states* were moved to them."""
         entries = tuple(
             entry.moved(states[entry.kid], now) if entry.kid in states else entry for entry in self.entries
         )
-        return KeyDocument(self.serial + 1 if serial is None else serial, entries)
+        return KeyDocument(self.serial + 1, entries)
 
 
 def parse(text: bytes) -> KeyDocument:

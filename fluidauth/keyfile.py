@@ -125,7 +125,9 @@ def _read_all(path: Path, descriptor: int) -> bytes:
     while chunk := os.read(descriptor, MAX_BYTES + 1):
         chunks.append(chunk)
         if sum(map(len, chunks)) > MAX_BYTES:
-            raise ConfigError(f"keyring file {path} has more than {MAX_BYTES} bytes")
+            raise ConfigError(
+                f"keyring file {path} has more than {MAX_BYTES} bytes; is that the keyring file?"
+            )
     return b"".join(chunks)
 
 
@@ -170,7 +172,7 @@ def _lock(target: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > give_up:
                     raise ConfigError(
-                        f"somebody else has been changing {target} for {LOCK_LIMIT} s"
+                        f"another command changes {target} for {LOCK_LIMIT:g} s now; try again when it has ended"
                     ) from None
                 time.sleep(_RETRY)
         yield

@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from . import keyfile
 from .errors import ConfigError
@@ -161,7 +161,7 @@ class Keyring:
         others = [kid for kid in self._by_kid if kid != self.signing.kid]
         return (self.signing.kid, *others) if self.signing.kid in self._by_kid else tuple(others)
 
-    def state_of(self, kid: str) -> str:
+    def state_of(self, kid: str) -> KeyState | Literal["unknown"]:
         """Return ``pending``, ``signing``, ``verifying``, ``revoked`` or ``unknown``."""
         if kid in self.revoked:
             return "revoked"
@@ -170,7 +170,8 @@ class Keyring:
         return "signing" if kid == self.signing.kid else "verifying" if kid in self.stale else "pending"
 
     def __repr__(self) -> str:
-        return f"<Keyring signing={self.signing.kid} verifying={list(self.kids[1:])}>"
+        verifying = [kid for kid in self.kids if kid != self.signing.kid]
+        return f"<Keyring signing={self.signing.kid} verifying={verifying}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a Keyring cannot be pickled or copied: it holds secrets")

@@ -36,7 +36,8 @@ def verify(keyring: Keyring, token: str) -> tuple[str, str]:
     """Return ``(session_id, kid)`` if *token* is genuine, else ``("", reason)``.
 
     The reason is ``malformed``, ``unknown_key``, ``revoked_key`` or ``bad_mac``. Total:
-    no text makes it raise. One dict look-up and at most one HMAC, whatever the number of keys.
+    no text makes it raise. One dict look-up and at most one HMAC, whatever the number of keys;
+    for an unknown kid the keyring may look at its file, once a second at most.
     """
     if (
         len(token) != TOKEN_LENGTH

@@ -128,12 +128,14 @@ async def _fifty_tasks(browser: Browser, handler: Callable[[Session], Any]) -> l
 
 
 @pytest.mark.requirement("37")
-def test_fifty_requests_at_once_agree_on_the_new_cookie(protocol: Protocol, full_store: Any) -> None:
+def test_fifty_requests_at_once_agree_on_the_new_cookie(
+    protocol: Protocol, full_store: Any, clock: FakeClock
+) -> None:
     """Each gets the same cookie, with the same id and no longer life, and one of them moves the row."""
-    before = Browser(protocol, SessionEngine(OLD, full_store))
+    before = Browser(protocol, SessionEngine(OLD, full_store, clock=clock))
     before.request(lambda session: session.login("ada", dict(VALUES)))
     version = record_of(before).version
-    browser = Browser(protocol, SessionEngine([NEW, OLD], full_store))
+    browser = Browser(protocol, SessionEngine([NEW, OLD], full_store, clock=clock))
     browser.cookie = before.cookie
 
     answers = fifty_at_once(browser, dict)

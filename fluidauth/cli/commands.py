@@ -1,4 +1,4 @@
-"""All commands. Each module has one group of them."""
+"""The root command, and what every exit code means."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-for group in (keys, sessions, token, doctor):
-    fluidauth.add_command(group)
+for part in (keys, sessions, token, doctor):
+    fluidauth.add_command(part)

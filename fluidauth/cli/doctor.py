@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from .. import keyfile
+from ..admission import MAX_CLOCK_SKEW
 from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, SessionEngine
 from ..errors import ConfigError, NotSupported, StoreError
 from ..inspection import every_record
@@ -34,7 +35,6 @@ from .settings import command, keyring_option, open_keyring, open_store, store_o
 _DAY = 24 * 60 * 60
 _YEAR = 365 * _DAY
 _EARLIEST = 1_760_000_000  # October 2025: a clock before that is wrong
-_SKEW = 60  # seconds
 _FREE_BYTES = 100 * 1024 * 1024
 _BACKLOG = 0.5  # of all records, expired
 _SAMPLE = 10_000  # records
@@ -55,7 +55,7 @@ Opinions = Iterator[Opinion]
 @keyring_option
 @store_option
 @click.option(
-    "--engine", "name", help="Where the engine is, as module:attribute: its settings are looked at too."
+    "--engine", "name", help="The engine, as module:attribute: its keyring, store and settings are looked at."
 )
 @click.option("--url", help="The address under which browsers reach the application.")
 def doctor(
@@ -65,6 +65,8 @@ def doctor(
 
     Exit code 1 if anything is wrong; warnings alone are 0.
     """
+    if url is not None and name is None:
+        raise click.UsageError("--url is compared with the cookie of an engine; give --engine too")
     found = list(examine(keyring, trust_mount, store, name, url))
     out.answer({"opinions": [opinion._asdict() for opinion in found]})
     out.table(("", "", ""), found)
@@ -103,9 +105,17 @@ def examine(
 
 def _of_engine(engine: SessionEngine, url: str | None) -> Opinions:
     ring = engine.policy.sealer.keyring
-    yield from _of_keyring(ring)
-    yield from _of_store(engine.gateway.store, ring)
+    yield from _reached("keyring", _of_keyring(ring))
+    yield from _reached("store", _of_store(engine.gateway.store, ring))
     yield from _of_policy(engine.policy, url)
+
+
+def _reached(subject: str, opinions: Opinions) -> Opinions:
+    """Pass *opinions* on; what cannot be reached is one of its own."""
+    try:
+        yield from opinions
+    except (ConfigError, StoreError) as error:
+        yield Opinion("error", subject, str(error))
 
 
 def _of_environment() -> Opinions:
@@ -122,7 +132,11 @@ def _of_clock(now: float) -> Opinions:
 
 
 def _of_keyring(ring: Keyring) -> Opinions:
-    yield Opinion("ok", "secrets", f"strong; {ring.signing.kid} signs, {len(ring.kids) - 1} more verify")
+    others = [kid for kid in ring.kids if kid != ring.signing.kid]
+    if ring.signing.kid in ring.kids:
+        yield Opinion("ok", "secrets", f"strong; {ring.signing.kid} signs, {len(others)} more verify")
+    else:
+        yield Opinion("error", "secrets", "no key signs: fluidauth keys promote")
     if ring.path is None:
         yield Opinion(
             "warning",
@@ -136,7 +150,7 @@ def _of_keyring(ring: Keyring) -> Opinions:
     yield Opinion("ok", "keyring", f"{ring.path}, serial {document.serial}")
     for entry in document.entries:
         age, subject = (now - entry.changed) // _DAY, f"key {entry.kid}"
-        if entry.changed > now + _SKEW:
+        if entry.changed > now + MAX_CLOCK_SKEW:
             yield Opinion("warning", subject, "changed in the future: is this clock behind?")
         elif entry.state == "signing" and now - entry.changed > _YEAR:
             yield Opinion(
@@ -186,7 +200,7 @@ def _of_records(store: SessionStore, ring: Keyring | None) -> Opinions:
     for record in islice(every_record(store.scan), _SAMPLE):
         seen += 1
         expired += record.expires_at <= now
-        future += record.created_at > now + _SKEW
+        future += record.created_at > now + MAX_CLOCK_SKEW
         seals[ring.state_of(sealed_by(record)) if ring else ""] += 1
     name = f"session database {store.path}" if isinstance(store, SQLiteStore) else repr(store)
     yield Opinion("ok", "store", f"{name} answers; {seen:,} records looked at")

@@ -14,7 +14,7 @@ from ..keydocument import KeyDocument, KeyEntry
 from ..keyring import RELOAD_INTERVAL
 from ..keys import kid_of, new_secret
 from .output import Output, Refused, moment
-from .settings import command, keyring_file_option, secret_input
+from .settings import command, keyring_file_option, secret_input, trust_mount_option
 
 _DAY = 24 * 60 * 60
 _LOOK_AGAIN = 0.1  # seconds
@@ -47,9 +47,10 @@ def new(out: Output) -> None:
 
 @command(keys, "list")
 @keyring_file_option
-def list_keys(out: Output, path: Path) -> None:
+@trust_mount_option
+def list_keys(out: Output, path: Path, trust_mount: bool) -> None:
     """List the keys of the file and their states."""
-    document = keyfile.read(path)[0]
+    document, _ = keyfile.read(path, trust_mount=trust_mount)
     out.answer({"serial": document.serial, "keys": [shown(entry) for entry in document.entries]})
     rows = [(e.kid, e.state, moment(e.created), moment(e.changed)) for e in document.entries]
     out.table(("key", "state", "created (UTC)", "in this state since"), rows)

@@ -57,37 +57,41 @@ def revoke(
     def edit(ring: KeyDocument) -> KeyDocument:
         return ring.leaked(kid, new_secret(), now()) if leaked else ring.revoked(kid, now())
 
-    entry = keyfile.read(path)[0].find(kid)
+    document = keyfile.read(path)[0]
+    entry = document.find(kid)
     if entry.state == "revoked" or not dry_run:
-        edit(keyfile.read(path)[0])  # what is not allowed is refused before anybody waits or is asked
+        edit(document)  # what is not allowed is refused before anybody waits or is asked
     if entry.state == "verifying" and not leaked:
         wait_since(out, entry, interval, no_wait, "has not signed", "every process follows")
-    in_haste = leaked and yes and not stores and not dry_run  # nothing is read first
-    use = None if in_haste else _use(out, path, kid, stores, may_fail=yes and not dry_run)
-    if dry_run and use is not None:
-        _tell_use(out, entry, use, leaked)
-        return
+    if dry_run:
+        return _tell_use(out, entry, _use(out, path, kid, stores), leaked)
+    use = None if leaked and yes and not stores else _use_if_needed(out, path, kid, stores, yes)
     if not yes and use is not None:
         _ask(kid, use)
     _tell_outcome(out, keyfile.change(path, edit), kid, use)
 
 
-def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...], may_fail: bool) -> KeyUse | None:
-    """Return who depends on the key in all of *stores*; None if none was named and it cannot be said."""
+def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...]) -> KeyUse:
+    """Return who depends on the key in all of *stores*."""
     total = KeyUse()
+    for url in stores or (os.environ.get("FLUIDAUTH_DATABASE") or DEFAULT_PATH,):
+        with closing(open_store(url)) as store:
+            policy = policy_for(Keyring.from_file(path), store)
+            records = out.tracked(every_record(store.scan), f"reading {url}", count_records(store))
+            total.count(policy, kid, records, now())
+    return total
+
+
+def _use_if_needed(out: Output, path: Path, kid: str, stores: tuple[str, ...], yes: bool) -> KeyUse | None:
+    """Do as :func:`_use`; None if no store was named, it cannot be read, and nobody is asked anyway."""
     try:
-        for url in stores or (os.environ.get("FLUIDAUTH_DATABASE") or DEFAULT_PATH,):
-            with closing(open_store(url)) as store:
-                policy = policy_for(Keyring.from_file(path), store)
-                records = out.tracked(every_record(store.scan), f"reading {url}", count_records(store))
-                total.count(policy, kid, records, now())
+        return _use(out, path, kid, stores)
     except (ConfigError, StoreError) as error:
         if stores:
             raise
-        if not may_fail:
+        if not yes:
             raise ConfigError(f"{error}; --yes revokes without counting") from error
-        return None  # a leaked key is revoked even if nobody knows where its sessions are
-    return total
+        return None
 
 
 def _tell_use(out: Output, entry: KeyEntry, use: KeyUse, leaked: bool) -> None:

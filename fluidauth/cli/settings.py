@@ -60,9 +60,13 @@ def _told(error: FluidAuthError | Refused | Unable) -> Refused | Unable:
     return Unable(str(error)) if in_the_way else Refused(str(error))
 
 
+trust_mount_option = click.option(
+    "--trust-mount", is_flag=True, help="Accept a keyring file that others may read."
+)
+
+
 def keyring_option(function: Command) -> Command:
     """Take ``--keyring`` and ``--trust-mount``."""
-    trust = click.option("--trust-mount", is_flag=True, help="Accept a keyring file that others may read.")
     path = click.option(
         "--keyring",
         "keyring",
@@ -71,7 +75,7 @@ def keyring_option(function: Command) -> Command:
         type=click.Path(dir_okay=False, path_type=Path),
         help="The keyring file; without one, the secrets of the environment.",
     )
-    return path(trust(function))
+    return path(trust_mount_option(function))
 
 
 def keyring_file_option(function: Command) -> Command:

@@ -11,7 +11,7 @@ from ..cookies import CookieOptions
 from ..explanation import Explanation
 from ..explanation import explain as explained
 from ..steps import run
-from .output import Output
+from .output import NO, Output
 from .settings import (
     command,
     keyring_option,
@@ -49,13 +49,16 @@ def explain(
     """Say why a request with this cookie is signed in, or is not.
 
     The token, or a whole Cookie or Set-Cookie header, is read from standard input, so that it stays
-    out of the shell's history. Exit code 1 unless it opens a live session.
+    out of the shell's history. Exit code 1 if it opens no live session; with --offline, if it is not
+    genuine.
     """
     if misplaced:  # and not repeated
         raise click.UsageError("the token is read from standard input, not from the command line")
     given = secret_input("token").strip()
     cookie = (
-        CookieOptions(name=cookie_name, secure=False) if cookie_name else CookieOptions(former_names=_NAMES)
+        CookieOptions(name=cookie_name, secure=cookie_name.startswith("__"))
+        if cookie_name
+        else CookieOptions(former_names=_NAMES)
     )
     blocking = named_store(store) if offline else open_store(store)
     policy = policy_for(open_keyring(keyring, trust_mount), blocking, cookie)
@@ -65,7 +68,8 @@ def explain(
         headers = {"Cookie": f"{cookie.name}={header}" if by_itself else header}
         found = run(blocking, explained(policy, headers, int(time.time()), offline))
         if by_itself:  # no cookie was looked for
-            found = found._replace(remarks=found.remarks[1:])
+            kept = tuple(r for r in found.remarks if not (r.good and r.subject == "cookie"))
+            found = found._replace(remarks=kept)
     finally:
         del given, header, headers  # a traceback that prints locals must not show them
         blocking.close()
@@ -85,6 +89,6 @@ def _tell(out: Output, found: Explanation) -> None:
     else:
         verdict = f"not signed in: {found.reason}"
     if not out.as_json:
-        click.echo(ascii(verdict)[1:-1] if not verdict.isprintable() else verdict)
+        click.echo(verdict)
     if found.opens is False:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(NO)
