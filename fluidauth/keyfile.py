@@ -172,7 +172,7 @@ def _lock(target: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > give_up:
                     raise ConfigError(
-                        f"another command changes {target} for {LOCK_LIMIT:g} s now; try again when it has ended"
+                        f"another command changes {target} since {LOCK_LIMIT:g} s; try again when it ends"
                     ) from None
                 time.sleep(_RETRY)
         yield

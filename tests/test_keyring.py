@@ -534,7 +534,7 @@ def test_a_writer_does_not_wait_for_ever(path: Path, monkeypatch: pytest.MonkeyP
     with (path.with_name(".keyring.json.lock")).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
 
-        with pytest.raises(ConfigError, match=r"another command changes .* try again when it has ended"):
+        with pytest.raises(ConfigError, match=r"another command changes .* try again when it ends"):
             keyfile.change(path, lambda ring: ring.added(SECOND, NOW))
 
 
