@@ -28,8 +28,7 @@ from .steps import Steps
 from .stores.base import AsyncSessionStore, SessionStore
 from .stores.bridge import SyncBridge, to_async
 from .stores.memory import MemoryStore
-from .stores.sqlite import SQLiteStore
-from .stores.urls import store_from_url
+from .stores.urls import store_at, store_from_url
 
 T = TypeVar("T")
 
@@ -320,7 +319,7 @@ def _open(store: SessionStore | AsyncSessionStore | str | None) -> tuple[Session
     """Return *store* for blocking and for asynchronous code."""
     if store is None:
         store = os.environ.get("FLUIDAUTH_DATABASE", DEFAULT_PATH)
-        store = store_from_url(store) if "://" in store else SQLiteStore(store)
+        store = store_at(store)
         logger.info("sessions are kept in %r", store)
     elif isinstance(store, str):
         store = store_from_url(store)

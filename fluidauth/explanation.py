@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from . import tokens
 from .cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_values
+from .expiry import is_expired
 from .inspection import inspect
 from .policy import Policy
-from .records import SessionRecord, handle_of
+from .records import SessionRecord, handle_of, moment
 from .sealing import Body, Tombstone, sealed_by
 from .steps import Steps
 
@@ -172,7 +172,9 @@ def _opened(policy: Policy, about: Explanation, record: SessionRecord | None, no
     if record.handle != about.handle:
         remarks.append(Remark("record", False, "the store answered with another session's"))
         return about._replace(reason="record_tampered", remarks=tuple(remarks))
-    remarks.append(Remark("record", True, f"version {record.version}, created {_time(record.created_at)}"))
+    remarks.append(
+        Remark("record", True, f"version {record.version}, created {moment(record.created_at)} UTC")
+    )
     found = inspect(policy, record, now)
     sealed = found.content is not None
     remarks.append(Remark("seal", sealed, f"genuine, by key {sealed_by(record)}" if sealed else found.detail))
@@ -186,21 +188,12 @@ def _opened(policy: Policy, about: Explanation, record: SessionRecord | None, no
     remarks.append(Remark("expiry", opens, _expiry(record, found.content, found.detail if not opens else "")))
     if found.verdict == "undecryptable":
         remarks.append(Remark("fields", False, found.detail))
-    expired = now >= min(record.expires_at, found.content.deadline)
+    expired = is_expired(record, found.content, now)
     reason = "live" if opens else "session_expired" if expired else "clock_skew"
     return about._replace(opens=opens, reason=reason, user_id=record.user_id, remarks=tuple(remarks))
 
 
 def _expiry(record: SessionRecord, body: Body, problem: str) -> str:
     idle = "" if body.idle is None else f", idle limit {body.idle} s"
-    until = min(record.expires_at, body.deadline)
-    return (
-        f"{problem or 'live'}: until {_time(until)} unless used, {_time(body.deadline)} at the latest{idle}"
-    )
-
-
-def _time(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError, TypeError):  # a column that somebody wrote
-        return repr(seconds)
+    until, latest = moment(min(record.expires_at, body.deadline)), moment(body.deadline)
+    return f"{problem or 'live'}: until {until} UTC unless used, {latest} UTC at the latest{idle}"

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from .admission import open_record
 from .encryption import encrypted_by
 from .errors import RecordTampered
-from .policy import Policy
+from .expiry import is_expired
+from .policy import Notice, Policy
 from .records import SessionRecord
 from .sealing import Body, Tombstone, sealed_by
+
+Scan = Callable[[str | None, int], list[SessionRecord]]
 
 PAGE = 500  # records read at once
 
@@ -111,16 +115,19 @@ class KeyUse:
         self.until = max(self.until or 0, expires_at)
 
 
-def every_record(
-    scan: Callable[[str | None, int], list[SessionRecord]], after: str | None = None
-) -> Iterator[SessionRecord]:
-    """Yield all records in order of handle, by a store's *scan*."""
+def pages(scan: Scan, size: int = PAGE, after: str | None = None) -> Iterator[list[SessionRecord]]:
+    """Yield all records in order of handle, *size* at a time, by a store's *scan*; the last may be none."""
     while True:
-        page = scan(after, PAGE)
-        yield from page
-        if len(page) < PAGE:
+        page = scan(after, size)
+        yield page
+        if len(page) < size:
             return
         after = page[-1].handle
+
+
+def every_record(scan: Scan, after: str | None = None) -> Iterator[SessionRecord]:
+    """Yield all records in order of handle, by a store's *scan*."""
+    return chain.from_iterable(pages(scan, after=after))
 
 
 def inspect(policy: Policy, record: SessionRecord, now: int) -> Finding:
@@ -132,10 +139,10 @@ def inspect(policy: Policy, record: SessionRecord, now: int) -> Finding:
         return refusal(record, error.reason)
     if isinstance(content, Tombstone):
         return Finding("ended", f"replaced by {content.reason}; goes on as {content.successor}", content)
-    if not isinstance(found, Body):
-        if getattr(found, "name", "") == "record_tampered":  # expires_at, which no seal covers, is no number
+    if isinstance(found, Notice):
+        if found.name == "record_tampered":  # expires_at, which no seal covers, is no number
             return refusal(record, "format")
-        expired = now >= min(record.expires_at, content.deadline)
+        expired = is_expired(record, content, now)
         return Finding("ended", "expired" if expired else "created in the future", content)
     if record.kid in policy.sealer.keyring.revoked:
         return Finding(

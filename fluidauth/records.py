@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from .errors import ConfigError
@@ -91,6 +91,14 @@ def seconds(name: str, value: int | timedelta) -> int:
     if not 1 <= value <= MAX_LIFETIME:
         raise ConfigError(f"{name} is {value} seconds; it must be from 1 second to 400 days ({MAX_LIFETIME})")
     return value
+
+
+def moment(seconds: object) -> str:
+    """Return Unix *seconds* as people read them, in UTC; whatever else a column holds as it is."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")  # type: ignore[arg-type]  # a column may hold anything
+    except (TypeError, ValueError, OverflowError, OSError):
+        return repr(seconds)
 
 
 def check_user_id(user_id: object) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .errors import RecordTampered
-from .inspection import refusal
+from .inspection import pages, refusal
 from .records import SessionRecord
 from .sealing import Sealer, sealed_by
 from .stores.base import SessionStore
@@ -41,16 +41,11 @@ def rekey(sealer: Sealer, store: SessionStore, batch: int = BATCH) -> Iterator[R
     Raise ``StoreError`` if the store fails, ``NotSupported`` if it cannot ``scan``.
     """
     totals = Rekeyed()
-    after: str | None = None
-    while True:
+    for page in pages(store.scan, batch):
         sealer.keyring.refresh()
-        page = store.scan(after, batch)
         totals.seen += len(page)
         _rekey_page(sealer, store, page, totals)
         yield totals
-        if len(page) < batch:
-            return
-        after = page[-1].handle
 
 
 def paced(run: Iterator[Rekeyed], rate: int) -> Iterator[Rekeyed]:

@@ -22,7 +22,7 @@ from ..admission import MAX_CLOCK_SKEW
 from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, SessionEngine
 from ..errors import ConfigError, NotSupported, StoreError
 from ..inspection import every_record
-from ..keyring import SECRET_VARIABLES, Keyring
+from ..keyring import Keyring
 from ..policy import Policy
 from ..records import MAX_LIFETIME
 from ..sealing import sealed_by
@@ -30,7 +30,15 @@ from ..stores.base import SessionStore
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
 from .output import NO, Output
-from .settings import command, keyring_option, open_keyring, open_store, store_option
+from .settings import (
+    command,
+    keyring_option,
+    now,
+    open_keyring,
+    open_store,
+    store_option,
+    variables_set,
+)
 
 _DAY = 24 * 60 * 60
 _YEAR = 365 * _DAY
@@ -94,11 +102,7 @@ def examine(
         yield from _of_keyring(ring)
     except ConfigError as error:
         yield Opinion("error", "keyring", str(error))
-    try:
-        with closing(open_store(store)) as blocking:
-            yield from _of_store(blocking, ring)
-    except (ConfigError, StoreError) as error:
-        yield Opinion("error", "store", str(error))
+    yield from _reached("store", _of_store_at(store, ring))
     if name is None:
         yield Opinion("skipped", "cookie", "--engine module:attribute shows the application's settings")
 
@@ -119,7 +123,7 @@ def _reached(subject: str, opinions: Opinions) -> Opinions:
 
 
 def _of_environment() -> Opinions:
-    given = [name for name in SECRET_VARIABLES if os.environ.get(name)]
+    given = variables_set()
     if len(given) > 1:
         yield Opinion("error", "secrets", f"{' and '.join(given)} are both set: no engine starts; unset one")
 
@@ -145,24 +149,24 @@ def _of_keyring(ring: Keyring) -> Opinions:
             "printenv FLUIDAUTH_SECRET | fluidauth keys add --create --secret-stdin --keyring FILE",
         )
         return
-    now = int(time.time())
+    at = now()
     document, _ = keyfile.read(ring.path, trust_mount=True)  # the ring saw to its mode
     yield Opinion("ok", "keyring", f"{ring.path}, serial {document.serial}")
     for entry in document.entries:
-        age, subject = (now - entry.changed) // _DAY, f"key {entry.kid}"
-        if entry.changed > now + MAX_CLOCK_SKEW:
+        age, subject = (at - entry.changed) // _DAY, f"key {entry.kid}"
+        if entry.changed > at + MAX_CLOCK_SKEW:
             yield Opinion("warning", subject, "changed in the future: is this clock behind?")
-        elif entry.state == "signing" and now - entry.changed > _YEAR:
+        elif entry.state == "signing" and at - entry.changed > _YEAR:
             yield Opinion(
                 "warning",
                 subject,
                 f"has been signing for {age} days; rotate within a year: fluidauth keys add",
             )
-        elif entry.state == "pending" and now - entry.changed > _DAY:
+        elif entry.state == "pending" and at - entry.changed > _DAY:
             yield Opinion(
                 "warning", subject, f"has been pending for {age} days: fluidauth keys promote {entry.kid}"
             )
-        elif entry.state == "verifying" and now - entry.changed > MAX_LIFETIME:
+        elif entry.state == "verifying" and at - entry.changed > MAX_LIFETIME:
             yield Opinion(
                 "warning", subject, f"no session can be that old: fluidauth keys revoke {entry.kid}"
             )
@@ -184,6 +188,11 @@ def _of_store(store: SessionStore, ring: Keyring | None) -> Opinions:
         yield Opinion("skipped", "store", "it cannot list its records")
 
 
+def _of_store_at(url: str, ring: Keyring | None) -> Opinions:
+    with closing(open_store(url)) as store:
+        yield from _of_store(store, ring)
+
+
 def _of_room(path: Path) -> Opinions:
     free = shutil.disk_usage(path.parent).free
     if free < _FREE_BYTES:
@@ -194,13 +203,13 @@ def _of_room(path: Path) -> Opinions:
 
 def _of_records(store: SessionStore, ring: Keyring | None) -> Opinions:
     """Judge by the first ten thousand records, a random sample since handles are digests."""
-    now = int(time.time())
+    at = now()
     seen = expired = future = 0
     seals: Counter[str] = Counter()
     for record in islice(every_record(store.scan), _SAMPLE):
         seen += 1
-        expired += record.expires_at <= now
-        future += record.created_at > now + MAX_CLOCK_SKEW
+        expired += record.expires_at <= at
+        future += record.created_at > at + MAX_CLOCK_SKEW
         seals[ring.state_of(sealed_by(record)) if ring else ""] += 1
     name = f"session database {store.path}" if isinstance(store, SQLiteStore) else repr(store)
     yield Opinion("ok", "store", f"{name} answers; {seen:,} records looked at")

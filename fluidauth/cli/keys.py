@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,16 @@ from .. import keyfile
 from ..keydocument import KeyDocument, KeyEntry
 from ..keyring import RELOAD_INTERVAL
 from ..keys import kid_of, new_secret
-from .output import Output, Refused, moment
-from .settings import command, keyring_file_option, secret_input, trust_mount_option
+from ..records import moment
+from .output import Output, Refused
+from .settings import (
+    command,
+    keyring_file_option,
+    now,
+    secret_input,
+    trust_mount_option,
+    variables_set,
+)
 
 _DAY = 24 * 60 * 60
 _LOOK_AGAIN = 0.1  # seconds
@@ -67,7 +74,7 @@ def add(out: Output, path: Path, create: bool, secret_stdin: bool, fresh: bool) 
     To move a secret in use to a new file, and take its sessions along:
     printenv FLUIDAUTH_SECRET | fluidauth keys add --create --secret-stdin
     """
-    in_use = [name for name in ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS") if os.environ.get(name)]
+    in_use = [name for name in variables_set() if name != "FLUIDAUTH_KEYRING"]
     if create and in_use and not (secret_stdin or fresh):
         raise Refused(
             f"the sessions in use are under {in_use[0]}: take it along with --secret-stdin, "
@@ -141,11 +148,6 @@ def prune(out: Output, path: Path, days: int) -> None:
 
 
 # -- helpers -------------------------------------------------------------------------------
-
-
-def now() -> int:
-    """Return Unix seconds."""
-    return int(time.time())
 
 
 def shown(entry: KeyEntry) -> dict[str, Any]:

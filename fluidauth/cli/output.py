@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -111,14 +110,6 @@ class Output:
                 yield item
                 if not number % 100:
                     advance(number)
-
-
-def moment(seconds: object) -> str:
-    """Return Unix *seconds* as people read them, in UTC."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")  # type: ignore[arg-type]  # a column may hold anything
-    except (TypeError, ValueError, OverflowError, OSError):
-        return repr(seconds)
 
 
 def plural(count: int, noun: str) -> str:

@@ -17,9 +17,10 @@ from ..inspection import KeyUse, every_record
 from ..keydocument import KeyDocument, KeyEntry
 from ..keyring import Keyring
 from ..keys import new_secret
-from .keys import interval_option, keys, no_wait_option, now, shown, wait_since
-from .output import NO, Output, Refused, moment, plural
-from .settings import command, count_records, keyring_file_option, open_store, policy_for
+from ..records import moment
+from .keys import interval_option, keys, no_wait_option, shown, wait_since
+from .output import NO, Output, Refused, plural
+from .settings import command, count_records, keyring_file_option, now, open_store, policy_for
 
 
 @command(keys, "revoke")

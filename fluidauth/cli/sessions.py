@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -14,14 +13,15 @@ import click
 from .. import admin
 from ..encryption import encrypted_by
 from ..inspection import Finding, every_record, inspect
-from ..records import SessionRecord, check_user_id
+from ..records import SessionRecord, check_user_id, moment
 from ..sealing import Body, sealed_by
 from ..steps import run
 from ..stores.base import SessionStore
-from .output import NO, Output, Refused, moment, plural
+from .output import NO, Output, Refused, plural
 from .settings import (
     command,
     keyring_option,
+    now,
     open_keyring,
     open_store,
     policy_for,
@@ -55,11 +55,11 @@ def list_sessions(
         check_user(user)
     with closing(open_store(store)) as blocking:
         start = whole_handle(blocking, after) if after else None
-        now = int(time.time())
+        at = now()
         found = (
             record
             for record in _of_user(blocking, user, start)
-            if (expired or record.expires_at > now) and kid in (None, record.kid, sealed_by(record))
+            if (expired or record.expires_at > at) and kid in (None, record.kid, sealed_by(record))
         )
         page = list(islice(found, limit + 1))  # one more says whether another page follows
     following = page[limit - 1].handle if len(page) > limit else None
@@ -90,7 +90,7 @@ def show(
         record = blocking.get(whole_handle(blocking, handle))
     if record is None:
         raise Refused("no session has this handle")
-    found = inspect(policy, record, int(time.time()))
+    found = inspect(policy, record, now())
     fields = _fields(found, decrypt)
     out.answer(
         {

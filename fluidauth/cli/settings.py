@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +16,13 @@ import click
 from ..cookies import CookieOptions
 from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_PATH, MAX_PAYLOAD
 from ..errors import ConfigError, FluidAuthError, KeyStateError, NotSupported, StoreError
-from ..keyring import Keyring
+from ..keyring import SECRET_VARIABLES, Keyring
 from ..policy import Policy
 from ..records import Lifetime, is_handle
 from ..sealing import Sealer
 from ..stores.base import SessionStore
 from ..stores.sqlite import SQLiteStore
-from ..stores.urls import store_from_url
+from ..stores.urls import store_at
 from .output import Output, Refused, Unable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -65,30 +66,20 @@ trust_mount_option = click.option(
 )
 
 
+_keyring_path = partial(
+    click.option,
+    "--keyring",
+    envvar="FLUIDAUTH_KEYRING",
+    show_envvar=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+keyring_file_option = _keyring_path("path", required=True, help="The keyring file.")
+
+
 def keyring_option(function: Command) -> Command:
     """Take ``--keyring`` and ``--trust-mount``."""
-    path = click.option(
-        "--keyring",
-        "keyring",
-        envvar="FLUIDAUTH_KEYRING",
-        show_envvar=True,
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The keyring file; without one, the secrets of the environment.",
-    )
+    path = _keyring_path("keyring", help="The keyring file; without one, the secrets of the environment.")
     return path(trust_mount_option(function))
-
-
-def keyring_file_option(function: Command) -> Command:
-    """Take ``--keyring``, which must be a file."""
-    return click.option(
-        "--keyring",
-        "path",
-        envvar="FLUIDAUTH_KEYRING",
-        show_envvar=True,
-        required=True,
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The keyring file.",
-    )(function)
 
 
 def store_option(function: Command) -> Command:
@@ -104,23 +95,28 @@ def store_option(function: Command) -> Command:
     )(function)
 
 
+def variables_set() -> list[str]:
+    """Return which variables of the environment say where secrets are."""
+    return [name for name in SECRET_VARIABLES if os.environ.get(name)]
+
+
+def now() -> int:
+    """Return Unix seconds."""
+    return int(time.time())
+
+
 def open_keyring(path: Path | None, trust_mount: bool) -> Keyring:
     """Return the keyring at *path*, or that of the environment."""
     if path is not None:
         return Keyring.from_file(path, trust_mount=trust_mount)
-    if not os.environ.get("FLUIDAUTH_SECRET") and not os.environ.get("FLUIDAUTH_SECRETS"):
+    if not variables_set():
         raise ConfigError("no secret: give --keyring FILE, or set FLUIDAUTH_KEYRING or FLUIDAUTH_SECRET")
     return Keyring.from_env()
 
 
-def named_store(url: str) -> SessionStore:
-    """Return the store at *url*, a URL or the path of a SQLite file, not opened yet."""
-    return store_from_url(url) if "://" in url else SQLiteStore(url)
-
-
 def open_store(url: str) -> SessionStore:
     """Return the store at *url*, opened; one that is not there is not made."""
-    store = named_store(url)
+    store = store_at(url)
     if isinstance(store, SQLiteStore) and not store.path.exists():
         raise ConfigError(f"there is no session database {store.path}; give --store, or FLUIDAUTH_DATABASE")
     if url.startswith("memory:"):

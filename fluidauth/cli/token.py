@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -11,11 +10,12 @@ from ..cookies import CookieOptions
 from ..explanation import Explanation
 from ..explanation import explain as explained
 from ..steps import run
+from ..stores.urls import store_at
 from .output import NO, Output
 from .settings import (
     command,
     keyring_option,
-    named_store,
+    now,
     open_keyring,
     open_store,
     policy_for,
@@ -60,13 +60,13 @@ def explain(
         if cookie_name
         else CookieOptions(former_names=_NAMES)
     )
-    blocking = named_store(store) if offline else open_store(store)
+    blocking = store_at(store) if offline else open_store(store)
     policy = policy_for(open_keyring(keyring, trust_mount), blocking, cookie)
     header = given.partition(":")[2] if given.lower().startswith(("cookie:", "set-cookie:")) else given
     by_itself = "=" not in header
     try:
         headers = {"Cookie": f"{cookie.name}={header}" if by_itself else header}
-        found = run(blocking, explained(policy, headers, int(time.time()), offline))
+        found = run(blocking, explained(policy, headers, now(), offline))
         if by_itself:  # no cookie was looked for
             kept = tuple(r for r in found.remarks if not (r.good and r.subject == "cookie"))
             found = found._replace(remarks=kept)

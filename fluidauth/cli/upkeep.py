@@ -23,6 +23,7 @@ from .settings import (
     command,
     count_records,
     keyring_option,
+    now,
     open_keyring,
     open_store,
     policy_for,
@@ -38,10 +39,10 @@ _SHOWN_FAILURES = 20
 def stats(out: Output, store: str) -> None:
     """Count sessions, users, keys and bytes. No payload is opened."""
     found = Census()
-    now = int(time.time())
+    at = now()
     with closing(open_store(store)) as blocking:
         for record in _tracked(out, blocking, "counting"):
-            found.count(record, now)
+            found.count(record, at)
     out.answer(found.summary())
     average = found.payload_bytes // ((found.live + found.expired) or 1)
     out.table(
@@ -68,7 +69,7 @@ def clean(out: Output, store: str, keyring: Path | None, trust_mount: bool, revo
     """Remove what has expired, in small transactions beside live traffic."""
     count = dead = 0
     with closing(open_store(store)) as blocking:
-        count = run(blocking, admin.clean(int(time.time())))
+        count = run(blocking, admin.clean(now()))
         if revoked:
             gone = open_keyring(keyring, trust_mount).revoked
             for record in _tracked(out, blocking, "looking for revoked keys"):
@@ -86,14 +87,14 @@ def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> N
 
     Exit code 1 if any is tampered with, foreign or undecryptable.
     """
-    now = int(time.time())
+    at = now()
     verdicts: Counter[str] = Counter()
     bad: list[dict[str, str]] = []
     with closing(open_store(store)) as blocking:
         damage = blocking.damage()
         policy = policy_for(open_keyring(keyring, trust_mount), blocking)
         for record in _tracked(out, blocking, "checking"):
-            found = inspect(policy, record, now)
+            found = inspect(policy, record, at)
             verdicts[found.verdict] += 1
             if found.verdict in _BAD:
                 bad.append({"handle": record.handle, "verdict": found.verdict, "detail": found.detail})

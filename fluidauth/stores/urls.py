@@ -37,6 +37,11 @@ def store_from_url(url: str) -> SessionStore:
     raise ConfigError(f"store URL with scheme {parts.scheme!r} is not known; use sqlite:///path or memory://")
 
 
+def store_at(place: str) -> SessionStore:
+    """Return the store at *place*, a URL or the path of a SQLite file."""
+    return store_from_url(place) if "://" in place else SQLiteStore(place)
+
+
 def _options(query: str, **types: Callable[[str], Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
