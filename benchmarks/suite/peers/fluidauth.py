@@ -1,0 +1,123 @@
+"""fluidauth itself, over both protocols, on SQLite and in memory."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from fluidauth import ASGISessionMiddleware, MemoryStore, SessionEngine, SQLiteStore, WSGISessionMiddleware
+
+from ..peer import Apps, Fields, Peer, Place, Traits, aanswer, answer
+from ..plain import asgi_app, bare_asgi, bare_wsgi, wsgi_app
+
+COOKIE = "__Host-session"
+CHUNK = 10_000
+MEMORY_SESSIONS = 2_000_000
+INSERT = (
+    "INSERT INTO fluidauth_sessions"
+    " (namespace, handle, user_id, created_at, expires_at, version, kid, payload)"
+    " SELECT id, ?, ?, ?, ?, ?, ?, ? FROM fluidauth_namespaces"
+)
+
+
+def build(
+    place: Place,
+    store: Literal["SQLite", "memory"],
+    protocol: Literal["WSGI", "ASGI"],
+    durability: Any = "full",
+) -> Apps:
+    logging.getLogger("fluidauth").setLevel(logging.ERROR)  # MemoryStore warns of production
+    path = place.folder / "sessions.db"
+    if store == "memory":
+        opened: Any = MemoryStore(max_sessions=MEMORY_SESSIONS)
+    else:
+        opened = SQLiteStore(path, durability=durability)
+    # A second takes a million looks at this clock: as many sessions as there are here, each seen for
+    # the first time in minutes, would otherwise make every read of this run the one that writes.
+    clock = itertools.count(time.time() + 30, 1e-6).__next__
+    engine = SessionEngine(place.secrets, opened, encrypted_fields=place.encrypted, clock=clock)
+
+    async def arespond(path: str, query: str, scope: Any) -> str:
+        session = scope["session"]
+        if path == "untouched":
+            return "ok"
+        session.mark_accessed()  # as request.session does
+        if path == "login":
+            sign_in(session, query)
+        elif path == "logout":
+            session.logout()
+        else:
+            return await aanswer(place, path, query, session)
+        return "ok"
+
+    def respond(path: str, query: str, environ: Any) -> str:
+        session = environ["fluidauth.session"]
+        return answer(place, path, query, session, partial(sign_in, session), session.logout)
+
+    def populate(visitors: Iterable[Fields]) -> list[str]:
+        if store == "memory":
+            return [f"{COOKIE}={engine.create_session(None, fields)[0]}" for fields in visitors]
+        opened.open()
+        return list(
+            fill(path, partial(SessionEngine, place.secrets, encrypted_fields=place.encrypted), visitors)
+        )
+
+    if protocol == "ASGI":
+        sessions: Any = ASGISessionMiddleware(asgi_app(arespond), engine=engine)
+        return Apps(sessions, bare_asgi(place), populate, engine.close)
+    sessions = WSGISessionMiddleware(wsgi_app(respond), engine=engine)
+    return Apps(sessions, bare_wsgi(place), populate, engine.close)
+
+
+def sign_in(session: Any, name: str) -> None:
+    session.login(name)
+    session["user"] = name  # as the other adapters keep it
+
+
+def fill(path: Path, make_engine: Any, visitors: Iterable[Fields]) -> Iterator[str]:
+    """Put sessions into the file by plain SQL, with the rows that an engine makes in memory."""
+    waiting = iter(visitors)
+    with closing(sqlite3.connect(path)) as connection:
+        while chunk := list(itertools.islice(waiting, CHUNK)):
+            memory = MemoryStore(max_sessions=CHUNK)
+            engine, rows = make_engine(store=memory), []
+            for fields in chunk:
+                token, session = engine.create_session(None, fields)
+                record: Any = memory.get(str(session.handle))
+                rows.append((bytes.fromhex(record.handle), *record[1:]))
+                yield f"{COOKIE}={token}"
+            with connection:
+                connection.executemany(INSERT, rows)
+
+
+def peer(
+    store: Any, protocol: Any, setup: Any, survives: str, *, quick: bool = False, **options: Any
+) -> Peer:
+    return Peer(
+        library="fluidauth",
+        store=store,
+        protocol=protocol,
+        setup=setup,
+        traits=Traits(store, survives),
+        build=partial(build, store=store, protocol=protocol, **options),
+        packages=("fluidauth", "cryptography"),
+        tuning='durability="normal": the last second is lost with the power' if options else "",
+        quick=quick,
+    )
+
+
+PEERS = [
+    peer("SQLite", "ASGI", "default", "a power cut", quick=True),
+    peer("SQLite", "ASGI", "tuned", "a restart", durability="normal"),
+    peer("SQLite", "WSGI", "default", "a power cut"),
+    peer("SQLite", "WSGI", "tuned", "a restart", quick=True, durability="normal"),
+    peer("memory", "ASGI", "default", "nothing", quick=True),
+    peer("memory", "WSGI", "default", "nothing"),
+]

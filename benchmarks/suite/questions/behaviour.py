@@ -1,0 +1,88 @@
+"""What happens to sessions when requests meet, and when a secret is rotated: found out by running it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rich.table import Table
+
+from ..peer import Peer
+from ..run import Row, Run
+
+TITLE = "Under concurrency, and when a secret is rotated"
+WRITES = 50
+
+
+def ask(run: Run) -> list[Row]:
+    """Try every peer; none of this is timed, so several are tried at once."""
+    with run.stage("behaviour", len(run.peers)) as tell, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def one(peer: Peer) -> Row:
+            found = behaviour(run, peer)
+            tell(peer.name, 1)
+            return found
+
+        return list(pool.map(one, run.peers))
+
+
+def behaviour(run: Run, peer: Peer) -> Row:
+    with run.crew.member(peer) as member:
+        survivors = member.do("survivors", count=WRITES)
+        logouts = member.do("logouts")
+        cookie = member.do("sign_in")
+        new = run.crew.successor(member, secrets=[secrets.token_hex(32), *member.secrets])
+        try:
+            stays = new.do("is_signed_in", cookie=cookie)
+        finally:
+            new.stop()
+    return {
+        "peer": peer.name,
+        "survivors": survivors,
+        "logout_is_final": logouts["a copied cookie is refused"],
+        "logout_is_undone": logouts["a slower request brings it back"],
+        "rotation_keeps": stays,
+    }
+
+
+def table(rows: list[Row], peers: list[Peer]) -> Table:
+    found = Table(title=TITLE, title_justify="left", caption="the good answers: 50, yes, no, yes")
+    heads = (
+        f"of {WRITES} concurrent writes survive",
+        "a copied cookie is refused after logout",
+        "a slower request brings a logged-out session back",
+        "signed in after a restart with a new secret",
+    )
+    found.add_column("peer")
+    for head in heads:
+        found.add_column(head, justify="right", max_width=20)
+    memory = {peer.name for peer in peers if not peer.shares}
+    for row in rows:
+        stays = word(row["rotation_keeps"], True)
+        if row["peer"] in memory:
+            stays += " (memory)"
+        survive = row["survivors"]
+        found.add_row(
+            row["peer"],
+            f"[{'green' if survive == WRITES else 'red'}]{survive}[/]",
+            word(row["logout_is_final"], True),
+            word(row["logout_is_undone"], False),
+            stays,
+        )
+    return found
+
+
+def word(value: bool, good: bool) -> str:
+    return f"[{'green' if value is good else 'red'}]{'yes' if value else 'no'}[/]"
+
+
+def draw(rows: list[Row], figure: Any) -> None:
+    """Draw how many of the concurrent writes survive."""
+    figure.set_size_inches(9, 1.2 + 0.24 * len(rows))
+    panel = figure.subplots()
+    names = [row["peer"] for row in rows][::-1]
+    colours = ["C1" if name.startswith("fluidauth") else "C0" for name in names]
+    panel.barh(names, [row["survivors"] for row in rows][::-1], color=colours)
+    panel.set_title(f"of {WRITES} concurrent writes to one session survive")

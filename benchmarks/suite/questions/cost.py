@@ -1,0 +1,90 @@
+"""What a request costs over the same application without sessions, in one process."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from typing import Any
+
+from rich.table import Table
+
+from ..crew import Member
+from ..figures import spread
+from ..peer import Peer
+from ..run import Row, Run, peer_of
+from ..worker import WORKLOADS
+
+TITLE = "Cost of a request over the bare application, in µs"
+MIN_ROUNDS = 3
+
+
+def ask(run: Run, fleet: list[Member]) -> tuple[list[Row], dict[str, float]]:
+    """Visit each peer in each workload once a round, in random order; return rows, and floors by name."""
+    seconds = run.budget.cost_seconds
+    figures: dict[tuple[str, str], list[float]] = defaultdict(list)
+    floors: dict[str, list[float]] = defaultdict(list)
+    with run.crew.floors() as (floor, operations), run.stage("cost", seconds) as tell:
+        visits: list[Any] = [(member, workload) for member in fleet for workload in WORKLOADS]
+        visits += [(floor, name) for name in operations]
+        start = told = time.monotonic()
+        number = 0
+        while number < MIN_ROUNDS or time.monotonic() - start < seconds:
+            number += 1
+            for member, what in random.sample(visits, len(visits)):
+                now = time.monotonic()
+                tell(f"round {number}, {member.name}, {what}", now - told)
+                told = now
+                if member is floor:
+                    floors[what].append(floor.do("floor", name=what) * 1e6)
+                else:
+                    took = member.do("visit", workload=what)
+                    figures[member.name, what].append((took["app"] - took["bare"]) * 1e6)
+    rows = [
+        {"peer": name, "workload": workload, "rounds": len(found), **spread(found).told()}
+        for (name, workload), found in sorted(figures.items())
+    ]
+    peers = [peer_of(member).name for member in fleet]
+    rows.sort(key=lambda row: (peers.index(row["peer"]), WORKLOADS.index(row["workload"])))
+    return rows, {name: spread(found).median for name, found in floors.items()}
+
+
+def table(rows: list[Row], peers: list[Peer]) -> Table:
+    """Return medians, with quartiles, of each peer in each workload, beside what the peer does for it."""
+    found = Table(
+        title=TITLE, title_justify="left", caption="median (quartiles); ~: quartiles over 25 % apart"
+    )
+    for head in ("peer", *WORKLOADS):
+        found.add_column(head, justify="left" if head == "peer" else "right")
+    by_peer: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        by_peer[row["peer"]][row["workload"]] = row
+    for name, cells in by_peer.items():
+        found.add_row(name, *(cell(cells.get(workload)) for workload in WORKLOADS))
+    return found
+
+
+def cell(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    digits = 0 if row["median"] >= 100 else 1
+    noise = "~" if row["noise"] else ""
+    return f"{noise}{row['median']:.{digits}f} ({row['lower']:.{digits}f}–{row['upper']:.{digits}f})"
+
+
+def draw(rows: list[Row], figure: Any) -> None:
+    """Draw a bar for each peer, for reading and for changing a key."""
+    names = list(dict.fromkeys(row["peer"] for row in rows))[::-1]
+    figure.set_size_inches(10, 1.2 + 0.24 * len(names))
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, workload in zip(panels, ("read", "change"), strict=True):
+        medians = {row["peer"]: row for row in rows if row["workload"] == workload}
+        found = [medians[name] for name in names]
+        colours = ["C1" if name.startswith("fluidauth") else "C0" for name in names]
+        widths = [max(row["median"], 0.1) for row in found]
+        panel.barh(names, widths, color=colours)
+        panel.set_xscale("log")
+        panel.set_xlim(1, max(widths) * 4)
+        panel.set_title(f"{workload} a key: µs over the bare application")
+        for place, row in enumerate(found):
+            panel.annotate(f" {row['median']:.0f}", (widths[place], place), va="center", fontsize=8)

@@ -1,0 +1,48 @@
+"""What fluidauth is to reach, as ratios in one run."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+STARLETTE = "Starlette cookie, ASGI default"
+
+
+class Target(NamedTuple):
+    peer: str
+    workload: str
+    limit: float
+    beside: tuple[str, ...] = ()
+    """Floors; without them, Starlette's signed cookie."""
+
+
+TARGETS = (
+    Target("fluidauth SQLite, ASGI default", "untouched", 0.1),
+    Target("fluidauth memory, ASGI default", "untouched", 0.1),
+    Target("fluidauth SQLite, WSGI tuned", "untouched", 0.1),
+    Target("fluidauth SQLite, ASGI default", "read", 1.3),
+    Target("fluidauth memory, ASGI default", "read", 0.95),
+    Target("fluidauth SQLite, WSGI tuned", "change", 2.0, ("SQLite read", "SQLite write")),
+)
+
+
+def show(results: dict[str, Any], console: Console) -> int:
+    """Print each target that the run can judge; return how many are missed."""
+    cost = {(row["peer"], row["workload"]): row["median"] for row in results.get("cost", ())}
+    floors = {row["floor"]: row["median"] for row in results.get("floors", ()) if "floor" in row}
+    missed = 0
+    for target in TARGETS:
+        measured = cost.get((target.peer, target.workload))
+        other = sum(floors.get(name, 0.0) for name in target.beside) or cost.get((STARLETTE, target.workload))
+        if measured is None or not other:
+            continue
+        ratio = measured / other
+        beside = " + ".join(target.beside) or STARLETTE
+        word = "ok" if ratio <= target.limit else "[red]MISSED[/]"
+        missed += ratio > target.limit
+        console.print(
+            f"{target.peer}, {target.workload}: {ratio:.3g} of {beside} (at most {target.limit}) {word}",
+            highlight=False,
+        )
+    return missed
