@@ -24,7 +24,7 @@ from ..run import Row, Run, peer_of
 TITLE = "Over HTTP, two worker processes, 32 clients (four requests in five read a key, one changes one)"
 SESSIONS = 2_000
 CLIENTS = 32
-WORKERS = 2
+SHARE = 0.2  # of the requests change a key
 START_TIMEOUT = 30  # seconds
 COMMANDS = {
     "ASGI": "uvicorn --host 127.0.0.1 --port {port} --workers 2 --no-access-log --log-level error",
@@ -117,7 +117,7 @@ async def load(port: int, cookies: list[str], seconds: float) -> dict[str, float
 
     async def client() -> None:
         while (now := loop.time()) < end:
-            is_change = random.random() < 0.2
+            is_change = random.random() < SHARE
             path = f"/change?{random.getrandbits(40)}" if is_change else "/read"
             answer = await get(port, path, random.choice(cookies))
             if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")):
