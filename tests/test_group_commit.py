@@ -244,6 +244,56 @@ def test_an_interrupted_transaction_leaves_no_false_success(store: SQLiteStore) 
     assert {found.handle for found in store.scan()} == {record(0).handle, record(2).handle}
 
 
+def test_who_writes_alone_leads(store: SQLiteStore, transactions: list[str]) -> None:
+    """What comes while one update is under way is one transaction, and not one after the other."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(int):
+        def __sub__(self, other: int) -> int:
+            begun.set()
+            assert go.wait(PATIENCE)
+            return int(self) - other
+
+    for number in range(3):
+        store.create(record(number))
+    transactions.clear()
+
+    with ThreadPoolExecutor(3) as threads:
+        answers = [threads.submit(store.update, record(0, Slow(2)))]
+        assert begun.wait(PATIENCE)
+        answers += [threads.submit(store.update, record(number, 2)) for number in (1, 2)]
+        wait_until(lambda: queued(store) == 2)
+        go.set()
+
+        assert [answer.result(PATIENCE) for answer in answers] == [True] * 3
+    assert [word for word in transactions if word != "PRAGMA"] == ["UPDATE", "BEGIN", "WITH", "COMMIT"]
+
+
+def test_an_interrupted_update_keeps_nobody_from_writing(store: SQLiteStore) -> None:
+    """Ctrl-C amid an update that nobody waits for: the next one has the lead and a connection."""
+
+    class Interrupting(int):
+        def __sub__(self, other: int) -> int:
+            raise KeyboardInterrupt
+
+    store.create(record(0))
+
+    with pytest.raises(KeyboardInterrupt):
+        store.update(record(0, Interrupting(2)))
+
+    assert store.update(record(0, 2))
+
+
+def test_an_update_that_cannot_be_done_is_an_error(store: SQLiteStore) -> None:
+    """Alone as well as among others; the next one is done."""
+    store.create(record(0))
+
+    with pytest.raises(StoreError):
+        store.update(record(0, 2, payload=None))
+
+    assert store.update(record(0, 2))
+
+
 def test_an_interrupted_leader_leaves_no_false_success() -> None:
     """Ctrl-C in the thread that leads: the others get an error, and the queue goes on."""
     begun, go = threading.Event(), threading.Event()

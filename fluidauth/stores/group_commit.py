@@ -177,10 +177,18 @@ class GroupCommit:
             try:
                 self._commit((write,))
             finally:
-                self._pass_on()
+                self.pass_on()
         elif self._is_to_lead(me):
             self._lead()
         return write.result()
+
+    def takes_lead(self) -> bool:
+        """Return whether the caller leads, as nobody did: it may write, and then must :meth:`pass_on`."""
+        with self._lock:
+            if self._led:
+                return False
+            self._led = True
+            return True
 
     async def arun(self, write: Write[T]) -> T:
         """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""
@@ -220,7 +228,7 @@ class GroupCommit:
                     self._queue.remove(me)
                 leads = me.leads
             if leads:
-                self._pass_on()
+                self.pass_on()
             raise
 
     def _end_turn(self, loop: asyncio.AbstractEventLoop, turn: _Turn) -> None:
@@ -244,7 +252,7 @@ class GroupCommit:
         finally:
             if is_done:
                 turn.resolve()
-                self._pass_on()
+                self.pass_on()
         return is_done
 
     def _lead_in_thread(self) -> None:
@@ -264,7 +272,7 @@ class GroupCommit:
         finally:
             for party in parties:
                 party.finish()
-            self._pass_on()
+            self.pass_on()
 
     def _commit(self, writes: Sequence[Write[Any]], may_wait: bool = True) -> None:
         start = time.perf_counter()
@@ -282,7 +290,7 @@ class GroupCommit:
                 writes.extend(parties[-1].writes)
         return parties, writes
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
         """Let the first in the queue lead, if anybody waits."""
         with self._lock:
             following = self._queue[0] if self._queue else None

@@ -51,7 +51,7 @@ _NO_ROW = (None,) * 8
 _MAX_ROWS = 256
 # What a write can cause itself: RecordExists, a value that SQLite has no type for. All
 # else comes from elsewhere, such as a signal's handler.
-_OWN_ERRORS = (sqlite3.Error, FluidAuthError, OverflowError, TypeError, ValueError)
+OWN_ERRORS = (sqlite3.Error, FluidAuthError, OverflowError, TypeError, ValueError)
 
 
 # -- one write ------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_u
             _inside(connection, space, write)
         connection.execute("COMMIT")
     except BaseException as error:
-        foreign = not isinstance(error, _OWN_ERRORS)
+        foreign = not isinstance(error, OWN_ERRORS)
         if foreign and not connection.in_transaction:
             raise  # a signal's handler, after the commit
         for write in writes:
@@ -272,7 +272,7 @@ def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> No
         if not connection.in_transaction or _wants_room(error):
             raise
         write.error = store_error("written", error)
-    except _OWN_ERRORS as error:
+    except OWN_ERRORS as error:
         write.error = error
 
 
@@ -298,7 +298,7 @@ def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], give_u
     except sqlite3.Error as error:
         write.error = store_error("written", error)
         return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
-    except _OWN_ERRORS as error:
+    except OWN_ERRORS as error:
         write.error = error
     return True
 
