@@ -135,7 +135,13 @@ class Sealer:
             if type(content[0]) is dict:
                 plain = len(content) == _PLAIN_LENGTH
                 body = Body(*content) if plain else self._decrypted(record.handle, content)
-                if _is_sound(body):
+                _, deadline, idle, persistent, auth_time, _ = body
+                if (
+                    type(deadline) is int
+                    and type(persistent) is bool
+                    and (idle is None or type(idle) is int)
+                    and (auth_time is None or type(auth_time) is int)
+                ):
                     return body
             elif is_handle(content[0]) and content[1] in _REASONS and type(content[2]) is int:
                 return Tombstone(*content)
@@ -184,17 +190,6 @@ class Sealer:
 def sealed_by(record: SessionRecord) -> str:
     """Return the id of the key that *record* says to be sealed by; nothing is verified."""
     return record.payload[1:_BODY_START].decode("latin-1")
-
-
-def _is_sound(body: Body) -> bool:
-    """Return whether the numbers of *body* are such."""
-    _, deadline, idle, persistent, auth_time, _ = body
-    return (
-        type(deadline) is int
-        and type(persistent) is bool
-        and (idle is None or type(idle) is int)
-        and (auth_time is None or type(auth_time) is int)
-    )
 
 
 def _with_mac(key: Key, record: SessionRecord, text: bytes) -> SessionRecord:
