@@ -137,8 +137,13 @@ def receiver() -> Callable[[], Any]:
 
 
 async def drive(protocol: Protocol, app: Any, requests: Sequence[dict[str, Any]]) -> float:
-    """Return the seconds that *app* takes for all *requests*, one after another."""
-    return await drive_asgi(app, requests) if protocol == "ASGI" else drive_wsgi(app, requests)
+    """Return the seconds that *app* takes for all *requests*, one after another.
+
+    WSGI has a thread of its own, as in a server: beside an event loop Django refuses its database.
+    """
+    if protocol == "ASGI":
+        return await drive_asgi(app, requests)
+    return await asyncio.to_thread(drive_wsgi, app, requests)
 
 
 async def drive_asgi(app: Any, requests: Sequence[dict[str, Any]]) -> float:

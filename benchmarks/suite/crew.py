@@ -22,6 +22,7 @@ from .peers import all_peers
 ROOT = Path(__file__).resolve().parents[2]
 REDIS_START = 10  # seconds
 DATABASES = 256
+LOG_SHOWN = 4000  # characters, of what a worker that failed had to say
 
 
 class WorkerFailed(RuntimeError):
@@ -43,14 +44,17 @@ class Member:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.suite.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env=os.environ | environ,
-        )
+        self._log = Path(f"{folder}.log")
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.suite.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=folder,
+                env=os.environ | environ,
+            )
 
     def start(self, **place: Any) -> Member:
         """Build the peer; *place* as :class:`~benchmarks.suite.peer.Place` takes it."""
@@ -67,11 +71,15 @@ class Member:
             print(json.dumps({"command": command, **arguments}), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise WorkerFailed(f"{self.name}: the process ended with {self._process.wait()} at {command}")
+            raise self._failure(command, f"the process ended with {self._process.wait()}")
         answer = json.loads(line)
         if "error" in answer:
-            raise WorkerFailed(f"{self.name}, {command}: {answer['error']}")
+            raise self._failure(command, answer["error"])
         return answer["result"]
+
+    def _failure(self, command: str, error: str) -> WorkerFailed:
+        logged = self._log.read_text(errors="replace")[-LOG_SHOWN:]
+        return WorkerFailed(f"{self.name}, {command}: {error}\n{logged}".rstrip())
 
     def stop(self) -> None:
         """End the process; what it stored stays in its folder."""

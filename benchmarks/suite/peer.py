@@ -40,11 +40,13 @@ class Traits:
     data: str
     """Where the fields are: ``cookie``, ``memory``, ``files``, ``SQLite``, ``Redis``."""
     survives: str
-    """What acknowledged changes survive: ``nothing``, ``a restart``, ``a power cut``."""
+    """What acknowledged changes survive: ``nothing``, ``a restart`` of the application, ``a power cut``."""
     writes_on_read: bool = False
     """Whether a request that only reads writes to the store."""
     cookie_on_read: bool = False
     """Whether a request that only reads is answered with a cookie. Checked before timing."""
+    most: int = 0
+    """So many sessions are kept, of more the oldest are forgotten; 0 for no bound."""
     note: str = ""
 
 
@@ -199,7 +201,7 @@ def answer(
         name, _, value = query.partition("=")
         session[name] = value
         return "ok"
-    return json.dumps({name: session[name] for name in session})
+    return json.dumps(dict(session.items()))  # Django's cannot be iterated over
 
 
 async def aanswer(place: Place, path: str, query: str, session: Session) -> str:

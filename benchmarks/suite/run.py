@@ -117,6 +117,9 @@ class Run:
 
     def _prepared(self, stack: ExitStack, tell: Tell) -> list[Member]:
         def prepare(peer: Peer) -> Member | None:
+            if 0 < peer.traits.most < self.budget.sessions:
+                self.failed[peer.name] = f"keeps {peer.traits.most} sessions, forgets the oldest of more"
+                return None
             member = stack.enter_context(self.crew.member(peer))
             complaints = member.do("check")
             if complaints:

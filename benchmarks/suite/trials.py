@@ -175,11 +175,13 @@ async def storm(worker: Any, app: Any, concurrent: int, seconds: float) -> dict[
 
 
 async def profile(protocol: Protocol, app: Any, requests: list[dict[str, Any]]) -> str:
-    """Return cProfile's table by internal time; threads are not looked into."""
+    """Return cProfile's table by internal time; threads of the application are not looked into."""
     profiler = cProfile.Profile()
-    profiler.enable()
-    await client.drive(protocol, app, requests)
-    profiler.disable()
+    if protocol == "ASGI":
+        with profiler:
+            await client.drive_asgi(app, requests)
+    else:
+        await asyncio.to_thread(profiler.runcall, client.drive_wsgi, app, requests)
     text = io.StringIO()
     pstats.Stats(profiler, stream=text).sort_stats("tottime").print_stats(40)
     return text.getvalue()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.metadata
-import inspect
 import json
 import os
 import random
@@ -62,9 +61,7 @@ class Worker:
     async def populate(self, count: int, size: int = peer.FIELDS_BYTES) -> dict[str, Any]:
         """Store *count* sessions of *size* bytes; return what they take, in bytes, and the seconds."""
         disk, memory, start = disk_use(self.place.folder), resident(), time.perf_counter()
-        stored = self.apps.populate(peer.visitors(count, size, self.place.encrypted))
-        # Django's way has no answer to be awaited, redis-py's asynchronous one has.
-        self.cookies = await stored if inspect.isawaitable(stored) else stored
+        self.cookies = self.apps.populate(peer.visitors(count, size, self.place.encrypted))
         took = time.perf_counter() - start
         gc.collect()
         ours = sum(map(sys.getsizeof, self.cookies)) + sys.getsizeof(self.cookies)

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..peer import Apps, Fields, Peer, Place, Traits, answer, bare_answer
 
 
-def application(place: Place, bare: bool = False) -> Any:
-    """Return a Flask application that answers every path, with sessions or without."""
+def application(place: Place, login: Callable[[str], None] | None = None) -> Any:
+    """Return a Flask application that does with its session what the path says."""
     import flask
 
     app = flask.Flask("benchmark", static_folder=None)
-    if not bare:  # without a secret Flask neither reads a session nor writes one
-        app.secret_key, fallbacks = place.secrets[0], place.secrets[1:]
-        app.config.update(SECRET_KEY_FALLBACKS=fallbacks, SESSION_COOKIE_SECURE=True)
+    app.secret_key, fallbacks = place.secrets[0], place.secrets[1:]
+    app.config.update(SECRET_KEY_FALLBACKS=fallbacks, SESSION_COOKIE_SECURE=True)
 
     def view(path: str) -> str:
-        if bare:
-            return bare_answer(place, path)
-        return answer(place, path, flask.request.query_string.decode(), flask.session)
+        return answer(place, path, flask.request.query_string.decode(), flask.session, login)
 
     app.add_url_rule("/<path>", view_func=view)
+    return app
+
+
+def bare_application(place: Place) -> Any:
+    """Return the same without a secret, for want of which Flask neither reads a session nor writes one."""
+    import flask
+
+    app = flask.Flask("benchmark", static_folder=None)
+    app.add_url_rule("/<path>", view_func=lambda path: bare_answer(place, path))
     return app
 
 
@@ -33,7 +39,7 @@ def build(place: Place) -> Apps:
     def populate(visitors: Iterable[Fields]) -> list[str]:
         return [f"session={serializer.dumps(fields)}" for fields in visitors]
 
-    return Apps(app, application(place, bare=True), populate)
+    return Apps(app, bare_application(place), populate)
 
 
 PEERS = [

@@ -9,9 +9,7 @@ from typing import Any
 
 from ..peer import Apps, Fields, Peer, Place, Traits, aanswer
 from ..plain import asgi_app, bare_asgi
-
-LIFETIME = 1209600  # seconds, of a session that ends with the browser
-BATCH = 1000
+from ..stores import write_to_redis
 
 
 def build(place: Place, store: str) -> Apps:
@@ -47,19 +45,6 @@ def build(place: Place, store: str) -> Apps:
     return Apps(SessionMiddleware(asgi_app(respond), store=opened), bare_asgi(place), populate)
 
 
-def write_to_redis(url: str, rows: dict[str, bytes]) -> None:
-    """Store *rows* by their keys, many in one go."""
-    import redis
-
-    with redis.Redis.from_url(url) as client:
-        items = list(rows.items())
-        for start in range(0, len(items), BATCH):
-            pipe = client.pipeline(transaction=False)
-            for name, row in items[start : start + BATCH]:
-                pipe.setex(name, LIFETIME, row)
-            pipe.execute()
-
-
 def peer(store: str, setup: Any = "default", **more: Any) -> Peer:
     packages = ("starsessions", "starlette") + (("redis",) if store == "Redis" else ())
     return Peer(
@@ -69,7 +54,7 @@ def peer(store: str, setup: Any = "default", **more: Any) -> Peer:
         setup=setup,
         traits=Traits(
             store,
-            "nothing",
+            "a restart" if store == "Redis" else "nothing",
             writes_on_read=True,
             cookie_on_read=True,
             note="saves and sends the cookie whenever the session was read",

@@ -9,11 +9,13 @@ from typing import Any
 
 from rich.table import Table
 
+from ..crew import Member
 from ..peer import Peer
 from ..run import Row, Run
 
 TITLE = "Under concurrency, and when a secret is rotated"
 WRITES = 50
+CAPTION = f"the good answers: {WRITES}, yes, no, yes; –: memory ends with the process"
 
 
 def ask(run: Run) -> list[Row]:
@@ -32,12 +34,7 @@ def behaviour(run: Run, peer: Peer) -> Row:
     with run.crew.member(peer) as member:
         survivors = member.do("survivors", count=WRITES)
         logouts = member.do("logouts")
-        cookie = member.do("sign_in")
-        new = run.crew.successor(member, secrets=[secrets.token_hex(32), *member.secrets])
-        try:
-            stays = new.do("is_signed_in", cookie=cookie)
-        finally:
-            new.stop()
+        stays = stays_signed_in(run, member) if peer.shares else None
     return {
         "peer": peer.name,
         "survivors": survivors,
@@ -47,8 +44,18 @@ def behaviour(run: Run, peer: Peer) -> Row:
     }
 
 
+def stays_signed_in(run: Run, member: Member) -> bool:
+    """Return whether somebody who signed in is still so after a restart with a new secret before the old."""
+    cookie = member.do("sign_in")
+    new = run.crew.successor(member, secrets=[secrets.token_hex(32), *member.secrets])
+    try:
+        return bool(new.do("is_signed_in", cookie=cookie))
+    finally:
+        new.stop()
+
+
 def table(rows: list[Row], peers: list[Peer]) -> Table:
-    found = Table(title=TITLE, title_justify="left", caption="the good answers: 50, yes, no, yes")
+    found = Table(title=TITLE, title_justify="left", caption=CAPTION)
     heads = (
         f"of {WRITES} concurrent writes survive",
         "a copied cookie is refused after logout",
@@ -58,18 +65,14 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
     found.add_column("peer")
     for head in heads:
         found.add_column(head, justify="right", max_width=20)
-    memory = {peer.name for peer in peers if not peer.shares}
     for row in rows:
-        stays = word(row["rotation_keeps"], True)
-        if row["peer"] in memory:
-            stays += " (memory)"
         survive = row["survivors"]
         found.add_row(
             row["peer"],
             f"[{'green' if survive == WRITES else 'red'}]{survive}[/]",
             word(row["logout_is_final"], True),
             word(row["logout_is_undone"], False),
-            stays,
+            "–" if row["rotation_keeps"] is None else word(row["rotation_keeps"], True),
         )
     return found
 
