@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 
 from fluidauth import ASGISessionMiddleware, SessionEngine, SQLiteStore
 from fluidauth.keys import new_secret
+from fluidauth.stores.async_sqlite import AsyncSQLiteStore
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.bridge import AsyncBridge
 from fluidauth.stores.group_commit import GroupCommit, Write
-from fluidauth.stores.sqlite import AsyncSQLiteStore
+from fluidauth.stores.sqlite_file import SessionFile
 
 SESSIONS = 2_000
 CONCURRENT = 32
@@ -63,7 +64,8 @@ class Queue(AsyncSQLiteStore):
     together = True
 
     def __init__(self, store: SQLiteStore) -> None:
-        super().__init__(store)
+        super().__init__(store, store._commits)
+        self.carry_out = store._carry_out
         self.thread = ThreadPoolExecutor(1)
         self.waiting: list[tuple[Write[Any], asyncio.Future[None]]] = []
         self.busy = False
@@ -87,7 +89,7 @@ class Queue(AsyncSQLiteStore):
         if not self.together:  # hide from the store that these are updates
             for write in writes:
                 write.work = partial(write.work)
-        self._store._carry_out(writes, True)
+        self.carry_out(writes, True)
         loop.call_soon_threadsafe(self.end, loop, batch)
 
     def end(self, loop: asyncio.AbstractEventLoop, batch: list[Any]) -> None:
@@ -119,7 +121,7 @@ WAYS: dict[str, Callable[[SQLiteStore], AsyncSessionStore]] = {
     "a thread commits the queue": QueueOfStatements,
     "the queue in one statement": Queue,
     "a thread commits each turn": Turns,
-    OURS: AsyncSQLiteStore,
+    OURS: lambda store: AsyncSQLiteStore(store, store._commits),
 }
 
 
@@ -151,9 +153,9 @@ def serving(way: Callable[[SQLiteStore], AsyncSessionStore], folder: Path) -> It
         def async_twin(self) -> AsyncSessionStore:
             return way(self)
 
-        def _carry_out(self, batch: Sequence[Write[Any]], may_wait: bool) -> None:
-            commits.append(len(batch))
-            super()._carry_out(batch, may_wait)
+        def _written(self, file: SessionFile, changes: int) -> None:
+            commits.append(changes)
+            super()._written(file, changes)
 
     commits: list[int] = []
     store = Store(folder / "sessions.db")

@@ -24,7 +24,7 @@ from .session import Session
 from .state import Credential, State, barred
 from .steps import Steps, arun, run
 from .stores.base import AsyncSessionStore, SessionStore
-from .stores.bridge import on_asyncio
+from .stores.bridge import begun, on_asyncio
 
 T = TypeVar("T")
 
@@ -160,10 +160,10 @@ class SessionGateway:
 
     async def acommit(self, session: Session, changes: Changes) -> None:
         """Do as :meth:`commit`; a cancelled caller does not stop it halfway."""
-        if self.twin.inline or not on_asyncio():  # nothing waits, or nothing can shield it
+        if self._is_undisturbed():
             await self._acommit(session, changes)
             return
-        saving = session._saving = asyncio.ensure_future(self._acommit(session, changes))
+        saving = session._saving = begun(self._acommit(session, changes))
         try:
             await asyncio.shield(saving)
         finally:
@@ -172,7 +172,7 @@ class SessionGateway:
 
     async def _acommit(self, session: Session, changes: Changes) -> None:
         now = self.now()
-        outcome = await self.aperform(commit(self.policy, changes, now), "save", session)
+        outcome = await self._aperform(commit(self.policy, changes, now), "save", session)
         self._settle(session, changes, outcome, now)
 
     async def quiet(self, session: Session) -> None:
@@ -206,8 +206,20 @@ class SessionGateway:
             self._failed(what, session, error)
             raise
 
-    async def aperform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
-        """Do as :meth:`perform`, without blocking."""
+    async def aperform(self, steps: Steps[T], what: str) -> T:
+        """Do as :meth:`perform` without blocking, to the end even if the caller is cancelled.
+
+        A client that goes away must not stop its own logout halfway.
+        """
+        if self._is_undisturbed():
+            return await self._aperform(steps, what)
+        return await asyncio.shield(begun(self._aperform(steps, what)))
+
+    def _is_undisturbed(self) -> bool:
+        """Return whether work on the store needs no shield: it never waits, or trio has none."""
+        return self.twin.inline or not on_asyncio()
+
+    async def _aperform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         self._keyring.refresh()
         try:
             return await arun(self.twin, steps)

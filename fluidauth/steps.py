@@ -51,16 +51,7 @@ def _do(store: SessionStore, call: tuple[Any, ...]) -> Any:
 
 
 async def arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
-    """Carry out *steps* on an asynchronous store, to the end even if the caller is cancelled.
-
-    A client that goes away must not stop its own logout halfway.
-    """
-    if store.inline or not on_asyncio():  # never waits; or trio, where nothing can shield it
-        return await _arun(store, steps)
-    return await asyncio.shield(asyncio.ensure_future(_arun(store, steps)))
-
-
-async def _arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
+    """Carry out *steps* on an asynchronous store."""
     if isinstance(store, AsyncBridge):
         return await store.run_whole(run, steps)  # one hop to a thread, not one a step
     try:
@@ -75,7 +66,7 @@ async def _arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
     async with aturn(call[1]):
-        return await _arun(store, steps)
+        return await arun(store, steps)
 
 
 async def _ado(store: AsyncSessionStore, call: tuple[Any, ...]) -> Any:

@@ -21,7 +21,7 @@ from fluidauth import SessionRecord, SQLiteStore, StoreError
 from fluidauth.errors import RecordExists, StoreBusy
 from fluidauth.stores import checkpoints, sqlite_writes
 from fluidauth.stores.base import AsyncSessionStore
-from fluidauth.stores.group_commit import MAX_BATCH, GroupCommit, Write
+from fluidauth.stores.group_commit import INSTANT, MAX_BATCH, GroupCommit, Write
 from fluidauth.testing import make_record
 
 PATIENCE = 30  # seconds
@@ -494,6 +494,45 @@ def test_a_write_that_met_a_lock_is_done_with_the_next(store: SQLiteStore) -> No
     file.writers.give_back(connection)
 
     assert [write.result() for write in again] == [True, None]
+
+
+def test_a_write_that_takes_no_time_waits_for_no_turn(store: SQLiteStore) -> None:
+    """While the disk answers at once a lone write is done where it is asked for; later, at the turn's end."""
+    twin = store.async_twin()
+    store.create(record(1))
+
+    async def first_step(version: int, slowest: float) -> Any:
+        store._commits._slowest = slowest
+        writing = twin.update(record(1, version))
+        try:
+            waits_for = writing.send(None)
+        except StopIteration as done:
+            return done.value
+        writing.close()
+        return waits_for
+
+    assert asyncio.run(first_step(2, slowest=0)) is True
+    assert isinstance(asyncio.run(first_step(3, slowest=INSTANT)), asyncio.Future)
+
+
+def test_a_write_that_meets_a_lock_at_once_waits_in_a_thread(store: SQLiteStore) -> None:
+    """The loop goes on meanwhile, and the write is carried out when its turn comes."""
+    twin = store.async_twin()
+    store.create(record(1))
+
+    async def main() -> bool:
+        store._commits._slowest = 0
+        with writer_held(store):
+            start = time.monotonic()
+            writing = asyncio.create_task(twin.update(record(1, 2)))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert time.monotonic() - start < store._timeout / 2
+            assert not writing.done()
+        return await writing
+
+    assert asyncio.run(main()) is True
+    assert [found.version for found in store.scan()] == [2]
 
 
 def test_a_loop_without_asyncio_writes_inline(store: SQLiteStore) -> None:

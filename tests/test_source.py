@@ -43,6 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "parts of stores": ("stores.bridge", "stores.connections", "stores.group_commit"),
     "checkpoints": ("stores.checkpoints",),
     "files": ("stores.sqlite_file", "stores.sqlite_writes"),
+    "asynchronous sides": ("stores.async_sqlite",),
     "stores": ("stores", "stores.memory", "stores.sqlite"),
     "stores from settings": ("stores.urls",),
     "turns": ("turns",),

@@ -1141,6 +1141,13 @@ MUTATIONS = (
     ),
     Mutation(
         "53",
+        "a write at once waits for a lock on the loop",
+        "fluidauth/stores/group_commit.py",
+        "            self._commit((write,), may_wait=False)\n",
+        "            self._commit((write,))\n",
+    ),
+    Mutation(
+        "53",
         "a lock is waited for much longer",
         "fluidauth/stores/patience.py",
         "return 0.0 if timeout is None else time.monotonic() + timeout",

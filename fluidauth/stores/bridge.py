@@ -7,6 +7,7 @@ once, and our own stores have native twins; the bridge serves other people's.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -31,6 +32,13 @@ def on_asyncio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Return a task for *work*; since Python 3.12 it has done already what needs no waiting."""
+    if sys.version_info < (3, 12):
+        return asyncio.ensure_future(work)
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
 
 
 class AsyncBridge(AsyncSessionStore):

@@ -3,8 +3,8 @@
 Whoever comes while nothing is under way leads: it carries out its own write at once. Who
 comes meanwhile queues up, and all of the queue is the next transaction, led by the first
 in it. Asynchronous callers are gathered for one turn of their event loop and then led by
-a thread, so that no loop waits for the disk; but for a lone write while the disk answers
-at once, which costs less than two changes of thread.
+a thread, so that no loop waits for the disk; but for a lone write while the disk is quick,
+which costs less than two changes of thread, and any while it takes no time at all.
 
 Requests a second that change a key, 32 at a time in one process with full durability, alone
 and beside a thread that computes (``benchmarks/group_commit.py``):
@@ -46,6 +46,7 @@ _PENDING: Any = object()
 MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
 CLOSE_LIMIT = 5.0  # seconds that close() waits where writes never cease
 QUICK = 0.0005  # seconds; a commit that takes less costs a loop less than two changes of thread
+INSTANT = 0.0001  # seconds; a commit that takes less costs a loop less than to gather a turn's
 _DECAY = 0.9  # how much of a slow commit is remembered at the next one
 
 
@@ -194,6 +195,8 @@ class GroupCommit:
         """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""
         loop = asyncio.get_running_loop()
         turn = self._turns.get(loop)
+        if turn is None and self._slowest < INSTANT and self._done_at_once(write):
+            return write.result()
         if turn is None or len(turn.writes) >= self._max_batch:
             for other in [other for other in self._turns if other.is_closed()]:
                 del self._turns[other]  # it ended amid a turn, and whoever asked with it
@@ -242,6 +245,19 @@ class GroupCommit:
             with self._lock:
                 self._queue.appendleft(turn)
             turn.lead()
+
+    def _done_at_once(self, write: Write[Any]) -> bool:
+        """Carry out *write* on its event loop, amid the turn; return whether nothing was in the way."""
+        if not self.takes_lead():
+            return False
+        try:
+            self._commit((write,), may_wait=False)
+        finally:
+            self.pass_on()
+        if isinstance(write.error, StoreBusy):
+            write.reset()
+            return False
+        return True
 
     def _done_here(self, turn: _Turn) -> bool:
         """Carry out a lone write on its event loop; return whether no lock was in the way."""
