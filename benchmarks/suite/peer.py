@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ class Peer:
     without: tuple[str, ...] = ()
     """Modules that are hidden from the process, such as ``hiredis`` from a default set-up."""
     quick: bool = False
-    """Whether ``make bench-quick`` and the questions about a few peers look at it."""
+    """Whether ``make bench-quick`` and the question of growth look at it."""
 
     @property
     def name(self) -> str:
@@ -158,13 +159,18 @@ class Peer:
         return self.traits.data != "memory"
 
 
+WORDS = ["session", "cart", "order", "price", "theme", "blue", "Paris", "2026", "a", "the", "12.50", "null"]
+TEXT = " ".join(random.Random(0).choices(WORDS, k=40_000))  # some peers compress what they store
+
+
 def visitors(count: int, size: int = FIELDS_BYTES, encrypted: Iterable[str] = ()) -> Iterator[Fields]:
     """Yield the fields of *count* visitors, each of *size* bytes of JSON, if that is possible."""
     for number in range(count):
         fields = {"theme": f"dark{number % 10}", "name": f"Visitor {number:07}", "visits": 100_000}
         fields |= dict.fromkeys(encrypted, f"{number:016}")
         fields["note"] = ""
-        fields["note"] = "x" * max(0, size - len(json.dumps(fields)))
+        start, length = number * 97 % (len(TEXT) // 2), max(0, size - len(json.dumps(fields)))
+        fields["note"] = TEXT[start : start + length]
         yield fields
 
 

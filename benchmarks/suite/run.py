@@ -24,10 +24,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Budget:
-    """How much of everything; seconds are those of a question as a whole, on any machine."""
+    """How much of everything."""
 
     sessions: int
     cost_seconds: float
+    """Of the question as a whole, on any machine."""
     storm_seconds: float
     """Of each loop at one concurrency."""
     storm_rounds: int
@@ -36,36 +37,45 @@ class Budget:
     http_rounds: int
     growth: tuple[int, ...]
     payloads: tuple[int, ...]
+    keys: tuple[int, ...]
+    encrypted: tuple[int, ...]
     growth_rounds: int
     soak: int
     """Requests."""
+    growth_of: tuple[str, ...] = ()
+    """Libraries; all of them if empty."""
 
 
 FULL = Budget(
     sessions=100_000,
-    cost_seconds=200,
-    storm_seconds=0.15,
+    cost_seconds=150,
+    storm_seconds=0.1,
     storm_rounds=3,
     concurrent=(1, 8, 32, 128),
-    http_seconds=0.7,
-    http_rounds=3,
+    http_seconds=0.6,
+    http_rounds=2,
     growth=(10_000, 100_000, 1_000_000),
     payloads=(100, 1_000, 10_000, 60_000),
-    growth_rounds=15,
+    keys=(1, 10, 100),
+    encrypted=(0, 1, 10),
+    growth_rounds=5,
     soak=1_000_000,
 )
 QUICK = Budget(
     sessions=10_000,
-    cost_seconds=25,
+    cost_seconds=15,
     storm_seconds=0.1,
-    storm_rounds=2,
+    storm_rounds=1,
     concurrent=(1, 32),
     http_seconds=0.4,
-    http_rounds=2,
+    http_rounds=1,
     growth=(10_000, 100_000),
     payloads=(100, 10_000),
-    growth_rounds=5,
+    keys=(1, 100),
+    encrypted=(0, 10),
+    growth_rounds=3,
     soak=50_000,
+    growth_of=("fluidauth", "Starlette"),
 )
 
 
@@ -91,6 +101,18 @@ class Run:
             console=console,
             transient=True,
         )
+
+    @property
+    def leading(self) -> list[Peer]:
+        """One set-up for each library, store and protocol: tuned where it can be; of fluidauth all."""
+        tuned = {(p.library, p.store, p.protocol) for p in self.peers if p.setup == "tuned"}
+        return [
+            peer
+            for peer in self.peers
+            if peer.setup == "tuned"
+            or peer.library == "fluidauth"
+            or (peer.library, peer.store, peer.protocol) not in tuned
+        ]
 
     @contextmanager
     def stage(self, title: str, steps: float) -> Iterator[Tell]:

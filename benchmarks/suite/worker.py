@@ -13,11 +13,13 @@ import json
 import os
 import random
 import resource
+import sqlite3
 import sys
 import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ class Worker:
         disk, memory, start = disk_use(self.place.folder), resident(), time.perf_counter()
         self.cookies = self.apps.populate(peer.visitors(count, size, self.place.encrypted))
         took = time.perf_counter() - start
+        checkpoint(self.place.folder)
         gc.collect()
         ours = sum(map(sys.getsizeof, self.cookies)) + sys.getsizeof(self.cookies)
         memory = resident() - memory - ours
@@ -194,6 +197,13 @@ def resident() -> int:
 def disk_use(folder: Path) -> int:
     """Return the bytes that all files in *folder* take on disk."""
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def checkpoint(folder: Path) -> None:
+    """Move SQLite's logs into their databases, so that no session is counted twice."""
+    for path in folder.glob("*.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def warm(folder: Path) -> None:

@@ -22,9 +22,7 @@ from .cost import cell
 TITLE = "How the cost of reading and changing a key grows, in µs over the bare application"
 WORKLOADS = ("read", "change")
 SOME = 2_000  # sessions, where their number is not the question
-KEYS = (1, 10, 100)
-ENCRYPTED = (0, 1, 10)
-LARGE = 100_000  # sessions; more are stored by fluidauth alone, for want of time
+LARGE = 100_000  # sessions; more are stored by fluidauth on SQLite alone, for want of time
 LONGEST_COOKIE = 4096  # bytes that browsers keep
 ROTATES = ("fluidauth", "Flask", "Django")
 
@@ -48,18 +46,21 @@ class Variant(NamedTuple):
 
 
 def variants(run: Run) -> Iterator[Variant]:
-    peers = [peer for peer in run.peers if peer.quick]
+    budget = run.budget
+    peers = [
+        peer for peer in run.peers if peer.quick and peer.library in (budget.growth_of or [peer.library])
+    ]
     for peer in peers:
-        for count in run.budget.growth:
-            if count <= LARGE or peer.library == "fluidauth":
+        for count in budget.growth:
+            if count <= LARGE or (peer.library == "fluidauth" and peer.shares):
                 yield Variant("sessions", count, peer, stored=count)
-        for size in run.budget.payloads:
+        for size in budget.payloads:
             yield Variant("bytes of fields", size, peer, size=size)
-        for keys in KEYS if peer.library in ROTATES else ():
+        for keys in budget.keys if peer.library in ROTATES else ():
             yield Variant("keys, cookie by the newest", keys, peer, keys=keys)
             if peer.shares:  # memory ends with the process that signed by the old key
                 yield Variant("keys, cookie by the oldest", keys, peer, keys=keys, oldest=True)
-        for number in ENCRYPTED if peer.library == "fluidauth" else ():
+        for number in budget.encrypted if peer.library == "fluidauth" else ():
             yield Variant("encrypted fields", number, peer, encrypted=number)
 
 

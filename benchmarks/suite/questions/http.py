@@ -35,7 +35,7 @@ COMMANDS = {
 def ask(run: Run) -> list[Row]:
     """Return requests a second and waits, with sessions and without, of peers that processes share."""
     budget = run.budget
-    peers = [peer for peer in run.peers if peer.shares]
+    peers = [peer for peer in run.leading if peer.shares]
     rows = []
     with run.stage("over HTTP", len(peers)) as tell:
         for peer in random.sample(peers, len(peers)):

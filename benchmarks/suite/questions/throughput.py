@@ -22,6 +22,7 @@ def ask(run: Run, fleet: list[Member]) -> list[Row]:
     visits = [
         (member, busy, concurrent, bare)
         for member in fleet
+        if member.peer in run.leading
         for busy in (False, True)
         for concurrent in budget.concurrent
         for bare in (False, True)
