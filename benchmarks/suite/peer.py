@@ -31,6 +31,7 @@ Session = MutableMapping[str, Any]
 
 FIELDS_BYTES = 288  # of a session's fields as json.dumps writes them, unless a question varies them
 GATE_TIMEOUT = 3.0  # seconds; a peer that locks a session lets only one request up to the gate
+PRIME = 2**127 - 1
 LOOPS = 12_000  # of `work`, about a millisecond
 
 
@@ -159,14 +160,20 @@ class Peer:
         return self.traits.data != "memory"
 
 
-WORDS = ["session", "cart", "order", "price", "theme", "blue", "Paris", "2026", "a", "the", "12.50", "null"]
+WORDS = ["session", "cart", "order", "price", "theme", "blue", "Paris", "2026", "a", "12.50", "null"]
 TEXT = " ".join(random.Random(0).choices(WORDS, k=40_000))  # some peers compress what they store
 
 
 def visitors(count: int, size: int = FIELDS_BYTES, encrypted: Iterable[str] = ()) -> Iterator[Fields]:
     """Yield the fields of *count* visitors, each of *size* bytes of JSON, if that is possible."""
     for number in range(count):
-        fields = {"theme": f"dark{number % 10}", "name": f"Visitor {number:07}", "visits": 100_000}
+        fields: Fields = {"theme": f"dark{number % 10}", "name": f"Visitor {number:07}", "visits": 100_000}
+        if size >= FIELDS_BYTES:
+            fields["csrf"] = f"{number * PRIME % 2**128:032x}"
+            fields["cart"] = [
+                {"sku": f"A-{number % 9973:04}", "quantity": 2},
+                {"sku": "B-0815", "quantity": 1},
+            ]
         fields |= dict.fromkeys(encrypted, f"{number:016}")
         fields["note"] = ""
         start, length = number * 97 % (len(TEXT) // 2), max(0, size - len(json.dumps(fields)))
