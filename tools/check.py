@@ -87,6 +87,15 @@ def check_version(version: str) -> None:
     run(inside, "-m", "pytest", "-q", "-p", "tools.no_skips")
 
 
+def check_benchmarks() -> None:
+    """Try the adapter of every peer, then make the short run; its figures are for nobody here."""
+    run("make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv-bench/ready")
+    inside = ROOT / ".venv-bench" / "bin" / "python"
+    run(inside, "-m", "benchmarks.suite", "check")
+    with tempfile.TemporaryDirectory() as folder:
+        run(inside, "-m", "benchmarks.suite", "run", "--quick", "--out", folder)
+
+
 def find_python(version: str) -> str | None:
     """Return an interpreter of *version* that really runs, or None."""
     candidates = [shutil.which(f"python{version}")]
@@ -115,6 +124,7 @@ def checks() -> dict[str, Callable[[], None]]:
         f"tests on Python {current}, with coverage": check_tests,
         "wheel": check_wheel,
         **{f"tests on Python {version}": lambda v=version: check_version(v) for version in others},  # type: ignore[misc]  # mypy cannot type the default
+        "benchmarks": check_benchmarks,
     }
 
 

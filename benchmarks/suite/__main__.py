@@ -141,8 +141,8 @@ def check(patterns: Sequence[str]) -> None:
 
 @main.command()
 @click.argument("base")
-@click.option("--generations", default=8, show_default=True, help="Pairs of fresh processes.")
-@click.option("--rounds", default=12, show_default=True, help="Visits in each pair.")
+@click.option("--generations", default=10, show_default=True, help="Pairs of fresh processes.")
+@click.option("--rounds", default=8, show_default=True, help="Visits in each pair.")
 def compare(base: str, generations: int, rounds: int) -> None:
     """Compare fluidauth in this folder with its revision BASE; end with 1 if something is slower."""
     try:

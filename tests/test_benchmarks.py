@@ -1,0 +1,214 @@
+"""The figures of the benchmark suite: what is said of them, and what is refused.
+
+The adapters need the libraries that they measure: ``python -m benchmarks.suite check`` tries
+those, in an environment of its own (see ``tools/check.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import random
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from benchmarks.suite import client, compare, figures, floors, targets, trials
+from benchmarks.suite.crew import Crew, WorkerFailed, selected
+from benchmarks.suite.peer import FIELDS_BYTES, Peer, Place, visitors
+from benchmarks.suite.peers import all_peers
+from benchmarks.suite.run import FULL, Run
+from fluidauth.keys import new_secret
+
+OURS = [name for name in all_peers() if name.startswith("fluidauth")]
+MEMORY = all_peers()["fluidauth memory, ASGI default"]
+
+
+# -- figures -----------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_quartiles_lie_around_the_median(values: list[float]) -> None:
+    lower, median, upper = figures.spread(values)
+    assert lower <= median <= upper
+    assert median == pytest.approx(statistics.median(values))
+
+
+@pytest.mark.parametrize(("values", "noisy"), [([9, 10, 11], False), ([5, 10, 15], True), ([-5, 1, 5], True)])
+def test_quartiles_far_apart_are_marked(values: list[float], noisy: bool) -> None:
+    assert figures.spread(values).noisy is noisy
+    assert figures.spread(values).told()["noise"] is noisy
+
+
+@given(st.lists(st.floats(0.5, 2), min_size=2, max_size=30), st.floats(0.5, 0.999))
+def test_an_interval_holds_the_median_of_its_figures(values: list[float], confidence: float) -> None:
+    lower, upper, sure = figures.interval(values, confidence)
+    assert min(values) <= lower <= statistics.median(values) <= upper <= max(values)
+    assert sure >= min(confidence, 1 - 2 * 0.5 ** len(values))
+
+
+def test_an_interval_is_as_sure_as_it_says() -> None:
+    """Drawn many times, it misses the true median about as often as promised, not more."""
+    drawn = random.Random(1)
+    trials, missed = 4000, 0
+    for _ in range(trials):
+        lower, upper, sure = figures.interval([drawn.expovariate(1) for _ in range(10)], 0.95)
+        missed += not lower <= 0.6931 <= upper
+    assert sure == pytest.approx(0.978, abs=0.001)
+    assert missed / trials == pytest.approx(1 - sure, abs=0.01)
+
+
+# -- comparing with an earlier revision ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "word"),
+    [(1.01, 1.2, "slower"), (0.8, 0.99, "faster"), (0.99, 1.01, "no difference shown")],
+)
+def test_a_verdict_says_no_more_than_its_interval(lower: float, upper: float, word: str) -> None:
+    assert compare.Verdict("peer", "read", 1.0, lower, upper, 0.99).word == word
+
+
+def test_a_revision_is_taken_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package as it was, whatever the working copy holds; another name is refused with git's words."""
+    source = tmp_path / "source"
+    (source / "fluidauth").mkdir(parents=True)
+    (source / "fluidauth" / "__init__.py").write_text("WHEN = 'then'\n")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "then"]):
+        subprocess.run(["git", "-C", str(source), *command], check=True)
+    (source / "fluidauth" / "__init__.py").write_text("WHEN = 'now'\n")
+    monkeypatch.setattr(compare, "ROOT", source)
+
+    (tmp_path / "then").mkdir()
+    tree = compare.checkout("HEAD", tmp_path / "then")
+
+    assert (tree / "fluidauth" / "__init__.py").read_text() == "WHEN = 'then'\n"
+    with pytest.raises(compare.NoSuchRevision, match="no-such-revision"):
+        compare.checkout("no-such-revision", tmp_path)
+    with pytest.raises(compare.NoSuchRevision, match="--output"):
+        compare.checkout("--output=elsewhere", tmp_path)
+
+
+# -- targets ------------------------------------------------------------------------------------
+
+
+def results(factor: float) -> dict[str, Any]:
+    """Return a run in which fluidauth costs *factor* times what it may."""
+    cost = [
+        {"peer": targets.STARLETTE, "workload": workload, "median": 10.0}
+        for workload in ("untouched", "read")
+    ]
+    beside = {"SQLite read": 8.0, "SQLite write": 20.0}
+    for target in targets.TARGETS:
+        other = sum(beside[name] for name in target.beside) or 10.0
+        median = target.limit * other * factor
+        cost.append({"peer": target.peer, "workload": target.workload, "median": median})
+    return {"cost": cost, "floors": [{"floor": name, "median": median} for name, median in beside.items()]}
+
+
+@pytest.mark.parametrize(("factor", "missed"), [(0.99, 0), (1.01, len(targets.TARGETS))])
+def test_a_target_is_a_ratio_in_one_run(factor: float, missed: int) -> None:
+    written = io.StringIO()
+    assert targets.show(results(factor), Console(file=written, width=200)) == missed
+    assert written.getvalue().count("MISSED") == missed
+
+
+def test_targets_and_floors_speak_of_peers_that_there_are() -> None:
+    assert {target.peer for target in targets.TARGETS} | {targets.STARLETTE} <= set(all_peers())
+    known = {*floors.primitives(), "SQLite read", "SQLite write", "SQLite write, fsync"}
+    assert {name for parts in floors.SUMS.values() for name in parts} <= known
+
+
+# -- peers and their workers ----------------------------------------------------------------------
+
+
+def test_every_library_has_both_a_default_and_one_that_quick_runs_take() -> None:
+    by_library: dict[str, list[Peer]] = {}
+    for peer in all_peers().values():
+        by_library.setdefault(peer.library, []).append(peer)
+    assert len(by_library) == 8
+    for peers in by_library.values():
+        assert any(peer.setup == "default" for peer in peers)
+        assert any(peer.quick for peer in peers)
+        assert all(bool(peer.tuning) == (peer.setup == "tuned") for peer in peers)
+
+
+def test_a_name_in_part_selects_and_an_unknown_one_is_refused() -> None:
+    assert [peer.name for peer in selected(["FLUIDAUTH sqlite, wsgi"])] == [
+        "fluidauth SQLite, WSGI default",
+        "fluidauth SQLite, WSGI tuned",
+    ]
+    assert len(selected([])) == len(all_peers())
+    with pytest.raises(ValueError, match="no peer is called express"):
+        selected(["express"])
+
+
+@given(st.integers(0, 10**7), st.sampled_from([FIELDS_BYTES, 1_000, 10_000, 60_000]))
+def test_visitors_have_as_many_bytes_as_asked(skip: int, size: int) -> None:
+    found = list(visitors(3, size, encrypted=["card"]))
+    assert {len(json.dumps(fields)) for fields in found} == {size}
+    assert len({json.dumps(fields) for fields in found}) == 3
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_adapter_of_fluidauth_does_what_it_says(name: str) -> None:
+    """In a worker of its own, as in a run: complaints, 50 writers, two kinds of logout, times."""
+    with Crew() as crew, crew.member(all_peers()[name]) as member:
+        assert member.do("check") == []
+        stored = member.do("populate", count=200)
+        took = member.do("visit", workload="read", scale=0.1)
+        assert member.do("survivors", count=50) == 50
+        logouts = member.do("logouts")
+        storm = member.do("storm", concurrent=8, seconds=0.05, busy=False, bare=False)
+
+    assert logouts == {"a copied cookie is refused": True, "a slower request brings it back": False}
+    assert stored["cookie"] < 100
+    assert 0 < took["bare"] < took["app"] < 1
+    assert storm["p50"] <= storm["p99"]
+    assert storm["rate"] > 1
+
+
+def test_a_worker_that_fails_says_why_and_goes_on() -> None:
+    with Crew() as crew, crew.member(MEMORY) as member:
+        with pytest.raises(WorkerFailed, match=r"(?s)fluidauth memory.*juggle.*AttributeError"):
+            member.do("juggle")
+        assert member.do("check") == []
+
+
+def test_a_wrong_adapter_is_found() -> None:
+    """One whose sessions forget, and one that is not as it is described."""
+    place = Place(Path(), [new_secret()])
+    apps = MEMORY.build(place)
+    lying = apps._replace(populate=lambda fields: apps.populate({**each, "theme": "?"} for each in fields))
+    costly = Peer(
+        **{**vars(MEMORY), "traits": MEMORY.traits.__class__("memory", "nothing", cookie_on_read=True)}
+    )
+
+    assert asyncio.run(trials.complaints(MEMORY, place, apps)) == []
+    assert any("stored" in each for each in asyncio.run(trials.complaints(MEMORY, place, lying)))
+    assert any(
+        "cookie with each read" in each for each in asyncio.run(trials.complaints(costly, place, apps))
+    )
+
+
+def test_what_a_response_sets_is_read_as_a_browser_does() -> None:
+    lines = ["a=1; Path=/", "b=; Max-Age=0", "c=x; expires=Thu, 01 Jan 1970 00:00:00 GMT", 'd="null"']
+    assert client.Answer(200, "", lines).cookies == {"a": "a=1", "b": "", "c": "", "d": 'd="null"'}
+
+
+def test_of_each_store_the_tuned_set_up_leads() -> None:
+    """And all of fluidauth's, which differ in what a change survives."""
+    with Crew() as crew:
+        leading = [p.name for p in Run(crew, list(all_peers().values()), FULL, Console()).leading]
+    assert set(OURS) < set(leading)
+    assert "Django SQLite, WSGI tuned" in leading
+    assert "Django SQLite, WSGI default" not in leading
+    assert "Flask cookie, WSGI default" in leading
