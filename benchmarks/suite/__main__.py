@@ -66,8 +66,10 @@ def run(quick: bool, patterns: Sequence[str], only: Sequence[str], out: Path, ch
         f"written: {out}/latest.json and a picture for each question; {results['environment']['minutes']} min"
     )
     missed = targets.show(results, console)
+    for name, reason in this.left_out.items():
+        console.print(f"not timed: {name}: {reason}", highlight=False)
     for name, reason in this.failed.items():
-        console.print(f"[red]left out: {name}: {reason}[/]")
+        console.print(f"FAILED: {name}: {reason}", style="red", markup=False, highlight=False)
     sys.exit(1 if this.failed or (check and missed) else 0)
 
 

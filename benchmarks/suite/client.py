@@ -146,26 +146,6 @@ async def drive(protocol: Protocol, app: Any, requests: Sequence[dict[str, Any]]
     return await asyncio.to_thread(drive_wsgi, app, requests)
 
 
-async def drive_asgi(app: Any, requests: Sequence[dict[str, Any]]) -> float:
-    """To await costs no turn of the event loop unless the application itself waits."""
-    start = time.perf_counter()
-    for scope in requests:
-        await app({**scope}, receiver(), send)
-    return time.perf_counter() - start
-
-
-def drive_wsgi(app: Any, requests: Sequence[dict[str, Any]]) -> float:
-    start = time.perf_counter()
-    for environ in requests:
-        body = app({**environ}, start_response)
-        for _ in body:
-            pass
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
-    return time.perf_counter() - start
-
-
 async def send(message: Any) -> None:
     """Drop *message*."""
 
@@ -176,3 +156,23 @@ def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[
 
 def nothing(*_: Any) -> Any:
     """Do nothing with what is given."""
+
+
+async def drive_asgi(app: Any, requests: Sequence[dict[str, Any]], send: Any = send) -> float:
+    """To await costs no turn of the event loop unless the application itself waits."""
+    start = time.perf_counter()
+    for scope in requests:
+        await app({**scope}, receiver(), send)
+    return time.perf_counter() - start
+
+
+def drive_wsgi(app: Any, requests: Sequence[dict[str, Any]], start_response: Any = start_response) -> float:
+    start = time.perf_counter()
+    for environ in requests:
+        body = app({**environ}, start_response)
+        for _ in body:
+            pass
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
+    return time.perf_counter() - start

@@ -10,7 +10,18 @@ STYLE = (
     "<style>svg{--ink:#1f2328}@media(prefers-color-scheme:dark){svg{--ink:#e6edf3}}"
     "text{fill:var(--ink)!important}</style>"
 )
-PALETTE = ("#7a8ca3", "#e8590c", "#2f9e8f", "#b07cc6", "#c2952b", "#5b9bd5", "#d0658a", "#8a9a5b")
+PALETTE = (
+    "#7a8ca3",
+    "#e8590c",
+    "#2f9e8f",
+    "#b07cc6",
+    "#c2952b",
+    "#5b9bd5",
+    "#d0658a",
+    "#8a9a5b",
+    "#a0705a",
+    "#909090",
+)
 
 
 def draw(question: Any, rows: list[dict[str, Any]], path: Path) -> None:

@@ -92,8 +92,10 @@ class Run:
         self.crew, self.peers, self.budget, self.console = crew, list(peers), budget, console
         self.versions: dict[str, str] = {}
         self.stored: dict[str, Row] = {}
+        self.left_out: dict[str, str] = {}
+        """Peers that were not timed, by name, with the reason."""
         self.failed: dict[str, str] = {}
-        """Peers that were left out, by name, with the reason."""
+        """Peers that failed, and were left out from there on."""
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -140,7 +142,7 @@ class Run:
     def _prepared(self, stack: ExitStack, tell: Tell) -> list[Member]:
         def prepare(peer: Peer) -> Member | None:
             if 0 < peer.traits.most < self.budget.sessions:
-                self.failed[peer.name] = f"keeps {peer.traits.most} sessions, forgets the oldest of more"
+                self.left_out[peer.name] = f"keeps {peer.traits.most} sessions, forgets the oldest of more"
                 return None
             member = stack.enter_context(self.crew.member(peer))
             complaints = member.do("check")
@@ -161,6 +163,22 @@ class Run:
         # One after another, so that what each takes in the one server can be told.
         members += [prepare(peer) for peer in self.peers if peer.uses_redis]
         return [member for member in members if member is not None]
+
+    def ask(self, member: Member, command: str, **arguments: Any) -> Any:
+        """Return what *member* answers; None if it fails, or failed before: the others go on."""
+        if member.name in self.failed:
+            return None
+        with self.forgiving(member.name):
+            return member.do(command, **arguments)
+        return None
+
+    @contextmanager
+    def forgiving(self, name: str) -> Iterator[None]:
+        """Let a peer that fails in the block be left out from there on, and said to be."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.failed[name] = str(error)
 
     def _redis_memory(self) -> int:
         import redis

@@ -134,44 +134,77 @@ async def logouts(peer: Peer, place: Place, apps: Apps) -> dict[str, bool]:
     return {"a copied cookie is refused": final, "a slower request brings it back": any(back)}
 
 
-async def storm(worker: Any, app: Any, concurrent: int, seconds: float) -> dict[str, float]:
-    """Keep *concurrent* requests under way for *seconds*; four in five read, the others change."""
-    protocol: Protocol = worker.peer.protocol
-    prepared = worker.requests("read", 800) + worker.requests("change", 200)
-    random.shuffle(prepared)
-    requests, numbers = itertools.cycle(prepared), itertools.count(worker.changes + 1)
-    waits: list[float] = []
-    start = time.perf_counter()
-    end = start + seconds
+class Storm:
+    """Many requests under way to one application, each with a value that was not set before."""
 
-    def next_request() -> dict[str, Any]:
-        """Return a request that sets no value a second time."""
-        query: Any = str(next(numbers))
-        return {**next(requests), "query_string": query.encode(), "QUERY_STRING": query}
+    def __init__(self, worker: Any, app: Any, seconds: float) -> None:
+        self._app = app
+        prepared = worker.requests("read", 800) + worker.requests("change", 200)
+        random.shuffle(prepared)
+        self._requests, self._numbers = itertools.cycle(prepared), itertools.count(worker.changes + 1)
+        self._start = time.perf_counter()
+        self._end = self._start + seconds
+        self._waits: list[float] = []
+        self._refused: list[object] = []
 
-    def in_thread() -> None:
-        while (now := time.perf_counter()) < end:
-            client.drive_wsgi(app, [next_request()])
-            waits.append(time.perf_counter() - now)
+    async def by_tasks(self, concurrent: int) -> None:
+        await asyncio.gather(*(self._in_task() for _ in range(concurrent)))
 
-    async def in_task() -> None:
-        while (now := time.perf_counter()) < end:
-            await client.drive_asgi(app, [next_request()])
-            waits.append(time.perf_counter() - now)
-            await asyncio.sleep(0)  # a server looks at its sockets
-
-    if protocol == "ASGI":
-        await asyncio.gather(*(in_task() for _ in range(concurrent)))
-    else:
-        threads = [threading.Thread(target=in_thread) for _ in range(concurrent)]
+    def by_threads(self, concurrent: int) -> None:
+        threads = [threading.Thread(target=self._in_thread) for _ in range(concurrent)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    took = time.perf_counter() - start
-    worker.changes = next(numbers)
-    cuts = statistics.quantiles(waits, n=100, method="inclusive")
-    return {"rate": len(waits) / took, "p50": cuts[49], "p99": cuts[98]}
+
+    def told(self) -> dict[str, float]:
+        """Return answers a second, waits in seconds, and the part of the requests that got no good answer."""
+        took = time.perf_counter() - self._start
+        cuts = statistics.quantiles(self._waits, n=100, method="inclusive")
+        refused = len(self._refused) / len(self._waits)
+        rate = len(self._waits) * (1 - refused) / took
+        return {"rate": rate, "p50": cuts[49], "p99": cuts[98], "refused": refused}
+
+    def _next_request(self) -> dict[str, Any]:
+        query: Any = str(next(self._numbers))
+        return {**next(self._requests), "query_string": query.encode(), "QUERY_STRING": query}
+
+    def _in_thread(self) -> None:
+        while (now := time.perf_counter()) < self._end:
+            try:
+                client.drive_wsgi(self._app, [self._next_request()], self._start_response)
+            except Exception as error:  # a server would answer with 500
+                self._refused.append(error)
+            self._waits.append(time.perf_counter() - now)
+
+    async def _in_task(self) -> None:
+        while (now := time.perf_counter()) < self._end:
+            try:
+                await client.drive_asgi(self._app, [self._next_request()], self._send)
+            except Exception as error:
+                self._refused.append(error)
+            self._waits.append(time.perf_counter() - now)
+            await asyncio.sleep(0)  # a server looks at its sockets
+
+    def _start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
+        if not status.startswith("200"):
+            self._refused.append(status)
+        return client.nothing
+
+    async def _send(self, message: Any) -> None:
+        if message.get("status", 200) != 200:
+            self._refused.append(message["status"])
+
+
+async def storm(worker: Any, app: Any, concurrent: int, seconds: float) -> dict[str, float]:
+    """Keep *concurrent* requests under way for *seconds*; four in five read, the others change."""
+    found = Storm(worker, app, seconds)
+    if worker.peer.protocol == "ASGI":
+        await found.by_tasks(concurrent)
+    else:
+        found.by_threads(concurrent)
+    worker.changes += len(found._waits) + 1
+    return found.told()
 
 
 async def profile(protocol: Protocol, app: Any, requests: list[dict[str, Any]]) -> str:

@@ -22,12 +22,14 @@ def ask(run: Run) -> list[Row]:
     """Try every peer; none of this is timed, so several are tried at once."""
     with run.stage("behaviour", len(run.peers)) as tell, ThreadPoolExecutor(os.cpu_count()) as pool:
 
-        def one(peer: Peer) -> Row:
-            found = behaviour(run, peer)
+        def one(peer: Peer) -> Row | None:
+            found = None
+            with run.forgiving(peer.name):
+                found = behaviour(run, peer)
             tell(peer.name, 1)
             return found
 
-        return list(pool.map(one, run.peers))
+        return [row for row in pool.map(one, run.peers) if row]
 
 
 def behaviour(run: Run, peer: Peer) -> Row:

@@ -38,7 +38,9 @@ def ask(run: Run, fleet: list[Member]) -> tuple[list[Row], dict[str, float]]:
                 if member is floor:
                     floors[what].append(floor.do("floor", name=what) * 1e6)
                 else:
-                    took = member.do("visit", workload=what)
+                    took = run.ask(member, "visit", workload=what)
+                    if took is None:
+                        continue
                     figures[member.name, what].append((took["app"] - took["bare"]) * 1e6)
     rows = [
         {"peer": name, "workload": workload, "rounds": len(found), **spread(found).told()}
@@ -84,6 +86,7 @@ def draw(rows: list[Row], figure: Any) -> None:
         widths = [max(row["median"], 0.1) for row in found]
         panel.barh(names, widths, color=colours)
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:,.0f}")
         panel.set_xlim(1, max(widths) * 4)
         panel.set_title(f"{workload} a key: µs over the bare application")
         for place, row in enumerate(found):

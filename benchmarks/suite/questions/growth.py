@@ -92,7 +92,9 @@ def one_kind(run: Run, found: list[Variant], tell: Any) -> list[Row]:
             for variant, member in random.sample(there, len(there)):
                 tell(f"{variant.value:,}, {variant.peer.name}", 1)
                 for workload in WORKLOADS:
-                    took = member.do("visit", workload=workload)
+                    took = run.ask(member, "visit", workload=workload)
+                    if took is None:
+                        continue
                     figures[variant, workload].append((took["app"] - took["bare"]) * 1e6)
     rows: list[Row] = [
         {"peer": variant.peer.name, "grows": variant.grows, "value": variant.value, "workload": workload}
@@ -149,21 +151,26 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
 
 def draw(rows: list[Row], figure: Any) -> None:
     """Draw what a read costs over what grows."""
-    kinds = list(dict.fromkeys(row["grows"] for row in rows))
-    figure.set_size_inches(3.2 * len(kinds), 4)
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+    reads = [row for row in rows if row["workload"] == "read"]
+    kinds, names = (list(dict.fromkeys(row[part] for row in reads)) for part in ("grows", "peer"))
+    figure.set_size_inches(2.4 * len(kinds), 4)
+    panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for panel, kind in zip(panels, kinds, strict=True):
-        for name in dict.fromkeys(row["peer"] for row in rows if row["grows"] == kind):
-            own = [
-                row for row in rows if (row["grows"], row["peer"], row["workload"]) == (kind, name, "read")
-            ]
-            width = 2.5 if name.startswith("fluidauth") else 1
-            medians = [max(row["median"], 0.1) for row in own]
+        for number, name in enumerate(names):
+            own = [row for row in reads if (row["grows"], row["peer"]) == (kind, name)]
             panel.plot(
-                [row["value"] for row in own], medians, marker="o", markersize=3, linewidth=width, label=name
+                [row["value"] for row in own],
+                [max(row["median"], 0.1) for row in own],
+                marker="o",
+                markersize=3,
+                linewidth=2.5 if name.startswith("fluidauth") else 1,
+                color=f"C{number}",
+                label=name,
             )
         panel.set_xscale("symlog" if kind == "encrypted fields" else "log")
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter("{x:,.0f}")
+        panel.yaxis.set_minor_formatter("")
         panel.set_xlabel(kind)
     panels[0].set_title("read a key: µs over the bare application", loc="left")
-    panels[0].legend(fontsize=5)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)

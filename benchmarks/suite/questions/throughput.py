@@ -13,6 +13,7 @@ from ..crew import Member
 from ..run import Row, Run
 
 TITLE = "Requests a second in one process (four in five read a key, one changes one), and p99 in ms"
+DRAWN = 32  # at once
 
 
 def ask(run: Run, fleet: list[Member]) -> list[Row]:
@@ -32,11 +33,10 @@ def ask(run: Run, fleet: list[Member]) -> list[Row]:
         for number in range(budget.storm_rounds):
             for member, busy, concurrent, bare in random.sample(visits, len(visits)):
                 tell(f"round {number + 1}, {member.name}, {concurrent} at once", 1)
-                figures[member.name, busy, concurrent, bare].append(
-                    member.do(
-                        "storm", concurrent=concurrent, seconds=budget.storm_seconds, busy=busy, bare=bare
-                    )
-                )
+                kind = {"concurrent": concurrent, "busy": busy, "bare": bare}
+                found = run.ask(member, "storm", seconds=budget.storm_seconds, **kind)
+                if found is not None:
+                    figures[member.name, busy, concurrent, bare].append(found)
     order = [member.name for member in fleet]
     return [
         {"peer": name, "busy": busy, "concurrent": concurrent, "bare": bare, **medians(found)}
@@ -47,7 +47,9 @@ def ask(run: Run, fleet: list[Member]) -> list[Row]:
 
 
 def medians(found: list[dict[str, float]]) -> dict[str, float]:
-    return {part: statistics.median(each[part] for each in found) for part in ("rate", "p50", "p99")}
+    return {
+        part: statistics.median(each[part] for each in found) for part in ("rate", "p50", "p99", "refused")
+    }
 
 
 def table(rows: list[Row], peers: Any = None) -> Table:
@@ -63,7 +65,8 @@ def table(rows: list[Row], peers: Any = None) -> Table:
     cells: dict[str, dict[Any, str]] = defaultdict(dict)
     for row in rows:
         column = (row["busy"], "bare" if row["bare"] else row["concurrent"])
-        cells[row["peer"]][column] = f"{row['rate']:,.0f} / {row['p99'] * 1e3:.1f}"
+        refused = f" [red]{row['refused']:.0%} fail[/]" if row["refused"] else ""
+        cells[row["peer"]][column] = f"{row['rate']:,.0f} / {row['p99'] * 1e3:.1f}{refused}"
     for name, own in cells.items():
         columns = [(busy, number) for busy in (False, True) for number in (*concurrent, "bare")]
         found.add_row(name, *(own.get(column, "–") for column in columns))
@@ -71,17 +74,14 @@ def table(rows: list[Row], peers: Any = None) -> Table:
 
 
 def draw(rows: list[Row], figure: Any) -> None:
-    """Draw requests a second over the number of concurrent ones, for one set-up of each library."""
-    panels = figure.subplots(1, 2)
-    figure.set_size_inches(10, 4.5)
+    """Draw a bar for each peer at the number of concurrent requests that every budget has."""
+    own = [row for row in rows if row["concurrent"] == DRAWN and not row["bare"]]
+    names = list(dict.fromkeys(row["peer"] for row in own))[::-1]
+    figure.set_size_inches(10, 1.2 + 0.24 * len(names))
+    panels = figure.subplots(1, 2, sharey=True)
     for panel, busy in zip(panels, (False, True), strict=True):
-        for name in dict.fromkeys(row["peer"] for row in rows):
-            own = [row for row in rows if (row["peer"], row["busy"], row["bare"]) == (name, busy, False)]
-            width = 2.5 if name.startswith("fluidauth") else 1
-            concurrent, rates = [row["concurrent"] for row in own], [row["rate"] for row in own]
-            panel.plot(concurrent, rates, marker="o", markersize=3, linewidth=width, label=name)
-        panel.set_xscale("log", base=2)
-        panel.set_yscale("log")
-        panel.set_xlabel("concurrent requests")
-        panel.set_title("1 ms of computing in each" if busy else "requests a second")
-    panels[1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
+        rates = {row["peer"]: row["rate"] for row in own if row["busy"] is busy}
+        colours = ["C1" if name.startswith("fluidauth") else "C0" for name in names]
+        panel.barh(names, [rates[name] for name in names], color=colours)
+        panel.set_title(f"requests a second, {DRAWN} at once{', 1 ms of computing in each' if busy else ''}")
+        panel.xaxis.set_major_formatter("{x:,.0f}")
