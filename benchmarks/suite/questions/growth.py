@@ -151,6 +151,8 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
 
 def draw(rows: list[Row], figure: Any) -> None:
     """Draw what a read costs over what grows."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     reads = [row for row in rows if row["workload"] == "read"]
     kinds, names = (list(dict.fromkeys(row[part] for row in reads)) for part in ("grows", "peer"))
     figure.set_size_inches(2.4 * len(kinds), 4)
@@ -169,8 +171,9 @@ def draw(rows: list[Row], figure: Any) -> None:
             )
         panel.set_xscale("symlog" if kind == "encrypted fields" else "log")
         panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter("{x:,.0f}")
-        panel.yaxis.set_minor_formatter("")
+        panel.yaxis.set_minor_locator(NullLocator())
         panel.set_xlabel(kind)
     panels[0].set_title("read a key: µs over the bare application", loc="left")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
