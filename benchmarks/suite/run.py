@@ -48,7 +48,7 @@ class Budget:
 
 FULL = Budget(
     sessions=100_000,
-    cost_seconds=150,
+    cost_seconds=120,
     storm_seconds=0.1,
     storm_rounds=3,
     concurrent=(1, 8, 32, 128),
@@ -58,7 +58,7 @@ FULL = Budget(
     payloads=(100, 1_000, 10_000, 60_000),
     keys=(1, 10, 100),
     encrypted=(0, 1, 10),
-    growth_rounds=5,
+    growth_rounds=4,
     soak=1_000_000,
 )
 QUICK = Budget(

@@ -47,21 +47,20 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
 
 
 def draw(rows: list[Row], figure: Any) -> None:
-    """Draw each request beside the sum of its floors, which is made of its parts."""
-    floors = {row["floor"]: row["median"] for row in rows if "floor" in row}
+    """Draw each request beside the sum of its floors."""
     ours = [row for row in rows if "peer" in row][::-1]
+    names = [f"{row['peer']}: {row['workload']}" for row in ours]
     figure.set_size_inches(9, 1.5 + 0.4 * len(ours))
     panel = figure.subplots()
-    names = [f"{row['peer']}: {row['workload']}" for row in ours]
-    panel.barh(
-        names, [row["median"] for row in ours], color="C1", height=0.35, align="edge", label="measured"
-    )
-    left = [0.0] * len(ours)
-    for name, median in floors.items():
-        widths = [row["parts"].get(name, 0) * median for row in ours]
-        if any(widths):
-            panel.barh(names, widths, left=left, height=-0.35, align="edge", label=name)
-            left = [a + b for a, b in zip(left, widths, strict=True)]
+    for part, label, colour, height in (
+        ("median", "measured", "C1", 0.35),
+        ("sum", "sum of what must be paid", "C0", -0.35),
+    ):
+        figures = [row[part] for row in ours]
+        bars = panel.barh(names, figures, color=colour, height=height, align="edge", label=label)
+        panel.bar_label(bars, fmt=" {:.0f}", fontsize=7)
     panel.set_xscale("log")
-    panel.set_title("µs, and the sum of what must be paid")
+    panel.set_xlim(left=1)
+    panel.xaxis.set_major_formatter("{x:,.0f}")
+    panel.set_title("µs over the bare application")
     panel.legend(fontsize=7)
