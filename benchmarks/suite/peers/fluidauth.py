@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -33,7 +32,6 @@ def build(
     protocol: Literal["WSGI", "ASGI"],
     durability: Any = "full",
 ) -> Apps:
-    logging.getLogger("fluidauth").setLevel(logging.ERROR)  # MemoryStore warns of production
     path = place.folder / "sessions.db"
     if store == "memory":
         opened: Any = MemoryStore(max_sessions=MEMORY_SESSIONS)
