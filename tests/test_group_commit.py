@@ -515,6 +515,7 @@ def test_a_write_that_takes_no_time_waits_for_no_turn(store: SQLiteStore) -> Non
     assert isinstance(asyncio.run(first_step(3, slowest=INSTANT)), asyncio.Future)
 
 
+@pytest.mark.requirement("53")
 def test_a_write_that_meets_a_lock_at_once_waits_in_a_thread(store: SQLiteStore) -> None:
     """The loop goes on meanwhile, and the write is carried out when its turn comes."""
     twin = store.async_twin()
