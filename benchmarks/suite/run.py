@@ -48,9 +48,9 @@ class Budget:
 
 FULL = Budget(
     sessions=100_000,
-    cost_seconds=120,
+    cost_seconds=100,
     storm_seconds=0.1,
-    storm_rounds=3,
+    storm_rounds=2,
     concurrent=(1, 8, 32, 128),
     http_seconds=0.6,
     http_rounds=2,
