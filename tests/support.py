@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from fluidauth import (
     AsyncSessionStore,
@@ -26,6 +27,9 @@ from fluidauth import (
 )
 from fluidauth.sealing import Body
 from fluidauth.stores.bridge import SyncBridge
+from fluidauth.stores.postgres import PostgresStore
+
+from .servers.postgres import postgres_url
 
 Protocol = Literal["wsgi", "asgi"]
 Handler = Callable[[Session], Any]
@@ -275,7 +279,7 @@ class AsyncBasicStore(AsyncSessionStore):
         return self._inner.clean(now, limit)
 
 
-STORES = ("memory", "sqlite", "basic", "async-basic")
+STORES = ("memory", "sqlite", "postgres", "basic", "async-basic")
 
 
 @contextmanager
@@ -284,6 +288,10 @@ def opened(store: str, folder: Path) -> Iterator[Any]:
     if store == "sqlite":
         with closing(SQLiteStore(folder / "sessions.db", durability="normal")) as found:
             yield found
+    elif store == "postgres":
+        namespace = f"test-{uuid4().hex}"  # alone in the database that all tests share
+        with closing(PostgresStore(postgres_url(), namespace=namespace, pool_size=16)) as remote:
+            yield remote
     else:
         yield {"memory": MemoryStore, "basic": BasicStore, "async-basic": AsyncBasicStore}[store]()
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -24,12 +25,14 @@ from fluidauth.errors import FieldTampered
 from fluidauth.keys import kid_of, new_secret
 from fluidauth.sealing import Body
 
+from .servers.postgres import new_database, postgres_url
+
 OLD, NEW = new_secret(), new_secret()
 LONG_AGO = 1_600_000_000
 QUICK = ("--interval", "0")  # nobody follows the file here
 VERBS = {
     "keys": ["add", "list", "new", "promote", "prune", "revoke"],
-    "sessions": ["check", "clean", "list", "rekey", "revoke", "revoke-user", "show", "stats"],
+    "sessions": ["check", "clean", "init", "list", "rekey", "revoke", "revoke-user", "show", "stats"],
     "token": ["explain"],
 }
 
@@ -607,6 +610,20 @@ def test_what_expired_is_cleaned(cli: Cli, engine: SessionEngine) -> None:
     assert cli("sessions", "clean", "--json").json == {"removed": 1, "revoked": 0}
     assert cli("sessions", "clean").out == "0 expired records removed\n"
     assert len(engine.list_sessions("ada")) == 1
+
+
+def test_a_store_is_made_before_its_first_use(cli: Cli, tmp_path: Path) -> None:
+    """In SQLite a private file, in PostgreSQL a schema; a second time does no harm."""
+    postgres = new_database(postgres_url())
+    before = cli("sessions", "stats", "--store", postgres)
+    for place in (str(tmp_path / "new.db"), postgres):
+        first, second = (cli("sessions", "init", "--store", place) for _ in range(2))
+        assert (first.out, second.out) == ("the store is ready\n", "the store was ready before\n")
+        assert cli("sessions", "stats", "--store", place, "--json").json["live"] == 0
+
+    assert (before.code, "fluidauth sessions init" in before.err) == (3, True)
+    assert stat.S_IMODE((tmp_path / "new.db").stat().st_mode) == 0o600
+    assert cli("sessions", "init", "--store", "memory://").code == 3
 
 
 def test_stats_count_sessions_users_and_keys(cli: Cli, engine: SessionEngine, ring: Path) -> None:

@@ -40,11 +40,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "what changed, and what is let in": ("merge", "admission"),
     "rules": ("lifecycle",),
     "contract of stores": ("stores.base", "stores.patience"),
-    "parts of stores": ("stores.bridge", "stores.connections", "stores.group_commit"),
+    "parts of stores": (
+        "stores.bridge",
+        "stores.connections",
+        "stores.group_commit",
+        "stores.postgres_link",
+        "stores.postgres_statements",
+    ),
     "checkpoints": ("stores.checkpoints",),
     "files": ("stores.sqlite_file", "stores.sqlite_writes"),
-    "asynchronous sides": ("stores.async_sqlite",),
-    "stores": ("stores", "stores.memory", "stores.sqlite"),
+    "asynchronous sides": ("stores.async_postgres", "stores.async_sqlite"),
+    "stores": ("stores", "stores.memory", "stores.postgres", "stores.sqlite"),
     "stores from settings": ("stores.urls",),
     "turns": ("turns",),
     "steps": ("steps",),
@@ -73,6 +79,9 @@ THIRD_PARTY = {
     "keys": {"cryptography"},
     "encryption": {"cryptography"},
     "stores.bridge": {"asgiref"},
+    "stores.postgres_link": {"psycopg", "psycopg_pool"},
+    "stores.postgres": {"psycopg", "psycopg_pool"},
+    "stores.async_postgres": {"psycopg", "psycopg_pool"},
     **{
         f"cli.{name}": {"click"}
         for name in ("settings", "keys", "revocation", "sessions", "upkeep", "token", "doctor", "commands")

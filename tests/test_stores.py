@@ -8,8 +8,10 @@ import pytest
 
 from fluidauth import AsyncSessionStore, MemoryStore, SessionStore, SQLiteStore
 from fluidauth.stores.bridge import AsyncBridge, SyncBridge
+from fluidauth.stores.postgres import PostgresStore
 from fluidauth.testing import AsyncStoreContract, StoreContract
 
+from .servers.postgres import empty_postgres
 from .support import AsyncBasicStore, BasicStore
 
 
@@ -42,6 +44,29 @@ class TestSQLiteStoreWithNormalDurability(_OnDisk, StoreContract):
 class TestBridgedSQLiteStore(_OnDisk, AsyncStoreContract):
     def make_async_store(self, namespace: str) -> AsyncSessionStore:
         return AsyncBridge(SQLiteStore(self.path, namespace=namespace, durability="normal"))
+
+
+class TestPostgresStore(StoreContract):
+    def setup_method(self) -> None:
+        self.url = empty_postgres()
+
+    def make_store(self, namespace: str) -> SessionStore:
+        return PostgresStore(self.url, namespace=namespace)
+
+
+class TestPostgresStoreBehindAPooler(TestPostgresStore):
+    """As it is set up for a pooler that knows no prepared statements."""
+
+    def make_store(self, namespace: str) -> SessionStore:
+        return PostgresStore(self.url, namespace=namespace, prepare=False)
+
+
+class TestAsyncPostgresStore(AsyncStoreContract):
+    def setup_method(self) -> None:
+        self.url = empty_postgres()
+
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return PostgresStore(self.url, namespace=namespace).async_twin()
 
 
 class TestStoreOfFiveVerbs(StoreContract):

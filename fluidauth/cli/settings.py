@@ -91,7 +91,7 @@ def store_option(function: Command) -> Command:
         show_envvar=True,
         default=DEFAULT_PATH,
         show_default=True,
-        help="The store: a URL such as sqlite:///sessions.db, or the path of a SQLite file.",
+        help="The store: sqlite:///sessions.db, postgresql://host/database, or the path of a SQLite file.",
     )(function)
 
 
@@ -116,13 +116,18 @@ def open_keyring(path: Path | None, trust_mount: bool) -> Keyring:
 
 def open_store(url: str) -> SessionStore:
     """Return the store at *url*, opened; one that is not there is not made."""
-    store = store_at(url)
+    store = reachable_store(url)
     if isinstance(store, SQLiteStore) and not store.path.exists():
         raise ConfigError(f"there is no session database {store.path}; give --store, or FLUIDAUTH_DATABASE")
-    if url.startswith("memory:"):
-        raise ConfigError("a memory store lives in its own process alone; no command can reach it")
     store.open()
     return store
+
+
+def reachable_store(url: str) -> SessionStore:
+    """Return the store at *url*, not opened; raise :class:`ConfigError` for one within another process."""
+    if url.startswith("memory:"):
+        raise ConfigError("a memory store lives in its own process alone; no command can reach it")
+    return store_at(url)
 
 
 def policy_for(keyring: Keyring, store: SessionStore, cookie: CookieOptions | None = None) -> Policy:

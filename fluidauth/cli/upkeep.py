@@ -27,11 +27,24 @@ from .settings import (
     open_keyring,
     open_store,
     policy_for,
+    reachable_store,
     store_option,
 )
 
 _BAD = ("tampered", "foreign", "undecryptable")
 _SHOWN_FAILURES = 20
+
+
+@command(sessions, "init")
+@store_option
+def init(out: Output, store: str) -> None:
+    """Create what the store keeps sessions in, or bring it up to date; once before the first start.
+
+    PostgreSQL needs it; a SQLite file is also made by the application itself.
+    """
+    with closing(reachable_store(store)) as blocking:
+        is_new = blocking.create_schema()
+    out.answer({"created": is_new}, "the store is ready" if is_new else "the store was ready before")
 
 
 @command(sessions, "stats")

@@ -97,6 +97,11 @@ class SessionStore(ABC):
         """Return what should be changed about how the storage is set up, a sentence each."""
         return []
 
+    def create_schema(self) -> bool:
+        """Create what records are kept in, or bring it up to date; say if there was anything to do."""
+        self.open()
+        return False
+
     def open(self) -> None:
         """Make ready; called when an engine is built. Raise ``ConfigError`` or ``StoreError``."""
 

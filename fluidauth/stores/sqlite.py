@@ -162,6 +162,11 @@ class SQLiteStore(SessionStore):
         except (OSError, sqlite3.Error) as error:
             return [f"{self.path} cannot be looked at: {error}"]
 
+    def create_schema(self) -> bool:
+        is_new = not self.path.exists()
+        self.open()
+        return is_new
+
     def open(self) -> None:
         """Create the file and its tables if absent; raise for a place that cannot serve."""
         self._opened()

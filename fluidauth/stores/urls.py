@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from ..errors import ConfigError
 from .base import SessionStore
 from .memory import MemoryStore
 from .sqlite import SQLiteStore
+
+KNOWN = "sqlite:///path, postgresql://host/database or memory://"
+_YES_OR_NO = {"yes": True, "no": False}
 
 
 def store_from_url(url: str) -> SessionStore:
@@ -17,13 +21,15 @@ def store_from_url(url: str) -> SessionStore:
 
     ``sqlite:///relative.db``, ``sqlite:////absolute.db`` with ``?durability=normal`` or
     ``full``, ``timeout=`` (seconds), ``pool_size=``; ``memory://`` with
-    ``?max_sessions=``; both with ``namespace=``. Raise :class:`ConfigError` for any
-    other scheme or option.
+    ``?max_sessions=``; ``postgresql://user@host/database`` with ``timeout=``,
+    ``pool_size=`` and ``prepare=no`` beside the options of libpq; all with
+    ``namespace=``. Raise :class:`ConfigError` for any other scheme or option, and if
+    the driver is not installed.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ConfigError("the store URL is not one; use sqlite:///path or memory://") from None
+        raise ConfigError(f"the store URL is not one; use {KNOWN}") from None
     if parts.scheme == "memory":
         return MemoryStore(**_options(parts.query, max_sessions=int, namespace=str))
     if parts.scheme == "sqlite":
@@ -33,13 +39,46 @@ def store_from_url(url: str) -> SessionStore:
             )
         options = _options(parts.query, durability=str, namespace=str, timeout=float, pool_size=int)
         return SQLiteStore(unquote(parts.path[1:]), **options)
+    if parts.scheme in ("postgresql", "postgres"):
+        return _postgres_store(url, parts.query)
     # No message repeats a URL: it may hold a password.
-    raise ConfigError(f"store URL with scheme {parts.scheme!r} is not known; use sqlite:///path or memory://")
+    raise ConfigError(f"store URL with scheme {parts.scheme!r} is not known; use {KNOWN}")
 
 
 def store_at(place: str) -> SessionStore:
     """Return the store at *place*, a URL or the path of a SQLite file."""
     return store_from_url(place) if "://" in place else SQLiteStore(place)
+
+
+def _postgres_store(url: str, query: str) -> SessionStore:
+    ours: dict[str, Callable[[str], Any]] = {
+        "namespace": str,
+        "timeout": float,
+        "pool_size": int,
+        "prepare": _yes_or_no,
+    }
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = _options(urlencode([pair for pair in pairs if pair[0] in ours]), **ours)
+    rest = urlencode([pair for pair in pairs if pair[0] not in ours])
+    place = url.partition("?")[0] + (f"?{rest}" if rest else "")
+    store: SessionStore = _driver("postgres").PostgresStore(place, **options)
+    return store
+
+
+def _driver(extra: str) -> Any:
+    """Return the module of the store that needs *extra*; raise :class:`ConfigError` without it."""
+    try:
+        return import_module(f".{extra}", __package__)
+    except ImportError as error:
+        raise ConfigError(
+            f"this store needs a driver: pip install 'fluidauth[{extra}]' ({error.name} is missing)"
+        ) from error
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in _YES_OR_NO:
+        raise ConfigError(f"the store URL has an option {text!r} that must be yes or no")
+    return _YES_OR_NO[text]
 
 
 def _options(query: str, **types: Callable[[str], Any]) -> dict[str, Any]:
@@ -49,6 +88,8 @@ def _options(query: str, **types: Callable[[str], Any]) -> dict[str, Any]:
             raise ConfigError(f"the store URL has an unknown option {name!r}; known: {list(types)}")
         try:
             options[name] = types[name](text)
+        except ConfigError:
+            raise
         except ValueError:
             raise ConfigError(f"the store URL has {name}={text!r}, which is not a number") from None
     return options

@@ -1,0 +1,128 @@
+"""The asynchronous side of PostgreSQL: psycopg's own, a pool for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from ..forks import renew_in_child
+from ..records import SessionRecord
+from . import postgres_statements as statements
+from .base import AsyncSessionStore
+from .bridge import on_asyncio
+from .postgres_link import AsyncLink, Attempts, Settings
+from .postgres_statements import Call
+
+T = TypeVar("T")
+Pool = AsyncConnectionPool[AsyncLink]
+
+
+class Blocking(Protocol):
+    """The synchronous side."""
+
+    def carry_out(self, call: Call[T]) -> T: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncPostgresStore(AsyncSessionStore):
+    """What *blocking* does, to await; under trio, which psycopg does not know, it blocks."""
+
+    def __init__(self, settings: Settings, blocking: Blocking) -> None:
+        self.namespace = settings.namespace
+        self._settings = settings
+        self._blocking = blocking
+        self._link: type[AsyncLink] = type("AsyncLink", (AsyncLink,), {"limit": settings.timeout})
+        self._begin()
+        renew_in_child(self, AsyncPostgresStore._begin)
+
+    def _begin(self) -> None:
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+
+    async def get(self, handle: str) -> SessionRecord | None:
+        return await self._do(statements.getting(self.namespace, handle))
+
+    async def create(self, record: SessionRecord) -> None:
+        await self._do(statements.creation(self.namespace, record))
+
+    async def update(self, record: SessionRecord) -> bool:
+        return await self._do(statements.updating(self.namespace, record))
+
+    async def delete(self, handle: str, version: int | None = None) -> bool:
+        return await self._do(statements.deletion(self.namespace, handle, version))
+
+    async def clean(self, now: int, limit: int | None = None) -> int:
+        return await self._do(statements.cleaning(self.namespace, now, limit))
+
+    async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return await self._do(statements.updating_all(self.namespace, records))
+
+    async def touch(self, handle: str, expires_at: int) -> bool:
+        return await self._do(statements.touching(self.namespace, handle, expires_at))
+
+    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return await self._do(statements.burial(self.namespace, tombstone, record))
+
+    async def list_for_user(
+        self, user_id: str, after: str | None = None, limit: int = 100
+    ) -> list[SessionRecord]:
+        return await self._do(statements.listing(self.namespace, user_id, after, limit))
+
+    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        return await self._do(statements.revocation(self.namespace, user_id, except_handle))
+
+    async def count_by_kid(self) -> dict[str, int]:
+        return await self._do(statements.counting(self.namespace))
+
+    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return await self._do(statements.scanning(self.namespace, after, limit))
+
+    async def close(self) -> None:
+        """Close the connections of this event loop, and those of the synchronous side."""
+        if on_asyncio():
+            pool = self._pools.pop(asyncio.get_running_loop(), None)
+            if pool is not None:
+                await pool.close()
+            await asyncio.to_thread(self._blocking.close)
+        else:
+            self._blocking.close()
+
+    async def _do(self, call: Call[T]) -> T:
+        if not on_asyncio():
+            return self._blocking.carry_out(call)
+        attempts = Attempts(self._settings.timeout)
+        while True:
+            proof = call.proof if attempts.in_doubt else None
+            if proof is not None and await self.get(proof.handle) == proof:
+                return call.proven  # type: ignore[no-any-return]  # of the type of the answer
+            pool = self._pools.get(asyncio.get_running_loop()) or await self._opened()
+            link = None
+            try:
+                link = await pool.getconn(attempts.left)
+                return await self._ask(link, call)
+            except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+                lost = link is not None and link.closed
+                attempts.after(error, lost)
+                if lost:
+                    await pool.drain()
+            finally:
+                if link is not None:
+                    await pool.putconn(link)
+
+    async def _ask(self, link: AsyncLink, call: Call[T]) -> T:
+        statement = call.statement
+        cursor = await link.execute(statement, call.values, prepare=self._settings.prepare, binary=True)
+        return call.answer(cursor.rowcount, await cursor.fetchall() if cursor.description else [])
+
+    async def _opened(self) -> Pool:
+        for ended in [loop for loop in self._pools if loop.is_closed()]:
+            del self._pools[ended]
+        pool: Pool = AsyncConnectionPool(connection_class=self._link, open=False, **self._settings.pool)
+        # Another task of this loop may be as far: the first pool is for all.
+        pool = self._pools.setdefault(asyncio.get_running_loop(), pool)
+        await pool.open()
+        return pool

