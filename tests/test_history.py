@@ -15,13 +15,16 @@ import pytest
 
 from fluidauth import MemoryStore, SessionEngine, SessionRecord
 from fluidauth.keys import new_secret
+from fluidauth.stores.postgres import PostgresStore
 
 from .history import Answer, History, OverHTTP, problems_in, run_lives
 from .servers.operations import step
+from .servers.postgres import OwnPostgres, new_database, postgres_url
 from .servers.processes import Server, serving
 from .support import Browser, Protocol
 
 KILLS = 50
+POSTGRES_KILLS = 4
 INTERVAL = (0.05, 0.4)  # seconds from a start to the next kill
 
 
@@ -97,6 +100,59 @@ def test_killed_servers_keep_every_promise(server: str, kills: int, tmp_path: Pa
     assert any(operation.answer is None for operation in outcome[0].operations)  # the kills were felt
     assert acknowledged(outcome[0]) > 100
     assert integrity(database) == "ok"
+
+
+# -- PostgreSQL --------------------------------------------------------------------------
+
+
+def test_both_kinds_of_worker_share_a_postgres(tmp_path: Path) -> None:
+    """Eight processes of two kinds on one database keep every promise."""
+    secret, there = new_secret(), {"FLUIDAUTH_DATABASE": new_database(postgres_url())}
+    PostgresStore(there["FLUIDAUTH_DATABASE"]).create_schema()
+    unused = tmp_path / "unused.db"
+    with (
+        serving("gunicorn", unused, secret, environ=there) as wsgi,
+        serving("uvicorn-workers", unused, secret, environ=there) as asgi,
+    ):
+        history = run_lives(Alternating(OverHTTP(wsgi), OverHTTP(asgi)), range(12))
+
+    assert problems_in(history) == []
+    assert refused(history) == 0
+    assert acknowledged(history) > 400
+    assert not unused.exists()
+
+
+@pytest.mark.requirement("52")
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
+def test_a_killed_postgres_loses_nothing_that_was_acknowledged(server: str, tmp_path: Path) -> None:
+    """Killed and started again under load: no change is lost, no logout undone, and service resumes."""
+    database = OwnPostgres()
+    PostgresStore(database.url).create_schema()
+    over = threading.Event()
+    outcome: list[History] = []
+    there = {"FLUIDAUTH_DATABASE": database.url}
+    with serving(server, tmp_path / "unused.db", new_secret(), environ=there) as url:
+        lives = iter(lambda: None if over.is_set() else 1, None)
+        worker = threading.Thread(
+            target=lambda: outcome.append(
+                run_lives(OverHTTP(url), (number for number, _ in enumerate(lives)), at_once=3, steps=8)
+            )
+        )
+        worker.start()
+        try:
+            for _ in range(POSTGRES_KILLS):
+                time.sleep(1)  # of load, between a start and the next kill
+                database.kill()
+                database.start()
+            time.sleep(1)
+        finally:
+            over.set()
+            worker.join()
+            database.stop()
+
+    assert problems_in(outcome[0]) == []
+    assert 0 < refused(outcome[0]) < acknowledged(outcome[0])  # the kills were felt, and service resumed
+    assert acknowledged(outcome[0]) > 100
 
 
 def acknowledged(history: History) -> int:

@@ -1140,6 +1140,27 @@ MUTATIONS = (
         "",
     ),
     Mutation(
+        "52",
+        "a change whose answer was lost is made again unseen",
+        "fluidauth/stores/postgres.py",
+        "if attempts.in_doubt and call.proof is not None and",
+        "if False and call.proof is not None and",
+    ),
+    Mutation(
+        "53",
+        "a frozen PostgreSQL is waited for without end",
+        "fluidauth/stores/postgres_link.py",
+        "interval=interval, timeout=timeout or self.limit)\n        except",
+        "interval=interval, timeout=timeout or 60)\n        except",
+    ),
+    Mutation(
+        "55",
+        "a child uses its parent's connections to PostgreSQL",
+        "fluidauth/stores/postgres.py",
+        "        renew_in_child(self, PostgresStore._begin)\n",
+        "",
+    ),
+    Mutation(
         "53",
         "a write at once waits for a lock on the loop",
         "fluidauth/stores/group_commit.py",
