@@ -125,6 +125,27 @@ def test_the_schema_is_never_made_silently() -> None:
         assert store.get("0" * 64) is None
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("postgresql://u:hunter2@127.0.0.1:1/db", "refused"),
+        ("postgresql://u:hunter2@no-such-host.invalid/db", "no-such-host"),
+    ],
+)
+def test_a_database_that_is_not_there_is_told_with_the_reason(place: str, reason: str) -> None:
+    """When the engine is built, and without the password."""
+    with pytest.raises(StoreError, match=reason) as caught:
+        SessionEngine(new_secret(), PostgresStore(place))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_schema_of_an_older_version_is_refused(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM fluidauth.schema_version")
+    with pytest.raises(ConfigError, match=r"has version 0, not 1; .*fluidauth sessions init"):
+        PostgresStore(url).open()
+
+
 def test_several_may_create_the_schema_at_once() -> None:
     url = new_database(postgres_url())
     barrier = threading.Barrier(4)

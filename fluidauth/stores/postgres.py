@@ -9,7 +9,8 @@ and do not know prepared statements.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import psycopg
@@ -119,23 +120,30 @@ class PostgresStore(SessionStore):
 
         Several processes may do so at once. Raise ``StoreError`` if the database refuses.
         """
-        try:
-            with self._link.connect(self.settings.conninfo) as connection:  # one transaction
-                connection.execute(LOCK_SCHEMA)
-                connection.execute(BEGIN_SCHEMA)
-                before = int(connection.execute(FIND_VERSION).fetchall()[0][0])
-                for version, step in enumerate(MIGRATIONS[before:], before + 1):
-                    connection.execute(step)
-                    connection.execute(NOTE_VERSION, (version,))
-                return before < VERSION
-        except psycopg.Error as error:
-            raise_store_error(error)
+        with self._alone() as connection, connection.transaction():
+            connection.execute(LOCK_SCHEMA)
+            connection.execute(BEGIN_SCHEMA)
+            before = _version(connection)
+            for version, step in enumerate(MIGRATIONS[before:], before + 1):
+                connection.execute(step)
+                connection.execute(NOTE_VERSION, (version,))
+            return before < VERSION
 
     def open(self) -> None:
         """Connect, and look whether the schema is the one that this code works with."""
-        found = self.carry_out(statements.finding_version())
+        with self._alone() as connection:
+            found = _version(connection)
         if found < VERSION:
             raise ConfigError(f"the fluidauth schema has version {found}, not {VERSION}; {INIT}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[Link]:
+        """Give a connection beside the pool, which would not say why it gets none."""
+        try:
+            with self._link.connect(self.settings.conninfo, autocommit=True) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise_store_error(error)
 
     def close(self) -> None:
         with self._opening:
@@ -170,6 +178,10 @@ class PostgresStore(SessionStore):
             if self._pool is None:
                 self._pool = ConnectionPool(connection_class=self._link, open=True, **self.settings.pool)
             return self._pool
+
+
+def _version(connection: Link) -> int:
+    return int(connection.execute(FIND_VERSION).fetchall()[0][0])
 
 
 def _ask(link: Link, call: Call[T], prepare: bool) -> T:

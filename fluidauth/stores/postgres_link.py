@@ -118,7 +118,9 @@ def raise_store_error(error: Exception) -> NoReturn:
     if isinstance(error, errors.UniqueViolation):
         raise RecordExists("a record with this handle is stored already") from error
     if isinstance(error, PoolTimeout):
-        raise StoreBusy("no PostgreSQL connection could be had in time") from error
+        raise StoreBusy(
+            "no PostgreSQL connection could be had in time; the logger psycopg.pool knows why"
+        ) from error
     if isinstance(error, _AGAIN):
         raise StoreBusy("PostgreSQL could not order this among concurrent transactions") from error
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):

@@ -165,10 +165,6 @@ def scanning(space: str, after: str | None, limit: int) -> Call[list[SessionReco
     return Call(_SCAN, (space, bytes.fromhex(after or ""), limit), _records)
 
 
-def finding_version() -> Call[int]:
-    return Call(FIND_VERSION, (), lambda _, rows: int(rows[0][0]))
-
-
 def _swap(space: str, record: SessionRecord) -> tuple[Any, ...]:
     handle, user_id, _, expires_at, version, kid, payload = record
     return user_id, expires_at, version, kid, payload, space, bytes.fromhex(handle), version - 1
