@@ -267,7 +267,7 @@ def _supersede(
     if is_expired(live.record, live.body, now):
         return None
     for _ in range(_ID_TRIES):
-        credential, successor = first_version(policy, user_id, created_at, body, now)
+        credential, successor = first_version(policy, user_id, created_at, body, now, live.record.handle)
         try:
             done = yield from _replace(
                 tombstone_of(policy, live.record, successor.handle, reason, now), successor

@@ -85,7 +85,7 @@ class SessionEngine:
         blocking, twin = _open(store)
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, _field_names(encrypted_fields), _payload_limit(max_payload))
-        self.policy = Policy.of(sealer, options, lifetime, blocking.namespace)
+        self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits)
         self.gateway = SessionGateway(self.policy, blocking, twin, EventLog(on_event), clock)
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")

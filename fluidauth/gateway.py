@@ -256,8 +256,11 @@ class SessionGateway:
         for record in self._denials.pending(self.now(), DENIALS_BATCH):
             with suppress(StoreError):  # reported; it stays denied, and the others get their turn
                 self._removed(record, self.perform(admin.delete(self.policy, record), "revoke"))
+        before = self._cleaning_begins()
+        if self.store.expires_itself:
+            return
         try:
-            self._cleaned(self.store.clean(self._cleaning_begins(), CLEAN_BATCH))
+            self._cleaned(self.store.clean(before, CLEAN_BATCH))
         except StoreError:
             self.report_failure("clean")
 
@@ -266,8 +269,11 @@ class SessionGateway:
         for record in self._denials.pending(self.now(), DENIALS_BATCH):
             with suppress(StoreError):  # as above
                 self._removed(record, await self.aperform(admin.delete(self.policy, record), "revoke"))
+        before = self._cleaning_begins()
+        if self.twin.expires_itself:
+            return
         try:
-            self._cleaned(await self.twin.clean(self._cleaning_begins(), CLEAN_BATCH))
+            self._cleaned(await self.twin.clean(before, CLEAN_BATCH))
         except StoreError:
             self.report_failure("clean")
 

@@ -95,12 +95,16 @@ def new_body(
 
 
 def first_version(
-    policy: Policy, user_id: str | None, created_at: int, body: Body, now: int
+    policy: Policy, user_id: str | None, created_at: int, body: Body, now: int, before: str = ""
 ) -> tuple[Credential, SessionRecord]:
-    """Return a record under a fresh id, and the credential that opens it."""
+    """Return a record under a fresh id, and the credential that opens it; *before* is the handle renewed."""
     kid = policy.sealer.keyring.signing.kid
-    session_id = tokens.new_session_id()
-    handle = handle_of(policy.handle_prefix, session_id)
+    kin = before[: policy.kin_digits]
+    while True:  # once, but for a store that wants kin: then 16 times as often for each digit
+        session_id = tokens.new_session_id()
+        handle = handle_of(policy.handle_prefix, session_id)
+        if handle.startswith(kin):
+            break
     record = SessionRecord(handle, user_id, created_at, expiry_from(body, now), 1, kid, b"")
     return Credential(policy.cookie.name, session_id, kid, handle), policy.sealer.seal(record, body)
 

@@ -20,10 +20,14 @@ class Policy:
     lifetime: Lifetime
     cookie_names: tuple[str, ...]
     handle_prefix: bytes
+    kin_digits: int
+    """How many digits a store wants the handle of a renewed id to have in common with the one before."""
 
     @classmethod
-    def of(cls, sealer: Sealer, cookie: CookieOptions, lifetime: Lifetime, namespace: str) -> Policy:
-        return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace))
+    def of(
+        cls, sealer: Sealer, cookie: CookieOptions, lifetime: Lifetime, namespace: str, kin_digits: int = 0
+    ) -> Policy:
+        return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace), kin_digits)
 
 
 class Notice(NamedTuple):

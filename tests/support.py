@@ -28,8 +28,10 @@ from fluidauth import (
 from fluidauth.sealing import Body
 from fluidauth.stores.bridge import SyncBridge
 from fluidauth.stores.postgres import PostgresStore
+from fluidauth.stores.redis import RedisStore
 
 from .servers.postgres import postgres_url
+from .servers.redis import redis_url
 
 Protocol = Literal["wsgi", "asgi"]
 Handler = Callable[[Session], Any]
@@ -279,7 +281,7 @@ class AsyncBasicStore(AsyncSessionStore):
         return self._inner.clean(now, limit)
 
 
-STORES = ("memory", "sqlite", "postgres", "basic", "async-basic")
+STORES = ("memory", "sqlite", "postgres", "redis", "basic", "async-basic")
 
 
 @contextmanager
@@ -292,6 +294,9 @@ def opened(store: str, folder: Path) -> Iterator[Any]:
         namespace = f"test-{uuid4().hex}"  # alone in the database that all tests share
         with closing(PostgresStore(postgres_url(), namespace=namespace, pool_size=16)) as remote:
             yield remote
+    elif store == "redis":
+        with closing(RedisStore(redis_url(), namespace=f"test-{uuid4().hex}")) as shared:
+            yield shared
     else:
         yield {"memory": MemoryStore, "basic": BasicStore, "async-basic": AsyncBasicStore}[store]()
 

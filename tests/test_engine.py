@@ -343,7 +343,7 @@ def test_three_taken_ids_are_an_error(full: SessionEngine, monkeypatch: pytest.M
         ({"encrypted_fields": (1,)}, "encrypted_fields must be names of fields"),
         ({"max_payload": 10}, "max_payload=10 must be at least 512 bytes"),
         ({"store": 5}, "store=5 is neither a SessionStore, an AsyncSessionStore nor a URL"),
-        ({"store": "redis://u:hunter2@host"}, "store URL with scheme 'redis' is not known"),
+        ({"store": "mongodb://u:hunter2@host"}, "store URL with scheme 'mongodb' is not known"),
         ({"store": "sqlite://host/x.db"}, "needs a path and no host: sqlite:///sessions.db"),
         ({"store": "memory://?max_sessions=many"}, "max_sessions='many', which is not a number"),
         ({"store": "memory://?size=5"}, "has an unknown option 'size'"),

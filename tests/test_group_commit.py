@@ -22,7 +22,7 @@ from fluidauth.errors import RecordExists, StoreBusy
 from fluidauth.stores import checkpoints, sqlite_writes
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.group_commit import INSTANT, MAX_BATCH, GroupCommit, Write
-from fluidauth.testing import make_record
+from fluidauth.testing import BEGINNING, make_record
 
 PATIENCE = 30  # seconds
 SEVERAL = 12
@@ -123,7 +123,7 @@ def test_each_write_has_its_own_outcome(store: SQLiteStore) -> None:
         lambda: store.delete(record(4).handle),
         lambda: store.replace(record(2, 2, user_id=None), record(0)),
         lambda: store.replace(record(2, 2, user_id=None), record(8)),
-        lambda: store.update(record(3, 2, expires_at=5_000)),
+        lambda: store.update(record(3, 2, expires_at=BEGINNING + 5_000)),
     )
 
     assert answers[0] is True
@@ -138,7 +138,7 @@ def test_each_write_has_its_own_outcome(store: SQLiteStore) -> None:
     kept = {found.handle: found for found in store.scan()}
     assert kept.keys() == {record(n).handle for n in (0, 1, 2, 3, 8, 9)}
     assert [kept[record(n).handle].version for n in (0, 1, 2, 3)] == [2, 1, 2, 2]
-    assert kept[record(3).handle].expires_at == 5_000
+    assert kept[record(3).handle].expires_at == BEGINNING + 5_000
     assert kept[record(2).handle].user_id is None
 
 
@@ -714,10 +714,14 @@ def test_a_touch_does_not_wait_for_the_disk(store: SQLiteStore, transactions: li
     def level(connection: sqlite3.Connection, space: int) -> None:
         levels.append(connection.execute("PRAGMA synchronous").fetchone()[0])
 
-    assert store.touch(record(1).handle, 3_000)
+    assert store.touch(record(1).handle, BEGINNING + 3_000)
     store._commits.run(Write(level, durable=False))
     store._commits.run(Write(level))
-    together(store, lambda: store.touch(record(1).handle, 4_000), lambda: store._commits.run(Write(level)))
+    together(
+        store,
+        lambda: store.touch(record(1).handle, BEGINNING + 4_000),
+        lambda: store._commits.run(Write(level)),
+    )
 
     assert levels == [1, 2, 2]
     assert transactions[:3] == ["PRAGMA", "UPDATE", "PRAGMA"]

@@ -46,11 +46,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "stores.group_commit",
         "stores.postgres_link",
         "stores.postgres_statements",
+        "stores.redis_url",
     ),
     "checkpoints": ("stores.checkpoints",),
-    "files": ("stores.sqlite_file", "stores.sqlite_writes"),
-    "asynchronous sides": ("stores.async_postgres", "stores.async_sqlite"),
-    "stores": ("stores", "stores.memory", "stores.postgres", "stores.sqlite"),
+    "files and connections": ("stores.sqlite_file", "stores.sqlite_writes", "stores.redis_wire"),
+    "what is said to servers": ("stores.redis_layout", "stores.redis_routes"),
+    "calls as talks": ("stores.redis_records",),
+    "asynchronous sides": ("stores.async_postgres", "stores.async_redis", "stores.async_sqlite"),
+    "stores": ("stores", "stores.memory", "stores.postgres", "stores.redis", "stores.sqlite"),
     "stores from settings": ("stores.urls",),
     "turns": ("turns",),
     "steps": ("steps",),
@@ -82,13 +85,20 @@ THIRD_PARTY = {
     "stores.postgres_link": {"psycopg", "psycopg_pool"},
     "stores.postgres": {"psycopg", "psycopg_pool"},
     "stores.async_postgres": {"psycopg", "psycopg_pool"},
+    "stores.redis_wire": {"hiredis"},
+    "stores.redis_routes": {"hiredis"},
     **{
         f"cli.{name}": {"click"}
         for name in ("settings", "keys", "revocation", "sessions", "upkeep", "token", "doctor", "commands")
     },
     "cli.output": {"click", "rich"},
 }
-RANDOM_SOURCES = {"tokens": {"token_bytes"}, "keys": {"token_urlsafe"}, "encryption": {"urandom"}}
+RANDOM_SOURCES = {
+    "tokens": {"token_bytes"},
+    "keys": {"token_urlsafe"},
+    "encryption": {"urandom"},
+    "stores.redis_layout": {"urandom"},
+}
 
 
 # -- imports ------------------------------------------------------------------------------------
@@ -179,7 +189,7 @@ def test_importing_the_package_imports_no_framework(tmp_path: Path) -> None:
     )
     unwanted = {
         *("starlette", "fastapi", "flask", "werkzeug", "django", "litestar", "aiohttp", "quart", "tornado"),
-        *("redis", "psycopg", "psycopg2", "asyncpg", "sqlalchemy", "aiosqlite", "pymongo"),
+        *("redis", "hiredis", "psycopg", "psycopg2", "asyncpg", "sqlalchemy", "aiosqlite", "pymongo"),
         *("click", "typer", "rich", "uvicorn", "gunicorn", "anyio", "trio", "httpx"),
         *("pytest", "hypothesis", "jinja2", "pydantic", "itsdangerous", "yaml"),
     }

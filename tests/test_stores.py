@@ -9,9 +9,11 @@ import pytest
 from fluidauth import AsyncSessionStore, MemoryStore, SessionStore, SQLiteStore
 from fluidauth.stores.bridge import AsyncBridge, SyncBridge
 from fluidauth.stores.postgres import PostgresStore
+from fluidauth.stores.redis import RedisStore
 from fluidauth.testing import AsyncStoreContract, StoreContract
 
 from .servers.postgres import empty_postgres
+from .servers.redis import empty_redis, shared_cluster
 from .support import AsyncBasicStore, BasicStore
 
 
@@ -67,6 +69,38 @@ class TestAsyncPostgresStore(AsyncStoreContract):
 
     def make_async_store(self, namespace: str) -> AsyncSessionStore:
         return PostgresStore(self.url, namespace=namespace).async_twin()
+
+
+class TestRedisStore(StoreContract):
+    def setup_method(self) -> None:
+        self.url = empty_redis()
+
+    def make_store(self, namespace: str) -> SessionStore:
+        return RedisStore(self.url, namespace=namespace)
+
+
+class TestAsyncRedisStore(AsyncStoreContract):
+    def setup_method(self) -> None:
+        self.url = empty_redis()
+
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return RedisStore(self.url, namespace=namespace).async_twin()
+
+
+class TestRedisCluster(StoreContract):
+    def setup_method(self) -> None:
+        shared_cluster().clear()
+
+    def make_store(self, namespace: str) -> SessionStore:
+        return RedisStore(shared_cluster().url, namespace=namespace)
+
+
+class TestAsyncRedisCluster(AsyncStoreContract):
+    def setup_method(self) -> None:
+        shared_cluster().clear()
+
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return RedisStore(shared_cluster().url, namespace=namespace).async_twin()
 
 
 class TestStoreOfFiveVerbs(StoreContract):

@@ -134,7 +134,7 @@ def policy_for(keyring: Keyring, store: SessionStore, cookie: CookieOptions | No
     """Return the rules by which records of *store* are opened; none is made under them."""
     sealer = Sealer(keyring, (), MAX_PAYLOAD)
     lifetime = Lifetime(DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT)
-    return Policy.of(sealer, cookie or CookieOptions(), lifetime, store.namespace)
+    return Policy.of(sealer, cookie or CookieOptions(), lifetime, store.namespace, store.kin_digits)
 
 
 def count_records(store: SessionStore) -> int | None:

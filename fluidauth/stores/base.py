@@ -28,6 +28,12 @@ class SessionStore(ABC):
     inline = False
     """Reads take microseconds, so that even an event loop may make them directly."""
 
+    expires_itself = False
+    """The storage removes what has expired, so that nobody needs to call ``clean`` now and then."""
+
+    kin_digits = 0
+    """How many digits the handles of the two records of ``replace`` must have in common, at the start."""
+
     namespace = DEFAULT_NAMESPACE
     """Scopes every call: two applications with different namespaces never meet."""
 
@@ -118,6 +124,10 @@ class AsyncSessionStore(ABC):
 
     inline = False
     """No call ever waits, so that none can be cancelled halfway."""
+
+    expires_itself = False
+
+    kin_digits = 0
 
     namespace = DEFAULT_NAMESPACE
 

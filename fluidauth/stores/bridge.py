@@ -46,6 +46,7 @@ class AsyncBridge(AsyncSessionStore):
 
     def __init__(self, store: SessionStore) -> None:
         self.namespace = store.namespace
+        self.expires_itself, self.kin_digits = store.expires_itself, store.kin_digits
         self._store = store
 
     async def run_whole(self, function: Callable[..., T], *args: Any) -> T:
@@ -105,6 +106,7 @@ class SyncBridge(SessionStore):
 
     def __init__(self, store: AsyncSessionStore) -> None:
         self.namespace = store.namespace
+        self.expires_itself, self.kin_digits = store.expires_itself, store.kin_digits
         self._store = store
 
     def async_twin(self) -> AsyncSessionStore:

@@ -12,7 +12,7 @@ from .base import SessionStore
 from .memory import MemoryStore
 from .sqlite import SQLiteStore
 
-KNOWN = "sqlite:///path, postgresql://host/database or memory://"
+KNOWN = "sqlite:///path, postgresql://host/database, redis://host or memory://"
 _YES_OR_NO = {"yes": True, "no": False}
 
 
@@ -22,9 +22,10 @@ def store_from_url(url: str) -> SessionStore:
     ``sqlite:///relative.db``, ``sqlite:////absolute.db`` with ``?durability=normal`` or
     ``full``, ``timeout=`` (seconds), ``pool_size=``; ``memory://`` with
     ``?max_sessions=``; ``postgresql://user@host/database`` with ``timeout=``,
-    ``pool_size=`` and ``prepare=no`` beside the options of libpq; all with
-    ``namespace=``. Raise :class:`ConfigError` for any other scheme or option, and if
-    the driver is not installed.
+    ``pool_size=`` and ``prepare=no`` beside the options of libpq; ``redis://`` and its
+    kin as ``RedisStore`` takes them, its options behind ``?``; all with ``namespace=``.
+    Raise :class:`ConfigError` for any other scheme or option, and if the driver is not
+    installed.
     """
     try:
         parts = urlsplit(url)
@@ -41,6 +42,9 @@ def store_from_url(url: str) -> SessionStore:
         return SQLiteStore(unquote(parts.path[1:]), **options)
     if parts.scheme in ("postgresql", "postgres"):
         return _postgres_store(url, parts.query)
+    if parts.scheme.partition("+")[0] in ("redis", "rediss", "valkey", "valkeys", "unix"):
+        redis: SessionStore = _driver("redis").RedisStore(url)
+        return redis
     # No message repeats a URL: it may hold a password.
     raise ConfigError(f"store URL with scheme {parts.scheme!r} is not known; use {KNOWN}")
 

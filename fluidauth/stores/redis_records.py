@@ -1,0 +1,285 @@
+"""Each call of a store as a talk with Redis."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from ..errors import RecordExists, StoreError
+from ..records import MAX_LIFETIME, SessionRecord
+from .redis_layout import (
+    CREATE,
+    DELETE,
+    ENROL,
+    GRACE,
+    HEAD,
+    KIN_DIGITS,
+    REPLACE,
+    TOUCH,
+    UPDATE,
+    decoded,
+    encoded,
+    kid_in,
+)
+from .redis_routes import Routes, Talk
+from .redis_url import Place
+from .redis_wire import Command
+
+_BATCH = 500  # keys looked at in one go
+_WINDOW = 200  # pages of handles that one walk over all keys keeps
+
+
+class RedisRecords:
+    """The calls of a store as talks with Redis, in one namespace."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._ask = routes.ask
+        self._routes = routes
+        space = routes.settings.namespace.encode("ascii")
+        self._record_key = b"%b:{%%b}%%b" % space
+        self._user_key = b"%b:u:" % space
+        self._pattern = b"%b:{??}*" % space
+        self._replicas = routes.settings.wait_replicas
+        self._window: tuple[str, list[bytes]] = ("", [])
+
+    # -- the five verbs --------------------------------------------------------
+
+    def get(self, handle: str) -> Talk[SessionRecord | None]:
+        key = self._key(handle)
+        [value] = yield from self._ask(key, ("GET", key))
+        return None if value is None else decoded(handle, value)
+
+    def create(self, record: SessionRecord) -> Talk[None]:
+        yield from self._enrol(record)
+        key = self._key(record.handle)
+        [done] = yield from self._ask(key, (CREATE, 1, key, encoded(record)))
+        if not done:
+            raise RecordExists("a record with this handle is stored already")
+
+    def update(self, record: SessionRecord) -> Talk[bool]:
+        key, value = self._key(record.handle), encoded(record)
+        [done] = yield from self._ask(key, (UPDATE, 1, key, value, ""))
+        if done == 2:  # of another user now, whose sessions must be known to whoever revokes them
+            yield from self._enrol(record)
+            [done] = yield from self._ask(key, (UPDATE, 1, key, value, "enrolled"))
+        return bool(done == 1)
+
+    def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
+        user = yield from self._remove(handle, "" if version is None else str(version))
+        if user:
+            yield from self._withdraw(user, handle)
+        return user is not None
+
+    def clean(self, now: int, limit: int | None = None) -> Talk[int]:
+        """Remove what Redis has not removed by itself; it looks at every key."""
+        removed = 0
+
+        def visit(place: Place, keys: list[bytes]) -> Talk[bool]:
+            nonlocal removed
+            heads = yield from self._routes.at(place, *(("GETRANGE", key, 17, 24) for key in keys))
+            for key, head in zip(keys, heads, strict=True):
+                if isinstance(head, bytes) and len(head) == 8 and int.from_bytes(head, "big") <= now:
+                    [gone] = yield from self._ask(key, (DELETE, 1, key, "", "", now))
+                    removed += gone is not None
+                    if removed == limit:
+                        return True
+            return False
+
+        if limit is None or limit > 0:
+            yield from self._walk(visit)
+        return removed
+
+    # -- optional --------------------------------------------------------------
+
+    def touch(self, handle: str, expires_at: int) -> Talk[bool]:
+        key = self._key(handle)
+        [done] = yield from self._ask(key, (TOUCH, 1, key, expires_at.to_bytes(8, "big"), GRACE))
+        return bool(done)
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
+        if self._routes.is_cluster and tombstone.handle[:KIN_DIGITS] != record.handle[:KIN_DIGITS]:
+            raise StoreError(f"in a Redis cluster both handles must begin with the same {KIN_DIGITS} digits")
+        yield from self._enrol(record)
+        old, new = self._key(tombstone.handle), self._key(record.handle)
+        [[done, *user]] = yield from self._ask(
+            old, (REPLACE, 2, old, new, encoded(tombstone), encoded(record))
+        )
+        if done == 2:
+            raise RecordExists("a record with this handle is stored already")
+        if user and user[0]:
+            yield from self._withdraw(user[0], tombstone.handle)
+        return bool(done)
+
+    def list_for_user(self, user_id: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+        handles = sorted((yield from self._handles_of(user_id.encode())))
+        start = bisect_right(handles, bytes.fromhex(after)) if after else 0
+        found: list[SessionRecord] = []
+        for handle in islice(handles, start, None):
+            if len(found) >= limit:
+                break
+            record = yield from self.get(handle.hex())
+            if record is not None and record.user_id == user_id:
+                found.append(record)
+        return found
+
+    def delete_for_user(self, user_id: str, except_handle: str | None) -> Talk[int]:
+        """Remove until there is nothing more to remove, and no session was renewed meanwhile.
+
+        A renewal enrols the successor before the tombstone is written. So whoever has found all
+        handles removed or buried before it looked at any of the rest has missed none.
+        """
+        user, removed, buried = user_id.encode(), 0, set[bytes]()
+        kept = bytes.fromhex(except_handle) if except_handle else b""
+        is_over = False
+        while not is_over:
+            is_over = True
+            for handle in (yield from self._handles_of(user)):
+                if handle == kept:
+                    continue
+                found = yield from self._remove(handle.hex(), "", user)
+                if isinstance(found, list):
+                    is_over = is_over and found[0] in buried
+                    buried.add(found[0])
+                elif found is not None:
+                    is_over = False
+                    removed += 1
+                    yield from self._withdraw(user, handle.hex())
+        return removed
+
+    def count_by_kid(self) -> Talk[dict[str, int]]:
+        """Count by looking at every record; while Redis grows its table one may be counted twice."""
+        counts: Counter[str] = Counter()
+
+        def visit(place: Place, keys: list[bytes]) -> Talk[bool]:
+            heads = yield from self._routes.at(
+                place, *(("GETRANGE", key, 0, HEAD.size + 255) for key in keys)
+            )
+            counts.update(kid_in(head) for head in heads if isinstance(head, bytes) and head)
+            return False
+
+        yield from self._walk(visit)
+        return dict(counts)
+
+    def scan(self, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+        """Return records in order of handle, which Redis does not know.
+
+        One walk over all keys keeps the next handles in order for the pages that follow.
+        """
+        found: list[SessionRecord] = []
+        last = after or ""
+        while len(found) < limit:
+            known_after, handles = self._window
+            if after is None or known_after != last or not handles:
+                handles = yield from self._next_handles(last, limit * _WINDOW)
+                after = last
+            if not handles:
+                return found
+            page, rest = handles[: limit - len(found)], handles[limit - len(found) :]
+            for handle in page:
+                record = yield from self.get(handle.hex())
+                if record is not None:
+                    found.append(record)
+            last = page[-1].hex()
+            self._window = (last, rest)
+        return found
+
+    # -- advice ----------------------------------------------------------------------
+
+    def advice(self) -> Talk[list[str]]:
+        """Return what should be set otherwise in the servers."""
+        found: dict[str, None] = {}
+        for place in (yield from self._routes.primaries()):
+            [reply] = yield from self._routes.at(place, ("INFO",))
+            if not isinstance(reply, bytes):
+                raise StoreError(f"Redis cannot say how it is set up: {reply}")
+            facts = dict(line.partition(":")[::2] for line in reply.decode().splitlines())
+            found |= dict.fromkeys(_advice_for(facts))
+        return list(found)
+
+    # -- parts --------------------------------------------------------------------------
+
+    def _key(self, handle: str) -> bytes:
+        return self._record_key % (handle[:KIN_DIGITS].encode("ascii"), bytes.fromhex(handle))
+
+    def _remove(self, handle: str, version: str, user: bytes = b"") -> Talk[Any]:
+        """Delete a record; return its user, None if it was not there, a list if it is another user's."""
+        key = self._key(handle)
+        commands: list[Command] = [(DELETE, 1, key, version, user, "")]
+        if self._replicas:
+            commands.append(("WAIT", self._replicas, int(self._routes.settings.timeout * 500)))
+        found, *reached = yield from self._ask(key, *commands, apart=bool(self._replicas))
+        if reached and reached[0] < self._replicas:
+            raise StoreError(f"a logout reached {reached[0]} of {self._replicas} replicas of Redis in time")
+        return found
+
+    def _handles_of(self, user: bytes) -> Talk[list[bytes]]:
+        key = self._user_key + user
+        [handles] = yield from self._ask(key, ("ZRANGE", key, 0, -1))
+        return handles  # type: ignore[no-any-return]  # as Redis gives them
+
+    def _enrol(self, record: SessionRecord) -> Talk[None]:
+        """Put the handle of *record* among those of its user, and remove what is long gone."""
+        if record.user_id is None:
+            return
+        user = record.user_id.encode()
+        key, handle = self._user_key + user, bytes.fromhex(record.handle)
+        [stale] = yield from self._ask(key, (ENROL, 1, key, handle, record.expires_at, MAX_LIFETIME + GRACE))
+        for each in stale:
+            found = yield from self.get(each.hex())
+            if found is None:
+                yield from self._withdraw(user, each.hex())
+            else:
+                yield from self._ask(key, ("ZADD", key, "XX", "GT", found.expires_at, each))
+
+    def _withdraw(self, user: bytes, handle: str) -> Talk[None]:
+        """Remove a handle from those of its user; if that fails, it is done when the user logs in again."""
+        key = self._user_key + user
+        with suppress(StoreError):
+            yield from self._ask(key, ("ZREM", key, bytes.fromhex(handle)))
+
+    def _walk(self, visit: Callable[[Place, list[bytes]], Talk[bool]]) -> Talk[None]:
+        """Have every key of a record visited, until a visit says that it is enough."""
+        for place in (yield from self._routes.primaries()):
+            cursor: bytes | None = b"0"
+            while cursor is not None:
+                scan = ("SCAN", cursor, "MATCH", self._pattern, "COUNT", _BATCH)
+                [reply] = yield from self._routes.at(place, scan)
+                if isinstance(reply, Exception):
+                    raise StoreError(f"Redis cannot list its keys: {reply}") from reply
+                if reply[1] and (yield from visit(place, reply[1])):
+                    return
+                cursor = reply[0] if reply[0] != b"0" else None
+
+    def _next_handles(self, after: str, count: int) -> Talk[list[bytes]]:
+        """Return the *count* lowest handles behind *after*, in order."""
+        start, found = bytes.fromhex(after), set[bytes]()
+
+        def visit(place: Place, keys: list[bytes]) -> Talk[bool]:
+            nonlocal found
+            found.update(handle for key in keys if (handle := key[-32:]) > start)
+            if len(found) > 4 * count:
+                found = set(sorted(found)[:count])
+            return False
+            yield  # a talk without words
+
+        yield from self._walk(visit)
+        return sorted(found)[:count]
+
+
+def _advice_for(facts: dict[str, str]) -> list[str]:
+    policy = facts.get("maxmemory_policy", "noeviction")
+    sentences = []
+    if policy != "noeviction":
+        sentences.append(
+            f"Redis has maxmemory-policy {policy}: short of memory, it ends sessions; set it to noeviction"
+        )
+    if facts.get("aof_enabled") == "0":
+        sentences.append(
+            "Redis keeps no append-only file: a restart ends the sessions begun since the last snapshot, "
+            "and brings back those that ended; set appendonly to yes"
+        )
+    return sentences

