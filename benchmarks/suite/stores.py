@@ -11,7 +11,7 @@ WAL = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
 WAL_TOLD = "WAL and synchronous=NORMAL"
 
 
-def write_to_redis(url: str, rows: Mapping[str, bytes], lifetime: int | None = LIFETIME) -> None:
+def write_to_redis(url: str, rows: Mapping[Any, bytes], lifetime: int | None = LIFETIME) -> None:
     """Store *rows* by their keys, for *lifetime* seconds or for ever."""
     import redis
 

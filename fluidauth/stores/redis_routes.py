@@ -27,6 +27,8 @@ SLOTS = 16384
 # Nothing was done, and it may be soon.
 _SOON = frozenset(("LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY"))
 _MEANINGS = {
+    "MISCONF": "it cannot write to its disk, and is set up to refuse changes then",
+    "NOREPLICAS": "too few replicas are connected, and it is set up to refuse changes then",
     "OOM": "it is out of memory, and set up to refuse writes then",
     "READONLY": "it is a replica; give the primary, or Sentinel",
     "NOAUTH": "it wants a password",
@@ -91,21 +93,23 @@ class Routes:
             try:
                 replies: list[Any] = yield Exchange(place, sent, apart)
             except LinkError as error:
-                self._note_failure(error)
-                attempts.after_loss(error)
-                yield Pause(PAUSE if attempts.count > 1 else 0)
-                continue
+                if error.refusal is None:
+                    self._note_failure(error)
+                    attempts.after_loss(error)
+                    yield Pause(PAUSE if attempts.count > 1 else 0)
+                    continue
+                replies = [error.refusal]
             problem = next((each for each in replies if isinstance(each, ReplyError)), None)
             if problem is None:
                 return replies if len(sent) == len(commands) else replies[1::2]
-            code, *words = str(problem).split(" ")
+            code, words = code_of(problem), str(problem).split(" ")
             if code == "NOSCRIPT":
                 yield from self._load_scripts(place, commands)
             elif code == "MOVED":
-                self._slots[slot] = _place_in(words[1], place)
+                self._slots[slot] = _place_in(words[2], place)
                 self._is_stale = True
             elif code == "ASK":
-                detour = _place_in(words[1], place)
+                detour = _place_in(words[2], place)
             elif code in _SOON or (code == "READONLY" and not self._is_single):
                 self._is_stale = True
                 yield Pause(PAUSE)
@@ -121,7 +125,10 @@ class Routes:
                 replies: list[Any] = yield Exchange(place, commands, True)
                 return replies
             except LinkError as error:
-                attempts.after_loss(error)
+                if code_of(error.refusal) in _SOON:
+                    attempts.check_time(error.refusal)
+                else:
+                    attempts.after_loss(error)
                 yield Pause(PAUSE)
 
     def primaries(self) -> Talk[list[Place]]:
@@ -222,8 +229,16 @@ class _Attempts:
             raise StoreBusy(f"Redis is not ready: {problem}")
 
 
+def code_of(problem: object) -> str:
+    """Return the word for what is wrong; before Redis 7 a script tells it behind words of its own."""
+    text = str(problem)
+    if text.startswith("ERR Error running script"):
+        text = text.rpartition(": -")[2]
+    return text.partition(" ")[0]
+
+
 def _refusal(problem: ReplyError) -> StoreError:
-    code = str(problem).split(" ", 1)[0]
+    code = code_of(problem)
     error = StoreError(f"Redis cannot do it: {_MEANINGS.get(code, problem)} ({code})")
     error.__cause__ = problem
     return error

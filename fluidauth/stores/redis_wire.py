@@ -9,6 +9,7 @@ event loop asks of a server travels over one connection; GLIDE has no Sentinel.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections import deque
@@ -38,9 +39,13 @@ class LinkError(Exception):
     """A connection that could not be made, or broke; *sent*: the server may have heard the commands."""
 
     def __init__(self, place: Place, error: BaseException | str, *, sent: bool) -> None:
-        super().__init__(f"{place}: {error or type(error).__name__}")
+        # An event loop has words of its own for what the system says.
+        reason = os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else error
+        super().__init__(f"{place}: {str(reason) or type(error).__name__}")
         self.place = place
         self.sent = sent
+        self.refusal: hiredis.ReplyError | None = None
+        """What the server said to our greeting, if it was no welcome."""
         self.timed_out = isinstance(error, TimeoutError)
         self.__cause__ = error if isinstance(error, BaseException) else None
 
@@ -61,7 +66,9 @@ class Greeting:
         """Raise :class:`LinkError` if the server refused."""
         refusal = next((reply for reply in replies if isinstance(reply, hiredis.ReplyError)), None)
         if refusal is not None:
-            raise LinkError(place, str(refusal), sent=False)
+            error = LinkError(place, str(refusal), sent=False)
+            error.refusal = refusal
+            raise error
         for script, sha in zip(self._scripts, replies[len(replies) - len(self._scripts) :], strict=True):
             script.sha = sha
 

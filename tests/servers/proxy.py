@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from typing import Any
@@ -13,22 +14,27 @@ _CHUNK = 1 << 16
 class Proxy:
     """Forwards connections to *address*, a path or (host, port); :meth:`cut_after` breaks one."""
 
-    def __init__(self, address: Any) -> None:
+    def __init__(self, address: Any, tls: ssl.SSLContext | None = None) -> None:
         self._address = address
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._trigger = b""
-        self._before = False
+        self._when = "after"
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, words: bytes) -> None:
         """Carry the next request with *words* in it to the server, and lose the answer."""
-        self._trigger, self._before = words, False
+        self._trigger, self._when = words, "after"
+
+    def cut_amid(self, words: bytes) -> None:
+        """Do so, but let the first byte of the answer through."""
+        self._trigger, self._when = words, "amid"
 
     def cut_before(self, words: bytes) -> None:
         """Break the connection that the next request with *words* comes on; the server never sees it."""
-        self._trigger, self._before = words, True
+        self._trigger, self._when = words, "before"
 
     def cut_all(self) -> None:
         """Break every connection there is."""
@@ -43,6 +49,12 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self._tls is not None:
+                    try:
+                        client = self._tls.wrap_socket(client, server_side=True)
+                    except OSError:  # it does not like our certificate
+                        _end(client)
+                        continue
                 kind = socket.AF_UNIX if isinstance(self._address, str) else socket.AF_INET
                 server = socket.socket(kind)
                 try:
@@ -64,10 +76,12 @@ class Proxy:
             while data := source.recv(_CHUNK):
                 if is_request and self._trigger and self._trigger in data:
                     self._trigger = b""
-                    if self._before:
+                    if self._when == "before":
                         break
                     lost.set()
                 elif not is_request and lost.is_set():
+                    if self._when == "amid":
+                        target.sendall(data[:1])
                     break  # the server has done it, and nobody hears of that
                 target.sendall(data)
         for each in (source, target):

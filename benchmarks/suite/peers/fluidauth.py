@@ -1,4 +1,4 @@
-"""fluidauth itself, over both protocols, on SQLite and in memory."""
+"""fluidauth itself, over both protocols, on SQLite, in Redis and in memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fluidauth import ASGISessionMiddleware, MemoryStore, SessionEngine, SQLiteS
 
 from ..peer import Apps, Fields, Peer, Place, Traits, aanswer, answer
 from ..plain import asgi_app, bare_asgi, bare_wsgi, wsgi_app
+from ..stores import write_to_redis
 
 COOKIE = "__Host-session"
 CHUNK = 10_000
@@ -28,15 +29,11 @@ INSERT = (
 
 def build(
     place: Place,
-    store: Literal["SQLite", "memory"],
+    store: Literal["SQLite", "Redis", "memory"],
     protocol: Literal["WSGI", "ASGI"],
     durability: Any = "full",
 ) -> Apps:
-    path = place.folder / "sessions.db"
-    if store == "memory":
-        opened: Any = MemoryStore(max_sessions=MEMORY_SESSIONS)
-    else:
-        opened = SQLiteStore(path, durability=durability)
+    opened = open_store(place, store, durability)
     # A second takes a million looks at this clock: as many sessions as there are here, each seen for
     # the first time in minutes, would otherwise make every read of this run the one that writes.
     clock = itertools.count(time.time() + 30, 1e-6).__next__
@@ -62,10 +59,11 @@ def build(
     def populate(visitors: Iterable[Fields]) -> list[str]:
         if store == "memory":
             return [f"{COOKIE}={engine.create_session(None, fields)[0]}" for fields in visitors]
+        make_engine = partial(SessionEngine, place.secrets, encrypted_fields=place.encrypted)
+        if store == "Redis":
+            return list(fill_redis(place.redis, make_engine, visitors))
         opened.open()
-        return list(
-            fill(path, partial(SessionEngine, place.secrets, encrypted_fields=place.encrypted), visitors)
-        )
+        return list(fill(opened.path, make_engine, visitors))
 
     if protocol == "ASGI":
         sessions: Any = ASGISessionMiddleware(asgi_app(arespond), engine=engine)
@@ -74,25 +72,57 @@ def build(
     return Apps(sessions, bare_wsgi(place), populate, engine.close)
 
 
+def open_store(place: Place, store: str, durability: Any) -> Any:
+    if store == "memory":
+        return MemoryStore(max_sessions=MEMORY_SESSIONS)
+    if store == "Redis":
+        from fluidauth.stores.redis import RedisStore
+
+        return RedisStore(place.redis)
+    return SQLiteStore(place.folder / "sessions.db", durability=durability)
+
+
 def sign_in(session: Any, name: str) -> None:
     session.login(name)
     session["user"] = name  # as the other adapters keep it
 
 
-def fill(path: Path, make_engine: Any, visitors: Iterable[Fields]) -> Iterator[str]:
-    """Put sessions into the file by plain SQL, with the rows that an engine makes in memory."""
+def made(make_engine: Any, visitors: Iterable[Fields]) -> Iterator[list[tuple[str, Any]]]:
+    """Yield cookies and the records for them, some thousands at a time, as an engine makes them in memory."""
     waiting = iter(visitors)
+    while chunk := list(itertools.islice(waiting, CHUNK)):
+        memory = MemoryStore(max_sessions=CHUNK)
+        engine = make_engine(store=memory)
+        sessions = [engine.create_session(None, fields) for fields in chunk]
+        yield [(f"{COOKIE}={token}", memory.get(session.handle)) for token, session in sessions]
+
+
+def fill(path: Path, make_engine: Any, visitors: Iterable[Fields]) -> Iterator[str]:
+    """Put sessions into the file by plain SQL."""
     with closing(sqlite3.connect(path)) as connection:
-        while chunk := list(itertools.islice(waiting, CHUNK)):
-            memory = MemoryStore(max_sessions=CHUNK)
-            engine, rows = make_engine(store=memory), []
-            for fields in chunk:
-                token, session = engine.create_session(None, fields)
-                record: Any = memory.get(str(session.handle))
-                rows.append((bytes.fromhex(record.handle), *record[1:]))
-                yield f"{COOKIE}={token}"
+        for rows in made(make_engine, visitors):
             with connection:
-                connection.executemany(INSERT, rows)
+                connection.executemany(
+                    INSERT, [(bytes.fromhex(record.handle), *record[1:]) for _, record in rows]
+                )
+            yield from (cookie for cookie, _ in rows)
+
+
+def fill_redis(url: str, make_engine: Any, visitors: Iterable[Fields]) -> Iterator[str]:
+    """Put sessions into Redis by plain SET, as the other adapters do."""
+    from fluidauth.stores.redis_layout import encoded
+
+    for rows in made(make_engine, visitors):
+        write_to_redis(
+            url,
+            {
+                b"fluidauth:{%b}%b" % (record.handle[:2].encode(), bytes.fromhex(record.handle)): encoded(
+                    record
+                )
+                for _, record in rows
+            },
+        )
+        yield from (cookie for cookie, _ in rows)
 
 
 def peer(
@@ -105,7 +135,8 @@ def peer(
         setup=setup,
         traits=Traits(store, survives),
         build=partial(build, store=store, protocol=protocol, **options),
-        packages=("fluidauth", "cryptography"),
+        packages=("fluidauth", "cryptography", *(("hiredis",) if store == "Redis" else ())),
+        uses_redis=store == "Redis",
         tuning='durability="normal": the last second is lost with the power' if options else "",
         quick=quick,
     )
@@ -116,6 +147,8 @@ PEERS = [
     peer("SQLite", "ASGI", "tuned", "a restart", durability="normal"),
     peer("SQLite", "WSGI", "default", "a power cut"),
     peer("SQLite", "WSGI", "tuned", "a restart", quick=True, durability="normal"),
+    peer("Redis", "ASGI", "default", "a restart"),
+    peer("Redis", "WSGI", "default", "a restart"),
     peer("memory", "ASGI", "default", "nothing", quick=True),
     peer("memory", "WSGI", "default", "nothing"),
 ]
