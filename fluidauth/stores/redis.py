@@ -148,6 +148,7 @@ class _Pool:
         self._place = place
         self._greeting = greeting_for(settings, place)
         self._idle: list[Link] = []
+        self._in_use: set[Link | None] = set()
         self._leave = threading.BoundedSemaphore(settings.pool_size)
         self._is_closed = False
 
@@ -155,19 +156,21 @@ class _Pool:
         """Return the replies; raise :class:`LinkError`, or ``StoreBusy`` if all connections are in use."""
         if not self._leave.acquire(timeout=self._settings.timeout):
             raise StoreBusy("all connections to Redis were in use for longer than the time limit")
+        link = None
         try:
             link = self._borrow(exchange.limit or self._settings.timeout)
-            try:
-                replies = link.ask(exchange.commands)
-            except LinkError:
-                self.close_idle()  # the others that wait there are as old
-                raise
+            self._in_use.add(link)
+            replies = link.ask(exchange.commands, alone=len(self._in_use) == 1)
             if self._is_closed:
                 link.close()
             else:
                 self._idle.append(link)
             return replies
+        except LinkError:
+            self.close_idle()  # the others that wait there are as old
+            raise
         finally:
+            self._in_use.discard(link)
             self._leave.release()
 
     def _borrow(self, limit: float) -> Link:
