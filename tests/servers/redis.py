@@ -90,14 +90,20 @@ class OwnRedis:
         assert self._process is not None
         self._process.wait(PATIENCE)
 
+    def stop(self) -> None:
+        if self.is_running:
+            self.kill()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def _signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 
     def _end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(PATIENCE)
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -121,20 +127,22 @@ class OwnCluster:
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
+    def is_served(self) -> bool:
+        """Return whether those that run say that every slot is served, and by them."""
+        running = [node for node in self.nodes if node.is_running]
+        primaries = sum(b"role:master" in _say(node, "INFO replication") for node in running)
+        says = all(b"cluster_state:ok" in _say(node, "CLUSTER INFO") for node in running)
+        return says and primaries == NODES // 2
+
     def is_whole(self) -> bool:
         """Return whether every slot is served, and every primary has its replica."""
+        roles = [_say(node, "INFO replication") for node in self.nodes]
+        synced = sum(b"master_link_status:up" in role for role in roles)
+        return self.is_served() and synced == NODES // 2
+
+    def stop(self) -> None:
         for node in self.nodes:
-            try:
-                state = node.client.execute_command("CLUSTER INFO")
-                facts = node.client.info("replication")
-            except redis.RedisError:
-                return False
-            is_synced = facts["role"] == "master" or facts["master_link_status"] == "up"
-            if "cluster_state:ok" not in str(state) and state.get("cluster_state") != "ok":
-                return False
-            if not is_synced:
-                return False
-        return sum(self.is_primary(node) for node in self.nodes) == NODES // 2
+            node.stop()
 
     @staticmethod
     def is_primary(node: OwnRedis) -> bool:
@@ -146,15 +154,10 @@ class OwnCluster:
         return answer.decode() if isinstance(answer, bytes) else str(answer)
 
     @staticmethod
-    def _links(node: OwnRedis) -> list[str]:
+    def _links(node: OwnRedis) -> list[bytes]:
         """Return the nodes that *node* can talk with, itself among them."""
-        with socket.create_connection(("127.0.0.1", node.port), PATIENCE) as connection:
-            connection.sendall(b"CLUSTER NODES\r\n")
-            data = b""
-            while not data.endswith(b"\n\r\n"):
-                data += connection.recv(1 << 16)
-        lines = data.decode().splitlines()[1:]
-        return [line for line in lines if line and "handshake" not in line and " connected" in line]
+        lines = _say(node, "CLUSTER NODES").splitlines()[1:]
+        return [line for line in lines if b" connected" in line and b"handshake" not in line]
 
     def clear(self) -> None:
         for node in self.nodes:
@@ -166,6 +169,19 @@ class OwnCluster:
 def shared_cluster() -> OwnCluster:
     """Return a cluster that all tests of this process share, and none harms."""
     return OwnCluster()
+
+
+def _say(node: OwnRedis, command: str) -> bytes:
+    """Return what *node* answers, as it comes over the wire."""
+    with socket.create_connection(("127.0.0.1", node.port), PATIENCE) as connection:
+        connection.sendall(command.encode() + b"\r\n")
+        data = b""
+        while not data.endswith(b"\n\r\n") and not data.startswith(b"-"):
+            data += connection.recv(1 << 16)
+            head, _, body = data.partition(b"\r\n")
+            if data.startswith(b"$") and len(body) == int(head[1:]) + 2:
+                break
+        return data
 
 
 def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
