@@ -19,7 +19,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from fluidauth.keys import new_secret
 
+from .servers.postgres import empty_postgres
 from .servers.processes import COMMANDS, serving
+from .servers.redis import empty_redis, shared_cluster
 from .servers.visitor import Visitor
 
 T = TypeVar("T")
@@ -136,17 +138,25 @@ class TestBeyondOneResponse:
         assert settled(lambda: visitor.ask(f"{url}/get?key=last_event"), 3) == 3
 
 
-def test_asgi_and_wsgi_share_a_session(tmp_path: Path, visitor: Visitor) -> None:
-    """Two servers of different protocols on one database serve one session."""
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "redis", "cluster"])
+def test_asgi_and_wsgi_share_a_session(kind: str, tmp_path: Path, visitor: Visitor) -> None:
+    """Four processes of either protocol on one database serve one session; fifty writers lose nothing."""
     database, secret = tmp_path / "sessions.db", new_secret()
-    with serving("uvicorn", database, secret) as asgi, serving("gunicorn", database, secret) as wsgi:
+    places = {"postgres": empty_postgres, "redis": empty_redis, "cluster": lambda: shared_cluster().url}
+    there = {"FLUIDAUTH_DATABASE": places[kind]()} if kind in places else {}
+    with (
+        serving("uvicorn-workers", database, secret, environ=there) as asgi,
+        serving("gunicorn", database, secret, environ=there) as wsgi,
+    ):
         visitor.ask(f"{asgi}/login?user=ada")
 
         at_once(lambda n: visitor.ask(f"{(asgi, wsgi)[n % 2]}/set?key=key{n}&value={n}"))
+        at_once(lambda n: visitor.ask(f"{(asgi, wsgi)[n % 2]}/add?key=visits"))
 
         assert visitor.ask(f"{wsgi}/whoami") == "ada"
         assert visitor.ask(f"{asgi}/dump") == visitor.ask(f"{wsgi}/dump")
-        assert len(visitor.ask(f"{wsgi}/dump")) == 50
+        assert len(visitor.ask(f"{wsgi}/dump")) == 51
+        assert visitor.ask(f"{wsgi}/get?key=visits") == 50
 
 
 def test_the_demo_succeeds() -> None:
