@@ -144,7 +144,6 @@ def durable_redis() -> OwnRedis:
     return OwnRedis(*DURABLE)
 
 
-@pytest.mark.requirement("52")
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
 @pytest.mark.parametrize("make", [durable_postgres, durable_redis])
 def test_a_killed_database_loses_nothing_that_was_acknowledged(
@@ -165,7 +164,6 @@ def test_a_killed_database_loses_nothing_that_was_acknowledged(
     assert acknowledged(history()) > 100
 
 
-@pytest.mark.requirement("31", "52")
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
 def test_a_cluster_fails_over_under_load(server: str, tmp_path: Path) -> None:
     """Primaries are killed: no logout that a replica confirmed is undone, nobody sees another's session.

@@ -97,6 +97,7 @@ RANDOM_SOURCES = {
     "tokens": {"token_bytes"},
     "keys": {"token_urlsafe"},
     "encryption": {"urandom"},
+    "stores.postgres_statements": {"urandom"},
     "stores.redis_layout": {"urandom"},
 }
 

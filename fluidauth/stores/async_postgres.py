@@ -97,7 +97,7 @@ class AsyncPostgresStore(AsyncSessionStore):
         attempts = Attempts(self._settings.timeout)
         while True:
             proof = call.proof if attempts.in_doubt else None
-            if proof is not None and await self.get(proof.handle) == proof:
+            if proof is not None and await self._do(proof):
                 return call.proven  # type: ignore[no-any-return]  # of the type of the answer
             pool = self._pools.get(asyncio.get_running_loop()) or await self._opened()
             link = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -24,6 +25,7 @@ MIGRATIONS = (
         expires_at bigint NOT NULL,
         version bigint NOT NULL,
         kid text NOT NULL COLLATE "C",
+        stamp bigint NOT NULL,
         payload bytea NOT NULL,
         PRIMARY KEY (namespace, handle)
     ) WITH (fillfactor = 70);
@@ -43,10 +45,10 @@ LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(7063489121)"
 _GET = """SELECT user_id, created_at, expires_at, version, kid, payload
     FROM fluidauth.sessions WHERE namespace = %s AND handle = %s"""
 _CREATE = """INSERT INTO fluidauth.sessions
-    (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+    (namespace, handle, user_id, created_at, expires_at, version, kid, payload, stamp)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _UPDATE = """UPDATE fluidauth.sessions
-    SET user_id = %s, expires_at = greatest(expires_at, %s), version = %s, kid = %s, payload = %s
+    SET user_id = %s, expires_at = greatest(expires_at, %s), version = %s, kid = %s, payload = %s, stamp = %s
     WHERE namespace = %s AND handle = %s AND version = %s"""
 _UPDATE_MANY = """WITH given AS (
         SELECT * FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[])
@@ -56,7 +58,7 @@ _UPDATE_MANY = """WITH given AS (
         WHERE own.namespace = %s AND own.version = given.version - 1 ORDER BY own.handle FOR UPDATE OF own)
     UPDATE fluidauth.sessions AS own
     SET user_id = given.user_id, expires_at = greatest(own.expires_at, given.expires_at),
-        version = given.version, kid = given.kid, payload = given.payload
+        version = given.version, kid = given.kid, payload = given.payload, stamp = %s
     FROM given JOIN locked USING (handle)
     WHERE own.namespace = %s AND own.handle = given.handle AND own.version = given.version - 1
     RETURNING own.handle"""
@@ -65,10 +67,13 @@ _DELETE_VERSION = "DELETE FROM fluidauth.sessions WHERE namespace = %s AND handl
 _TOUCH = """UPDATE fluidauth.sessions SET expires_at = %s
     WHERE namespace = %s AND handle = %s AND expires_at < %s"""
 _REPLACE = """WITH buried AS (
-        UPDATE fluidauth.sessions SET user_id = %s, expires_at = %s, version = %s, kid = %s, payload = %s
+        UPDATE fluidauth.sessions
+        SET user_id = %s, expires_at = %s, version = %s, kid = %s, payload = %s, stamp = %s
         WHERE namespace = %s AND handle = %s AND version = %s RETURNING 1)
-    INSERT INTO fluidauth.sessions (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
-    SELECT %s, %s, %s::text, %s, %s, %s, %s, %s::bytea FROM buried"""
+    INSERT INTO fluidauth.sessions
+    (namespace, handle, user_id, created_at, expires_at, version, kid, payload, stamp)
+    SELECT %s, %s, %s::text, %s, %s, %s, %s, %s::bytea, %s FROM buried"""
+_FIND_STAMP = "SELECT 1 FROM fluidauth.sessions WHERE namespace = %s AND handle = %s AND stamp = %s"
 # Rows that somebody is writing are left for the next time; but not where all is to go.
 _CLEAN = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = ANY (ARRAY(
     SELECT handle FROM fluidauth.sessions WHERE namespace = %s AND expires_at <= %s LIMIT %s
@@ -92,10 +97,11 @@ class Call(NamedTuple, Generic[T]):
     values: Sequence[Any]
     answer: Callable[[int, Rows], T]
     """Given how many rows were changed or found, and the rows, if it returns any."""
-    proof: SessionRecord | None = None
-    """Found in the store, it proves that the call was carried out, where the answer was lost.
+    proof: Call[bool] | None = None
+    """Says whether this call was carried out, where the answer was lost.
 
-    Calls without one may simply be made again."""
+    Each change has a stamp of its own, as another may have written the very same fields.
+    Calls without a proof may simply be made again."""
     proven: Any = None
     """The answer then."""
 
@@ -109,11 +115,13 @@ def getting(space: str, handle: str) -> Call[SessionRecord | None]:
 
 
 def creation(space: str, record: SessionRecord) -> Call[None]:
-    return Call(_CREATE, _whole(space, record), lambda count, rows: None, record)
+    stamp = _new_stamp()
+    return Call(_CREATE, _whole(space, record, stamp), lambda count, rows: None, _proof(space, record, stamp))
 
 
 def updating(space: str, record: SessionRecord) -> Call[bool]:
-    return Call(_UPDATE, _swap(space, record), _is_done, record, True)
+    stamp = _new_stamp()
+    return Call(_UPDATE, _swap(space, record, stamp), _is_done, _proof(space, record, stamp), True)
 
 
 def updating_all(space: str, records: Sequence[SessionRecord]) -> Call[list[bool]]:
@@ -124,7 +132,7 @@ def updating_all(space: str, records: Sequence[SessionRecord]) -> Call[list[bool
         done = {bytes(row[0]) for row in rows}
         return [handle in done for handle in handles]
 
-    return Call(_UPDATE_MANY, (handles, *columns, space, space), answer)
+    return Call(_UPDATE_MANY, (handles, *columns, space, _new_stamp(), space), answer)
 
 
 def deletion(space: str, handle: str, version: int | None) -> Call[bool]:
@@ -139,7 +147,9 @@ def touching(space: str, handle: str, expires_at: int) -> Call[bool]:
 
 
 def burial(space: str, tombstone: SessionRecord, record: SessionRecord) -> Call[bool]:
-    return Call(_REPLACE, (*_swap(space, tombstone), *_whole(space, record)), _is_done, record, True)
+    stamp = _new_stamp()
+    values = (*_swap(space, tombstone, stamp), *_whole(space, record, stamp))
+    return Call(_REPLACE, values, _is_done, _proof(space, tombstone, stamp), True)
 
 
 def cleaning(space: str, now: int, limit: int | None) -> Call[int]:
@@ -165,13 +175,21 @@ def scanning(space: str, after: str | None, limit: int) -> Call[list[SessionReco
     return Call(_SCAN, (space, bytes.fromhex(after or ""), limit), _records)
 
 
-def _swap(space: str, record: SessionRecord) -> tuple[Any, ...]:
+def _new_stamp() -> int:
+    return int.from_bytes(os.urandom(8), "big", signed=True)
+
+
+def _proof(space: str, record: SessionRecord, stamp: int) -> Call[bool]:
+    return Call(_FIND_STAMP, (space, bytes.fromhex(record.handle), stamp), _is_done)
+
+
+def _swap(space: str, record: SessionRecord, stamp: int) -> tuple[Any, ...]:
     handle, user_id, _, expires_at, version, kid, payload = record
-    return user_id, expires_at, version, kid, payload, space, bytes.fromhex(handle), version - 1
+    return user_id, expires_at, version, kid, payload, stamp, space, bytes.fromhex(handle), version - 1
 
 
-def _whole(space: str, record: SessionRecord) -> tuple[Any, ...]:
-    return space, bytes.fromhex(record.handle), *record[1:]
+def _whole(space: str, record: SessionRecord, stamp: int) -> tuple[Any, ...]:
+    return space, bytes.fromhex(record.handle), *record[1:], stamp
 
 
 def _count(count: int, rows: Rows) -> int:
