@@ -39,7 +39,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "session": ("session",),
     "what changed, and what is let in": ("merge", "admission"),
     "rules": ("lifecycle",),
-    "contract of stores": ("stores.base", "stores.patience"),
+    "contract of stores": ("stores.base", "stores.lookout", "stores.patience"),
     "parts of stores": (
         "stores.bridge",
         "stores.connections",

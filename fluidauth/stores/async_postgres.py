@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -14,6 +15,7 @@ from ..records import SessionRecord
 from . import postgres_statements as statements
 from .base import AsyncSessionStore
 from .bridge import on_asyncio
+from .lookout import Lookout, Turn
 from .postgres_link import AsyncLink, Attempts, Settings
 from .postgres_statements import Call
 
@@ -42,6 +44,8 @@ class AsyncPostgresStore(AsyncSessionStore):
 
     def _begin(self) -> None:
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+        self._turns: dict[asyncio.AbstractEventLoop, Turn] = {}
+        self._lookouts: defaultdict[str, Lookout] = defaultdict(Lookout)
 
     async def get(self, handle: str) -> SessionRecord | None:
         return await self._do(statements.getting(self.namespace, handle))
@@ -103,6 +107,7 @@ class AsyncPostgresStore(AsyncSessionStore):
             link = None
             try:
                 link = await pool.getconn(attempts.left)
+                link.lookout = self._lookouts[call.statement] if self._turn().is_mine() else None
                 return await self._ask(link, call)
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
@@ -116,11 +121,17 @@ class AsyncPostgresStore(AsyncSessionStore):
     async def _ask(self, link: AsyncLink, call: Call[T]) -> T:
         statement = call.statement
         cursor = await link.execute(statement, call.values, prepare=self._settings.prepare, binary=True)
-        return call.answer(cursor.rowcount, await cursor.fetchall() if cursor.description else [])
+        has_rows = cursor.pgresult is not None and cursor.pgresult.nfields
+        return call.answer(cursor.rowcount, await cursor.fetchall() if has_rows else [])
+
+    def _turn(self) -> Turn:
+        loop = asyncio.get_running_loop()
+        return self._turns.get(loop) or self._turns.setdefault(loop, Turn())
 
     async def _opened(self) -> Pool:
         for ended in [loop for loop in self._pools if loop.is_closed()]:
             del self._pools[ended]
+            self._turns.pop(ended, None)
         pool: Pool = AsyncConnectionPool(connection_class=self._link, open=False, **self._settings.pool)
         # Another task of this loop may be as far: the first pool is for all.
         pool = self._pools.setdefault(asyncio.get_running_loop(), pool)

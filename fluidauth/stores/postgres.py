@@ -187,4 +187,5 @@ def _version(connection: Link) -> int:
 def _ask(link: Link, call: Call[T], prepare: bool) -> T:
     statement = call.statement
     cursor = link.execute(statement, call.values, prepare=prepare, binary=True)
-    return call.answer(cursor.rowcount, cursor.fetchall() if cursor.description else [])
+    has_rows = cursor.pgresult is not None and cursor.pgresult.nfields
+    return call.answer(cursor.rowcount, cursor.fetchall() if has_rows else [])

@@ -18,15 +18,13 @@ from typing import Any
 
 import hiredis
 
+from .lookout import Lookout, Turn
 from .redis_url import Login, Place, Settings
 
 Command = tuple[Any, ...]
 """The first is a word of Redis or a :class:`Script`, which its number of keys, keys and values follow."""
 
 _CHUNK = 1 << 16
-_AT_ONCE = 50e-6  # seconds
-_GIVE_WAY = 16  # answers
-_RARELY = 10  # binary logarithm of how often nobody looks at once, in the end
 
 
 class Script:
@@ -76,36 +74,6 @@ class Greeting:
             script.sha = sha
 
 
-class Patience:
-    """Looks for an answer at once, where they come so fast that to sleep until then would take longer.
-
-    A server on the same machine answers in 20 µs; to be woken up takes 50 more, and an event loop
-    has work of its own with it. One that is further away is tried again rarely.
-    """
-
-    def __init__(self) -> None:
-        self._skip = 0
-        self._misses = 0
-
-    def catch(self, descriptor: int) -> bytes | None:
-        """Return what comes over the socket *descriptor* within :data:`_AT_ONCE`; None if nothing does."""
-        if self._skip:
-            self._skip -= 1
-            return None
-        give_up = time.perf_counter() + _AT_ONCE
-        while True:
-            try:
-                data = os.read(descriptor, _CHUNK)
-            except BlockingIOError:
-                if time.perf_counter() < give_up:
-                    continue
-                self._misses = min(self._misses + 1, _RARELY)
-                self._skip = 2**self._misses
-                return None
-            self._misses = 0
-            return data
-
-
 class Link:
     """A connection of one thread at a time."""
 
@@ -117,7 +85,7 @@ class Link:
             self._socket = _connected(settings, place, limit)
         except OSError as error:
             raise LinkError(place, error, sent=False) from None
-        self._patience = Patience()
+        self._lookout = Lookout()
         self._is_plain = settings.tls is None
         try:
             greeting.hear(place, self.ask(greeting.commands))
@@ -140,8 +108,8 @@ class Link:
             while len(replies) < len(commands):
                 if waits:
                     self._socket.settimeout(max(0.001, give_up - time.monotonic()))
-                is_first = alone and not waits and self._is_plain
-                caught = self._patience.catch(self._socket.fileno()) if is_first else None
+                looks_out = alone and not waits and self._is_plain
+                caught = self._lookout.catch(self._look) if looks_out else None
                 data = caught or self._socket.recv(_CHUNK)
                 if not data:
                     raise ConnectionResetError("closed by the server")
@@ -158,6 +126,9 @@ class Link:
         except BaseException:
             self.close()
             raise
+
+    def _look(self) -> bytes | None:
+        return _read_now(self._socket.fileno())
 
     def close(self) -> None:
         self._socket.close()
@@ -179,10 +150,9 @@ class AsyncLink(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._transport: Any = None
         self._watch: asyncio.TimerHandle | None = None
-        self._patience: Patience | None = None
+        self._lookout: Lookout | None = None
+        self._turn = Turn()
         self._descriptor = -1
-        self._asker: asyncio.Task[Any] | None = None
-        self._caught = 0
 
     @classmethod
     async def opened(cls, settings: Settings, place: Place, greeting: Greeting, limit: float) -> AsyncLink:
@@ -199,7 +169,7 @@ class AsyncLink(asyncio.Protocol):
                 else:
                     await loop.create_unix_connection(lambda: link, place.host)
                 greeting.hear(place, await link.ask(greeting.commands))
-            link._be_patient()
+            link._look_out()
         except BaseException as error:
             link.close()
             if isinstance(error, LinkError):
@@ -218,48 +188,34 @@ class AsyncLink(asyncio.Protocol):
         if not self._asked:
             self._transport.write(packed(commands))
             self._asked.append(asked)
-            if self._patience is not None:
-                self._catch(self._patience)
+            if self._lookout is not None and self._turn.is_mine():
+                data = self._transport.get_write_buffer_size() or self._lookout.catch(self._look)
+                if isinstance(data, bytes) and data:  # an end is told by the loop
+                    self.data_received(data)
         else:  # what one turn of the loop asks for goes out at once
             if not self._unsent:
                 self._loop.call_soon(self._send)
             self._unsent.append(packed(commands))
             self._asked.append(asked)
         if self._watch is None:
-            self._watch = self._loop.call_at(asked.give_up, self._look)
+            self._watch = self._loop.call_at(asked.give_up, self._check)
         return asked.future
 
-    def _be_patient(self) -> None:
-        """Look for answers at once from now on, where bytes come as they are."""
+    def _look_out(self) -> None:
+        """Look out for answers from now on, where bytes come as they are."""
         if self._transport.get_extra_info("ssl_object") is None:
             self._descriptor = self._transport.get_extra_info("socket").fileno()
-            self._patience = Patience()
+            self._lookout = Lookout()
 
-    def _catch(self, patience: Patience) -> None:
-        """Take an answer that comes at once, for the first task that asks in this turn of the loop.
-
-        Where others ask as well, they are better off together; and no task may hold up the loop for long.
-        """
-        task = asyncio.current_task()
-        if self._asker is None:
-            self._loop.call_soon(self._end_turn)
-            self._asker, self._caught = task, 0
-        if self._asker is not task or self._caught == _GIVE_WAY or self._transport.get_write_buffer_size():
-            return
-        self._caught += 1
-        data = patience.catch(self._descriptor)
-        if data:  # an end is told by the loop
-            self.data_received(data)
-
-    def _end_turn(self) -> None:
-        self._asker = None
+    def _look(self) -> bytes | None:
+        return _read_now(self._descriptor)
 
     def _send(self) -> None:
         data, self._unsent = b"".join(self._unsent), []
         if not self.closed:
             self._transport.write(data)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """Give up if the oldest question was not answered in time; look again when the next one is due."""
         self._watch = None
         if not self._asked:
@@ -268,7 +224,7 @@ class AsyncLink(asyncio.Protocol):
         if due <= self._loop.time():
             self._end(TimeoutError(f"no answer within {self._limit:g} seconds"))
         else:
-            self._watch = self._loop.call_at(due, self._look)
+            self._watch = self._loop.call_at(due, self._check)
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -326,6 +282,14 @@ def packed(commands: Sequence[Command]) -> bytes:
             command = ("EVALSHA", word.sha, *command[1:])
         parts.append(hiredis.pack_command(command))
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _read_now(descriptor: int) -> bytes | None:
+    """Return what has come, None if nothing has."""
+    try:
+        return os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return None
 
 
 def _connected(settings: Settings, place: Place, limit: float) -> socket.socket:

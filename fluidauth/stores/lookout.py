@@ -1,0 +1,63 @@
+"""Wait for a server that answers at once without going to sleep.
+
+One on the same machine answers in 20 to 60 µs. To be woken up takes as long again, and an event
+loop has work of its own with each wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_RARELY = 10  # binary logarithm of how many answers nobody looks out for, in the end
+_GIVE_WAY = 16  # answers that one task takes before it lets others have the loop
+
+
+class Lookout:
+    """Looks out for the answers to one kind of question, up to *limit* seconds for each.
+
+    Where they do not come in time it looks ever more rarely.
+    """
+
+    def __init__(self, limit: float = 50e-6) -> None:
+        self._limit = limit
+        self._skip = 0
+        self._misses = 0
+
+    def catch(self, look: Callable[[], T | None]) -> T | None:
+        """Return what *look* gives as soon as it gives anything; None if nothing comes in time."""
+        if self._skip:
+            self._skip -= 1
+            return None
+        found, clock = look(), time.perf_counter
+        give_up = clock() + self._limit
+        while found is None and clock() < give_up:
+            found = look()
+        self._misses = 0 if found is not None else min(self._misses + 1, _RARELY)
+        self._skip = 2**self._misses if self._misses else 0
+        return found
+
+
+class Turn:
+    """Lets one task look out in each turn of an event loop: where several ask, they wait together."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self._count = 0
+
+    def is_mine(self) -> bool:
+        """Return whether the task that runs is the first to ask, and has not asked too often."""
+        task = asyncio.current_task()
+        if self._task is None:
+            self._loop.call_soon(self._end)
+            self._task, self._count = task, 0
+        self._count += 1
+        return self._task is task and self._count <= _GIVE_WAY
+
+    def _end(self) -> None:
+        self._task = None
