@@ -142,7 +142,11 @@ class TestBeyondOneResponse:
 def test_asgi_and_wsgi_share_a_session(kind: str, tmp_path: Path, visitor: Visitor) -> None:
     """Four processes of either protocol on one database serve one session; fifty writers lose nothing."""
     database, secret = tmp_path / "sessions.db", new_secret()
-    places = {"postgres": empty_postgres, "redis": empty_redis, "cluster": lambda: shared_cluster().url}
+    places: dict[str, Callable[[], str]] = {
+        "postgres": empty_postgres,
+        "redis": empty_redis,
+        "cluster": lambda: shared_cluster().url,
+    }
     there = {"FLUIDAUTH_DATABASE": places[kind]()} if kind in places else {}
     with (
         serving("uvicorn-workers", database, secret, environ=there) as asgi,
