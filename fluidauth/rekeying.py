@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from .errors import RecordTampered
 from .inspection import pages, refusal
@@ -20,6 +21,15 @@ from .stores.base import SessionStore
 BATCH = 50  # records in one transaction: requests that write wait a few milliseconds for it
 RATE = 500  # records a second, so that requests do not notice (benchmarks/rotation.py)
 _TRIES = 5  # against requests that change the same session meanwhile
+
+
+class Totals(Protocol):
+    """What a run over all records says of itself so far."""
+
+    done: int
+
+
+Progress = TypeVar("Progress", bound=Totals)
 
 
 @dataclass(slots=True)
@@ -48,7 +58,7 @@ def rekey(sealer: Sealer, store: SessionStore, batch: int = BATCH) -> Iterator[R
         yield totals
 
 
-def paced(run: Iterator[Rekeyed], rate: int) -> Iterator[Rekeyed]:
+def paced(run: Iterator[Progress], rate: int) -> Iterator[Progress]:
     """Pass *run* on, so that it does at most *rate* records a second; 0 sets no limit.
 
     What was waited for elsewhere, or skipped, is no credit: nothing is caught up on.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fluidauth import SessionEngine
@@ -11,6 +12,7 @@ from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
+from .servers.visitor import Visitor
 from .support import STORES, Browser, Protocol, opened
 
 
@@ -60,3 +62,10 @@ def engine(store: Any, clock: FakeClock, events: list[SessionEvent]) -> Iterator
 @pytest.fixture
 def browser(protocol: Protocol, engine: SessionEngine) -> Browser:
     return Browser(protocol, engine)
+
+
+@pytest.fixture
+def visitor() -> Iterator[Visitor]:
+    """A browser for servers that run as processes."""
+    with httpx.Client(trust_env=False, timeout=20) as http:
+        yield Visitor(http)

@@ -27,6 +27,7 @@ from fluidauth import (
 )
 from fluidauth.sealing import Body
 from fluidauth.stores.bridge import SyncBridge
+from fluidauth.stores.migrating import AsyncMigratingStore, MigratingStore
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
 
@@ -281,7 +282,7 @@ class AsyncBasicStore(AsyncSessionStore):
         return self._inner.clean(now, limit)
 
 
-STORES = ("memory", "sqlite", "postgres", "redis", "basic", "async-basic")
+STORES = ("memory", "sqlite", "postgres", "redis", "migrating", "basic", "async-basic")
 
 
 @contextmanager
@@ -294,11 +295,30 @@ def opened(store: str, folder: Path) -> Iterator[Any]:
         namespace = f"test-{uuid4().hex}"  # alone in the database that all tests share
         with closing(PostgresStore(postgres_url(), namespace=namespace, pool_size=16)) as remote:
             yield remote
+    elif store == "migrating":
+        old, new = SQLiteStore(folder / "old.db", durability="normal"), MemoryStore()
+        with closing(BegunInOld(old, new)) as both:
+            yield both
     elif store == "redis":
         with closing(RedisStore(redis_url(), namespace=f"test-{uuid4().hex}")) as shared:
             yield shared
     else:
         yield {"memory": MemoryStore, "basic": BasicStore, "async-basic": AsyncBasicStore}[store]()
+
+
+class BegunInOld(MigratingStore):
+    """A migration at each of its sessions: they begin in the old store, as if it were alone."""
+
+    def create(self, record: SessionRecord) -> None:
+        self.old.create(record)
+
+    def async_twin(self) -> AsyncSessionStore:
+        return _AsyncBegunInOld(self, self._migration)
+
+
+class _AsyncBegunInOld(AsyncMigratingStore):
+    async def create(self, record: SessionRecord) -> None:
+        await self._places[0].create(record)
 
 
 class FlakyStore(MemoryStore):

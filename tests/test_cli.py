@@ -26,13 +26,14 @@ from fluidauth.keys import kid_of, new_secret
 from fluidauth.sealing import Body
 
 from .servers.postgres import new_database, postgres_url
+from .servers.redis import empty_redis
 
 OLD, NEW = new_secret(), new_secret()
 LONG_AGO = 1_600_000_000
 QUICK = ("--interval", "0")  # nobody follows the file here
 VERBS = {
     "keys": ["add", "list", "new", "promote", "prune", "revoke"],
-    "sessions": ["check", "clean", "init", "list", "rekey", "revoke", "revoke-user", "show", "stats"],
+    "sessions": ["check", "clean", "copy", "init", "list", "rekey", "revoke", "revoke-user", "show", "stats"],
     "token": ["explain"],
 }
 
@@ -723,6 +724,43 @@ def test_rekey_keeps_to_its_rate(cli: Cli, engine: SessionEngine, ring: Path) ->
     assert (first.code, first.json) == (0, {"done": 20, "skipped": 0, "failed": []})
     assert took >= 0.45
     assert second.out.startswith("0 done, 20 skipped, 0 failed in ")
+
+
+def test_copy_moves_every_session_and_what_is_done_is_done(
+    cli: Cli, engine: SessionEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file to Redis; expired ones stay behind, a second run has nothing to do."""
+    tokens = [sign_in(engine, f"user-{number}")[0] for number in range(20)]
+    _, expired = sign_in(engine)
+    change_row("UPDATE fluidauth_sessions SET expires_at = 1000 WHERE handle = ?", bytes.fromhex(expired))
+    new = empty_redis()
+    monkeypatch.setenv("FLUIDAUTH_DATABASE", f"{tmp_path / 'sessions.db'} -> {new}")
+    start = time.monotonic()
+
+    first = cli("sessions", "copy", "--rate", "40", "--json")
+    took = time.monotonic() - start
+    second = cli("sessions", "copy", "--store", f"sqlite:///{tmp_path / 'sessions.db'} -> {new}")
+
+    assert (first.code, first.json) == (0, {"moved": 20, "skipped": 1})
+    assert took >= 0.45
+    assert second.out.startswith("0 sessions moved, 1 expired or gone in ")
+    assert second.err == "next: give the application the new store alone\n"
+    assert [record.handle for record in engine.gateway.store.scan()] == [expired]
+    with closing(SessionEngine(Keyring.from_file(tmp_path / "keyring.json"), new)) as moved:
+        assert all(moved.cookie_header(token) for token in tokens)
+
+
+@pytest.mark.parametrize("store", ["sqlite:///a.db", "sqlite:///a.db + sqlite:///b.db"])
+def test_copy_refuses_what_is_no_migration(cli: Cli, store: str, tmp_path: Path) -> None:
+    """An application that knows the old store alone would find nothing of what was moved."""
+    for name in ("a.db", "b.db"):
+        SQLiteStore(tmp_path / name).open()
+    os.chdir(tmp_path)
+
+    found = cli("sessions", "copy", "--store", store)
+
+    assert found.code == 1
+    assert "of which the application has both" in found.err
 
 
 def test_rekey_names_what_it_left_alone(cli: Cli, engine: SessionEngine, ring: Path) -> None:

@@ -42,12 +42,6 @@ def url(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def visitor() -> Iterator[Visitor]:
-    with httpx.Client(trust_env=False, timeout=20) as http:
-        yield Visitor(http)
-
-
 def test_login_opens_a_session_for_the_requests_that_follow(url: str, visitor: Visitor) -> None:
     """After a login the cookie names the user and opens what earlier requests wrote."""
     visitor.ask(f"{url}/login?user=ada")

@@ -51,16 +51,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "checkpoints": ("stores.checkpoints",),
     "files and connections": ("stores.sqlite_file", "stores.sqlite_writes", "stores.redis_wire"),
     "what is said to servers": ("stores.redis_layout", "stores.redis_routes"),
-    "calls as talks": ("stores.redis_records",),
+    "calls as talks": ("stores.migration", "stores.redis_records"),
     "asynchronous sides": ("stores.async_postgres", "stores.async_redis", "stores.async_sqlite"),
     "stores": ("stores", "stores.memory", "stores.postgres", "stores.redis", "stores.sqlite"),
+    "two stores as one": ("stores.migrating",),
     "stores from settings": ("stores.urls",),
     "turns": ("turns",),
     "steps": ("steps",),
     "where a session stands": ("standing",),
     "store work of a request": ("commit",),
     "store work of other calls": ("admin", "inspection"),
-    "what is built on that": ("rekeying", "explanation"),
+    "what is built on that": ("rekeying", "moving", "explanation"),
     "where rules and store meet": ("gateway",),
     "engine": ("engine",),
     "what protocols share": ("exchange",),
@@ -99,6 +100,7 @@ RANDOM_SOURCES = {
     "encryption": {"urandom"},
     "stores.postgres_statements": {"urandom"},
     "stores.redis_layout": {"urandom"},
+    "stores.migration": {"urandom"},
 }
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from fluidauth import AsyncSessionStore, MemoryStore, SessionStore, SQLiteStore
 from fluidauth.stores.bridge import AsyncBridge, SyncBridge
+from fluidauth.stores.migrating import MigratingStore
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
 from fluidauth.testing import AsyncStoreContract, StoreContract
 
 from .servers.postgres import empty_postgres
 from .servers.redis import empty_redis, shared_cluster
-from .support import AsyncBasicStore, BasicStore
+from .support import AsyncBasicStore, BasicStore, BegunInOld
 
 
 class TestMemoryStore(StoreContract):
@@ -31,6 +32,12 @@ class _OnDisk:
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.path = tmp_path / "sessions.db"
+
+    def old_store(self, namespace: str) -> SessionStore:
+        return SQLiteStore(self.path, namespace=namespace, durability="normal")
+
+    def other_store(self, namespace: str) -> SessionStore:
+        return SQLiteStore(self.path.with_name("other.db"), namespace=namespace, durability="normal")
 
 
 class TestSQLiteStore(_OnDisk, StoreContract):
@@ -101,6 +108,48 @@ class TestAsyncRedisCluster(AsyncStoreContract):
 
     def make_async_store(self, namespace: str) -> AsyncSessionStore:
         return RedisStore(shared_cluster().url, namespace=namespace).async_twin()
+
+
+class TestMigrationToRedis(_OnDisk, StoreContract):
+    def setup_method(self) -> None:
+        self.url = empty_redis()
+
+    def make_store(self, namespace: str) -> SessionStore:
+        return BegunInOld(self.old_store(namespace), RedisStore(self.url, namespace=namespace))
+
+
+class TestAsyncMigrationToRedis(_OnDisk, AsyncStoreContract):
+    def setup_method(self) -> None:
+        self.url = empty_redis()
+
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return BegunInOld(self.old_store(namespace), RedisStore(self.url, namespace=namespace)).async_twin()
+
+
+class TestMigrationToACluster(_OnDisk, StoreContract):
+    def setup_method(self) -> None:
+        shared_cluster().clear()
+
+    def make_store(self, namespace: str) -> SessionStore:
+        return BegunInOld(self.old_store(namespace), RedisStore(shared_cluster().url, namespace=namespace))
+
+
+class TestMigrationToPostgres(_OnDisk, StoreContract):
+    def setup_method(self) -> None:
+        self.url = empty_postgres()
+
+    def make_store(self, namespace: str) -> SessionStore:
+        return BegunInOld(self.old_store(namespace), PostgresStore(self.url, namespace=namespace))
+
+
+class TestMigrationThatMovesNothingYet(_OnDisk, StoreContract):
+    def make_store(self, namespace: str) -> SessionStore:
+        return MigratingStore(self.old_store(namespace), self.other_store(namespace), moving=False)
+
+
+class TestMigrationOfWhatIsNew(_OnDisk, AsyncStoreContract):
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return MigratingStore(self.old_store(namespace), self.other_store(namespace)).async_twin()
 
 
 class TestStoreOfFiveVerbs(StoreContract):

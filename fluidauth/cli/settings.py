@@ -21,6 +21,7 @@ from ..policy import Policy
 from ..records import Lifetime, is_handle
 from ..sealing import Sealer
 from ..stores.base import SessionStore
+from ..stores.migrating import MigratingStore
 from ..stores.sqlite import SQLiteStore
 from ..stores.urls import store_at
 from .output import Output, Refused, Unable
@@ -91,7 +92,8 @@ def store_option(function: Command) -> Command:
         show_envvar=True,
         default=DEFAULT_PATH,
         show_default=True,
-        help="The store: sqlite:///sessions.db, postgresql://host/database, or the path of a SQLite file.",
+        help="The store: a URL as sqlite:///sessions.db, redis://host or postgresql://host/database, "
+        "two of them as 'old -> new', or the path of a SQLite file.",
     )(function)
 
 
@@ -117,15 +119,18 @@ def open_keyring(path: Path | None, trust_mount: bool) -> Keyring:
 def open_store(url: str) -> SessionStore:
     """Return the store at *url*, opened; one that is not there is not made."""
     store = reachable_store(url)
-    if isinstance(store, SQLiteStore) and not store.path.exists():
-        raise ConfigError(f"there is no session database {store.path}; give --store, or FLUIDAUTH_DATABASE")
+    for part in (store.old, store.new) if isinstance(store, MigratingStore) else (store,):
+        if isinstance(part, SQLiteStore) and not part.path.exists():
+            raise ConfigError(
+                f"there is no session database {part.path}; give --store, or FLUIDAUTH_DATABASE"
+            )
     store.open()
     return store
 
 
 def reachable_store(url: str) -> SessionStore:
     """Return the store at *url*, not opened; raise :class:`ConfigError` for one within another process."""
-    if url.startswith("memory:"):
+    if "memory://" in url:
         raise ConfigError("a memory store lives in its own process alone; no command can reach it")
     return store_at(url)
 

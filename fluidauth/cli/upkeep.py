@@ -12,12 +12,14 @@ import click
 
 from .. import admin
 from ..inspection import PAGE, Census, every_record, inspect
+from ..moving import Moved, move_all
 from ..records import SessionRecord
 from ..rekeying import BATCH, RATE, Rekeyed, paced, rekey
 from ..sealing import sealed_by
 from ..steps import run
 from ..stores.base import SessionStore
-from .output import NO, Output, plural
+from ..stores.migrating import MigratingStore
+from .output import NO, Output, Refused, plural
 from .sessions import sessions
 from .settings import (
     command,
@@ -33,6 +35,14 @@ from .settings import (
 
 _BAD = ("tampered", "foreign", "undecryptable")
 _SHOWN_FAILURES = 20
+
+_rate_option = click.option(
+    "--rate",
+    type=click.IntRange(0),
+    default=RATE,
+    show_default=True,
+    help="Records a second at most, so that requests do not notice; 0 for no limit.",
+)
 
 
 @command(sessions, "init")
@@ -128,13 +138,7 @@ def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> N
 @command(sessions, "rekey")
 @store_option
 @keyring_option
-@click.option(
-    "--rate",
-    type=click.IntRange(0),
-    default=RATE,
-    show_default=True,
-    help="Records a second at most, so that requests do not notice; 0 for no limit.",
-)
+@_rate_option
 @click.option(
     "--batch",
     type=click.IntRange(1, PAGE),
@@ -174,6 +178,38 @@ def rekey_sessions(
         out.table(("handle", "left as it is"), totals.failed[:_SHOWN_FAILURES])
         _more(out, len(failed))
         raise click.exceptions.Exit(NO)
+
+
+@command(sessions, "copy")
+@store_option
+@_rate_option
+def copy_sessions(out: Output, store: str, rate: int) -> None:
+    """Move every session from the old store of 'old -> new' to the new one.
+
+    Safe beside live traffic, if every process of the application has both stores already, and
+    to interrupt. When it is done, the application may be given the new store alone.
+    """
+    totals = Moved()
+    start = time.monotonic()
+    with closing(open_store(store)) as both:
+        if not isinstance(both, MigratingStore) or not both.moving:
+            raise Refused(
+                "that takes two stores, of which the application has both: "
+                "--store 'sqlite:///sessions.db -> redis://host', or FLUIDAUTH_DATABASE"
+            )
+        with out.progress("moving", count_records(both.old)) as advance:
+            try:
+                for totals in paced(move_all(both, now()), rate):
+                    advance(totals.seen)
+            except KeyboardInterrupt:
+                out.hint(f"{totals.done:,} moved; the same command goes on with the rest")
+                raise
+    out.answer(
+        {"moved": totals.done, "skipped": totals.skipped},
+        f"{plural(totals.done, 'session')} moved, {totals.skipped:,} expired or gone "
+        f"in {time.monotonic() - start:.1f} s",
+    )
+    out.hint("next: give the application the new store alone")
 
 
 # -- helpers -------------------------------------------------------------------------------

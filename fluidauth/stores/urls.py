@@ -10,9 +10,11 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from ..errors import ConfigError
 from .base import SessionStore
 from .memory import MemoryStore
+from .migrating import MigratingStore
 from .sqlite import SQLiteStore
 
 KNOWN = "sqlite:///path, postgresql://host/database, redis://host or memory://"
+_MOVING = {" -> ": True, " + ": False}
 _YES_OR_NO = {"yes": True, "no": False}
 
 
@@ -24,9 +26,15 @@ def store_from_url(url: str) -> SessionStore:
     ``?max_sessions=``; ``postgresql://user@host/database`` with ``timeout=``,
     ``pool_size=`` and ``prepare=no`` beside the options of libpq; ``redis://`` and its
     kin as ``RedisStore`` takes them, its options behind ``?``; all with ``namespace=``.
+    ``old -> new`` is a ``MigratingStore`` over two of these, ``old + new`` one that moves
+    nothing yet.
     Raise :class:`ConfigError` for any other scheme or option, and if the driver is not
     installed.
     """
+    for sign, moving in _MOVING.items():
+        old, _, new = url.partition(sign)
+        if "://" in new:
+            return MigratingStore(store_at(old.strip()), store_at(new.strip()), moving=moving)
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,0 +1,213 @@
+"""How sessions pass from one store to another beside live traffic, as calls on the two.
+
+No transaction spans both, so a record changes hands in steps that each process can take
+over where another one died:
+
+1. The new store gets a *claim*, a record under a random handle of its own.
+2. The record in the old store is marked with that claim, by compare and swap.
+3. ``replace`` uses the claim up and creates the record in the new store, both or neither.
+4. The claim goes, then the marked record.
+
+From 2 on the old record takes no more changes, and before 3 the new one is not there, so
+that no change is lost. A marked record whose claim is gone stands for a session that is in
+the new store or has ended. So whoever ends one removes the claim, then the old record as he
+found it, then the new one: a mover that was before 2 or 3 fails there, and a logout is final.
+
+Each talk is a generator that yields ``(place, method, *arguments)`` and is sent the answer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from ..errors import RecordExists, StoreError
+from ..records import MAX_LIFETIME, SessionRecord
+
+T = TypeVar("T")
+Talk = Generator[tuple[Any, ...], Any, T]
+
+OLD, NEW = 0, 1
+
+_PAGE = 500  # records
+_TRIES = 20  # against others who change the same session, each of whom gets on
+
+# Nothing that an engine seals begins so.
+_CLAIM = b"fluidauth/1/claim"
+_MARK = b"fluidauth/1/moving"
+_CLAIM_HANDLE = slice(len(_MARK), len(_MARK) + 64)
+
+
+class Migration:
+    """The verbs of a store over two of them.
+
+    *moving* says whether sessions are carried over yet; *kin_digits* is the new store's.
+    """
+
+    def __init__(self, moving: bool, kin_digits: int) -> None:
+        self._moving = moving
+        self._home = NEW if moving else OLD
+        self._kin_digits = kin_digits
+
+    # -- one session -------------------------------------------------------------
+
+    def get(self, handle: str) -> Talk[SessionRecord | None]:
+        found: SessionRecord | None = yield (NEW, "get", handle)
+        if found is None:
+            _, found = yield from self._found(handle, self._moving)
+        return found
+
+    def create(self, record: SessionRecord) -> Talk[None]:
+        yield from self._refuse_taken(record.handle)
+        yield (self._home, "create", record)
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
+        yield from self._refuse_taken(record.handle)
+        return (yield from self.change(tombstone.handle, "replace", tombstone, record))
+
+    def _refuse_taken(self, handle: str) -> Talk[None]:
+        """Raise ``RecordExists`` if either store has a record of *handle*; each knows only its own."""
+        for place in (OLD, NEW):
+            if (yield (place, "get", handle)) is not None:
+                raise RecordExists("a record with this handle is stored already")
+
+    def change(self, handle: str, method: str, *arguments: Any) -> Talk[bool]:
+        """Call *method*, which says False where the record is not, on the store that has it."""
+        if (yield (NEW, method, *arguments)):
+            return True
+        place, found = yield from self._found(handle, self._moving)
+        return found is not None and bool((yield (place, method, *arguments)))
+
+    def delete(self, handle: str) -> Talk[bool]:
+        for _ in range(_TRIES):
+            left: SessionRecord | None = yield (OLD, "get", handle)
+            if left is None:
+                return bool((yield (NEW, "delete", handle)))
+            if (yield from self._removed(left)):
+                yield (NEW, "delete", handle)
+                return True
+        raise _contended()
+
+    def move(self, handle: str) -> Talk[bool]:
+        """Carry a session over; say if it was not in the new store before."""
+        if (yield (NEW, "get", handle)) is None:
+            place, found = yield from self._found(handle, moving=True)
+            return place == NEW and found is not None
+        left: SessionRecord | None = yield (OLD, "get", handle)
+        if left is not None:
+            yield from self._removed(left)
+        return False
+
+    def _found(self, handle: str, moving: bool) -> Talk[tuple[int, SessionRecord | None]]:
+        """Return where a session is that was not in the new store just now, and its record."""
+        for _ in range(_TRIES):
+            left: SessionRecord | None = yield (OLD, "get", handle)
+            if left is None:  # it ended, or was carried over in between
+                return NEW, (yield (NEW, "get", handle))
+            if _is_marked(left):
+                return NEW, (yield from self._finish(left))
+            if not moving:
+                return OLD, left
+            yield from self._mark(left)
+        raise _contended()
+
+    def _mark(self, record: SessionRecord) -> Talk[None]:
+        """Put *record* on its way by a claim of its own, unless somebody changed it first."""
+        digits = self._kin_digits
+        handle = record.handle[:digits] + os.urandom(32).hex()[digits:]
+        yield (NEW, "create", _claim(record, handle))
+        if not (yield (OLD, "update", _marked(record, handle))):
+            yield (NEW, "delete", handle)
+
+    def _finish(self, marked: SessionRecord) -> Talk[SessionRecord | None]:
+        """Carry over what was *marked* before; None if it ended since."""
+        record = unmarked(marked)
+        done = yield (NEW, "replace", _claim_in(marked)._replace(version=2), record)
+        found: SessionRecord | None = record if done else (yield (NEW, "get", record.handle))
+        yield from self._removed(marked)
+        return found
+
+    def _removed(self, left: SessionRecord) -> Talk[bool]:
+        """Remove the claim for *left*, so that nothing is made of it, and then it; say if it was there."""
+        if _is_marked(left):
+            yield (NEW, "delete", _claim_in(left).handle)
+        return bool((yield (OLD, "delete", left.handle, left.version)))
+
+    # -- many sessions -----------------------------------------------------------
+
+    def revoke(self, user_id: str, spared: str | None) -> Talk[int]:
+        """Remove the user's records but *spared*; those of the old store one by one, with their claims."""
+        count = 0
+        while True:
+            page: list[SessionRecord] = yield (OLD, "list_for_user", user_id, None, _PAGE)
+            left = [record.handle for record in page if record.handle != spared]
+            if not left:  # one look showed it: what was there is removed, or in the new store
+                in_new: int = yield (NEW, "delete_for_user", user_id, spared)
+                return count + in_new
+            for handle in left:
+                count += yield from self.delete(handle)
+
+    def both(self, method: str, *arguments: Any) -> Talk[tuple[Any, Any]]:
+        """Return what both stores answer, the old one first: what is carried over then is seen twice."""
+        return (yield (OLD, method, *arguments)), (yield (NEW, method, *arguments))
+
+    def clean(self, now: int, limit: int | None) -> Talk[int]:
+        count: int = yield (OLD, "clean", now, limit)
+        if limit is None or count < limit:
+            count += yield (NEW, "clean", now, limit if limit is None else limit - count)
+        return count
+
+    def page(
+        self, method: str, arguments: tuple[Any, ...], after: str | None, limit: int
+    ) -> Talk[list[SessionRecord]]:
+        """Return *limit* records behind *after* from both stores, each once, without claims."""
+        found: list[SessionRecord] = []
+        while len(found) < limit:
+            pages = yield from self.both(method, *arguments, after, limit)
+            # Behind the end of a full page its store may have records that the other page lacks.
+            full = min((page[-1].handle for page in pages if len(page) >= limit), default=None)
+            seen = {record.handle: record for page in pages for record in page}
+            found += [
+                unmarked(record)
+                for handle, record in sorted(seen.items())
+                if record.payload != _CLAIM and (full is None or handle <= full)
+            ]
+            if full is None:
+                break
+            after = full
+        return found[:limit]
+
+
+# -- claims and marks ----------------------------------------------------------------------
+
+
+def unmarked(record: SessionRecord) -> SessionRecord:
+    """Return *record* as it was before a migration marked it."""
+    if not _is_marked(record):
+        return record
+    return record._replace(version=record.version - 1, payload=record.payload[_CLAIM_HANDLE.stop :])
+
+
+def _is_marked(record: SessionRecord) -> bool:
+    return record.payload.startswith(_MARK)
+
+
+def _marked(record: SessionRecord, claim: str) -> SessionRecord:
+    """Return the next version of *record*, on its way by *claim*."""
+    payload = _MARK + claim.encode("ascii") + record.payload
+    return record._replace(version=record.version + 1, payload=payload)
+
+
+def _claim_in(marked: SessionRecord) -> SessionRecord:
+    return _claim(marked, marked.payload[_CLAIM_HANDLE].decode("latin-1"))
+
+
+def _claim(record: SessionRecord, handle: str) -> SessionRecord:
+    """Return a claim for *record*: nobody's, and there for as long as any session lives."""
+    expires_at = record.created_at + MAX_LIFETIME
+    return record._replace(handle=handle, user_id=None, expires_at=expires_at, version=1, payload=_CLAIM)
+
+
+def _contended() -> StoreError:
+    return StoreError(f"a session that is carried over was changed {_TRIES} times meanwhile")

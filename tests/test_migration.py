@@ -1,0 +1,404 @@
+"""Sessions on their way from one store to another: nobody notices."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fluidauth import ConfigError, MemoryStore, SessionEngine, SessionRecord, SQLiteStore
+from fluidauth.errors import RecordExists
+from fluidauth.keys import new_secret
+from fluidauth.moving import move_all
+from fluidauth.stores.migrating import MigratingStore
+from fluidauth.stores.migration import NEW, OLD, Migration, Talk
+from fluidauth.stores.redis import RedisStore
+from fluidauth.stores.urls import store_from_url
+from fluidauth.testing import make_record
+
+from .history import Answer, History, OverHTTP, problems_in, run_lives
+from .servers.postgres import empty_postgres
+from .servers.processes import serving
+from .servers.redis import empty_redis, shared_cluster
+from .servers.visitor import Visitor
+from .support import Browser, FlakyStore, Protocol
+
+USER = "user-1"
+FIRST = make_record("first", user_id=USER, payload=b"")
+TOMBSTONE = b"T"
+END_OF_TOMBSTONE = FIRST.created_at + 1
+KIN_DIGITS = 2
+PLAYS = 10_000
+Act = Generator[tuple[Any, ...], Any, None]
+
+
+@dataclass
+class World:
+    """Two stores with one session in the old one, and what clients were told about it."""
+
+    stores: tuple[MemoryStore, MemoryStore] = field(default_factory=lambda: (MemoryStore(), MemoryStore()))
+    written: set[int] = field(default_factory=set)
+    """Whose change was acknowledged."""
+    ending: bool = False
+    """Whether somebody began to end the session, or to renew its id."""
+    ended: bool = False
+    """Whether somebody was told that it ended."""
+    successors: set[str] = field(default_factory=set)
+    """Handles of the sessions that took its place."""
+    doomed: set[str] = field(default_factory=set)
+    """Those of them that were there when a revocation of the user began, which was done."""
+    revoking: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    def look(self, found: SessionRecord | None, was_ended: bool) -> bool:
+        """Return whether *found*, asked for when the session *was_ended* or not, is alive."""
+        alive = found is not None and found.payload != TOMBSTONE
+        if alive and was_ended:
+            self.problems.append("alive after its end")
+        if not alive and not self.ending:
+            self.problems.append("lost")
+        return alive
+
+    def run(self, talk: Talk[Any]) -> Any:
+        """Carry out *talk* with nobody beside it."""
+        actor = Actor(self, talk)
+        while not actor.is_done:
+            actor.step()
+        return actor.value
+
+
+class Actor:
+    """A process that makes one call of *talk* on the stores at each step."""
+
+    def __init__(self, world: World, talk: Talk[Any]) -> None:
+        self._world, self._talk = world, talk
+        self.value: Any = None
+        self.is_done = False
+        self._go_on(lambda: next(talk))
+
+    def run_to(self, place: int, method: str) -> None:
+        """Go on until that call on a store is the next one."""
+        while self._call[:2] != (place, method):
+            self.step()
+
+    def step(self) -> None:
+        place, method, *arguments = self._call
+        try:
+            answer = getattr(self._world.stores[place], method)(*arguments)
+        except RecordExists as error:
+            refusal = error
+            self._go_on(lambda: self._talk.throw(refusal))
+        else:
+            self._go_on(lambda: self._talk.send(answer))
+
+    def _go_on(self, resume: Callable[[], tuple[Any, ...]]) -> None:
+        try:
+            self._call = resume()
+        except StopIteration as done:
+            self.is_done, self.value = True, done.value
+
+
+# -- what processes do: each moves sessions, or does not yet ------------------------------------
+
+
+def read(world: World, who: int, migration: Migration) -> Act:
+    was_ended = world.ended
+    world.look((yield from migration.get(FIRST.handle)), was_ended)
+
+
+def write(world: World, who: int, migration: Migration) -> Act:
+    while True:
+        was_ended = world.ended
+        found = yield from migration.get(FIRST.handle)
+        if found is None or not world.look(found, was_ended):
+            return
+        changed = found._replace(version=found.version + 1, payload=found.payload + bytes([who]))
+        if (yield from migration.change(FIRST.handle, "update", changed)):
+            world.written.add(who)
+            return
+
+
+def touch(world: World, who: int, migration: Migration) -> Act:
+    yield from migration.change(FIRST.handle, "touch", FIRST.handle, FIRST.expires_at + who)
+
+
+def move(world: World, who: int, migration: Migration) -> Act:
+    yield from migration.move(FIRST.handle)
+
+
+def revoke_others(world: World, who: int, migration: Migration) -> Act:
+    yield from _revoke(world, migration, FIRST.handle)
+
+
+def log_out(world: World, who: int, migration: Migration) -> Act:
+    world.ending = True
+    yield from migration.delete(FIRST.handle)
+    world.ended = True
+
+
+def log_out_of_what_was_read(world: World, who: int, migration: Migration) -> Act:
+    world.ending = True
+    while (found := (yield from migration.get(FIRST.handle))) is not None:
+        if (yield from migration.change(FIRST.handle, "delete", FIRST.handle, found.version)):
+            break
+    world.ended = True
+
+
+def revoke(world: World, who: int, migration: Migration) -> Act:
+    world.ending = True
+    yield from _revoke(world, migration, None)
+    world.ended = True
+
+
+def _revoke(world: World, migration: Migration, spared: str | None) -> Act:
+    world.revoking = True
+    successors = set(world.successors)
+    yield from migration.revoke(USER, spared)
+    world.doomed |= successors
+
+
+def renew(world: World, who: int, migration: Migration) -> Act:
+    world.ending = True
+    successor = FIRST._replace(handle=f"{FIRST.handle[:2]}{who:062x}", payload=b"renewed")
+    while True:
+        found = yield from migration.get(FIRST.handle)
+        if found is None or found.payload == TOMBSTONE:
+            return
+        tombstone = found._replace(
+            user_id=None, version=found.version + 1, payload=TOMBSTONE, expires_at=END_OF_TOMBSTONE
+        )
+        if (yield from migration.replace(tombstone, successor)):
+            world.successors.add(successor.handle)
+            world.ended = True
+            return
+
+
+CHANGES = (read, write, touch, move, revoke_others)
+ENDS = (log_out, log_out_of_what_was_read, revoke, renew)
+
+
+class Play(NamedTuple):
+    """Who does what at once, and in which order: each turn is one call of one process on a store."""
+
+    acts: Sequence[Callable[[World, int, Migration], Act]]
+    moving: list[bool]
+    """For each of them, whether its process moves sessions already."""
+    turns: list[int]
+    dying: set[int]
+    """Who does nothing more when the turns are over, while the others get to their end."""
+
+    @classmethod
+    def at_random(cls, chance: random.Random) -> Play:
+        pool = CHANGES + ENDS if chance.random() < 0.7 else CHANGES
+        acts = chance.choices(pool, k=chance.randint(2, 5))
+        return cls(
+            acts,
+            [chance.random() < 0.7 for _ in acts],
+            [chance.randrange(5) for _ in range(chance.randrange(60))],
+            {who for who in range(1, 6) if chance.random() < 0.3},
+        )
+
+    def run(self) -> World:
+        world = World()
+        world.stores[OLD].create(FIRST)
+        running = {
+            who: Actor(world, act(world, who, Migration(moving, KIN_DIGITS)))
+            for who, (act, moving) in enumerate(zip(self.acts, self.moving, strict=True), 1)
+        }
+        for turn in self.turns:
+            alive = [actor for actor in running.values() if not actor.is_done]
+            if alive:
+                alive[turn % len(alive)].step()
+        for who in self.dying:
+            running.pop(who, None)
+        for actor in running.values():
+            while not actor.is_done:
+                actor.step()
+        return world
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whoever_meets_a_session_on_its_way_keeps_every_promise(seed: int) -> None:
+    """In tens of thousands of interleavings, deaths included, no change is lost and no end undone."""
+    chance = random.Random(seed)
+    for _ in range(PLAYS):
+        play = Play.at_random(chance)
+        world = play.run()
+        assert problems_after(world) == [], play
+        claims = [record for record in world.stores[NEW].scan() if record.payload.startswith(b"fluidauth")]
+        assert not claims or play.dying, play
+
+
+def problems_after(world: World) -> list[str]:
+    """Return which promise was broken in *world*, also by what is done when all is over."""
+    mover = Migration(True, KIN_DIGITS)
+    found = world.run(mover.get(FIRST.handle))
+    if world.look(found, world.ended) and not world.ending:
+        if not world.written <= set(found.payload):
+            world.problems.append("a change was lost")
+        if len(found.payload) > len(set(found.payload)):
+            world.problems.append("a change was made twice")
+        if found != FIRST._replace(
+            version=1 + len(found.payload), payload=found.payload, expires_at=found.expires_at
+        ):
+            world.problems.append("not the record that was carried over")
+    for handle in world.successors:
+        there = world.run(mover.get(handle)) is not None
+        if there and handle in world.doomed:
+            world.problems.append("a renewed session is alive after a revocation")
+        if not there and not world.revoking:
+            world.problems.append("a renewed session was lost")
+    if found is not None and found.payload == TOMBSTONE:
+        world.stores[NEW].clean(END_OF_TOMBSTONE)
+        world.look(world.run(mover.get(FIRST.handle)), True)
+    world.run(mover.move(FIRST.handle))
+    if world.stores[OLD].scan():
+        world.problems.append("something is left in the old store")
+    return world.problems
+
+
+def test_a_logout_that_finds_nothing_is_final_too() -> None:
+    """Nothing is made of a session whose first logout died halfway, whatever a mover still means to do."""
+    world, mover = World(), Migration(True, KIN_DIGITS)
+    world.stores[OLD].create(FIRST)
+    moving = Actor(world, mover.move(FIRST.handle))
+    moving.run_to(NEW, "replace")
+    dying = Actor(world, mover.delete(FIRST.handle))
+    dying.run_to(OLD, "delete")
+    dying.step()
+
+    assert world.run(mover.delete(FIRST.handle)) is False
+    while not moving.is_done:
+        moving.step()
+
+    assert world.run(mover.get(FIRST.handle)) is None
+
+
+# -- as settings -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sign", "moving"), [("->", True), ("+", False)])
+def test_a_url_names_both_stores(sign: str, moving: bool) -> None:
+    """As one text, for a variable of the environment; no password is shown."""
+    store = store_from_url(f"sqlite:///a.db?namespace=shop {sign} redis://u:hunter2@host/3?namespace=shop")
+
+    assert isinstance(store, MigratingStore)
+    assert isinstance(store.old, SQLiteStore) and isinstance(store.new, RedisStore)
+    assert (store.namespace, store.moving) == ("shop", moving)
+    assert f"{store.old!r} {sign} " in repr(store)
+    assert "hunter2" not in repr(store)
+
+
+def test_a_migration_needs_two_stores_of_one_namespace() -> None:
+    """Handles depend on the namespace: under another one nothing would ever be found."""
+    store = MemoryStore()
+
+    with pytest.raises(ConfigError, match="two stores"):
+        MigratingStore(store, store)
+    with pytest.raises(ConfigError, match="keep their namespace"):
+        MigratingStore(store, MemoryStore(namespace="other"))
+
+
+def test_a_session_moves_at_its_first_use(protocol: Protocol) -> None:
+    """Who was signed in stays so, and his changes go to the new store, also when it is alone again."""
+    old, new, secret = MemoryStore(), MemoryStore(), new_secret()
+    before = Browser(protocol, SessionEngine(secret, old))
+    before.request(lambda session: session.login("ada"))
+    during = Browser(protocol, SessionEngine(secret, MigratingStore(old, new))).with_cookie(before.cookie)
+
+    assert during.request(lambda session: session.user_id).value == "ada"
+    moved = old.scan() == [] and len(new.scan()) == 1
+    during.request(lambda session: session.update(cart=3))
+
+    after = Browser(protocol, SessionEngine(secret, new)).with_cookie(during.cookie)
+    assert moved
+    assert after.request(lambda session: (session.user_id, session["cart"])).value == ("ada", 3)
+
+
+def test_while_the_new_store_is_down_nobody_is_logged_out(protocol: Protocol) -> None:
+    """A request fails as with any store, the session is whole when it is back; what lies about is moved."""
+    old, new, secret = MemoryStore(), FlakyStore(), new_secret()
+    both = MigratingStore(old, new)
+    browser = Browser(protocol, SessionEngine(secret, old))
+    browser.request(lambda session: session.login("ada"))
+    engine = SessionEngine(secret, both)
+
+    for call in ("get", "create", "replace", "delete"):
+        new.broken = {call}
+        tab = Browser(protocol, engine).with_cookie(browser.cookie)
+        assert tab.request(lambda session: session.user_id).status == 503
+    new.broken = set()
+
+    tab = Browser(protocol, engine).with_cookie(browser.cookie)
+    assert tab.request(lambda session: session.user_id).value == "ada"
+    *_, totals = move_all(both, 0)
+    assert (totals.done, totals.skipped) == (0, 1)
+    assert (len(old.scan()), len(new.scan())) == (0, 1)
+
+
+# -- under traffic -----------------------------------------------------------------------------
+
+IDLE = 200  # sessions that nobody uses meanwhile
+LOAD = 0.4  # seconds of load in each state of the roll-out
+
+
+class Fleet:
+    """The servers that serve at the moment; each request goes to any of them."""
+
+    def __init__(self, *urls: str) -> None:
+        self.urls = urls
+
+    def ask(self, kind: str, key: str, value: str, cookie: str) -> Answer:
+        return OverHTTP(random.choice(self.urls)).ask(kind, key, value, cookie)
+
+
+@pytest.mark.parametrize("make_place", [empty_redis, empty_postgres, lambda: shared_cluster().url])
+def test_a_service_goes_to_another_store_under_traffic(
+    make_place: Callable[[], str], tmp_path: Path, visitor: Visitor
+) -> None:
+    """Step by step, with servers of each step side by side: nothing is lost, nobody is logged out."""
+    secret, old, new = new_secret(), f"sqlite:///{tmp_path / 'sessions.db'}", make_place()
+    with closing(SessionEngine(secret, old)) as engine:
+        idle = [engine.create_session(f"user-{number}")[0] for number in range(IDLE)]
+    places = (old, f"{old} + {new}", f"{old} -> {new}", new)
+    over, outcome = threading.Event(), list[History]()
+    with ExitStack() as stack:
+        urls = [
+            stack.enter_context(
+                serving(server, tmp_path / "unused.db", secret, environ={"FLUIDAUTH_DATABASE": place})
+            )
+            for server, place in zip(("gunicorn", "uvicorn") * 2, places, strict=True)
+        ]
+        fleet = Fleet(urls[0])
+        lives = (number for number, _ in enumerate(iter(lambda: over.is_set() or None, True)))
+        clients = threading.Thread(
+            target=lambda: outcome.append(run_lives(fleet, lives, at_once=3, steps=30))
+        )
+        clients.start()
+        for serves in (urls[:1], urls[:2], urls[1:2], urls[1:3], urls[2:3]):
+            fleet.urls = tuple(serves)
+            time.sleep(LOAD)
+        with closing(store_from_url(places[2])) as both:
+            assert isinstance(both, MigratingStore)
+            *_, totals = move_all(both, int(time.time()))
+            left = both.old.scan()
+        for serves in (urls[2:4], urls[3:4]):
+            fleet.urls = tuple(serves)
+            time.sleep(LOAD)
+        over.set()
+        clients.join()
+        signed_in = [Visitor(visitor.http, token).ask(f"{urls[3]}/whoami") for token in idle]
+
+    assert problems_in(outcome[0]) == []
+    assert all(o.answer is not None and o.answer.status == 200 for o in outcome[0].operations)
+    assert len(outcome[0].operations) > 400
+    assert totals.done >= IDLE
+    assert left == []
+    assert signed_in == [f"user-{number}" for number in range(IDLE)]
