@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis
 
 from fluidauth import AsyncSessionStore, MemoryStore, SessionStore, SQLiteStore
 from fluidauth.stores.bridge import AsyncBridge, SyncBridge
@@ -84,6 +85,24 @@ class TestRedisStore(StoreContract):
 
     def make_store(self, namespace: str) -> SessionStore:
         return RedisStore(self.url, namespace=namespace)
+
+
+class TestRedisStoreWithTheDocumentedRights(StoreContract):
+    """As a user who may do no more than ``docs/stores.md`` grants."""
+
+    def setup_method(self) -> None:
+        page = (Path(__file__).parent.parent / "docs" / "stores.md").read_text()
+        line = page.partition("    ACL ")[2].partition("\n\n")[0].replace("\n", " ")
+        words = line.replace("~fluidauth:*", "~contract:* ~neighbour:*").split()
+        url = empty_redis()
+        with redis.Redis.from_url(url) as client:
+            client.execute_command("ACL", *words)
+        self.url = f"redis://sessions:PASSWORD@{url.partition('://')[2].rpartition('@')[2]}"
+
+    def make_store(self, namespace: str) -> SessionStore:
+        store = RedisStore(self.url, namespace=namespace)
+        store.open()
+        return store
 
 
 class TestAsyncRedisStore(AsyncStoreContract):
