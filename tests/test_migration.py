@@ -224,6 +224,7 @@ class Play(NamedTuple):
         return world
 
 
+@pytest.mark.requirement("4", "5")
 @pytest.mark.parametrize("seed", range(4))
 def test_whoever_meets_a_session_on_its_way_keeps_every_promise(seed: int) -> None:
     """In tens of thousands of interleavings, deaths included, no change is lost and no end undone."""
@@ -264,6 +265,7 @@ def problems_after(world: World) -> list[str]:
     return world.problems
 
 
+@pytest.mark.requirement("4")
 def test_a_logout_that_finds_nothing_is_final_too() -> None:
     """Nothing is made of a session whose first logout died halfway, whatever a mover still means to do."""
     world, mover = World(), Migration(True, KIN_DIGITS)

@@ -23,7 +23,7 @@ from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
 
-from .servers.postgres import OwnPostgres, new_database, postgres_url
+from .servers.postgres import OwnPostgres, address_of, behind_a_pooler, new_database, pooler, postgres_url
 from .servers.proxy import Proxy
 
 PATIENCE = 30  # seconds
@@ -46,10 +46,7 @@ def url() -> str:
 
 @pytest.fixture
 def proxy(url: str) -> Iterator[Proxy]:
-    known = conninfo_to_dict(url)
-    host, port = known["host"], known.get("port", 5432)
-    address = f"{host}/.s.PGSQL.{port}" if str(host).startswith("/") else (host, int(str(port)))
-    with closing(Proxy(address)) as proxy:
+    with closing(Proxy(address_of(url))) as proxy:
         yield proxy
 
 
@@ -72,6 +69,38 @@ def call(request: pytest.FixtureRequest, store: PostgresStore) -> Iterator[Calla
     with asyncio.Runner() as runner:
         yield lambda name, *values: runner.run(getattr(twin, name)(*values))
         runner.run(twin.close())
+
+
+def test_writers_behind_a_pooler_lose_nothing() -> None:
+    """Fifty threads on three connections, which are lent for one transaction at a time."""
+    lent = pooler().lent
+    url = behind_a_pooler(postgres_url())
+    with closing(PostgresStore(url, pool_size=20, prepare=False)) as store:
+        engine = SessionEngine(new_secret(), store)
+        handle = str(engine.create_session("ada")[1].handle)
+
+        def write(number: int) -> None:
+            with engine.edit(handle) as session:
+                session[f"key-{number}"] = number
+                session.add("writes")
+
+        with ThreadPoolExecutor(50) as threads:
+            list(threads.map(write, range(50)))
+        session = engine.get_session(handle)
+
+    assert session is not None
+    assert dict(session) == {**{f"key-{number}": number for number in range(50)}, "writes": 50}
+    assert pooler().lent > lent
+
+
+def test_a_pooler_without_prepared_statements_is_told_with_the_remedy() -> None:
+    """Not as what PostgreSQL says of it."""
+    store = PostgresStore(behind_a_pooler(postgres_url()), pool_size=8)
+    with closing(store), ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(store.get, record(number).handle) for number in range(200)]
+        told = {str(error) for error in (call.exception() for call in calls) if error is not None}
+
+    assert told and all("prepare=no" in sentence for sentence in told), told
 
 
 # -- settings and schema ------------------------------------------------------------------

@@ -316,7 +316,6 @@ def test_a_record_given_to_another_user_is_found_there() -> None:
             assert call("delete_for_user", "new") == 1
 
 
-@pytest.mark.requirement("27")
 def test_slots_are_those_of_redis() -> None:
     """Ours for each key is the one that a cluster says, braces or not."""
     node = shared_cluster().nodes[0].client
@@ -530,7 +529,7 @@ def test_a_server_that_loads_is_waited_for_but_not_for_long() -> None:
             assert call("get", record(1).handle) == record(1)
 
 
-@pytest.mark.requirement("53")
+@pytest.mark.requirement("52")
 def test_a_full_memory_refuses_new_sessions_and_keeps_the_old() -> None:
     server = OwnRedis("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
     with both_sides(server.url) as sides:
@@ -544,7 +543,7 @@ def test_a_full_memory_refuses_new_sessions_and_keeps_the_old() -> None:
         assert sides[0]("delete", record(1).handle) is True  # a logout needs no memory
 
 
-@pytest.mark.requirement("53")
+@pytest.mark.requirement("52")
 def test_a_replica_is_told_from_a_primary() -> None:
     primary = OwnRedis()
     replica = OwnRedis("--replicaof", "127.0.0.1", str(primary.port))
@@ -555,7 +554,6 @@ def test_a_replica_is_told_from_a_primary() -> None:
                 call("create", record(1))
 
 
-@pytest.mark.requirement("53")
 def test_evicted_sessions_are_gone_and_nothing_else() -> None:
     """Who had one is anonymous and may begin anew."""
     with both_sides(empty_redis()) as sides:

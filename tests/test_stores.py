@@ -14,7 +14,7 @@ from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
 from fluidauth.testing import AsyncStoreContract, StoreContract
 
-from .servers.postgres import empty_postgres
+from .servers.postgres import behind_a_pooler, empty_postgres
 from .servers.redis import empty_redis, shared_cluster
 from .support import AsyncBasicStore, BasicStore, BegunInOld
 
@@ -64,11 +64,22 @@ class TestPostgresStore(StoreContract):
         return PostgresStore(self.url, namespace=namespace)
 
 
-class TestPostgresStoreBehindAPooler(TestPostgresStore):
-    """As it is set up for a pooler that knows no prepared statements."""
+class TestPostgresStoreBehindAPooler(StoreContract):
+    """Each transaction on another connection, which knows nothing of the one before."""
+
+    def setup_method(self) -> None:
+        self.url = behind_a_pooler(empty_postgres())
 
     def make_store(self, namespace: str) -> SessionStore:
         return PostgresStore(self.url, namespace=namespace, prepare=False)
+
+
+class TestAsyncPostgresStoreBehindAPooler(AsyncStoreContract):
+    def setup_method(self) -> None:
+        self.url = behind_a_pooler(empty_postgres())
+
+    def make_async_store(self, namespace: str) -> AsyncSessionStore:
+        return PostgresStore(self.url, namespace=namespace, prepare=False).async_twin()
 
 
 class TestAsyncPostgresStore(AsyncStoreContract):

@@ -146,6 +146,10 @@ def raise_store_error(error: Exception) -> NoReturn:
         raise StoreBusy("PostgreSQL could not order this among concurrent transactions") from error
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
         raise StoreError(f"the database has no fluidauth schema; {INIT}") from error
+    if isinstance(error, errors.DuplicatePreparedStatement | errors.InvalidSqlStatementName):
+        raise StoreError(
+            "a pooler between here and PostgreSQL knows no prepared statements: add prepare=no to the URL"
+        ) from error
     raise StoreError(f"PostgreSQL cannot do it: {type(error).__name__}: {first_line(error)}") from error
 
 

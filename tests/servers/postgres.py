@@ -14,9 +14,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from fluidauth.stores.postgres import PostgresStore
+
+from .pooler import Pooler
 
 VARIABLE = "FLUIDAUTH_TEST_POSTGRES_URL"
 _numbers = itertools.count(1)
@@ -49,6 +51,24 @@ def new_database(url: str) -> str:
         connection.execute(f"CREATE DATABASE {name}")
     options = {key: str(value) for key, value in conninfo_to_dict(url).items() if key != "dbname"}
     return f"postgresql:///{name}?{urlencode(options)}"
+
+
+def address_of(url: str) -> str | tuple[str, int]:
+    """Return where the server at *url* listens: a path, or host and port."""
+    known = conninfo_to_dict(url)
+    host, port = str(known["host"]), int(str(known.get("port", 5432)))
+    return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
+
+
+@cache
+def pooler() -> Pooler:
+    """Return a pooler with three connections to the server that the tests of this process share."""
+    return Pooler(address_of(postgres_url()), 3)
+
+
+def behind_a_pooler(url: str) -> str:
+    """Return *url*, of the shared server, as it is reached through the pooler."""
+    return make_conninfo(url, host="127.0.0.1", port=pooler().port)
 
 
 class OwnPostgres:
