@@ -106,6 +106,12 @@ def results(factor: float) -> dict[str, Any]:
         {"peer": targets.STARLETTE, "workload": workload, "median": 10.0}
         for workload in ("untouched", "read")
     ]
+    for names in (targets.STARSESSIONS, targets.FLASK_SESSION):
+        cost += [
+            {"peer": name, "workload": workload, "median": median}
+            for name, median in zip(names, (99.0, 10.0), strict=True)
+            for workload in ("read", "change")
+        ]
     beside = {"SQLite read": 8.0, "SQLite write": 20.0}
     for target in targets.TARGETS:
         other = sum(beside[name] for name in target.beside) or 10.0
@@ -122,7 +128,8 @@ def test_a_target_is_a_ratio_in_one_run(factor: float, missed: int) -> None:
 
 
 def test_targets_and_floors_speak_of_peers_that_there_are() -> None:
-    assert {target.peer for target in targets.TARGETS} | {targets.STARLETTE} <= set(all_peers())
+    named = {name for target in targets.TARGETS for name in (target.peer, *target.peers)}
+    assert named <= set(all_peers())
     known = {*floors.primitives(), "SQLite read", "SQLite write", "SQLite write, fsync"}
     assert {name for parts in floors.SUMS.values() for name in parts} <= known
 

@@ -278,7 +278,6 @@ def test_a_frozen_server_is_an_error_within_the_time_limit(own: OwnPostgres) -> 
             assert call("get", record(1).handle) == record(1)
 
 
-@pytest.mark.requirement("52")
 def test_what_was_acknowledged_outlives_a_killed_server(own: OwnPostgres) -> None:
     """And calls work again by themselves as soon as it is back."""
     with both_sides(own.url, "killed") as sides:
@@ -295,6 +294,57 @@ def test_what_was_acknowledged_outlives_a_killed_server(own: OwnPostgres) -> Non
             assert time.monotonic() - back < 2
 
 
+def test_ended_backends_are_noticed_by_nobody(url: str) -> None:
+    """As an administrator, or a server that shuts down, ends them (57P01): amid a pool, and all at once."""
+    with both_sides(url, "fluidauth") as sides, psycopg.connect(url, autocommit=True) as administrator:
+        for number, call in enumerate(sides):
+            call("create", record(number))
+            for version in (2, 3):
+                administrator.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                assert call("update", record(number, version)) is True
+                assert call("get", record(number).handle) == record(number, version)
+
+
+def test_a_server_that_takes_no_writes_is_not_used(url: str) -> None:
+    """As a standby says of itself: a session that has ended may live there."""
+    with psycopg.connect(url, autocommit=True) as administrator:
+        name = conninfo_to_dict(url)["dbname"]
+        administrator.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with both_sides(url, "fluidauth") as sides:
+        for call in sides:
+            with pytest.raises(StoreError):
+                call("get", record(1).handle)
+    with pytest.raises(StoreError, match="read-only"):
+        PostgresStore(url).open()
+
+
+@pytest.mark.requirement("52")
+def test_a_full_disk_refuses_writes_and_quotes_nothing(url: str) -> None:
+    """What is there can be read and ended; the server's words come without the values in them."""
+    with both_sides(url, "fluidauth") as sides, psycopg.connect(url, autocommit=True) as administrator:
+        sides[0]("create", record(1))
+        sides[0]("create", record(2))
+        administrator.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100', DETAIL = NEW.user_id;"
+            " END $$"
+        )
+        administrator.execute(
+            "CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON fluidauth.sessions"
+            " FOR EACH ROW EXECUTE FUNCTION full_disk()"
+        )
+        for number, call in enumerate(sides, 1):
+            for name, change in (("create", record(9)), ("update", record(number, 2))):
+                with pytest.raises(StoreError, match="DiskFull: could not extend file") as refusal:
+                    call(name, change)
+                assert "user-" not in str(refusal.value)
+            assert call("get", record(number).handle) == record(number)
+            assert call("delete", record(number).handle) is True
+
+
 # -- concurrency -----------------------------------------------------------------------------------
 
 
@@ -309,7 +359,6 @@ def test_an_exhausted_pool_is_busy_within_the_time_limit(url: str) -> None:
         assert store.get(record(1).handle) == record(1)
 
 
-@pytest.mark.requirement("27")
 def test_cancelled_reads_hand_nobody_the_row_of_another(url: str) -> None:
     """A connection whose answer nobody waited for is never used again."""
     store = PostgresStore(url, pool_size=4)

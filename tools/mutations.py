@@ -1303,4 +1303,25 @@ MUTATIONS = (
         '"delete", left.handle, left.version',
         '"delete", left.handle',
     ),
+    Mutation(
+        "52",
+        "two writes to PostgreSQL bear one stamp",
+        "fluidauth/stores/postgres_statements.py",
+        'return int.from_bytes(os.urandom(8), "big", signed=True)',
+        "return len(os.urandom(8))",
+    ),
+    Mutation(
+        "52",
+        "one dead connection to PostgreSQL is the end",
+        "fluidauth/stores/postgres_link.py",
+        "isinstance(error, _AGAIN) or (lost and not self.in_doubt)",
+        "isinstance(error, _AGAIN)",
+    ),
+    Mutation(
+        "52",
+        "what PostgreSQL quotes gets into messages",
+        "fluidauth/stores/postgres_link.py",
+        'return next(iter(str(error).splitlines()), "")',
+        "return str(error)",
+    ),
 )
