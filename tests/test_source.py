@@ -67,6 +67,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "what protocols share": ("exchange",),
     "protocols": ("asgi", "wsgi"),
     "choice of protocol": ("middleware",),
+    "frameworks": ("integrations", "integrations.starlette"),
+    "frameworks on frameworks": ("integrations.fastapi",),
     "public names": ("",),
     "help for tests": ("testing",),
     "what commands say": ("cli.output",),
@@ -93,6 +95,8 @@ THIRD_PARTY = {
         for name in ("settings", "keys", "revocation", "sessions", "upkeep", "token", "doctor", "commands")
     },
     "cli.output": {"click", "rich"},
+    "integrations.fastapi": {"fastapi", "starlette"},
+    "integrations.starlette": {"starlette"},
 }
 RANDOM_SOURCES = {
     "tokens": {"token_bytes"},
@@ -120,7 +124,7 @@ def imports_of(tree: ast.Module, package: str = "fluidauth") -> Iterator[str]:
 
 def package_of(module: str) -> str:
     top = module.split(".")[0]
-    return f"fluidauth.{top}" if top in ("stores", "cli") else "fluidauth"
+    return f"fluidauth.{top}" if top in ("stores", "cli", "integrations") else "fluidauth"
 
 
 def own_imports(module: str) -> set[str]:

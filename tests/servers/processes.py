@@ -27,6 +27,11 @@ COMMANDS = {
     "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 tests.servers.apps:wsgi_app",
 }
 
+EXAMPLES = {
+    name: "uvicorn --host 127.0.0.1 --port {port} --app-dir examples " + f"{name}:app"
+    for name in ("starlette_app", "fastapi_app")
+}
+
 
 class Server:
     """The test application under the server *name*, with all its worker processes.
@@ -40,7 +45,7 @@ class Server:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._name = name
-        self._command = [sys.executable, "-m", *COMMANDS[name].format(port=port).split()]
+        self._command = [sys.executable, "-m", *(COMMANDS | EXAMPLES)[name].format(port=port).split()]
         self._environ = os.environ | {
             "FLUIDAUTH_KEYRING": "",
             "FLUIDAUTH_SECRET": "",

@@ -1,0 +1,1 @@
+"""Sessions in the words of each framework; every module here needs its framework, and no other."""

@@ -1,0 +1,90 @@
+"""Starlette's own ``SessionMiddleware``, with sessions that stay on the server.
+
+    from fluidauth.integrations.starlette import SessionMiddleware
+
+in the place of ``starlette.middleware.sessions`` is the only line that changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import HTTPConnection
+
+from ..asgi import ASGIApp, ASGISessionMiddleware
+from ..cookies import CookieOptions
+from ..engine import SessionEngine
+from ..errors import ConfigError
+from ..exchange import OnStoreError
+from ..session import Session
+from ..stores.base import AsyncSessionStore, SessionStore
+
+FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
+
+
+class SessionMiddleware(ASGISessionMiddleware):
+    """``request.session``, by the arguments that Starlette's middleware takes.
+
+    *secret_key* is text, a ``starlette.datastructures.Secret`` or several of them, newest first;
+    without one the environment is asked, as by :class:`~fluidauth.SessionEngine`. A session ends
+    *max_age* seconds after its beginning or login; with None, the cookie ends with the browser and the
+    session after 14 days. *https_only* is false, as in Starlette: set it, and the cookie travels over
+    https alone. *store*, *autoload* and *on_store_error* are fluidauth's own; or give an *engine*
+    instead of all but the last two. Raise :class:`ConfigError` for a weak secret or a wrong setting.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        secret_key: object = None,
+        session_cookie: str = "session",
+        max_age: int | None = FOURTEEN_DAYS,
+        path: str = "/",
+        same_site: str = "lax",
+        https_only: bool = False,
+        domain: str | None = None,
+        partitioned: bool = False,
+        *,
+        engine: SessionEngine | None = None,
+        store: SessionStore | AsyncSessionStore | str | None = None,
+        autoload: bool = True,
+        on_store_error: OnStoreError = "respond",
+    ) -> None:
+        if engine is not None and (secret_key is not None or store is not None):
+            raise ConfigError("give an engine, which has a secret and a store, or these; not both")
+        if engine is None:
+            cookie = CookieOptions(
+                name=session_cookie,
+                secure=https_only,
+                same_site=same_site,
+                path=path,
+                domain=domain,
+                partitioned=partitioned,
+                persistent=max_age is not None,
+            )
+            lasts = FOURTEEN_DAYS if max_age is None else max_age
+            engine = SessionEngine(
+                _texts(secret_key), store, absolute_timeout=lasts, idle_timeout=None, cookie=cookie
+            )
+        super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
+
+
+def session_of(connection: HTTPConnection) -> Session:
+    """Return the session of a request or WebSocket, of which Starlette's own types know only a dict.
+
+    Raise :class:`ConfigError` where no session middleware is in place.
+    """
+    session = connection.scope.get("session")
+    if not isinstance(session, Session):
+        raise ConfigError("no session here: app.add_middleware(SessionMiddleware, engine=engine)")
+    session.mark_accessed()
+    return session
+
+
+def _texts(secret_key: object) -> str | list[str] | None:
+    """Return the secrets as text, which ``str()`` makes of Starlette's ``Secret``."""
+    if secret_key is None:
+        return None
+    if isinstance(secret_key, Sequence) and not isinstance(secret_key, str):
+        return [str(each) for each in secret_key]
+    return str(secret_key)
