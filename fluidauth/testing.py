@@ -74,13 +74,14 @@ class StoreContract:
 
     def concurrently(self, calls: list[Call]) -> list[object]:
         """Make all *calls* at once; return their answers, an error standing for itself."""
+        store = self.store  # made once: from Python 3.12 on threads may make one each
         answers: list[object] = [None] * len(calls)
         barrier = threading.Barrier(len(calls))
 
         def make(position: int, method: str, record: SessionRecord) -> None:
             barrier.wait()
             try:
-                answers[position] = getattr(self.store, method)(record)
+                answers[position] = getattr(store, method)(record)
             except RecordExists as error:
                 answers[position] = error
 
