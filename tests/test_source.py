@@ -70,7 +70,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "frameworks": ("integrations", "integrations.starlette"),
     "frameworks on frameworks": ("integrations.fastapi",),
     "public names": ("",),
-    "help for tests": ("testing",),
+    "help for tests": ("testing.clock",),
+    "more help for tests": ("testing.clients", "testing.contract"),
+    "all help for tests": ("testing", "testing.fixtures"),
     "what commands say": ("cli.output",),
     "what commands work on": ("cli.settings",),
     "commands": ("cli.keys", "cli.sessions", "cli.token", "cli.doctor"),
@@ -97,6 +99,7 @@ THIRD_PARTY = {
     "cli.output": {"click", "rich"},
     "integrations.fastapi": {"fastapi", "starlette"},
     "integrations.starlette": {"starlette"},
+    "testing.fixtures": {"pytest"},
 }
 RANDOM_SOURCES = {
     "tokens": {"token_bytes"},
@@ -124,7 +127,7 @@ def imports_of(tree: ast.Module, package: str = "fluidauth") -> Iterator[str]:
 
 def package_of(module: str) -> str:
     top = module.split(".")[0]
-    return f"fluidauth.{top}" if top in ("stores", "cli", "integrations") else "fluidauth"
+    return f"fluidauth.{top}" if top in ("stores", "cli", "integrations", "testing") else "fluidauth"
 
 
 def own_imports(module: str) -> set[str]:
@@ -373,7 +376,7 @@ CASES = [
     )
     for lint in LINTS
     for module in TREES
-    if (lint, module) != (assertions, "testing")  # suites of tests: there asserting is the purpose
+    if (lint, module) != (assertions, "testing.contract")  # suites of tests: there asserting is the purpose
 ]
 
 

@@ -1,4 +1,4 @@
-"""Suites that every store must pass, our own and third parties', and a clock for tests.
+"""Suites that every store must pass, our own and third parties'.
 
     class TestMyStore(StoreContract):
         def make_store(self, namespace: str) -> SessionStore:
@@ -18,28 +18,12 @@ import threading
 from functools import cached_property
 from typing import Any
 
-from .errors import NotSupported, RecordExists
-from .records import SessionRecord
-from .stores.base import AsyncSessionStore, SessionStore
+from ..errors import NotSupported, RecordExists
+from ..records import SessionRecord
+from ..stores.base import AsyncSessionStore, SessionStore
+from .clock import BEGINNING
 
 Call = tuple[str, SessionRecord]
-
-BEGINNING = 4_000_000_000
-"""The time at which tests begin: Unix seconds, in the year 2096."""
-
-
-class FakeClock:
-    """A clock that stands still until it is told to move. Unix seconds."""
-
-    def __init__(self, now: float = BEGINNING) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Move by *seconds*, back if negative."""
-        self.now += seconds
 
 
 def make_record(name: str = "a", **columns: Any) -> SessionRecord:

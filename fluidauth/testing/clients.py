@@ -1,0 +1,41 @@
+"""Applications under test: an engine in memory, and clients that are signed in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..cookies import CookieOptions
+from ..engine import SessionEngine
+from ..keys import new_secret
+from ..session import Session
+from ..stores.memory import MemoryStore
+
+
+def memory_engine(*, clock: Callable[[], float] = time.time, **options: Any) -> SessionEngine:
+    """Return an engine whose sessions are gone with it, under a secret of its own.
+
+    Its cookie is not Secure, as test clients speak plain http, and nothing warns of that. *options* are
+    those of :class:`~fluidauth.SessionEngine`.
+    """
+    options.setdefault("cookie", CookieOptions(secure=False))
+    return SessionEngine(new_secret(), MemoryStore(clock=clock), clock=clock, **options)
+
+
+def sign_in(client: Any, engine: SessionEngine, user_id: str, data: dict[str, Any] | None = None) -> Session:
+    """Sign *user_id* in, and give *client* the cookie; return the session, to read its fields.
+
+    *client* keeps its cookies as httpx and requests do, and so the test clients of Starlette and FastAPI,
+    or in ``http.cookies`` as Django's. Raise ``TypeError`` for another.
+    """
+    token, session = engine.create_session(user_id, data)
+    name = engine.policy.cookie.name
+    cookies: Any = getattr(client, "cookies", None)
+    if hasattr(cookies, "value_encode"):  # of the standard library
+        cookies[name] = token
+    elif hasattr(cookies, "set"):
+        cookies.set(name, token)
+    else:
+        raise TypeError(f"{type(client).__name__} has no cookies that a test could set")
+    return session

@@ -1,0 +1,91 @@
+"""What ``fluidauth.testing`` gives to people who test their own applications."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from fluidauth import SessionEngine, SessionMiddleware
+from fluidauth.integrations.starlette import session_of
+from fluidauth.testing import memory_engine, sign_in
+
+
+async def whoami(request: Request) -> JSONResponse:
+    session = session_of(request)
+    return JSONResponse([session.user_id, session.get("cart")])
+
+
+def application(engine: SessionEngine) -> Any:
+    return SessionMiddleware(Starlette(routes=[Route("/", whoami)]), engine=engine)
+
+
+@pytest.mark.parametrize(
+    "client_of",
+    [TestClient, lambda app: httpx.Client(transport=httpx.WSGITransport(app), base_url="http://test")],
+    ids=["starlette", "httpx"],
+)
+def test_a_client_is_signed_in_with_one_line(client_of: Callable[[Any], Any]) -> None:
+    """Whatever kind of cookies it has."""
+    engine = memory_engine()
+    if client_of is TestClient:
+        client = client_of(application(engine))
+    else:
+        client = client_of(SessionMiddleware(in_wsgi, engine=engine))
+
+    session = sign_in(client, engine, "ada", {"cart": [1]})
+
+    assert client.get("/").json() == ["ada", [1]]
+    assert session.user_id == "ada"
+
+
+def in_wsgi(environ: Any, start_response: Any) -> list[bytes]:
+    session = environ["fluidauth.session"]
+    body = json.dumps([session.user_id, session.get("cart")]).encode()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [body]
+
+
+def test_cookies_may_be_those_of_the_standard_library() -> None:
+    """As in the client of Django."""
+    engine, client = memory_engine(), SimpleNamespace(cookies=SimpleCookie())
+
+    sign_in(client, engine, "ada")
+
+    assert engine.explain([(b"cookie", client.cookies.output(header="").strip().encode())]).user_id == "ada"
+
+
+def test_a_client_without_cookies_is_refused() -> None:
+    with pytest.raises(TypeError, match="object has no cookies"):
+        sign_in(object(), memory_engine(), "ada")
+
+
+def test_the_fixtures_move_time(tmp_path: Path) -> None:
+    """In a project that asks for them: an engine in memory, and its clock."""
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["fluidauth.testing.fixtures"]\n')
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(session_engine, session_clock):\n"
+        "    session = session_engine.create_session('ada')[1]\n"
+        "    assert session_engine.get_session(session.handle) is not None\n"
+        "    session_clock.advance(3601)\n"
+        "    assert session_engine.get_session(session.handle) is None\n"
+    )
+
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
