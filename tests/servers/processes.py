@@ -27,9 +27,12 @@ COMMANDS = {
     "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 tests.servers.apps:wsgi_app",
 }
 
+_ASGI = "uvicorn --host 127.0.0.1 --port {port} --app-dir examples "
+_WSGI = "waitress --listen 127.0.0.1:{port} "
 EXAMPLES = {
-    name: "uvicorn --host 127.0.0.1 --port {port} --app-dir examples " + f"{name}:app"
-    for name in ("starlette_app", "fastapi_app")
+    **{f"{name} over ASGI": f"{_ASGI}{name}_app:app" for name in ("fastapi", "litestar", "starlette")},
+    "falcon over ASGI": f"{_ASGI}falcon_app:asgi_app",
+    **{f"{name} over WSGI": f"{_WSGI}examples.{name}_app:app" for name in ("bottle", "falcon")},
 }
 
 

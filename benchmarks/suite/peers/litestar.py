@@ -92,11 +92,12 @@ def on_server(place: Place, store: str) -> tuple[Any, Any, Callable[[Rows], None
     from litestar.stores.redis import RedisStore
 
     folder, kept = place.folder / "sessions", MemoryStore()
-    opened: Any = {
+    ways: dict[str, Callable[[], Any]] = {
         "memory": lambda: kept,
         "files": lambda: FileStore(folder, create_directories=True),
         "Redis": lambda: RedisStore.with_client(place.redis),
-    }[store]()
+    }
+    opened = ways[store]()
 
     def fill(rows: Rows) -> None:
         if store == "Redis":

@@ -1,0 +1,56 @@
+"""Notes of those who are signed in, on Bottle.
+
+    pip install fluidauth bottle waitress
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    cd examples && DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 bottle_app:app
+
+Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from bottle import Bottle, abort, redirect, request
+
+from fluidauth import CookieOptions, Session, SessionEngine, SessionMiddleware
+
+pages = Bottle()
+
+
+def current_session() -> Session:
+    session: Session = request.environ["fluidauth.session"]
+    return session
+
+
+@pages.get("/")
+def home() -> dict[str, Any]:
+    return {"hello": current_session().user_id}
+
+
+@pages.post("/sign-in")
+def sign_in() -> None:
+    # Here a real application compares a password.
+    current_session().login(request.forms["name"])
+    redirect("/notes")
+
+
+@pages.route("/notes", method=["GET", "POST"])
+def notes() -> dict[str, Any]:
+    session = current_session()
+    if not session.is_authenticated:
+        abort(401, "sign in first")
+    if request.method == "POST":
+        session.append("notes", request.forms["note"])
+    return {"user": session.user_id, "notes": session.get("notes", [])}
+
+
+@pages.post("/sign-out")
+def sign_out() -> None:
+    current_session().logout()
+    redirect("/notes")
+
+
+engine = SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+app = SessionMiddleware(pages, engine=engine)

@@ -1,0 +1,73 @@
+"""Notes of those who are signed in, on Litestar: the session is a dependency.
+
+    pip install fluidauth litestar uvicorn
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    DEVELOPMENT=1 uvicorn --app-dir examples litestar_app:app
+
+Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+"""
+
+import os
+from typing import Annotated, Any
+
+from litestar import Litestar, Request, get, post
+from litestar.di import Provide
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import NotAuthorizedException
+from litestar.params import Body
+from litestar.response import Redirect
+
+from fluidauth import CookieOptions, Session, SessionEngine, SessionMiddleware
+
+Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+
+
+def current_session(request: Request[Any, Any, Any]) -> Session:
+    session: Session = request.scope["session"]  # type: ignore[assignment]  # Litestar knows a dict alone
+    return session
+
+
+def current_user(session: Session) -> str:
+    if session.user_id is None:
+        raise NotAuthorizedException("sign in first")
+    return session.user_id
+
+
+@get("/")
+async def home(session: Session) -> dict[str, Any]:
+    return {"hello": session.user_id}
+
+
+@post("/sign-in")
+async def sign_in(session: Session, data: Form) -> Redirect:
+    # Here a real application compares a password.
+    session.login(data["name"])
+    return Redirect("/notes", status_code=303)
+
+
+@get("/notes")
+async def notes(session: Session, user: str) -> dict[str, Any]:
+    return {"user": user, "notes": session.get("notes", [])}
+
+
+@post("/notes")
+async def add_note(session: Session, user: str, data: Form) -> dict[str, Any]:
+    session.append("notes", data["note"])
+    return {"user": user, "notes": session["notes"]}
+
+
+@post("/sign-out")
+async def sign_out(session: Session) -> Redirect:
+    session.logout()
+    return Redirect("/notes", status_code=303)
+
+
+engine = SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+pages = Litestar(
+    [home, sign_in, notes, add_note, sign_out],
+    dependencies={
+        "session": Provide(current_session, sync_to_thread=False),
+        "user": Provide(current_user, sync_to_thread=False),
+    },
+)
+app = SessionMiddleware(pages, engine=engine)
