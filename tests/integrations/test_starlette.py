@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx2
 import pytest
+from authlib.integrations.base_client import MismatchingStateError
+from authlib.integrations.starlette_client import OAuth
 from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient as FastAPIClient
 from starlette.applications import Starlette
@@ -240,3 +244,54 @@ def test_the_document_tells_of_the_cookie() -> None:
 def test_a_missing_middleware_is_named() -> None:
     with pytest.raises(ConfigError, match="add_middleware"):
         FastAPIClient(shop()).get("/cart")
+
+
+# -- Authlib -------------------------------------------------------------------------------------
+
+
+async def give_token(request: Request) -> JSONResponse:
+    """The token endpoint of a provider."""
+    form = dict([pair.split("=") for pair in (await request.body()).decode().split("&")])
+    assert form["code"] == "the-code"
+    return JSONResponse({"access_token": "the-token", "token_type": "Bearer"})
+
+
+def oauth_client(engine: SessionEngine) -> TestClient:
+    """An application that signs people in at a provider, by Authlib's client."""
+    provider = Starlette(routes=[Route("/token", give_token, methods=["POST"])])
+    oauth = OAuth()
+    remote = oauth.register(
+        "provider",
+        client_id="shop",
+        client_secret="no secret",
+        authorize_url="https://provider.test/authorize",
+        access_token_url="https://provider.test/token",
+        client_kwargs={"transport": httpx2.ASGITransport(provider)},
+    )
+
+    async def go(request: Request) -> Any:
+        return await remote.authorize_redirect(request, "http://testserver/back")
+
+    async def back(request: Request) -> JSONResponse:
+        token = await remote.authorize_access_token(request)
+        session_of(request).login("ada", {"token": token["access_token"]})
+        return JSONResponse(request.session)
+
+    routes = [Route("/go", go), Route("/back", back)]
+    return TestClient(Starlette(routes=routes, middleware=[Middleware(SessionMiddleware, engine=engine)]))
+
+
+def test_authlib_keeps_its_state_in_the_session() -> None:
+    """From the redirect to the provider and back; the state is of use once, and to this browser alone."""
+    engine = development_engine()
+    client, thief = oauth_client(engine), oauth_client(engine)
+
+    away = client.get("/go", follow_redirects=False)
+    state = parse_qs(urlsplit(away.headers["location"]).query)["state"][0]
+    answer = f"/back?code=the-code&state={state}"
+
+    with pytest.raises(MismatchingStateError):
+        thief.get(answer)
+    assert client.get(answer).json() == {"token": "the-token"}
+    with pytest.raises(MismatchingStateError):
+        client.get(answer)
