@@ -188,11 +188,13 @@ def test_a_large_session_is_moved_and_kept_alive(
     assert ((after.cookie or "")[2:8], record.kid, sealed_by(record)) == (kid_of(NEW),) * 3
 
 
-def test_a_client_that_keeps_its_old_cookie_causes_one_write(protocol: Protocol, store: Any) -> None:
+def test_a_client_that_keeps_its_old_cookie_causes_one_write(
+    protocol: Protocol, store: Any, clock: FakeClock
+) -> None:
     """It is offered the new one each time, and the row, once moved, is left alone."""
-    before = Browser(protocol, SessionEngine(OLD, store))
+    before = Browser(protocol, SessionEngine(OLD, store, clock=clock))
     before.request(lambda session: session.login("ada"))
-    engine = SessionEngine([NEW, OLD], store)
+    engine = SessionEngine([NEW, OLD], store, clock=clock)
     version = record_of(before).version
 
     answers = []
