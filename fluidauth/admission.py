@@ -26,7 +26,7 @@ def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], li
 
     No store is asked for anything else.
     """
-    header = source if isinstance(source, str) else _cookie_header(source)
+    header = cookie_header(source)
     if len(header) > MAX_HEADER_LENGTH:
         ours = any(name in header for name in policy.cookie_names)
         return [], [Notice("cookie_rejected", "too_long")] if ours else []
@@ -46,7 +46,21 @@ def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], li
     return credentials, notices
 
 
-def _cookie_header(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
+    """Return the credential that *token*, the value of a cookie of ours, is, if it is genuine."""
+    session_id, kid = tokens.verify(policy.sealer.keyring, token)
+    if not session_id:
+        return [], [Notice("cookie_rejected", kid)]
+    handle = handle_of(policy.handle_prefix, session_id)
+    return [Credential(policy.cookie.name, session_id, kid, handle)], []
+
+
+def cookie_header(source: CookieSource) -> str:
+    """Return the text of a request's ``Cookie`` header, or headers."""
+    return source if isinstance(source, str) else _joined(source)
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> str:
     # HTTP/2 may split the header; RFC 9113, section 8.2.3 joins it with "; ".
     found: list[bytes] = []
     for name, value in headers:  # a comprehension is a call of its own before Python 3.12
@@ -129,7 +143,9 @@ def is_stale(policy: Policy, state: State) -> bool:
     keyring file again yet, and must not take back what another one did.
     """
     record, credential = state.record, state.credential
-    return record is not None and credential is not None and _is_stale(policy, credential, record)
+    if record is None or credential is None:
+        return False
+    return state.adoption is not None or _is_stale(policy, credential, record)
 
 
 def _is_stale(policy: Policy, credential: Credential, record: SessionRecord) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import NotEnded, NotSupported, RecordExists, StoreError
 from .events import EventName
-from .expiry import is_expired, next_expiry
+from .expiry import is_expired, next_expiry, shortens_idle, with_lifetime
 from .lifecycle import (
     Changes,
     Outcome,
@@ -44,9 +44,10 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     elif state.credential is not None and policy.sealer.keyring.find(state.credential.kid) is None:
         # Revoked since the request began: it must not get a cookie under another key.
         outcome = _dropped("key_revoked", state)
-    elif state.renews:
+    elif state.renews or (state.lifetime and shortens_idle(state.body, state.lifetime)):
+        # A store lets no expiry move back: a shorter idle timeout needs a new record.
         outcome = yield from _regenerate(policy, changes, Live(state.record, state.body), now)
-    elif changes.edits:
+    elif changes.edits or state.lifetime:
         outcome = yield from _change(policy, changes, Live(state.record, state.body), changes.fields, now)
     else:
         outcome = yield from _refresh(policy, changes, Live(state.record, state.body), now)
@@ -86,7 +87,8 @@ def _begin(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
         return _dropped(state.barred, state)
     if not changes.edits:
         return Outcome()
-    return (yield from create(policy, None, new_body(policy, apply(changes.edits, {}), now), now))
+    body = new_body(policy, apply(changes.edits, {}), now, state.lifetime)
+    return (yield from create(policy, None, body, now))
 
 
 def create(policy: Policy, user_id: str | None, body: Body, now: int) -> Steps[Outcome]:
@@ -106,9 +108,10 @@ def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[O
     """Put a new session in the place of the one that was loaded, if that still stands."""
     state, fields = changes.state, changes.fields
     live = Live(state.record, state.body) if state.record and state.body and not state.ends else None
+    lifetime = login.lifetime or state.lifetime
     give_up = deadline()
     while live is not None:
-        body = new_body(policy, fields, now, login.lifetime, login.auth_time)
+        body = new_body(policy, fields, now, lifetime, login.auth_time)
         outcome = yield from _supersede(policy, live, login.user_id, now, body, "login", now)
         if outcome is not None:
             return outcome
@@ -119,7 +122,7 @@ def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[O
         elif found is None:
             fields = apply(changes.edits, {})  # what ended is not carried on
         check_time(give_up)
-    body = new_body(policy, fields, now, login.lifetime, login.auth_time)
+    body = new_body(policy, fields, now, lifetime, login.auth_time)
     return (yield from create(policy, login.user_id, body, now))
 
 
@@ -128,7 +131,8 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
     handle, fields = live.record.handle, changes.fields
     give_up = deadline()
     while True:
-        record, body = live.record, live.body._replace(fields=fields, locked={})
+        record, body = _with_lifetime(policy, changes, live, now)
+        body = body._replace(fields=fields, locked={})
         outcome = yield from _supersede(
             policy, live, record.user_id, record.created_at, body, "regenerate", now
         )
@@ -139,7 +143,7 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
             return _dropped(found, changes.state)
         live, fields = found, apply(changes.edits, found.body.fields)
         if live.record.handle != handle:
-            if changes.edits:
+            if changes.edits or changes.state.lifetime:
                 return (yield from _change(policy, changes, live, fields, now))
             return Outcome(closed=CLOSED["followed"])
         check_time(give_up)
@@ -176,6 +180,9 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
             if moved is None:
                 return outcome
             outcome.record, outcome.body = moved
+        elif changes.touch_to > live.record.expires_at and _slides(policy, changes, live):
+            # Not a touch, which would not tell that the id was replaced.
+            reissue = bool((yield ("update", _resealed(policy, live, False, now))))
         elif changes.touch_to > live.record.expires_at:
             try:
                 yield ("touch", live.record.handle, changes.touch_to)
@@ -219,8 +226,9 @@ def _update(
     """Write the next version of *live*; None if somebody else did first, or it expired."""
     if is_expired(live.record, live.body, now):
         return None
-    record, edits, credential = live.record, changes.edits, changes.state.credential
-    locked = live.body.locked
+    edits, credential = changes.edits, changes.state.credential
+    record, body = _with_lifetime(policy, changes, live, now)
+    locked = body.locked
     if locked:
         locked = {name: kept for name, kept in locked.items() if name not in edits.names}
     if record.user_id is None and not fields and not locked and edits.removals:
@@ -229,11 +237,12 @@ def _update(
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
     reissue = _can_reissue(changes, record)
-    body = Body(fields, *live.body[1:-1], locked)
+    body = Body(fields, *body[1:-1], locked)
     kid = policy.sealer.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, now, kid)
     if not (yield ("update", following)):
         return None
+    reissue = reissue or (following.expires_at > record.expires_at and _slides(policy, changes, live))
     return Outcome(following, body, credential, "issue" if reissue else None)
 
 
@@ -243,15 +252,29 @@ def _is_behind(policy: Policy, record: SessionRecord, reissue: bool) -> bool:
     return sealer.is_stale(record) or (reissue and record.kid in sealer.keyring.stale)
 
 
+def _with_lifetime(policy: Policy, changes: Changes, live: Live, now: int) -> Live:
+    """Return *live* with the lifetime that the request asked for, if it did."""
+    lifetime = changes.state.lifetime
+    if lifetime is None:
+        return live
+    return Live(*with_lifetime(*live, lifetime, policy.lifetime.absolute_seconds, now))
+
+
 def _can_reissue(changes: Changes, record: SessionRecord) -> bool:
     """Return whether the request presented a cookie of *record* that should be, and can be, signed anew."""
+    return changes.upgrades and _can_answer(changes, record)
+
+
+def _slides(policy: Policy, changes: Changes, live: Live) -> bool:
+    """Return whether the browser would drop the cookie before the session ends: it moves with the expiry."""
+    limit = policy.cookie.max_age
+    return limit is not None and live.body.persistent and _can_answer(changes, live.record)
+
+
+def _can_answer(changes: Changes, record: SessionRecord) -> bool:
+    """Return whether the response may carry a cookie for the id that the request presented."""
     credential = changes.state.credential
-    return (
-        changes.upgrades
-        and changes.answerable
-        and credential is not None
-        and credential.handle == record.handle
-    )
+    return changes.answerable and credential is not None and credential.handle == record.handle
 
 
 def _supersede(

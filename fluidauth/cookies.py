@@ -59,7 +59,7 @@ class CookieOptions:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "name", self.name or self._safest_name())
+        put(self, "name", self.name or self.safest_name())
         if isinstance(self.former_names, str):
             put(self, "former_names", (self.former_names,))
         if not isinstance(self.former_names, tuple | list):
@@ -76,7 +76,8 @@ class CookieOptions:
             _check_name(name)
         _check_prefix(self)
 
-    def _safest_name(self) -> str:
+    def safest_name(self) -> str:
+        """Return the name that *name* defaults to."""
         if not self.secure:
             return "session"
         return "__Host-session" if self.domain is None and self.path == "/" else "__Secure-session"

@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from . import admin
+from .adopters import Adopters
+from .adoption import Adopter
 from .commit import CLOSED
 from .cookies import CookieOptions
 from .errors import ConfigError, NoSuchSession, StoreError
@@ -52,6 +54,7 @@ class SessionEngine:
     *absolute_timeout* and *idle_timeout*: seconds or timedelta; the second may be None.
     Their defaults, 24 h and 1 h, are those of NIST SP 800-63B-4 for AAL2.
     *encrypted_fields*: names of fields, or ``"*"`` for all. *max_payload*: bytes.
+    *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`.
     *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
 
     Raise :class:`ConfigError` for every setting that is wrong or weak, ``StoreError`` if
@@ -69,6 +72,7 @@ class SessionEngine:
         cookie: CookieOptions | None = None,
         encrypted_fields: Collection[str] = (),
         max_payload: int = MAX_PAYLOAD,
+        adopt: Sequence[Adopter] = (),
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -86,7 +90,8 @@ class SessionEngine:
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, _field_names(encrypted_fields), _payload_limit(max_payload))
         self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits)
-        self.gateway = SessionGateway(self.policy, blocking, twin, EventLog(on_event), clock)
+        log = EventLog(on_event)
+        self.gateway = SessionGateway(self.policy, blocking, twin, log, clock, Adopters(adopt))
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")
 

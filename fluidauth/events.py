@@ -15,6 +15,7 @@ from typing import Literal
 
 EventName = Literal[
     "session_created",
+    "session_adopted",
     "session_renewed",
     "session_expired",
     "session_logout",
@@ -37,6 +38,7 @@ WINDOW = 60  # seconds
 
 _LEVELS: dict[EventName, int] = {
     "session_created": logging.INFO,
+    "session_adopted": logging.INFO,
     "session_renewed": logging.INFO,
     "session_expired": logging.INFO,
     "session_logout": logging.INFO,
@@ -54,7 +56,9 @@ _LEVELS: dict[EventName, int] = {
     "keyring_rejected": logging.ERROR,
 }
 # Each of these follows a genuine sign-in or sign-out, so an audit must find them all.
-_UNLIMITED = frozenset(("session_created", "session_renewed", "session_logout", "session_revoked"))
+_UNLIMITED = frozenset(
+    ("session_created", "session_adopted", "session_renewed", "session_logout", "session_revoked")
+)
 
 logger = logging.getLogger("fluidauth")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .records import SessionRecord
+from .records import Lifetime, SessionRecord
 from .sealing import Body
 
 # A touch is written when it would move the deadline by this part of the idle timeout.
@@ -33,3 +33,22 @@ def next_expiry(record: SessionRecord, body: Body, now: int) -> int:
 def is_expired(record: SessionRecord, body: Body, now: int) -> bool:
     """Return whether the session is dead at *now*, whatever a database's writer made of its row."""
     return now >= record.expires_at or now >= body.deadline
+
+
+def with_lifetime(
+    record: SessionRecord, body: Body, lifetime: Lifetime, limit: int, now: int
+) -> tuple[SessionRecord, Body]:
+    """Return a live session with *lifetime* from now on.
+
+    A deadline may move back, and forward up to *limit* seconds after the login or beginning.
+    """
+    begun = record.created_at if body.auth_time is None else body.auth_time
+    deadline = min(now + lifetime.absolute_seconds, max(body.deadline, begun + limit))
+    body = body._replace(deadline=deadline, idle=lifetime.idle_seconds, persistent=lifetime.persistent)
+    return record._replace(expires_at=expiry_from(body, now)), body
+
+
+def shortens_idle(body: Body, lifetime: Lifetime) -> bool:
+    """Return whether a session would expire sooner under *lifetime* when nobody uses it."""
+    idle = lifetime.idle_seconds
+    return idle is not None and (body.idle is None or idle < body.idle)

@@ -7,13 +7,17 @@ never an empty session and never a cleared cookie.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
-from . import admin
-from .admission import admit, identify
+from . import admin, adoption
+from .admission import admit, identify, identify_token
+from .adopters import Adopters, Found
 from .commit import commit
+from .cookies import CookieOptions
 from .denials import Denials
 from .errors import ConfigError, NotEnded, StoreError
 from .events import EventLog, EventName, SessionEvent
@@ -45,6 +49,7 @@ class SessionGateway:
         twin: AsyncSessionStore,
         events: EventLog,
         clock: Callable[[], float],
+        adopters: Adopters,
     ) -> None:
         self.policy = policy
         self.store = store
@@ -54,10 +59,17 @@ class SessionGateway:
         self.cleaning_due = False
         """Whether the response now going out should be followed by :meth:`tidy`."""
         self._clean_at = 0
+        self._adopters = adopters
         self._denials = Denials()
         self._warned_insecure = False
         self._keyring = policy.sealer.keyring
         self._keyring.report_to(self)
+
+    def with_cookie(self, cookie: CookieOptions) -> SessionGateway:
+        """Return a gateway to the same sessions for requests under another cookie."""
+        other = copy.copy(self)
+        other.policy = replace(self.policy, cookie=cookie, cookie_names=cookie.names)
+        return other
 
     def now(self) -> int:
         """Return the time in Unix seconds; raise :class:`ConfigError` for an impossible clock."""
@@ -78,7 +90,10 @@ class SessionGateway:
             records = []
             for credential in credentials:  # a comprehension is a call of its own before Python 3.12
                 records.append(self.store.get(credential.handle))
-            self._admit(session, credentials, records)
+            session._prefetched = self._admit(credentials, records)
+            if self._adopters and not credentials:
+                found = self._adopters.find(self.policy, self.store, session._cookies, self.now())
+                session._prefetched = self._or_former(session._prefetched, found)
         except StoreError as error:
             session._prefetched = error
             self._failed("load", session, error)
@@ -89,11 +104,47 @@ class SessionGateway:
         try:
             credentials = self._credentials(session)
             records = [await self.twin.get(c.handle) for c in credentials]
-            self._admit(session, credentials, records)
+            session._prefetched = self._admit(credentials, records)
+            if self._adopters and not credentials:
+                found = await self._adopters.afind(self.policy, self.twin, session._cookies, self.now())
+                session._prefetched = self._or_former(session._prefetched, found)
         except StoreError as error:
             session._prefetched = error
             self._failed("load", session, error)
             raise
+
+    def look_up(self, token: str) -> State:
+        """Return what *token*, the value of a cookie, stands for: as :meth:`load`, without a session."""
+        try:
+            self._keyring.refresh()
+            credentials = self._reported(identify_token(self.policy, token))
+            records = [self.store.get(credentials[0].handle)] if credentials else []
+            state = self._admit(credentials, records)
+            if self._adopters and not credentials:
+                found = self._adopters.find(self.policy, self.store, self._cookie_of(token), self.now())
+                state = self._or_former(state, found)
+            return state
+        except StoreError as error:
+            self._failed("load", None, error)
+            raise
+
+    async def alook_up(self, token: str) -> State:
+        """Do as :meth:`look_up`, without blocking."""
+        try:
+            self._keyring.refresh()
+            credentials = self._reported(identify_token(self.policy, token))
+            records = [await self.twin.get(credentials[0].handle)] if credentials else []
+            state = self._admit(credentials, records)
+            if self._adopters and not credentials:
+                found = await self._adopters.afind(self.policy, self.twin, self._cookie_of(token), self.now())
+                state = self._or_former(state, found)
+            return state
+        except StoreError as error:
+            self._failed("load", None, error)
+            raise
+
+    def _cookie_of(self, token: str) -> str:
+        return f"{self.policy.cookie.name}={token}"
 
     async def prefetch(self, session: Session) -> None:
         """Read *session* ahead of its first access, which then raises what failed here."""
@@ -105,22 +156,29 @@ class SessionGateway:
         state = session._state
         if state is not None and state.credential is not None:  # a reload: maybe under a new id
             return [state.credential] if self._may_go_on(state.credential) else []
-        credentials, notices = identify(self.policy, session._cookies)
+        return self._reported(identify(self.policy, session._cookies))
+
+    def _reported(self, identified: tuple[list[Credential], list[Notice]]) -> list[Credential]:
+        credentials, notices = identified
         if notices:
             self.report(notices)
         return credentials
 
-    def _admit(
-        self, session: Session, credentials: list[Credential], records: list[SessionRecord | None]
-    ) -> None:
+    def _admit(self, credentials: list[Credential], records: list[SessionRecord | None]) -> State:
         now = self.now()
         state, notices = admit(self.policy, credentials, records, now)
-        session._prefetched = self._denied(credentials) or state if self._denials.denied else state
         if notices:
             self.report(notices)
         # The upper bound frees a process whose clock was set back.
         if not now < self._clean_at <= now + CLEAN_INTERVAL:
             self.cleaning_due = True
+        return (self._denied(credentials) or state) if self._denials.denied else state
+
+    def _or_former(self, state: State, found: Found) -> State:
+        """Return the session that a cookie of a former system stands for, else *state*."""
+        if found.notices:
+            self.report(found.notices)
+        return state if found.state is None else found.state
 
     def _denied(self, credentials: list[Credential]) -> State | None:
         """Return the state of a session that was to end, if one of *credentials* is of such."""
@@ -155,8 +213,11 @@ class SessionGateway:
     def commit(self, session: Session, changes: Changes) -> None:
         """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""
         now = self.now()
-        outcome = self.perform(commit(self.policy, changes, now), "save", session)
+        outcome = self.perform(self._steps(changes, now), "save", session)
         self._settle(session, changes, outcome, now)
+        old = changes.state.adoption
+        if old is not None and not self._adopters.forget(old):
+            self.report_failure("forget")
 
     async def acommit(self, session: Session, changes: Changes) -> None:
         """Do as :meth:`commit`; a cancelled caller does not stop it halfway."""
@@ -172,8 +233,17 @@ class SessionGateway:
 
     async def _acommit(self, session: Session, changes: Changes) -> None:
         now = self.now()
-        outcome = await self._aperform(commit(self.policy, changes, now), "save", session)
+        outcome = await self._aperform(self._steps(changes, now), "save", session)
         self._settle(session, changes, outcome, now)
+        old = changes.state.adoption
+        if old is not None and not await self._adopters.aforget(old):
+            self.report_failure("forget")
+
+    def _steps(self, changes: Changes, now: int) -> Steps[Outcome]:
+        found = changes.state.adoption
+        if found is not None:
+            return adoption.adopt(self.policy, changes, found, now)
+        return commit(self.policy, changes, now)
 
     async def quiet(self, session: Session) -> None:
         """Wait until no save of *session* is under way: each begins from where the last one ended."""
@@ -190,10 +260,7 @@ class SessionGateway:
             self._denials.remove(changes.state.credential.handle)
         lines = settle(self.policy, session, changes, outcome, now)
         if lines:
-            session._set_cookies = {
-                **session._set_cookies,
-                **{line.partition("=")[0]: line for line in lines},
-            }
+            session._set_cookies = {**session._set_cookies, **{_place_of(line): line for line in lines}}
         if outcome.notices:
             self.report(outcome.notices)
 
@@ -316,3 +383,9 @@ class SessionGateway:
     def report_cache_override(self) -> None:
         """Tell that the application let caches keep a response that carries a cookie."""
         self.report([Notice("cache_overridden", "public")])
+
+
+def _place_of(line: str) -> tuple[str, ...]:
+    """Return what tells a browser which cookie the ``Set-Cookie`` *line* replaces."""
+    pair, *attributes = line.split("; ")
+    return pair.partition("=")[0], *(each for each in attributes if each.startswith(("path=", "domain=")))

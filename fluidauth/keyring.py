@@ -139,6 +139,10 @@ class Keyring:
             key = self._by_kid.get(kid)
         return key
 
+    def verifying_keys(self) -> tuple[Key, ...]:
+        """Return the keys that verify, the signing one among them."""
+        return tuple(self._by_kid.values())
+
     def refresh(self) -> None:
         """Follow the file if the interval has passed; costs one look at the clock if not."""
         followed = self._file

@@ -82,7 +82,7 @@ _PUBLISHED = (
 class Key:
     """The subkeys of one secret. Shows nothing but its ``kid``, and cannot be copied out."""
 
-    __slots__ = ("_cookie_mac", "_field_root", "_record_mac", "kid")
+    __slots__ = ("_adoption_mac", "_cookie_mac", "_field_root", "_record_mac", "kid")
 
     def __init__(self, secret: str | bytes) -> None:
         try:
@@ -92,6 +92,7 @@ class Key:
         self.kid = _kid(root)
         self._cookie_mac = hmac.HMAC(_expand(root, b"cookie-mac"), hashes.SHA256())
         self._record_mac = hmac.HMAC(_expand(root, b"record-mac"), hashes.SHA256())
+        self._adoption_mac = hmac.HMAC(_expand(root, b"adoption"), hashes.SHA256())
         self._field_root = hmac.HMAC(_expand(root, b"field-encryption"), hashes.SHA256())
         self._field_root.update(_SESSION_INFO)
         # A token up to its last dot is always 41 bytes: its length is part of the template.
@@ -106,6 +107,12 @@ class Key:
     def record_mac(self, message: bytes) -> bytes:
         """Return the 32-byte HMAC-SHA-256 that seals a record."""
         mac = self._record_mac.copy()
+        mac.update(message)
+        return mac.finalize()
+
+    def adoption_mac(self, message: bytes) -> bytes:
+        """Return the 32-byte HMAC-SHA-256 of *message*, a cookie of another system."""
+        mac = self._adoption_mac.copy()
         mac.update(message)
         return mac.finalize()
 
@@ -135,6 +142,9 @@ class NoKey(Key):
         self.kid = "------"  # no kid has a dash
 
     def cookie_mac(self, text: bytes) -> NoReturn:
+        self._refuse()
+
+    def adoption_mac(self, message: bytes) -> NoReturn:
         self._refuse()
 
     def record_mac(self, message: bytes) -> NoReturn:

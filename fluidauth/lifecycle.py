@@ -29,7 +29,7 @@ class Changes(NamedTuple):
     fields: dict[str, Any]
     edits: Edits
     upgrades: bool
-    """The cookie or the row is under an older key or name."""
+    """The cookie or the row is under an older key or name, or the cookie's expiry changes."""
     answerable: bool
     """A cookie can still be sent."""
     touch_to: int
@@ -60,9 +60,11 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
     if not keep:
         return Changes(state.only_its_end(), {}, NO_EDITS, False, answerable, 0) if state.ends else None
     edits = edits_of(state, session) if state.is_changed(session) else NO_EDITS
-    if state.ends or state.login or (not state.closed and (state.renews or edits)):
+    asks = state.renews or state.lifetime or edits or (state.adoption and not state.adoption.taken)
+    if state.ends or state.login or (not state.closed and asks):
         fields = dict(dict.items(session))
-        return Changes(state.snapshot(), fields, edits, is_stale(policy, state), answerable, 0)
+        reissues = is_stale(policy, state) or state.lifetime is not None
+        return Changes(state.snapshot(), fields, edits, reissues, answerable, 0)
     return _refresh(policy, state, answerable, now)
 
 
@@ -164,6 +166,10 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
     presented = [c for c in (since.credential, *since.others) if c is not None]
     former = dict.fromkeys(c.cookie for c in presented if c.cookie != policy.cookie.name)
     lines = [policy.cookie.expire(name) for name in former]
+    if since.adoption is not None:
+        old, ours = since.adoption.cookie, policy.cookie
+        in_place = (old.name, old.path, old.domain) == (ours.name, ours.path, ours.domain)
+        lines = [] if in_place else [old.expire(old.name)]
     if outcome.cookie == "expire":
         return [policy.cookie.expire(policy.cookie.name), *lines]
     if outcome.credential is None or outcome.record is None or outcome.body is None:

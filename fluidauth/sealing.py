@@ -31,7 +31,7 @@ _PLAIN_LENGTH = 5  # of a body without encrypted fields
 _HANDLE_LENGTH = (64).to_bytes(4, "big")
 _NUMBERS = struct.Struct(">IQIQI")
 
-RenewalReason = Literal["login", "regenerate"]
+RenewalReason = Literal["login", "regenerate", "adopt"]
 _REASONS = get_args(RenewalReason)
 
 

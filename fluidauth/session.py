@@ -15,7 +15,7 @@ from .lazydict import PLACEHOLDER, LazyDict
 from .records import Lifetime, SessionRecord, check_lifetime, check_user_id, seconds
 from .state import Login, State
 
-_NO_COOKIES: dict[str, str] = {}  # never written to
+_NO_COOKIES: dict[tuple[str, ...], str] = {}  # never written to
 
 CookieSource = str | Iterable[tuple[bytes, bytes]]
 """A ``Cookie`` header's text (WSGI), or the header list of an ASGI scope."""
@@ -210,8 +210,23 @@ class Session(LazyDict):
         state = self._answerable_state("regenerate()")
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
-        if state.login is None and not state.ends:
+        if not (state.signs_in or state.ends):
             state.renews = state.modified = True
+
+    def set_lifetime(self, lifetime: Lifetime) -> None:
+        """Give the session other timeouts, counted from now, and its cookie their expiry.
+
+        It may end sooner for it, and later only up to the engine's absolute timeout after its
+        login or beginning (NIST SP 800-63B-4, section 5.2). Raise ``TypeError`` for no ``Lifetime``.
+        """
+        if not isinstance(lifetime, Lifetime):
+            raise TypeError(f"lifetime={lifetime!r} must be a Lifetime, such as Lifetime(absolute=3600)")
+        state = self._answerable_state("set_lifetime()")
+        self._change()
+        if state.login is not None and state.signs_in:
+            state.login = state.login._replace(lifetime=lifetime)
+        else:
+            state.lifetime = lifetime
 
     def logout(self) -> None:
         """End the session for good; the save removes its record, even if the handler fails.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NoReturn
 
+from .cookies import CookieOptions
 from .errors import PayloadError
 from .jsonvalues import CONTAINERS, decode, encode
 from .records import Lifetime, SessionRecord
@@ -37,11 +38,34 @@ class Credential:
 
 
 class Login(NamedTuple):
-    """A sign-in that this request asked for."""
+    """A sign-in that this request asked for, or that another system vouched for."""
 
     user_id: str
     lifetime: Lifetime | None
-    auth_time: int
+    auth_time: int | None
+    """None if nobody knows when it was."""
+
+
+class Adoption(NamedTuple):
+    """A session of another system, whose cookie this request presented. Shows nothing of it."""
+
+    name: str
+    """Of the other system."""
+    cookie: CookieOptions
+    value: str
+    message: bytes
+    """What the new id is derived from."""
+    marker: str
+    """The handle that says, once it is stored, that the old cookie was used."""
+    until: int
+    """Unix seconds: from then on no such cookie is genuine."""
+    login: Login | None = None
+    """The sign-in of the old session."""
+    taken: bool = False
+    """Whether it was taken over already, and only the cookie is to be sent again."""
+
+    def __repr__(self) -> str:
+        return f"<Adoption {self.name}>"
 
 
 class State:
@@ -73,6 +97,9 @@ class State:
     """What was loaded belongs to somebody else, or has ended: carry none of it on."""
     login: Login | None = None
     renews = False
+    adoption: Adoption | None = None
+    lifetime: Lifetime | None = None
+    """The timeouts that the session is to have from this save on."""
     closed: str | None = None
 
     def __init__(
@@ -94,6 +121,11 @@ class State:
             if body.locked:
                 self.unreadable = body.unreadable()
 
+    @property
+    def signs_in(self) -> bool:
+        """Whether this request asked for a sign-in, which an adopted one is not."""
+        return self.login is not None and (self.adoption is None or self.login is not self.adoption.login)
+
     def watch(self, name: str, value: Any) -> None:
         """Note what the container *value* holds, before it is handed out and may change inside."""
         if isinstance(value, CONTAINERS) and name not in self.texts and self.base.get(name) is value:
@@ -108,7 +140,7 @@ class State:
         """Detach from what was loaded; later changes count from nothing."""
         self.base, self.texts, self.additions = {}, _NOTHING, _NOTHING
         self.unreadable = frozenset()
-        self.login, self.renews = None, False
+        self.login, self.lifetime, self.renews = None, None, False
         self.modified = self.detached = True
 
     def pristine(self, name: str) -> Any:
@@ -137,7 +169,7 @@ class State:
         """Refuse changes from now on; *reason* ends the sentence that says so."""
         self.closed = reason
         self.ends = self.renews = self.modified = self.due = False
-        self.login = None
+        self.login = self.lifetime = None
 
     def snapshot(self) -> State:
         """Return a copy that later requests do not change: what a save works from."""
@@ -149,6 +181,7 @@ class State:
         """Return what remains of a failed request that logged out: the logout."""
         state = State(self.credential, self.record, self.body)
         state.barred, state.others, state.ends = self.barred, self.others, True
+        state.adoption = self.adoption
         return state
 
     def carry_on(self, later: State, since: State) -> bool:
@@ -165,6 +198,8 @@ class State:
             self.login, self.modified = later.login, True
         elif later.renews and not since.renews:
             self.renews = self.modified = True
+        if later.lifetime is not since.lifetime:
+            self.lifetime, self.modified = later.lifetime, True
         for name, (kind, amounts) in later.additions.items():
             noted, before = since.additions.get(name, (kind, []))
             if noted == kind and amounts[len(before) :]:

@@ -26,6 +26,11 @@ def new_session_id() -> str:
     return urlsafe_b64encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
 
 
+def derived_session_id(key: Key, message: bytes) -> str:
+    """Return the session id that *message*, a secret of another system, stands for."""
+    return urlsafe_b64encode(key.adoption_mac(message)[:_ID_BYTES]).decode("ascii")
+
+
 def sign(key: Key, session_id: str) -> str:
     """Return the token for *session_id*. The same key gives the same token every time."""
     head = f"1.{key.kid}.{session_id}"

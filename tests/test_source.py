@@ -60,15 +60,31 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "steps": ("steps",),
     "where a session stands": ("standing",),
     "store work of a request": ("commit",),
-    "store work of other calls": ("admin", "inspection"),
+    "store work of other calls": ("admin", "adoption", "inspection"),
     "what is built on that": ("rekeying", "moving", "explanation"),
+    "former systems": ("adopters",),
     "where rules and store meet": ("gateway",),
     "engine": ("engine",),
     "what protocols share": ("exchange",),
     "protocols": ("asgi", "wsgi"),
     "choice of protocol": ("middleware",),
-    "frameworks": ("integrations", "integrations.starlette"),
-    "frameworks on frameworks": ("integrations.fastapi",),
+    "what integrations share": ("integrations", "integrations.mirror"),
+    "what frameworks began": ("integrations.django.adoption",),
+    "settings of frameworks": ("integrations.django.configuration",),
+    "sessions as frameworks know them": (
+        "integrations.django.checks",
+        "integrations.django.store",
+        "integrations.flasksession",
+    ),
+    "what Flask began": ("integrations.flaskadoption",),
+    "frameworks": (
+        "integrations.django",
+        "integrations.django.apps",
+        "integrations.django.middleware",
+        "integrations.flask",
+        "integrations.starlette",
+    ),
+    "frameworks on frameworks": ("integrations.fastapi", "integrations.quart"),
     "public names": ("",),
     "help for tests": ("testing.clock",),
     "more help for tests": ("testing.clients", "testing.contract"),
@@ -97,8 +113,16 @@ THIRD_PARTY = {
         for name in ("settings", "keys", "revocation", "sessions", "upkeep", "token", "doctor", "commands")
     },
     "cli.output": {"click", "rich"},
+    **{
+        f"integrations.django.{name}": {"django"}
+        for name in ("adoption", "apps", "checks", "configuration", "middleware", "store")
+    },
     "integrations.fastapi": {"fastapi", "starlette"},
-    "integrations.starlette": {"starlette"},
+    "integrations.flask": {"flask", "werkzeug"},
+    "integrations.flaskadoption": {"flask", "flask_session", "itsdangerous", "redis"},
+    "integrations.flasksession": {"flask"},
+    "integrations.quart": {"flask", "quart"},
+    "integrations.starlette": {"itsdangerous", "starlette"},
     "testing.fixtures": {"pytest"},
 }
 RANDOM_SOURCES = {
@@ -126,8 +150,9 @@ def imports_of(tree: ast.Module, package: str = "fluidauth") -> Iterator[str]:
 
 
 def package_of(module: str) -> str:
-    top = module.split(".")[0]
-    return f"fluidauth.{top}" if top in ("stores", "cli", "integrations", "testing") else "fluidauth"
+    """Return the full name of the package that *module* is, or is in."""
+    path = Path(fluidauth.__file__).parent.joinpath(*module.split("."))
+    return ".".join(["fluidauth", *module.split(".")][: None if path.is_dir() and module else -1])
 
 
 def own_imports(module: str) -> set[str]:

@@ -8,6 +8,10 @@ from rich.console import Console
 
 STARLETTE = "Starlette cookie, ASGI default"
 STARSESSIONS = ("starsessions Redis, ASGI default", "starsessions Redis, ASGI tuned")
+SAME_FRAMEWORK = {
+    "Flask": ("Flask-Session SQLite, WSGI", "Flask cookie, WSGI default"),
+    "Django": ("Django SQLite, WSGI", "Django cookie, WSGI default"),
+}
 FLASK_SESSION = ("Flask-Session Redis, WSGI default", "Flask-Session Redis, WSGI tuned")
 
 
@@ -31,6 +35,16 @@ TARGETS = (
     Target("fluidauth Redis, ASGI default", "change", 0.8, peers=STARSESSIONS),
     Target("fluidauth Redis, WSGI default", "read", 0.6, peers=FLASK_SESSION),
     Target("fluidauth Redis, WSGI default", "change", 0.8, peers=FLASK_SESSION),
+    *(
+        Target(f"fluidauth in {framework} SQLite, WSGI {setup}", workload, limit, peers=(peer,))
+        for framework, (stored, cookie) in SAME_FRAMEWORK.items()
+        for setup in ("default", "tuned")
+        for workload, limit, peer in (
+            ("read", 0.5, f"{stored} {setup}"),
+            ("change", 0.5, f"{stored} {setup}"),
+            ("read", 1.3, cookie),
+        )
+    ),
 )
 
 

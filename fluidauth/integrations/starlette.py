@@ -7,10 +7,15 @@ in the place of ``starlette.middleware.sessions`` is the only line that changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any
 
 from starlette.requests import HTTPConnection
 
+from ..adoption import Adopted, Adopter
 from ..asgi import ASGIApp, ASGISessionMiddleware
 from ..cookies import CookieOptions
 from ..engine import SessionEngine
@@ -28,9 +33,10 @@ class SessionMiddleware(ASGISessionMiddleware):
     *secret_key* is text, a ``starlette.datastructures.Secret`` or several of them, newest first;
     without one the environment is asked, as by :class:`~fluidauth.SessionEngine`. A session ends
     *max_age* seconds after its beginning or login; with None, the cookie ends with the browser and the
-    session after 14 days. *https_only* is false, as in Starlette: set it, and the cookie travels over
-    https alone. *store*, *autoload* and *on_store_error* are fluidauth's own; or give an *engine*
-    instead of all but the last two. Raise :class:`ConfigError` for a weak secret or a wrong setting.
+    session after 14 days. Sessions that Starlette began under that secret go on. *https_only* is false, as
+    in Starlette: set it, and the cookie travels over https alone. *store*, *autoload* and *on_store_error*
+    are fluidauth's own; or give an *engine* instead of all but the last two. Raise :class:`ConfigError` for
+    a weak secret or a wrong setting.
     """
 
     def __init__(
@@ -63,8 +69,15 @@ class SessionMiddleware(ASGISessionMiddleware):
                 persistent=max_age is not None,
             )
             lasts = FOURTEEN_DAYS if max_age is None else max_age
+            texts = _texts(secret_key)
+            began = texts is not None and find_spec("itsdangerous") is not None
             engine = SessionEngine(
-                _texts(secret_key), store, absolute_timeout=lasts, idle_timeout=None, cookie=cookie
+                texts,
+                store,
+                absolute_timeout=lasts,
+                idle_timeout=None,
+                cookie=cookie,
+                adopt=[StarletteCookie(texts, session_cookie, max_age, path, domain)] if began else (),
             )
         super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
 
@@ -88,3 +101,47 @@ def _texts(secret_key: object) -> str | list[str] | None:
     if isinstance(secret_key, Sequence) and not isinstance(secret_key, str):
         return [str(each) for each in secret_key]
     return str(secret_key)
+
+
+class StarletteCookie(Adopter):
+    """Starlette's own sessions: all in a cookie signed by *secret_key*, one or several of them.
+
+    The other arguments are those of Starlette's middleware; *max_age* None stands for 14 days. *user_id*
+    tells who is signed in from the fields. ``itsdangerous``, which Starlette signs with, must be installed.
+    See :mod:`fluidauth.adoption`.
+    """
+
+    name = "starlette"
+
+    def __init__(
+        self,
+        secret_key: object,
+        session_cookie: str = "session",
+        max_age: int | None = FOURTEEN_DAYS,
+        path: str = "/",
+        domain: str | None = None,
+        *,
+        user_id: Callable[[dict[str, Any]], str | None] = lambda fields: None,
+    ) -> None:
+        from itsdangerous import TimestampSigner
+
+        texts = _texts(secret_key)
+        if not texts or not callable(user_id):
+            raise ConfigError("StarletteCookie needs Starlette's secret_key, and a function as user_id")
+        self._signers = [TimestampSigner(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        self._user_id = user_id
+        secure = session_cookie.startswith("__")
+        self.cookie = CookieOptions(name=session_cookie, secure=secure, path=path, domain=domain)
+        self.lifetime = FOURTEEN_DAYS if max_age is None else max_age
+
+    def read(self, value: str) -> Adopted | None:
+        from itsdangerous import BadSignature
+
+        for signer in self._signers:
+            try:
+                fields = json.loads(b64decode(signer.unsign(value, max_age=self.lifetime)))
+            except (BadSignature, ValueError):  # forged or expired; or of a form that no Starlette signed
+                continue
+            if isinstance(fields, dict):
+                return Adopted(fields, self._user_id(fields))
+        return None

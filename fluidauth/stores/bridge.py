@@ -41,6 +41,16 @@ def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
 
 
+async def in_thread(function: Callable[..., T], *args: Any, thread_sensitive: bool = False) -> T:
+    """Return ``function(*args)``, called in a thread where an asyncio loop runs, and here where none does.
+
+    *thread_sensitive*: in the thread that all blocking code of a request shares, as Django's database wants.
+    """
+    if not on_asyncio():
+        return function(*args)
+    return await sync_to_async(function, thread_sensitive=thread_sensitive)(*args)
+
+
 class AsyncBridge(AsyncSessionStore):
     """A blocking store whose calls run in threads; inline where no asyncio loop runs."""
 
@@ -51,54 +61,48 @@ class AsyncBridge(AsyncSessionStore):
 
     async def run_whole(self, function: Callable[..., T], *args: Any) -> T:
         """Return ``function(store, *args)``, run in a thread with the blocking store."""
-        return await self._in_thread(function, self._store, *args)
+        return await in_thread(function, self._store, *args)
 
     async def get(self, handle: str) -> SessionRecord | None:
-        return await self._in_thread(self._store.get, handle)
+        return await in_thread(self._store.get, handle)
 
     async def create(self, record: SessionRecord) -> None:
-        await self._in_thread(self._store.create, record)
+        await in_thread(self._store.create, record)
 
     async def update(self, record: SessionRecord) -> bool:
-        return await self._in_thread(self._store.update, record)
+        return await in_thread(self._store.update, record)
 
     async def delete(self, handle: str, version: int | None = None) -> bool:
-        return await self._in_thread(self._store.delete, handle, version)
+        return await in_thread(self._store.delete, handle, version)
 
     async def clean(self, now: int, limit: int | None = None) -> int:
-        return await self._in_thread(self._store.clean, now, limit)
+        return await in_thread(self._store.clean, now, limit)
 
     async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        return await self._in_thread(self._store.update_many, records)
+        return await in_thread(self._store.update_many, records)
 
     async def touch(self, handle: str, expires_at: int) -> bool:
-        return await self._in_thread(self._store.touch, handle, expires_at)
+        return await in_thread(self._store.touch, handle, expires_at)
 
     async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return await self._in_thread(self._store.replace, tombstone, record)
+        return await in_thread(self._store.replace, tombstone, record)
 
     async def list_for_user(
         self, user_id: str, after: str | None = None, limit: int = 100
     ) -> list[SessionRecord]:
-        return await self._in_thread(self._store.list_for_user, user_id, after, limit)
+        return await in_thread(self._store.list_for_user, user_id, after, limit)
 
     async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return await self._in_thread(self._store.delete_for_user, user_id, except_handle)
+        return await in_thread(self._store.delete_for_user, user_id, except_handle)
 
     async def count_by_kid(self) -> dict[str, int]:
-        return await self._in_thread(self._store.count_by_kid)
+        return await in_thread(self._store.count_by_kid)
 
     async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return await self._in_thread(self._store.scan, after, limit)
+        return await in_thread(self._store.scan, after, limit)
 
     async def close(self) -> None:
-        await self._in_thread(self._store.close)
-
-    @staticmethod
-    async def _in_thread(function: Callable[..., T], *args: Any) -> T:
-        if not on_asyncio():
-            return function(*args)
-        return await sync_to_async(function, thread_sensitive=False)(*args)
+        await in_thread(self._store.close)
 
 
 class SyncBridge(SessionStore):

@@ -27,12 +27,17 @@ def sign_in(client: Any, engine: SessionEngine, user_id: str, data: dict[str, An
     """Sign *user_id* in, and give *client* the cookie; return the session, to read its fields.
 
     *client* keeps its cookies as httpx and requests do, and so the test clients of Starlette and FastAPI,
-    or in ``http.cookies`` as Django's. Raise ``TypeError`` for another.
+    in ``http.cookies`` as Django's, or is Flask's or Quart's. Raise ``TypeError`` for another.
     """
     token, session = engine.create_session(user_id, data)
     name = engine.policy.cookie.name
     cookies: Any = getattr(client, "cookies", None)
-    if hasattr(cookies, "value_encode"):  # of the standard library
+    app = getattr(client, "application", None) or getattr(client, "app", None)
+    interface = getattr(app, "session_interface", None)
+    if interface is not None:  # whose configuration may rename the cookie
+        name = interface.gateway_for(app, engine).policy.cookie.name
+        client.set_cookie(*(("localhost",) if hasattr(client, "cookie_jar") else ()), name, token)
+    elif hasattr(cookies, "value_encode"):  # of the standard library
         cookies[name] = token
     elif hasattr(cookies, "set"):
         cookies.set(name, token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import flask
 import httpx
 import pytest
+import quart
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -20,6 +23,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from fluidauth import SessionEngine, SessionMiddleware
+from fluidauth.integrations.flask import FluidAuthSessionInterface as FlaskInterface
+from fluidauth.integrations.quart import FluidAuthSessionInterface as QuartInterface
 from fluidauth.integrations.starlette import session_of
 from fluidauth.testing import memory_engine, sign_in
 
@@ -50,6 +55,31 @@ def test_a_client_is_signed_in_with_one_line(client_of: Callable[[Any], Any]) ->
 
     assert client.get("/").json() == ["ada", [1]]
     assert session.user_id == "ada"
+
+
+@pytest.mark.parametrize("framework", ["flask", "quart"])
+def test_so_is_a_client_of_flask(framework: str) -> None:
+    """Under the cookie's name that the application is configured for."""
+    engine = memory_engine()
+    module = flask if framework == "flask" else quart
+    interface = FlaskInterface if framework == "flask" else QuartInterface
+    app: Any = module.__dict__[framework.capitalize()](__name__)
+    app.session_interface = interface(engine)
+    app.config["SESSION_COOKIE_NAME"] = "sid"
+    app.add_url_rule("/", view_func=lambda: dict(module.session))
+    client = app.test_client()
+
+    sign_in(client, engine, "ada", {"cart": [1]})
+
+    response = client.get("/")
+    if asyncio.iscoroutine(response):
+        assert asyncio.run(_json_of(response)) == {"cart": [1]}
+    else:
+        assert response.json == {"cart": [1]}
+
+
+async def _json_of(coming: Any) -> Any:
+    return await (await coming).get_json()
 
 
 def in_wsgi(environ: Any, start_response: Any) -> list[bytes]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 DOWNLOAD_TIMEOUT = 300  # seconds
 SUITE_TIMEOUT = 300
-OPTIONS = ("-q", "-rA", "--tb=short", "-W", "ignore", "-p", "no:cacheprovider")
+OPTIONS = ("-q", "-rA", "--tb=short", "-W", "ignore", "-p", "no:cacheprovider", "-p", "untouched")
 
 
 class Verdict(NamedTuple):
@@ -50,21 +50,37 @@ def sources_of(package: str) -> Path:
 
 
 def run_suite(package: str, adapter: str, *tests: str, canary: bool = False) -> Verdict:
-    """Run *tests* of *package* under *adapter*, a module of ours; say what became of each."""
-    folder = sources_of(package)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *OPTIONS, "-p", adapter, *tests],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(HERE), "FLUIDAUTH_CANARY": "1" if canary else ""},
-        capture_output=True,
-        text=True,
-        timeout=SUITE_TIMEOUT,
-        check=False,
-    )
-    report = done.stdout + done.stderr
+    """Run *tests* of *package* under *adapter*, a module of ours or "untouched"; say what became of each."""
+    command = ["-m", "pytest", *OPTIONS, "-p", adapter, *tests]
+    report = _run(sources_of(package), command, {"FLUIDAUTH_CANARY": "1" if canary else ""})
     return Verdict(_named("PASSED", report), _named("FAILED|ERROR", report), report)
 
 
 def _named(verdict: str, report: str) -> set[str]:
     """Return the tests of *verdict*, without their parameters."""
     return set(re.findall(rf"^(?:{verdict}) \S+::(\w+)", report, re.MULTILINE))
+
+
+def run_django_suite(*labels: str, canary: bool = False) -> Verdict:
+    """Run the tests *labels* of Django by its own runner, under the settings beside this module."""
+    folder = sources_of("django")
+    options = ("--settings=django_settings", "--parallel=1", "-v", "2")
+    command = ["-W", "ignore", "runtests.py", *options, *labels]
+    report = _run(folder / "tests", command, {"FLUIDAUTH_CANARY": "1" if canary else ""}, str(folder))
+    ran = set(re.findall(r"^test_\w+ \(([\w.]+)\)", report, re.MULTILINE))
+    failed = set(re.findall(r"^(?:FAIL|ERROR): \w+ \(([\w.]+)\)", report, re.MULTILINE))
+    return Verdict(ran - failed, failed, report)
+
+
+def _run(folder: Path, command: list[str], environ: dict[str, str], *modules: str) -> str:
+    """Return what ``python`` *command* prints in *folder*."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, **environ, "PYTHONPATH": os.pathsep.join((str(HERE), *modules))},
+        capture_output=True,
+        text=True,
+        timeout=SUITE_TIMEOUT,
+        check=False,
+    )
+    return done.stdout + done.stderr

@@ -30,10 +30,26 @@ COMMANDS = {
 _ASGI = "uvicorn --host 127.0.0.1 --port {port} --app-dir examples "
 _WSGI = "waitress --listen 127.0.0.1:{port} "
 EXAMPLES = {
-    **{f"{name} over ASGI": f"{_ASGI}{name}_app:app" for name in ("fastapi", "litestar", "starlette")},
-    "falcon over ASGI": f"{_ASGI}falcon_app:asgi_app",
-    **{f"{name} over WSGI": f"{_WSGI}examples.{name}_app:app" for name in ("bottle", "falcon")},
+    **{
+        f"{name} over ASGI": f"{_ASGI}{name}_app:app"
+        for name in ("fastapi", "litestar", "quart", "starlette")
+    },
+    **{f"{name} over ASGI": f"{_ASGI}{name}_app:asgi_app" for name in ("django", "falcon")},
+    **{
+        f"{name} over WSGI": f"{_WSGI}examples.{name}_app:app"
+        for name in ("bottle", "django", "falcon", "flask", "pyramid")
+    },
 }
+
+
+FORMER = {
+    "starlette": "uvicorn --host 127.0.0.1 --port {port} --factory tests.integrations.former:starlette_app",
+    **{
+        name: f"{_WSGI}--threads 2 --call tests.integrations.former:{name}_app"
+        for name in ("flask", "flask_session", "django")
+    },
+}
+"""Each kind of application that there was, before and after it changed to ours."""
 
 
 class Server:
@@ -48,7 +64,11 @@ class Server:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._name = name
-        self._command = [sys.executable, "-m", *(COMMANDS | EXAMPLES)[name].format(port=port).split()]
+        self._command = [
+            sys.executable,
+            "-m",
+            *(COMMANDS | EXAMPLES | FORMER)[name].format(port=port).split(),
+        ]
         self._environ = os.environ | {
             "FLUIDAUTH_KEYRING": "",
             "FLUIDAUTH_SECRET": "",

@@ -19,6 +19,26 @@ ENGINES = {"SQLite": "db", CACHED: "cached_db", "cookie": "signed_cookies"}
 
 
 def build(place: Place, store: str, protocol: str, tuned: bool) -> Apps:
+    sessions, bare = applications(
+        place,
+        protocol,
+        INSTALLED_APPS=["django.contrib.sessions"],
+        SESSION_ENGINE=f"django.contrib.sessions.backends.{ENGINES[store]}",
+        DATABASES={"default": database(place, tuned)},
+        CACHES={"default": cache(place, store, tuned)},
+    )
+    if store != "cookie":
+        in_thread(create_table)
+
+    def populate(visitors: Iterable[Fields]) -> list[str]:
+        found: list[str] = in_thread(partial(fill, store, visitors, with_cache=tuned and store == CACHED))
+        return found
+
+    return Apps(sessions, bare, populate)
+
+
+def applications(place: Place, protocol: str, **more: Any) -> tuple[Any, Any]:
+    """Return the application with sessions, as the settings in *more* have it, and the same without."""
     import django
     from django.conf import settings
     from django.core.handlers.asgi import ASGIHandler
@@ -33,25 +53,14 @@ def build(place: Place, store: str, protocol: str, tuned: bool) -> Apps:
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF=(path("<name>", respond),),
         MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"],
-        INSTALLED_APPS=["django.contrib.sessions"],
-        SESSION_ENGINE=f"django.contrib.sessions.backends.{ENGINES[store]}",
         SESSION_COOKIE_SECURE=True,
-        DATABASES={"default": database(place, tuned)},
-        CACHES={"default": cache(place, store, tuned)},
         LOGGING_CONFIG=None,
+        **more,
     )
     django.setup()
-    if store != "cookie":
-        in_thread(create_table)
     sessions = handler()
     settings.MIDDLEWARE = []
-    bare = handler()
-
-    def populate(visitors: Iterable[Fields]) -> list[str]:
-        found: list[str] = in_thread(partial(fill, store, visitors, with_cache=tuned and store == CACHED))
-        return found
-
-    return Apps(sessions, bare, populate)
+    return sessions, handler()
 
 
 def database(place: Place, tuned: bool) -> dict[str, Any]:

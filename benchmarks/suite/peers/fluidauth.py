@@ -87,20 +87,22 @@ def sign_in(session: Any, name: str) -> None:
     session["user"] = name  # as the other adapters keep it
 
 
-def made(make_engine: Any, visitors: Iterable[Fields]) -> Iterator[list[tuple[str, Any]]]:
+def made(
+    make_engine: Any, visitors: Iterable[Fields], cookie: str = COOKIE
+) -> Iterator[list[tuple[str, Any]]]:
     """Yield cookies and the records for them, some thousands at a time, as an engine makes them in memory."""
     waiting = iter(visitors)
     while chunk := list(itertools.islice(waiting, CHUNK)):
         memory = MemoryStore(max_sessions=CHUNK)
         engine = make_engine(store=memory)
         sessions = [engine.create_session(None, fields) for fields in chunk]
-        yield [(f"{COOKIE}={token}", memory.get(session.handle)) for token, session in sessions]
+        yield [(f"{cookie}={token}", memory.get(session.handle)) for token, session in sessions]
 
 
-def fill(path: Path, make_engine: Any, visitors: Iterable[Fields]) -> Iterator[str]:
+def fill(path: Path, make_engine: Any, visitors: Iterable[Fields], cookie: str = COOKIE) -> Iterator[str]:
     """Put sessions into the file by plain SQL."""
     with closing(sqlite3.connect(path)) as connection:
-        for rows in made(make_engine, visitors):
+        for rows in made(make_engine, visitors, cookie):
             with connection:
                 connection.executemany(
                     INSERT, [(bytes.fromhex(record.handle), *record[1:]) for _, record in rows]

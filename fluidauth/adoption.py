@@ -1,0 +1,188 @@
+"""Sessions of another system, taken over one at a time when their cookies come in.
+
+The id of the new session is derived from the old cookie, by a key of ours: whoever comes with that cookie
+again, in a second tab or because a response was lost, gets the same session. A marker in the store says that
+it was taken over, so that nothing brings it back once it has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from . import tokens
+from .admission import admit, cookie_header, open_record
+from .commit import CLOSED, commit, create
+from .cookies import MAX_HEADER_LENGTH, CookieOptions, find_values
+from .errors import RecordExists
+from .jsonvalues import check
+from .keys import Key
+from .lifecycle import Changes, Outcome, new_body
+from .merge import apply
+from .policy import Notice, Policy
+from .records import MAX_LIFETIME, SessionRecord, check_user_id, handle_of, length_prefixed
+from .sealing import Body, Tombstone
+from .session import CookieSource
+from .state import Adoption, Credential, Login, State
+from .steps import Steps
+
+NOBODY = "0" * 64
+"""The successor of an old session that ended, or changed hands, as soon as it was taken over."""
+
+
+class Adopted(NamedTuple):
+    """What an old session held: JSON fields, and who was signed in, as far as that is known."""
+
+    fields: dict[str, Any]
+    user_id: str | None = None
+
+
+class Adopter(ABC):
+    """Reads sessions of another system, by that system's own rules.
+
+    *name* is told in events and goes into ids: it must not change. *cookie* says how the old cookie was
+    named and where it was sent, *lifetime* for how many seconds one may still come in. *blocks* says that
+    :meth:`read` and :meth:`forget` wait for something: asynchronous code calls them in a thread.
+    """
+
+    name: str
+    cookie: CookieOptions
+    lifetime: int
+    blocks = False
+
+    @abstractmethod
+    def read(self, value: str) -> Adopted | None:
+        """Return the session that the cookie *value* opens; None if that is forged, expired or unknown.
+
+        Raise ``StoreError`` if the old store is out of order: that is a 503, not a logout.
+        """
+
+    def forget(self, value: str) -> None:
+        """Remove the old session: the new one is stored."""
+
+
+def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tuple[Adopter, str]]:
+    """Yield the cookies in *source* that may be of another system."""
+    header = cookie_header(source)
+    if len(header) > MAX_HEADER_LENGTH:
+        return
+    for adopter in adopters:
+        for _, value in find_values(header, (adopter.cookie.name,)):
+            if value:
+                yield adopter, value
+
+
+def resume(policy: Policy, adopter: Adopter, value: str, now: int) -> Steps[State | None]:
+    """Return the state of a session taken over before, anonymous if it ended; None if it was not."""
+    adoption = _adoption(policy, adopter, value, now)
+    record = yield ("get", adoption.marker)
+    if record is None:
+        return None
+    found = open_record(policy, record, adoption.marker, now)
+    if not isinstance(found, Tombstone):
+        return State()
+    for key in policy.sealer.keyring.verifying_keys():
+        session_id = _session_id(key, adoption)
+        if handle_of(policy.handle_prefix, session_id) == found.successor:
+            credential = Credential(adopter.cookie.name, session_id, key.kid, found.successor)
+            state, _ = admit(policy, [credential], [(yield ("get", found.successor))], now)
+            if state.record is not None:  # the response that carried its cookie may be lost
+                state.adoption, state.due = adoption._replace(taken=True), True
+            return state
+    return State()
+
+
+def begin(policy: Policy, adopter: Adopter, value: str, old: Adopted, now: int) -> State:
+    """Return the state of a session to be taken over with the response to this request.
+
+    Raise :class:`PayloadError` if it cannot be kept, ``TypeError`` or ``ValueError`` for a wrong user id.
+    """
+    check(old.fields, f"the session from {adopter.name}")
+    state = State()
+    state.base = old.fields
+    state.due = True
+    if old.user_id is not None:
+        check_user_id(old.user_id)
+        state.login = Login(old.user_id, None, None)  # when they signed in is not known
+    state.adoption = _adoption(policy, adopter, value, now)._replace(login=state.login)
+    return state
+
+
+def adopt(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Steps[Outcome]:
+    """Commit the changes of a request that came with an old cookie."""
+    state = changes.state
+    if adoption.taken:
+        return (yield from commit(policy, changes, now))
+    if state.ends or state.signs_in or state.detached:
+        outcome = yield from commit(policy, changes, now)
+        yield from _mark(policy, adoption, NOBODY, now)
+        outcome.cookie = outcome.cookie or "expire"
+        return outcome
+    body = new_body(policy, changes.fields, now, state.lifetime)
+    if state.renews:
+        outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, now)
+        yield from _mark(policy, adoption, NOBODY, now)
+        return outcome
+    credential, record = _first_version(policy, adoption, body, now)
+    try:
+        yield ("create", record)
+    except RecordExists:
+        outcome = yield from _join(policy, changes, credential, now)
+    else:
+        notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
+        outcome = Outcome(record, body, credential, "issue", notices=[notice])
+    if not (yield from _mark(policy, adoption, record.handle, now)):  # under another key, at the same time
+        yield ("delete", record.handle)
+        return Outcome(closed=CLOSED["followed"])
+    return outcome
+
+
+def _join(policy: Policy, changes: Changes, credential: Credential, now: int) -> Steps[Outcome]:
+    """Make *changes* to the session that a request beside this one took over."""
+    record = yield ("get", credential.handle)
+    found = None if record is None else open_record(policy, record, credential.handle, now)
+    if record is None or not isinstance(found, Body):
+        return Outcome(closed=CLOSED["ended"])
+    state = changes.state.snapshot()
+    state.credential, state.record, state.body = credential, record, found
+    state.login = state.adoption = None
+    fields = apply(changes.edits, found.fields)
+    return (yield from commit(policy, changes._replace(state=state, fields=fields, upgrades=True), now))
+
+
+def _mark(policy: Policy, adoption: Adoption, successor: str, now: int) -> Steps[bool]:
+    """Note that the old cookie was used; say if it leads to *successor*."""
+    until = adoption.until
+    kid = policy.sealer.keyring.signing.kid
+    marker = SessionRecord(adoption.marker, None, now, until, 1, kid, b"")
+    try:
+        yield ("create", policy.sealer.seal(marker, Tombstone(successor, "adopt", until)))
+    except RecordExists:
+        record = yield ("get", adoption.marker)
+        found = None if record is None else open_record(policy, record, adoption.marker, now)
+        return isinstance(found, Tombstone) and found.successor == successor
+    return True
+
+
+def _first_version(
+    policy: Policy, adoption: Adoption, body: Body, now: int
+) -> tuple[Credential, SessionRecord]:
+    key = policy.sealer.keyring.signing
+    session_id = _session_id(key, adoption)
+    handle = handle_of(policy.handle_prefix, session_id)
+    user_id = None if adoption.login is None else adoption.login.user_id
+    record = SessionRecord(handle, user_id, now, body.deadline, 1, key.kid, b"")
+    return Credential(policy.cookie.name, session_id, key.kid, handle), policy.sealer.seal(record, body)
+
+
+def _adoption(policy: Policy, adopter: Adopter, value: str, now: int) -> Adoption:
+    message = length_prefixed(adopter.name.encode(), value.encode("utf-8", "replace"))
+    marker = handle_of(policy.handle_prefix, f"adopted {hashlib.sha256(message).hexdigest()}")
+    until = now + min(adopter.lifetime, MAX_LIFETIME)
+    return Adoption(adopter.name, adopter.cookie, value, message, marker, until)
+
+
+def _session_id(key: Key, adoption: Adoption) -> str:
+    return tokens.derived_session_id(key, adoption.message)

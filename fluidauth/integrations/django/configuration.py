@@ -1,0 +1,91 @@
+"""From Django's settings to an engine."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from ...cookies import CookieOptions
+from ...engine import SessionEngine
+from ...errors import ConfigError
+from ...keyring import Keyring
+from ...records import MAX_LIFETIME
+from .adoption import DjangoSessions
+
+OPTIONS = (
+    "secret",
+    "keyring",
+    "store",
+    "absolute_timeout",
+    "idle_timeout",
+    "encrypted_fields",
+    "max_payload",
+    "adopt",
+    "on_event",
+)
+_DEPENDS_ON = ("FLUIDAUTH", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_NAME")
+
+_lock = Lock()
+_built: list[SessionEngine] = []
+
+
+def get_engine() -> SessionEngine:
+    """Return the engine of this process, to list or revoke sessions by; the first call makes it.
+
+    ``settings.FLUIDAUTH`` may have the arguments of :class:`~fluidauth.SessionEngine`, but for the cookie,
+    which Django's own settings describe; *on_event* also as a dotted path; in *adopt*, a former
+    ``SESSION_ENGINE`` by its name; or *keyring*, the path of a keyring file. As Django has it, a session ends
+    ``SESSION_COOKIE_AGE`` after its last change; *absolute_timeout* bounds that (400 days by default), and
+    *idle_timeout* counts from the last use.
+    Raise :class:`ConfigError` for what is wrong or weak.
+    """
+    if not _built:
+        with _lock:
+            if not _built:
+                _built.append(build_engine())
+    return _built[0]
+
+
+def build_engine() -> SessionEngine:
+    """Return a new engine by the settings; raise :class:`ConfigError` as :func:`get_engine`."""
+    options: Any = getattr(settings, "FLUIDAUTH", {})
+    if not isinstance(options, dict):
+        raise ConfigError("FLUIDAUTH must be a dict of options")
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise ConfigError(f"FLUIDAUTH has the unknown option {unknown[0]!r}; known are {', '.join(OPTIONS)}")
+    options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, **options}
+    path, on_event = options.pop("keyring", None), options.pop("on_event", None)
+    adopt = [DjangoSessions(each) if isinstance(each, str) else each for each in options.pop("adopt", ())]
+    if path is not None and "secret" in options:
+        raise ConfigError("FLUIDAUTH has a secret and a keyring; give one of them")
+    if path is not None:
+        options["secret"] = Keyring.from_file(path)
+    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return SessionEngine(
+        options.pop("secret", secrets),
+        on_event=import_string(on_event) if isinstance(on_event, str) else on_event,
+        cookie=_cookie(),
+        adopt=adopt,
+        **options,
+    )
+
+
+def _cookie() -> CookieOptions:
+    """Return as much as tells the cookie's name: Django sends it, by its own settings."""
+    name = settings.SESSION_COOKIE_NAME
+    return CookieOptions(name=name, secure=name.startswith(("__Host-", "__Secure-")))
+
+
+def _forget(*, setting: str, **others: Any) -> None:
+    """Let the next request make an engine anew: a test overrides settings."""
+    if setting in _DEPENDS_ON:
+        with _lock:
+            _built.clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,40 @@
+"""Django's session middleware, with two things more, in its place in ``MIDDLEWARE``:
+
+    "fluidauth.integrations.django.middleware.SessionMiddleware"
+
+A failing store is a 503 and not a 500; and a response that carries a session's cookie is kept by no
+cache (CVE-2026-35192).
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_cache_control
+
+from ...errors import StoreError
+from ...headers import UNAVAILABLE_BODY, UNAVAILABLE_HEADERS
+
+
+class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Django has no types
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer for a view that needed its session while the store was out of order."""
+        return _unavailable() if isinstance(exception, StoreError) else None
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        try:
+            response = super().process_response(request, response)
+        except StoreError:
+            response.close()
+            return _unavailable()
+        if settings.SESSION_COOKIE_NAME in response.cookies and "private" not in response.get(
+            "Cache-Control", ""
+        ):
+            patch_cache_control(response, no_store=True)
+        return response
+
+
+def _unavailable() -> HttpResponse:
+    return HttpResponse(UNAVAILABLE_BODY, status=503, headers=dict(UNAVAILABLE_HEADERS))

@@ -1,0 +1,255 @@
+"""The session as Flask and Quart know it: their attributes, and the types of Flask's tagged JSON.
+
+Behind it stands a :class:`~fluidauth.Session` of plain JSON, which other frameworks on the same
+store read as well. Values become Python's when it is loaded and JSON again when it is saved; what
+nobody touched is never converted back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SessionMixin
+
+from ..errors import PayloadError
+from ..exchange import Exchange
+from ..jsonvalues import CONTAINERS, check, check_key, decode, encode
+from ..lazydict import PLACEHOLDER, LazyDict
+from ..lifecycle import Changes
+from ..records import Lifetime
+from ..session import Session
+from . import mirror
+
+PERMANENT = "_permanent"
+_PLAIN = (str, int, float, bool, type(None))
+
+LifetimeRule = Callable[[bool], Lifetime]
+"""From whether a session is permanent to its lifetime."""
+
+T = TypeVar("T")
+
+
+def _of_session(name: str) -> Any:
+    """Return a property that asks the session behind."""
+    return property(lambda self: getattr(self.behind(), name), doc=getattr(Session, name).__doc__)
+
+
+def tagged(serializer: TaggedJSONSerializer, name: str, value: Any) -> Any:
+    """Return *value* as JSON that Flask can turn back; raise :class:`PayloadError` if it cannot."""
+    if type(value) in _PLAIN:
+        check(value, f"session[{name!r}]")
+        return value
+    try:
+        return decode(serializer.dumps(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"session[{name!r}] cannot be stored: {error}") from error
+
+
+class FlaskSession(LazyDict, SessionMixin):
+    """``flask.session``: what Flask documents, and the methods of :class:`~fluidauth.Session`.
+
+    Raise as a ``Session`` does; :class:`PayloadError` for what Flask's serializer refuses.
+    """
+
+    user_id = _of_session("user_id")
+    is_authenticated = _of_session("is_authenticated")
+    new = _of_session("is_new")
+    auth_time = _of_session("auth_time")
+    handle = sid = _of_session("handle")
+    created_at = _of_session("created_at")
+    expires_at = _of_session("expires_at")
+
+    def __init__(
+        self, exchange: Exchange[Any], serializer: TaggedJSONSerializer, lifetime_of: LifetimeRule
+    ) -> None:
+        self.exchange = exchange
+        self._behind = exchange.session
+        self._serializer = serializer
+        self._lifetime_of = lifetime_of
+        self._touched: set[str] | None = None
+        """Fields that changed, or were handed out and may; None before the session is loaded."""
+        self._was_modified = False
+        dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
+
+    # -- hooks of LazyDict -------------------------------------------------------
+
+    def _read(self) -> set[str]:
+        if self._touched is None:
+            self._behind._read()
+            self._touched = set()
+            dict.clear(self)
+            self.refill()
+        return self._touched
+
+    def _watch(self, key: str, value: Any) -> None:
+        self._read().add(key)
+
+    def _watch_all(self) -> None:
+        self._read().update(dict.keys(self))
+
+    def _change(self) -> object:
+        self._read()
+        return self._behind._change()
+
+    def _explain_missing(self, key: object) -> None:
+        self._behind._explain_missing(key)
+
+    def _remove_unreadable(self, key: str | None = None) -> bool:
+        touched = self._read()
+        known = self._behind._remove_unreadable(key)
+        touched.update(dict.keys(self) if key is None else (key,))
+        return known
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        check_key(key, "session")
+        self._json(key, value)  # what cannot be stored is refused where it is set
+        self._remove_unreadable(key)
+        dict.__setitem__(self, key, value)
+
+    # -- what Flask documents ----------------------------------------------------
+
+    @property
+    def accessed(self) -> bool:
+        """Whether this request used the session; its response then varies by cookie."""
+        return self._behind.accessed
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        self._behind._accessed = bool(value)
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed the session, also inside of values; false drops the changes."""
+        if self._touched is not None and not self._was_modified:
+            self._flush()
+            self._was_modified = self._behind.modified
+        return self._was_modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        touched = self._read()
+        if value:
+            touched.update(dict.keys(self))
+        else:
+            self._behind.reload()
+            self._was_modified = False
+            touched.clear()
+
+    # -- what a Session does -----------------------------------------------------
+
+    def behind(self) -> Session:
+        """Return the session of plain JSON, with all changes made so far."""
+        self._read()
+        self._flush()
+        return self._behind
+
+    def login(
+        self, user_id: str, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
+    ) -> None:
+        """Do as :meth:`Session.login`."""
+        fields = {name: self._json(name, value) for name, value in (data or {}).items()}
+        self._through(lambda session: session.login(user_id, fields, lifetime=lifetime))
+
+    def regenerate(self) -> None:
+        """Do as :meth:`Session.regenerate`."""
+        self._through(Session.regenerate)
+
+    def logout(self) -> None:
+        """Do as :meth:`Session.logout`."""
+        self._through(Session.logout)
+
+    destroy = logout
+
+    def add(self, key: str, amount: float = 1) -> None:
+        """Do as :meth:`Session.add`."""
+        self._through(lambda session: session.add(key, amount))
+
+    def append(self, key: str, item: Any) -> None:
+        """Do as :meth:`Session.append`."""
+        value = self._json(key, item)
+        self._through(lambda session: session.append(key, value))
+
+    def require_fresh(self, max_age: int) -> None:
+        """Do as :meth:`Session.require_fresh`."""
+        self.behind().require_fresh(max_age)
+
+    def set_lifetime(self, lifetime: Lifetime) -> None:
+        """Do as :meth:`Session.set_lifetime`; ``permanent``, set later, overrides it."""
+        self._through(lambda session: session.set_lifetime(lifetime))
+
+    def save(self) -> None:
+        """Do as :meth:`Session.save`."""
+        self._through(Session.save)
+
+    async def aload(self) -> None:
+        """Do as :meth:`Session.aload`."""
+        await self._behind.aload()
+
+    async def asave(self) -> None:
+        """Do as :meth:`Session.asave`."""
+        await self.aload()
+        await self.behind().asave()
+        self.refill()
+
+    def _through(self, call: Callable[[Session], object]) -> None:
+        call(self.behind())
+        self.refill()
+
+    def closing(self, status: int) -> Changes | None:
+        """Return what to commit before a response of *status*."""
+        if status < 500 and (self.modified or (self._touched is not None and self._behind._read().adoption)):
+            self._apply_lifetime()
+        return self.exchange.head_changes(status)
+
+    def ending(self) -> Changes | None:
+        """Return what to commit when the response was sent."""
+        if self._touched is not None:
+            self._flush()
+        return self.exchange.last_changes()
+
+    # -- there and back ----------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Put the fields that were touched into the session behind, which finds out what changed."""
+        behind, touched = self._behind, self._read()
+        for name in touched:
+            if name in dict.keys(self):
+                mirror.put(behind, name, self._json(name, dict.__getitem__(self, name)))
+            else:
+                mirror.remove(behind, name)
+        touched.difference_update([name for name in touched if not self._is_container(name)])
+
+    def _is_container(self, name: str) -> bool:
+        return isinstance(dict.get(self, name), CONTAINERS)
+
+    def refill(self) -> None:
+        """Take over what is new in the session behind; containers that did not change stay the same ones."""
+        mirror.refresh(self, self._behind, self._json, self._python)
+
+    def _json(self, name: str, value: Any) -> Any:
+        return tagged(self._serializer, name, value)
+
+    def _python(self, value: Any) -> Any:
+        if not isinstance(value, CONTAINERS):
+            return value
+        try:
+            return self._serializer.loads(encode(value))
+        except (TypeError, ValueError, AttributeError):
+            return value  # it looks like a tag, and another framework wrote it
+
+    def _apply_lifetime(self) -> None:
+        """Let ``permanent`` say how long the session lasts, when it begins or when that was changed."""
+        behind = self._behind
+        state = behind._read()
+        chosen = state.lifetime or (state.login and state.login.lifetime)
+        if chosen or state.closed or not (behind._answerable and (behind.modified or state.adoption)):
+            return
+        permanent = bool(dict.get(self, PERMANENT))
+        lifetime = self._lifetime_of(permanent)
+        begins = state.record is None or state.detached or state.login is not None
+        changed = permanent != bool(state.base.get(PERMANENT))
+        restarts = permanent and lifetime.idle is None  # each change gives it its whole length again
+        if begins or changed or restarts:
+            behind.set_lifetime(lifetime)

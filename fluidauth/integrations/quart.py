@@ -1,0 +1,69 @@
+"""Quart's sessions, kept on the server, for requests and WebSockets.
+
+    app.session_interface = FluidAuthSessionInterface(engine)
+
+does as the one of :mod:`~fluidauth.integrations.flask`, whose session objects it uses.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import quart
+from flask.sessions import SessionMixin
+from quart import Quart, Response
+from quart.sessions import SessionInterface
+from quart.wrappers import BaseRequestWebsocket, Websocket
+
+from ..errors import ConfigError, StoreError
+from .flask import Sessions, finish_head, make_unavailable
+from .flasksession import FlaskSession
+
+session = cast(FlaskSession, quart.session)
+"""``quart.session`` itself, for those who want its type as well."""
+
+
+class FluidAuthSessionInterface(Sessions, SessionInterface):
+    """Sessions of an engine for ``app.session_interface``; arguments as for Flask.
+
+    A remote store is read before the handler runs. A WebSocket's session may be read and changed, and
+    is saved when the socket has closed; a new one needs a response first, to carry its cookie.
+    """
+
+    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> FlaskSession | None:
+        found = self.begin(app, "; ".join(request.headers.getlist("Cookie")))
+        if found is not None:
+            exchange = found.exchange
+            exchange.session._answerable = not isinstance(request, Websocket)
+            if not exchange.gateway.store.inline:
+                exchange.session._may_block = False
+                await exchange.gateway.prefetch(exchange.session)
+        return found
+
+    async def save_session(  # type: ignore[override]  # as above
+        self, app: Quart, session: SessionMixin, response: Response | None
+    ) -> None:
+        """Save *session*; put its cookie into *response*, which is None after a WebSocket."""
+        if not isinstance(session, FlaskSession):
+            raise ConfigError(f"{type(session).__name__} was not opened by this interface")
+        exchange = session.exchange
+        gateway = exchange.gateway
+        status = 101 if response is None else response.status_code
+        try:
+            if exchange.hides_failure(status):
+                raise StoreError("the store failed while the request was handled")
+            await gateway.quiet(exchange.session)
+            changes = session.closing(status)
+            if changes is not None:
+                await gateway.acommit(exchange.session, changes)
+                session.refill()
+        except StoreError:
+            if not self.responds:
+                raise
+            if response is not None:
+                make_unavailable(exchange, response)
+            return
+        if response is not None:
+            finish_head(exchange, response)
+        if gateway.cleaning_due:
+            app.add_background_task(gateway.atidy)

@@ -1,0 +1,293 @@
+"""An upgrade that logs nobody out: sessions of each former system, read by its own rules."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import flask
+import httpx
+import pytest
+import redis
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieSession
+from django.db import connection
+from django.test import override_settings
+from flask_session.redis import RedisSessionInterface
+from itsdangerous import TimestampSigner
+
+from fluidauth import ConfigError, MemoryStore, StoreError
+from fluidauth.adoption import Adopted
+from fluidauth.integrations.django import DjangoSessions, SessionStore, get_engine
+from fluidauth.integrations.flask import FlaskCookie, FlaskSessionRedis
+from fluidauth.integrations.starlette import StarletteCookie
+from fluidauth.keys import new_secret
+from fluidauth.testing import memory_engine
+
+from ..servers.processes import FORMER, serving
+from ..servers.redis import OwnRedis, empty_redis
+from ..support import Browser
+
+CLIENTS = 1_000
+
+
+# -- the upgrade, with real servers ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", FORMER)
+def test_nobody_is_logged_out(system: str, tmp_path: Path) -> None:
+    """A thousand sign in under the former system; one line changes, the server restarts: all are there."""
+    secret = new_secret()
+    environ = {"FORMER_DATABASE": str(tmp_path / "former.db"), "FORMER_REDIS": empty_redis(), "FORMER": "1"}
+    database = tmp_path / "new.db"
+    with serving(system, database, secret, environ=environ) as url, client() as http:
+        cookies = [sign_in(url, http, number) for number in range(CLIENTS)]
+        assert len(set(cookies)) == CLIENTS
+
+    environ["FORMER"] = ""
+    with serving(system, database, secret, environ=environ) as url, client() as http:
+        first = [visit(url, http, cookie) for cookie in cookies]
+        second = [visit(url, http, cookie) for _, cookie in first]
+        replayed = visit(url, http, cookies[0])
+        forged = visit(url, http, cookies[0][:-3] + "AAA")
+
+    assert [answer for answer, _ in first] == [[str(number), 2] for number in range(CLIENTS)]
+    assert [answer for answer, _ in second] == [[str(number), 3] for number in range(CLIENTS)]
+    assert all(len(value_of(cookie)) == 66 for _, cookie in first)
+    assert replayed[0] == ["0", 4]
+    assert forged[0] == [None, 1]
+
+
+def client() -> httpx.Client:
+    return httpx.Client(trust_env=False, timeout=20)
+
+
+def sign_in(url: str, http: httpx.Client, number: int) -> str:
+    """Return the cookie of a client that signed in and visited a page."""
+    cookie = cookie_of(http.get(f"{url}/sign-in?user={number}"), "")
+    http.cookies.clear()
+    return visit(url, http, cookie)[1]
+
+
+def visit(url: str, http: httpx.Client, cookie: str) -> tuple[Any, str]:
+    """Return what the page says to who has *cookie*, and the cookie from then on."""
+    response = http.get(url, headers={"cookie": cookie})
+    http.cookies.clear()
+    assert response.status_code == 200, response.text
+    return response.json(), cookie_of(response, cookie)
+
+
+def cookie_of(response: httpx.Response, before: str) -> str:
+    lines = [line for line in response.headers.get_list("set-cookie") if "Max-Age=0" not in line]
+    return lines[0].partition(";")[0] if lines else before
+
+
+def value_of(cookie: str) -> str:
+    return cookie.partition("=")[2]
+
+
+# -- each adopter ----------------------------------------------------------------------------------
+
+
+def starlette_cookie(secret: str, fields: Any) -> str:
+    return TimestampSigner(secret).sign(b64encode(json.dumps(fields).encode())).decode()
+
+
+def flask_cookie(secret: str, fields: dict[str, Any], fallbacks: list[str] | None = None) -> str:
+    app = flask.Flask(__name__)
+    app.secret_key = secret
+    signing = flask.sessions.SecureCookieSessionInterface().get_signing_serializer(app)
+    assert signing is not None
+    return str(signing.dumps(fields))
+
+
+@pytest.mark.parametrize("newest", [True, False])
+def test_starlettes_cookie(newest: bool) -> None:
+    """Whichever of the secrets signed it; weak ones as well, since they signed it."""
+    secrets = ["weak", new_secret()] if newest else [new_secret(), "weak"]
+    adopter = StarletteCookie(secrets, user_id=lambda fields: fields.get("user"))
+
+    found = adopter.read(starlette_cookie("weak", {"user": "ada", "n": [1]}))
+
+    assert found == Adopted({"user": "ada", "n": [1]}, "ada")
+    assert adopter.read(starlette_cookie("other", {"user": "ada"})) is None
+    assert adopter.read(starlette_cookie("weak", ["no", "session"])) is None
+    assert adopter.read("no cookie") is None
+
+
+def test_an_expired_cookie_of_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = starlette_cookie("weak", {"n": 1})
+    adopter = StarletteCookie("weak", max_age=60)
+    later = time.time() + 62
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(later))
+
+    assert adopter.read(value) is None
+
+
+def test_flasks_cookie() -> None:
+    """With its types, and with whom Flask-Login knows; former keys count too."""
+    value = flask_cookie("old", {"_user_id": "7", "tags": ("a", b"b"), "_permanent": True})
+
+    found = FlaskCookie("new", ["old"]).read(value)
+
+    assert found == Adopted({"_user_id": "7", "tags": {" t": ["a", {" b": "Yg=="}]}, "_permanent": True}, "7")
+    assert FlaskCookie("new").read(value) is None
+    assert FlaskCookie("old").read("eyJhIjoxfQ.forged.forged") is None
+
+
+def test_an_expired_cookie_of_flask(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = flask_cookie("old", {"n": 1})
+    later = time.time() + 62
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(later))
+
+    assert FlaskCookie("old", lifetime=timedelta(seconds=60)).read(value) is None
+
+
+@pytest.mark.filterwarnings("ignore:The 'use_signer' option:DeprecationWarning")  # of theirs
+@pytest.mark.parametrize("serialization", ["msgpack", "json"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_flask_session_in_redis(serialization: str, signed: bool) -> None:
+    """As its library reads it; the old record is removed."""
+    server = redis.Redis.from_url(empty_redis())
+    app = flask.Flask(__name__)
+    app.secret_key = "former"
+    theirs = RedisSessionInterface(app, server, use_signer=signed, serialization_format=serialization)
+    app.session_interface = theirs
+    app.add_url_rule("/", view_func=lambda: flask.session.update(_user_id="7", cart=["tea"]) or "ok")
+    browser = app.test_client()
+    browser.get("/")
+    cookie = browser.get_cookie("session")
+    assert cookie is not None
+
+    adopter = FlaskSessionRedis(
+        server, use_signer=signed, secret_key="former", serialization_format=serialization
+    )
+
+    assert adopter.read(cookie.value) == Adopted({"_permanent": True, "_user_id": "7", "cart": ["tea"]}, "7")
+    assert adopter.read("unknown") is None
+    adopter.forget(cookie.value)
+    assert adopter.read(cookie.value) is None
+    assert server.keys() == []
+
+
+def test_redis_that_is_down_is_no_logout() -> None:
+    server = OwnRedis()
+    adopter = FlaskSessionRedis(server.client)
+    server.kill()
+
+    with pytest.raises(StoreError, match="Flask-Session"):
+        adopter.read("any")
+
+
+@pytest.fixture
+def table() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("make", [DatabaseSession, CookieSession])
+def test_djangos_sessions(make: Callable[[], Any]) -> None:
+    """From the table, and from cookies; read by Django's own code and forgotten by it."""
+    adopter = DjangoSessions(make.__module__)
+    old = make()
+    old.update({"_auth_user_id": "7", "cart": ["tea"]})
+    old.save()
+
+    assert adopter.read(old.session_key) == Adopted({"_auth_user_id": "7", "cart": ["tea"]}, "7")
+    assert adopter.read("unknown" * 5) is None
+    adopter.forget(old.session_key)
+    assert (adopter.read(old.session_key) is None) is (make is DatabaseSession)
+
+
+@pytest.mark.usefixtures("table")
+def test_a_database_that_is_down_is_no_logout() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_session RENAME TO elsewhere")
+    try:
+        with pytest.raises(StoreError, match="backends"):
+            DjangoSessions().read("a" * 32)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO django_session")
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("asynchronously", [False, True])
+def test_a_session_of_django_goes_on_in_django(asynchronously: bool) -> None:
+    """Under a token of ours, which its middleware is told to send; both twins."""
+    import asyncio
+
+    old = DatabaseSession()
+    old.update({"_auth_user_id": "7", "cart": ["tea"]})
+    old.set_expiry(600)
+    old.save()
+    options = {"store": MemoryStore(), "adopt": ["django.contrib.sessions.backends.db"]}
+    with override_settings(FLUIDAUTH=options):
+        session = SessionStore(old.session_key)
+        fields = asyncio.run(session.aload()) if asynchronously else session.load()
+        assert fields["cart"] == ["tea"]
+        assert session.modified
+        assert len(session.session_key or "") == 66
+        session.save()
+
+        again = SessionStore(session.session_key)
+        assert (again.user_id, again["cart"], again.get_expiry_age()) == ("7", ["tea"], 600)
+        assert [found.user_id for found in get_engine().list_sessions("7")] == ["7"]
+        assert "cart" in SessionStore(old.session_key)  # its response may be lost
+        again.flush()
+        assert "cart" not in SessionStore(old.session_key)
+    assert not old.exists(old.session_key)
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("asynchronously", [False, True])
+@pytest.mark.parametrize("first", ["flush", "clear"])
+def test_the_first_request_may_end_or_empty_it(first: str, asynchronously: bool) -> None:
+    """Without having read it: no copy of the former key opens anything then."""
+    import asyncio
+
+    old = DatabaseSession()
+    old.update({"_auth_user_id": "7", "cart": ["tea"]})
+    old.save()
+    options = {"store": MemoryStore(), "adopt": ["django.contrib.sessions.backends.db"]}
+    with override_settings(FLUIDAUTH=options):
+        session = SessionStore(old.session_key)
+        if first == "flush":
+            asyncio.run(session.aflush()) if asynchronously else session.flush()
+        else:
+            session.clear()
+            asyncio.run(session.asave()) if asynchronously else session.save()
+            assert dict(SessionStore(session.session_key).items()) == {}
+        again = SessionStore(old.session_key)
+        assert "cart" not in again
+        assert again.user_id is None
+    assert not old.exists(old.session_key)
+
+
+@pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
+def test_several_former_systems_at_once(protocol: Any) -> None:
+    """Each cookie is read by whom it belongs to."""
+    engine = memory_engine(adopt=[FlaskCookie("old"), StarletteCookie("old")])
+    values = [flask_cookie("old", {"by": "flask"}), starlette_cookie("old", {"by": "starlette"})]
+
+    found = [Browser(protocol, engine).get(dict, cookie_header=f"session={value}") for value in values]
+
+    assert found == [{"by": "flask"}, {"by": "starlette"}]
+
+
+def test_wrong_arguments_are_told() -> None:
+    for wrong in (
+        lambda: StarletteCookie(None),
+        lambda: StarletteCookie("old", user_id="user"),  # type: ignore[arg-type]  # the mistake
+        lambda: FlaskCookie(""),
+        lambda: FlaskCookie("old", user_id="user"),  # type: ignore[arg-type]  # the mistake
+    ):
+        with pytest.raises(ConfigError):
+            wrong()

@@ -1,0 +1,605 @@
+"""Django: its own tests of sessions, what its documentation says, and what it does not promise."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib import auth
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import UpdateError
+from django.core.management import call_command
+from django.test import AsyncClient, Client, override_settings
+
+from fluidauth import ConfigError, MemoryStore, StoreError, keyfile
+from fluidauth.integrations.django import SessionStore, get_engine
+from fluidauth.integrations.django.checks import check_settings
+from fluidauth.keys import new_secret
+
+from ..support import opened
+from .django_site import handlers
+from .upstream import run_django_suite
+
+NOT_APPLICABLE = {
+    "sessions_tests.tests.SessionMiddlewareTests.test_empty_session_saved": "it reads Django's own table",
+    "auth_tests.test_middleware.TestLoginRequiredMiddleware.test_protected_view_logged_in_performance": (
+        "it counts the SQL query that reads Django's own table"
+    ),
+    **{
+        f"sessions_tests.tests.{case}.{name}": "it is about Django's own table"
+        for case in (
+            "CustomDatabaseSessionTests",
+            "DatabaseSessionTests",
+            "DatabaseSessionWithTimeZoneTests",
+        )
+        for name in (
+            "test_aclear_expired",
+            "test_clearsessions_command",
+            "test_extra_session_field",
+            "test_session_get_decoded",
+            "test_session_str",
+            "test_sessionmanager_save",
+        )
+    },
+}
+
+
+# -- Django's own tests --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("label", "least"), [("sessions_tests", 600), ("messages_tests", 100), ("auth_tests", 800)]
+)
+def test_djangos_own_tests_pass(label: str, least: int) -> None:
+    """All of ``sessions_tests``, ``auth_tests`` and ``messages_tests`` that speak of behaviour."""
+    found = run_django_suite(label)
+
+    assert found.failed <= NOT_APPLICABLE.keys(), found.report[-8_000:]
+    assert len(found.passed) >= least, found.report[-8_000:]
+
+
+def test_djangos_own_tests_would_fail_without_sessions() -> None:
+    broken = run_django_suite("sessions_tests", "messages_tests", canary=True)
+
+    assert len(broken.failed) > 60, "the canary was not felt"
+
+
+# -- a site --------------------------------------------------------------------------------------
+
+
+class Site:
+    """Django's test client, which calls a function with the request."""
+
+    path = "/"
+    client_type: Any = Client
+
+    def __init__(self) -> None:
+        self.client: Any = self.client_type()
+
+    def get(self, handler: Any) -> Any:
+        """Return the response to a request in which *handler* is called."""
+        handlers.append(handler)
+        try:
+            return self.answer()
+        finally:
+            handlers.pop()
+
+    def answer(self) -> Any:
+        return self.client.get(self.path)
+
+    def ask(self, handler: Any) -> Any:
+        """Return what *handler* returned."""
+        response = self.get(handler)
+        assert response.status_code == 200, response.content
+        return response.json()["value"]
+
+    @property
+    def cookie(self) -> str | None:
+        found = self.client.cookies.get("sessionid")
+        return found.value or None if found else None
+
+    def twin(self) -> Site:
+        """Return a second tab: the same cookie at this moment."""
+        other = type(self)()
+        if self.cookie:
+            other.client.cookies["sessionid"] = self.cookie
+        return other
+
+
+class AsyncSite(Site):
+    """The same through ASGI: a coroutine that hands the request to a thread, as old code does."""
+
+    path = "/async"
+    client_type = AsyncClient
+
+    def get(self, handler: Any) -> Any:
+        async def handle(request: Any) -> Any:
+            return await sync_to_async(handler)(request)
+
+        return super().get(handle)
+
+    def answer(self) -> Any:
+        return asyncio.run(self.client.get(self.path))
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    with override_settings(FLUIDAUTH={"store": MemoryStore()}):
+        yield
+
+
+@pytest.fixture(params=[Site, AsyncSite], ids=["wsgi", "asgi"])
+def site(request: pytest.FixtureRequest) -> Site:
+    return request.param()  # type: ignore[no-any-return]  # pytest does not type it
+
+
+def user(name: str = "ada") -> Any:
+    return User.objects.get_or_create(username=name)[0]
+
+
+def sign_in(request: Any) -> None:
+    auth.login(request, user())
+
+
+def put(**fields: Any) -> Any:
+    return lambda request: request.session.update(fields)
+
+
+def fields_of(request: Any) -> dict[str, Any]:
+    return {name: value for name, value in request.session.items() if not name.startswith("_auth")}
+
+
+def name_of(request: Any) -> str:
+    return str(request.user.get_username())
+
+
+# -- what Django documents -----------------------------------------------------------------------
+
+
+def test_fields_survive(site: Site) -> None:
+    site.ask(put(cart=["tea"], n=1))
+
+    assert site.ask(fields_of) == {"cart": ["tea"], "n": 1}
+    assert site.ask(lambda request: request.session.pop("n")) == 1
+    assert site.ask(fields_of) == {"cart": ["tea"]}
+
+
+def test_a_login_is_of_a_user_whom_the_engine_knows(site: Site) -> None:
+    """So that his sessions can be listed, and ended everywhere at once."""
+    site.ask(put(cart=["tea"]))
+    before = site.cookie
+    site.ask(sign_in)
+    engine, pk = get_engine(), str(user().pk)
+
+    assert before != site.cookie
+    assert not SessionStore().exists(before)
+    assert site.ask(lambda request: [name_of(request), request.session["cart"]]) == ["ada", ["tea"]]
+    assert [found.user_id for found in engine.list_sessions(pk)] == [pk]
+    assert site.ask(lambda request: request.session.handle) == engine.list_sessions(pk)[0].handle
+    assert engine.revoke_user(pk) == 1
+    assert site.ask(name_of) == ""
+
+
+def test_a_logout_ends_it(site: Site) -> None:
+    site.ask(sign_in)
+    tab = site.twin()
+
+    site.ask(lambda request: auth.logout(request))
+
+    assert site.cookie is None
+    assert tab.ask(name_of) == ""
+    assert get_engine().list_sessions(str(user().pk)) == []
+
+
+def test_another_user_gets_nothing_of_the_first(site: Site) -> None:
+    site.ask(sign_in)
+    site.ask(put(cart=["tea"]))
+
+    site.ask(lambda request: auth.login(request, user("bob")))
+
+    assert site.ask(lambda request: [name_of(request), fields_of(request)]) == ["bob", {}]
+    assert get_engine().list_sessions(str(user().pk)) == []
+
+
+def test_a_user_who_is_taken_out_by_hand_is_out(site: Site) -> None:
+    """The session goes on without him, under another id."""
+    site.ask(sign_in)
+    site.ask(put(cart=["tea"]))
+    before = site.cookie
+
+    site.ask(
+        lambda request: [
+            request.session.pop(name) for name in list(request.session.keys()) if "_auth" in name
+        ]
+    )
+
+    assert site.ask(lambda request: [name_of(request), fields_of(request)]) == ["", {"cart": ["tea"]}]
+    assert site.cookie != before
+    assert get_engine().list_sessions(str(user().pk)) == []
+
+
+def test_a_changed_password_ends_the_other_sessions(site: Site) -> None:
+    site.ask(sign_in)
+    other = type(site)()
+    other.ask(sign_in)
+
+    def change(request: Any) -> None:
+        request.user.set_password("new")
+        request.user.save()
+        auth.update_session_auth_hash(request, request.user)
+
+    site.ask(change)
+
+    assert (site.ask(name_of), other.ask(name_of)) == ("ada", "")
+
+
+@pytest.mark.parametrize(
+    ("expiry", "age"), [(300, 300), (timedelta(seconds=300), 299), (0, ""), (None, 1_209_600)]
+)
+def test_set_expiry(site: Site, expiry: Any, age: Any) -> None:
+    def change(request: Any) -> None:
+        request.session["n"] = 1
+        request.session.set_expiry(expiry)
+
+    site.ask(change)
+    stored = get_engine().get_session(site.ask(lambda request: request.session.handle))
+
+    given = site.client.cookies["sessionid"]["max-age"]
+    assert given == age or given - age in (0, 1)
+    assert stored is not None
+    assert stored.expires_at is not None
+    assert abs(stored.expires_at - time.time() - (age or 1_209_600)) < 5
+
+
+def test_an_expiry_of_now_ends_it(site: Site) -> None:
+    site.ask(put(n=1))
+
+    site.ask(lambda request: request.session.set_expiry(-1))
+
+    assert site.ask(fields_of) == {}
+
+
+def test_test_cookies(site: Site) -> None:
+    site.ask(lambda request: request.session.set_test_cookie())
+
+    assert site.ask(lambda request: request.session.test_cookie_worked()) is True
+    site.ask(lambda request: request.session.delete_test_cookie())
+    assert site.ask(lambda request: request.session.test_cookie_worked()) is False
+
+
+def test_clearsessions_removes_what_expired() -> None:
+    store = MemoryStore()
+    late = time.time() + 3 * 7 * 86_400
+    with override_settings(FLUIDAUTH={"store": store}):
+        session = SessionStore()
+        session["n"] = 1
+        session.save()
+        get_engine().gateway._clock = lambda: late
+        assert store.get(str(session.handle)) is not None
+
+        call_command("clearsessions")
+
+        assert store.get(str(session.handle)) is None
+
+
+def test_the_admin_works() -> None:
+    """With its messages and its protection against forgery."""
+    User.objects.filter(username="root").delete()
+    User.objects.create_superuser("root", password="for this test")
+    client = Client(enforce_csrf_checks=True)
+    page = client.get("/admin/login/")
+    form = {
+        "username": "root",
+        "password": "for this test",
+        "csrfmiddlewaretoken": page.cookies["csrftoken"].value,
+    }
+
+    assert client.post("/admin/login/?next=/admin/", form).status_code == 302
+    assert client.get("/admin/auth/user/").status_code == 200
+
+
+def test_the_contract_in_coroutines() -> None:
+    """Without a thread between: every twin."""
+
+    async def live() -> None:
+        session = SessionStore()
+        await session.aset("n", 1)
+        await session.asave()
+        first = session.session_key
+        assert await session.aexists(first)
+
+        again = SessionStore(first)
+        assert await again.aget("n") == 1
+        await again.aset_expiry(300)
+        await again.acycle_key()
+        assert again.session_key != first
+        assert not await again.aexists(first)
+        assert await SessionStore(again.session_key).aget_expiry_age() == 300
+
+        last = again.session_key
+        await again.aclear_expired()
+        await again.aflush()
+        assert not await again.aexists(last)
+        assert await SessionStore(last).aload() == {}
+
+        late = SessionStore()
+        await late.aset("n", 1)
+        await late.aset_expiry(-1)
+        await late.asave()
+        assert not await late.aexists(late.session_key)
+
+    asyncio.run(live())
+
+
+# -- what it does not promise --------------------------------------------------------------------
+
+
+def test_changes_of_two_tabs_both_survive(site: Site) -> None:
+    site.ask(put(a=[1], b=[1]))
+    tab = site.twin()
+
+    def slow(request: Any) -> None:
+        request.session["a"].append(2)
+        request.session["n"] = 1
+        with get_engine().edit(request.session.handle) as other:  # the other tab, meanwhile
+            other["b"].append(2)
+
+    site.ask(slow)
+
+    assert tab.ask(fields_of) == {"a": [1, 2], "b": [1, 2], "n": 1}
+
+
+def test_saving_twice_takes_nothing_back() -> None:
+    """What others changed before the first save is seen by the second."""
+    first = SessionStore()
+    first.update({"a": [1], "b": [1]})
+    first.save()
+    with get_engine().edit(str(first.handle)) as other:
+        other["b"].append(2)
+
+    first["a"].append(2)
+    first.save()
+    first["n"] = 1
+    first.save()
+
+    assert dict(SessionStore(first.session_key).items()) == {"a": [1, 2], "b": [1, 2], "n": 1}
+
+
+@pytest.mark.parametrize("ending", ["revoke", "login", "logout"])
+def test_a_slower_request_brings_nothing_back(site: Site, ending: str) -> None:
+    """It is told so with 400, as Django does, and leaves the cookie of the newer session alone."""
+    site.ask(sign_in)
+    tab, key = site.twin(), str(site.cookie)
+
+    def slow(request: Any) -> None:
+        request.session["n"] = 1
+        other = SessionStore(key)
+        if ending == "revoke":
+            get_engine().revoke_user(str(user().pk))
+        elif ending == "login":
+            other.cycle_key()
+        else:
+            other.flush()
+
+    response = tab.get(slow)
+
+    assert response.status_code == 400
+    assert "sessionid" not in response.cookies
+    assert site.ask(name_of) == ""
+
+
+def test_a_request_under_a_replaced_id_leaves_the_cookie_alone(site: Site) -> None:
+    """The response to the login, which the browser got first, stays in force."""
+    site.ask(put(n=1))
+    tab = site.twin()
+    site.ask(sign_in)
+
+    response = tab.get(fields_of)
+
+    assert response.json() == {"value": {}}
+    assert "sessionid" not in response.cookies
+    assert site.ask(name_of) == "ada"
+
+
+def test_nobody_chooses_a_session_key(site: Site) -> None:
+    """A key that Django did not make opens nothing and is not adopted."""
+    site.client.cookies["sessionid"] = "a" * 66
+    site.ask(put(n=1))
+
+    assert site.cookie != "a" * 66
+    assert SessionStore("a" * 66).exists("a" * 66) is False
+
+
+def test_what_is_stored_opens_nothing(site: Site) -> None:
+    site.ask(put(n=1))
+    handle = site.ask(lambda request: request.session.handle)
+    record = get_engine().gateway.store.get(handle)
+
+    assert record is not None
+    assert str(site.cookie).split(".")[2] not in repr(record)
+    assert SessionStore().exists(handle) is False
+
+
+def test_a_rotation_of_the_secret_key_signs_nobody_out(site: Site) -> None:
+    """The next request, if it reads alone, brings row and cookie under the new key."""
+    store, old, new = MemoryStore(), new_secret(), new_secret()
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=old):
+        site.ask(put(n=1))
+    before = site.cookie
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=new, SECRET_KEY_FALLBACKS=[old]):
+        assert site.ask(fields_of) == {"n": 1}
+    assert site.cookie != before
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=new):
+        assert site.ask(fields_of) == {"n": 1}
+
+
+def test_timeouts_of_the_engine_bound_those_of_django() -> None:
+    """The absolute one the age; the idle one counts from each use, which then saves the session."""
+    now = [1_800_000_000.0]
+    store = MemoryStore(clock=lambda: now[0])
+    options = {"store": store, "absolute_timeout": 7_200, "idle_timeout": 600}
+    with override_settings(FLUIDAUTH=options):
+        get_engine().gateway._clock = lambda: now[0]
+        session = SessionStore()
+        session["n"] = 1
+        session.save()
+        for _ in range(11):
+            now[0] += 590
+            session = SessionStore(session.session_key)
+            assert session["n"] == 1
+            assert session.modified
+            session.save()
+        now[0] += 590
+
+        assert "n" in SessionStore(session.session_key)
+        now[0] += 130
+        assert "n" not in SessionStore(session.session_key)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis", "postgres"])
+def test_any_store_serves(site: Site, kind: str, tmp_path: Path) -> None:
+    with opened(kind, tmp_path) as store, override_settings(FLUIDAUTH={"store": store}):
+        site.ask(sign_in)
+        site.ask(put(cart=["tea"]))
+
+        assert site.ask(lambda request: [name_of(request), fields_of(request)]) == ["ada", {"cart": ["tea"]}]
+
+
+class FailingStore(MemoryStore):
+    failing = ""
+
+    def get(self, handle: str) -> Any:
+        if self.failing == "get":
+            raise StoreError("out of order")
+        return super().get(handle)
+
+    def update(self, record: Any) -> bool:
+        if self.failing == "update":
+            raise StoreError("out of order")
+        return super().update(record)
+
+
+@pytest.mark.parametrize("verb", ["get", "update"])
+def test_a_failing_store_is_a_503_and_costs_no_cookie(site: Site, verb: str) -> None:
+    store = FailingStore()
+    with override_settings(FLUIDAUTH={"store": store}):
+        site.ask(put(n=1))
+        store.failing = verb
+        response = site.get(put(n=2))
+        store.failing = ""
+
+        assert response.status_code == 503
+        assert "sessionid" not in response.cookies
+        assert site.ask(fields_of) == {"n": 1}
+
+
+def test_no_cache_keeps_a_session(site: Site) -> None:
+    assert "no-store" in site.get(put(n=1)).headers["Cache-Control"]
+    assert "Cache-Control" not in site.get(fields_of).headers
+
+
+def test_an_emptied_session_goes_on(site: Site) -> None:
+    def empty_and_fill(request: Any) -> None:
+        request.session.clear()
+        request.session.save()
+        request.session["n"] = 2
+
+    site.ask(put(n=1))
+    site.ask(empty_and_fill)
+
+    assert site.ask(fields_of) == {"n": 2}
+
+
+# -- settings ------------------------------------------------------------------------------------
+
+
+def ids() -> list[str]:
+    return [str(found.id) for found in check_settings()]
+
+
+def test_good_settings_pass_the_checks() -> None:
+    assert ids() == []
+    call_command("check", verbosity=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"SECRET_KEY": "django-insecure-" + "x" * 50}, "fluidauth.E001"),
+        ({"FLUIDAUTH": {"stores": "sqlite:///x"}}, "fluidauth.E001"),
+        ({"FLUIDAUTH": ["store"]}, "fluidauth.E001"),
+        ({"FLUIDAUTH": {"secret": new_secret(), "keyring": "keys.json"}}, "fluidauth.E001"),
+        ({"FLUIDAUTH": {"store": MemoryStore(), "idle_timeout": 0}}, "fluidauth.E001"),
+        ({"FLUIDAUTH": {"store": "sqlite:////nowhere/at/all.db"}}, "fluidauth.E001"),
+        ({"FLUIDAUTH": {"store": MemoryStore(), "on_event": "no.such.module"}}, "fluidauth.E001"),
+        ({"SESSION_SERIALIZER": "tests.integrations.test_django.Pickling"}, "fluidauth.E003"),
+        ({"SESSION_ENGINE": "django.contrib.sessions.backends.db"}, "fluidauth.W001"),
+    ],
+)
+def test_bad_settings_are_told(changes: dict[str, Any], expected: str) -> None:
+    with override_settings(**{"FLUIDAUTH": {"store": MemoryStore()}, **changes}):
+        assert ids() == [expected]
+
+
+def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sessions.db").write_text("no database, but a text of some length " * 40)
+    with override_settings(FLUIDAUTH={"store": f"sqlite:///{tmp_path}/sessions.db"}):
+        assert ids() == ["fluidauth.E002"]
+
+
+class Pickling:
+    def dumps(self, value: Any) -> bytes:
+        return b"\x80" + repr(value).encode()
+
+    def loads(self, data: bytes) -> Any:
+        raise NotImplementedError
+
+
+def test_a_serializer_that_writes_no_json_is_refused() -> None:
+    with override_settings(SESSION_SERIALIZER="tests.integrations.test_django.Pickling"):
+        session = SessionStore()
+        session["n"] = 1
+        with pytest.raises(ConfigError, match="Pickling"):
+            session.save()
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_a_keyring_file_signs(tmp_path: Path, by_path: bool) -> None:
+    """Whatever ``SECRET_KEY`` is; and a function, or the path of one, hears of events."""
+    path, heard = tmp_path / "keys.json", len(EVENTS)
+    keyfile.change(path, lambda empty: empty.added(new_secret(), int(time.time())))
+    on_event = "tests.integrations.test_django.note" if by_path else note
+    options = {"store": MemoryStore(), "keyring": str(path), "on_event": on_event}
+    with override_settings(FLUIDAUTH=options, SECRET_KEY="weak"):
+        session = SessionStore()
+        session["n"] = 1
+        session.save()
+
+        assert dict(SessionStore(session.session_key).items()) == {"n": 1}
+    assert [event.name for event in EVENTS[heard:]] == ["session_created"]
+
+
+EVENTS: list[Any] = []
+
+
+def note(event: Any) -> None:
+    EVENTS.append(event)
+
+
+def test_a_session_that_ended_cannot_be_saved() -> None:
+    session = SessionStore()
+    session["n"] = 1
+    session.save()
+    SessionStore(session.session_key).delete()
+
+    session["n"] = 2
+    with pytest.raises(UpdateError):
+        session.save()
+    with pytest.raises(UpdateError):
+        asyncio.run(session.asave())

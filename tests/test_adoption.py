@@ -1,0 +1,346 @@
+"""Sessions of another system: taken over once, seen by everybody alike, ended for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from fluidauth import (
+    ConfigError,
+    CookieOptions,
+    Keyring,
+    Lifetime,
+    PayloadError,
+    Session,
+    SessionEngine,
+    StoreError,
+)
+from fluidauth.adoption import Adopted, Adopter
+from fluidauth.errors import FreshLoginRequired, NotSupported
+from fluidauth.events import SessionEvent
+from fluidauth.keys import new_secret
+from fluidauth.testing import FakeClock
+
+from .support import Browser, Protocol, apart
+
+DAY = 86_400
+
+
+class OldSystem(Adopter):
+    """Keeps sessions by the text in its cookie."""
+
+    name = "old"
+    cookie = CookieOptions("old", secure=False, path="/app", domain="example.org")
+    lifetime = 14 * DAY
+    blocks = True
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Adopted] = {
+            "ada": Adopted({"cart": ["tea"]}, "ada"),
+            "anon": Adopted({"n": 1}),
+        }
+        self.down = False
+
+    def read(self, value: str) -> Adopted | None:
+        if self.down:
+            raise StoreError("the old store is out of order")
+        found = self.sessions.get(value)
+        return None if found is None else Adopted({**found.fields}, found.user_id)
+
+    def forget(self, value: str) -> None:
+        if self.down:
+            raise StoreError("the old store is out of order")
+        self.sessions.pop(value, None)
+
+
+@pytest.fixture
+def old() -> OldSystem:
+    return OldSystem()
+
+
+@pytest.fixture
+def browser(
+    store: Any, protocol: Protocol, clock: FakeClock, events: list[SessionEvent], old: OldSystem
+) -> Iterator[Browser]:
+    engine = SessionEngine(new_secret(), store, adopt=[old], clock=clock, on_event=events.append)
+    yield Browser(protocol, engine)
+    engine.close()
+
+
+def whoami(session: Session) -> tuple[str | None, dict[str, Any]]:
+    return session.user_id, dict(session)
+
+
+def nothing(session: Session) -> None:
+    """Do as a page that needs no session."""
+
+
+def sessions_of_ada(engine: SessionEngine) -> int:
+    """Return how many there are, 1 where the store cannot list them."""
+    try:
+        return len(engine.list_sessions("ada"))
+    except NotSupported:
+        return 1
+
+
+ADA = ("ada", {"cart": ["tea"]})
+
+
+def test_an_old_session_goes_on_under_a_fresh_id(
+    browser: Browser, old: OldSystem, events: list[SessionEvent]
+) -> None:
+    """Its fields and its user; the old cookie is removed where it was, and the old system forgets it."""
+    response = browser.request(whoami, cookie_header="old=ada")
+
+    assert response.value == ADA
+    assert browser.get(whoami) == ADA
+    ours, theirs = response.set_cookies
+    assert ours.startswith("__Host-session=1.")
+    assert theirs.startswith("old=; path=/app; Max-Age=0; expires=Thu, 01 Jan 1970")
+    assert "domain=example.org" in theirs
+    assert old.sessions.keys() == {"anon"}
+    assert [(event.name, event.reason, event.user_id) for event in events] == [
+        ("session_adopted", "old", "ada")
+    ]
+    assert sessions_of_ada(browser.engine) == 1
+
+
+def test_changes_of_the_first_request_count(browser: Browser) -> None:
+    browser.request(lambda session: session["cart"].append("cup"), cookie_header="old=ada")
+
+    assert browser.get(whoami) == ("ada", {"cart": ["tea", "cup"]})
+
+
+def test_who_signed_in_long_ago_has_not_signed_in_freshly(browser: Browser) -> None:
+    def refused(session: Session) -> bool:
+        with pytest.raises(FreshLoginRequired):
+            session.require_fresh(DAY)
+        return session.is_authenticated
+
+    assert browser.get(refused, cookie_header="old=ada") is True
+    assert browser.get(refused) is True
+
+
+def test_a_page_without_a_session_leaves_it_where_it_is(browser: Browser, old: OldSystem) -> None:
+    response = browser.request(nothing, cookie_header="old=ada")
+
+    assert response.set_cookies == []
+    assert "ada" in old.sessions
+
+
+@pytest.mark.parametrize("value", ["forged", "", "a" * 4_000, "1." + "x" * 64, "\x00", "é"])
+def test_what_the_old_system_refuses_adopts_nothing(
+    browser: Browser, value: str, events: list[SessionEvent]
+) -> None:
+    response = browser.request(whoami, cookie_header=f"old={value}")
+
+    assert response.value == (None, {})
+    assert response.set_cookies == []
+    assert [event.reason for event in events] == ["old_system"] * bool(value)
+
+
+def test_a_lost_response_loses_nobody(browser: Browser) -> None:
+    """Who comes with the old cookie again gets the same session, and its cookie."""
+    first = browser.request(whoami, cookie_header="old=ada")
+    browser.request(lambda session: session.update(n=2))
+    again = browser.request(whoami, cookie_header="old=ada")
+
+    assert again.value == ("ada", {"cart": ["tea"], "n": 2})
+    assert again.set_cookies == first.set_cookies
+
+
+def test_two_tabs_take_over_one_session(browser: Browser) -> None:
+    """Both at once, each with a change of its own."""
+
+    def slow(session: Session) -> None:
+        session["slow"] = True
+        apart(partial(tab.request, lambda other: other.update(fast=True), cookie_header="old=ada"))
+
+    tab = browser.twin()
+    browser.request(slow, cookie_header="old=ada")
+
+    assert tab.cookie == browser.cookie
+    assert browser.get(whoami) == ("ada", {"cart": ["tea"], "slow": True, "fast": True})
+    assert sessions_of_ada(browser.engine) == 1
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda session: session.logout(),
+        lambda session: session.login("ada"),
+        lambda session: session.regenerate(),
+    ],
+    ids=["logout", "login", "regenerate"],
+)
+@pytest.mark.parametrize("when", ["first", "later"])
+def test_what_has_ended_is_never_adopted_again(
+    browser: Browser, when: str, ending: Any, old: OldSystem
+) -> None:
+    """Nor what went on under another id, even if the old system would still let it in."""
+    kept = dict(old.sessions)
+    if when == "later":
+        browser.request(whoami, cookie_header="old=ada")
+    browser.request(ending, cookie_header="old=ada" if when == "first" else None)
+    old.sessions = kept
+
+    response = browser.with_cookie(None).request(whoami, cookie_header="old=ada")
+
+    assert response.value == (None, {})
+    assert response.set_cookies == []
+
+
+def test_another_user_signs_in_and_takes_nothing(browser: Browser) -> None:
+    browser.request(lambda session: session.login("bob"), cookie_header="old=ada")
+
+    assert browser.get(whoami) == ("bob", {})
+    assert browser.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+def test_an_expired_session_stays_expired(browser: Browser, old: OldSystem, clock: FakeClock) -> None:
+    """The old cookie may be good for longer than ours."""
+    kept = dict(old.sessions)
+    browser.request(whoami, cookie_header="old=ada")
+    old.sessions = kept
+    clock.advance(DAY)
+
+    assert browser.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+def test_a_genuine_cookie_of_ours_comes_first(browser: Browser, old: OldSystem) -> None:
+    browser.request(lambda session: session.login("bob"))
+
+    assert browser.get(whoami, cookie_header=f"old=ada; {browser.name}={browser.cookie}") == ("bob", {})
+    assert "ada" in old.sessions
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_failed_request_takes_nothing_over(browser: Browser, old: OldSystem, status: int) -> None:
+    """The next one does; a logout stands all the same."""
+    browser.request(whoami, cookie_header="old=ada", status=status)
+
+    assert ("ada" in old.sessions) is (status == 500)
+    if status == 500:
+        browser.request(lambda session: session.logout(), cookie_header="old=ada", status=500)
+    else:
+        browser.request(lambda session: session.logout())
+    assert browser.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+def test_an_old_store_that_is_down_is_a_503(browser: Browser, old: OldSystem) -> None:
+    """And no logout."""
+    old.down = True
+    failed = browser.request(whoami, cookie_header="old=ada")
+    old.down = False
+
+    assert failed.status == 503
+    assert failed.set_cookies == []
+    assert browser.get(whoami, cookie_header="old=ada") == ADA
+
+
+def test_an_old_store_that_cannot_forget_costs_nothing(
+    browser: Browser, old: OldSystem, events: list[SessionEvent]
+) -> None:
+    def go_down(session: Session) -> str | None:
+        old.down = True
+        return session.user_id
+
+    assert browser.get(lambda session: (session.user_id, go_down(session)), cookie_header="old=ada")
+    assert browser.get(whoami) == ADA
+    assert ("store_error", "forget") in [(event.name, event.reason) for event in events]
+
+
+def test_the_secret_rotates_meanwhile(store: Any, protocol: Protocol, old: OldSystem) -> None:
+    """The same old cookie leads to the same session under the next key, and to nothing without the first."""
+    first, second = new_secret(), new_secret()
+    Browser(protocol, SessionEngine(first, store, adopt=[old])).request(whoami, cookie_header="old=ada")
+
+    rotated = Browser(protocol, SessionEngine([second, first], store, adopt=[old]))
+    assert rotated.get(whoami, cookie_header="old=ada") == ADA
+    assert rotated.get(whoami) == ADA
+    without = Browser(protocol, SessionEngine(second, store, adopt=[old]))
+    assert without.get(whoami, cookie_header="old=ada") == (None, {})
+    assert without.with_cookie(rotated.cookie).get(whoami) == ADA
+
+
+def test_two_servers_amid_a_rotation_take_over_one(store: Any, protocol: Protocol, old: OldSystem) -> None:
+    """Each derives another id; the marker decides, and nothing is left of the other."""
+    first, second = new_secret(), new_secret()
+    slow = Browser(protocol, SessionEngine([first, second], store, adopt=[old]))
+    fast = Browser(protocol, SessionEngine([second, first], store, adopt=[old]))
+
+    def beside(session: Session) -> None:
+        assert session.user_id == "ada"
+        apart(partial(fast.request, whoami, cookie_header="old=ada"))
+
+    assert slow.request(beside, cookie_header="old=ada").set_cookies == []
+    assert slow.get(whoami, cookie_header="old=ada") == ADA
+    assert sessions_of_ada(fast.engine) == 1
+
+
+def test_the_same_name_and_place_need_no_second_cookie(
+    store: Any, protocol: Protocol, old: OldSystem
+) -> None:
+    old.cookie = CookieOptions("session", secure=False)
+    engine = SessionEngine(new_secret(), store, adopt=[old], cookie=CookieOptions(secure=False))
+    browser = Browser(protocol, engine)
+
+    response = browser.request(whoami, cookie_header="session=ada")
+
+    assert [line.partition("=")[0] for line in response.set_cookies] == ["session"]
+    assert browser.get(whoami) == ADA
+
+
+def test_the_same_name_elsewhere_is_removed_there(store: Any, protocol: Protocol, old: OldSystem) -> None:
+    """A browser keeps both apart by path and domain."""
+    old.cookie = CookieOptions("session", secure=False, path="/app")
+    engine = SessionEngine(new_secret(), store, adopt=[old], cookie=CookieOptions(secure=False))
+
+    response = Browser(protocol, engine).request(whoami, cookie_header="session=ada")
+
+    assert ["Max-Age=0" in line for line in response.set_cookies] == [False, True]
+    assert "path=/app" in response.set_cookies[1]
+
+
+def test_a_lifetime_may_be_given(browser: Browser) -> None:
+    response = browser.request(lambda session: session.set_lifetime(Lifetime(60)), cookie_header="old=ada")
+
+    assert "Max-Age=60;" in response.set_cookies[0]
+    assert browser.get(whoami) == ADA
+
+
+def test_what_cannot_be_kept_is_told(browser: Browser, old: OldSystem) -> None:
+    old.sessions["odd"] = Adopted({"connection": object()})
+
+    with pytest.raises(PayloadError, match="from old"):
+        browser.request(whoami, cookie_header="old=odd")
+
+
+def test_nothing_of_an_old_cookie_is_shown(browser: Browser) -> None:
+    shown = browser.get(
+        lambda session: (session.user_id, repr(session._read().adoption)), cookie_header="old=ada"
+    )
+
+    assert shown == ("ada", "<Adoption old>")
+
+
+@pytest.mark.parametrize("adopt", ["old", [object()], [OldSystem(), OldSystem()], OldSystem()])
+def test_wrong_adopters_are_refused(adopt: Any) -> None:
+    with pytest.raises(ConfigError, match="adopt"):
+        SessionEngine(new_secret(), "memory://", adopt=adopt)
+
+
+def test_a_revoked_key_brings_nothing_back(store: Any, protocol: Protocol, old: OldSystem) -> None:
+    """What was under it is over, and the old cookie was used."""
+    secret = new_secret()
+    kept = dict(old.sessions)
+    Browser(protocol, SessionEngine(secret, store, adopt=[old])).request(whoami, cookie_header="old=ada")
+    old.sessions = kept
+
+    ring = Keyring.from_secrets(new_secret())
+    assert Browser(protocol, SessionEngine(ring, store, adopt=[old])).get(
+        whoami, cookie_header="old=ada"
+    ) == (None, {})
