@@ -51,6 +51,7 @@ class Sessions:
     """
 
     serializer: TaggedJSONSerializer = session_json_serializer
+    session_class: type[FlaskSession] = FlaskSession
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class Sessions:
         gateway = self.gateway_for(app, engine)
         session = Session(gateway, cookies)
         exchange = Exchange(gateway, session, self.responds, {_KEY: session}, _KEY, print)
-        return FlaskSession(exchange, self.serializer, partial(self.lifetime_of, app, engine))
+        return self.session_class(exchange, self.serializer, partial(self.lifetime_of, app, engine))
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):

@@ -23,12 +23,31 @@ session = cast(FlaskSession, quart.session)
 """``quart.session`` itself, for those who want its type as well."""
 
 
+class QuartSession(FlaskSession):
+    """``quart.session``: as Flask's, but setting ``accessed`` to true does nothing.
+
+    Quart sets it for each request since 0.23; every page would vary by cookie. Who uses the session
+    has accessed it.
+    """
+
+    @property
+    def accessed(self) -> bool:
+        return super().accessed
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        if not value:
+            self._behind._accessed = False
+
+
 class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of an engine for ``app.session_interface``; arguments as for Flask.
 
     A remote store is read before the handler runs. A WebSocket's session may be read and changed, and
     is saved when the socket has closed; a new one needs a response first, to carry its cookie.
     """
+
+    session_class = QuartSession
 
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> FlaskSession | None:
         found = self.begin(app, "; ".join(request.headers.getlist("Cookie")))
