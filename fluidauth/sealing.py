@@ -192,6 +192,12 @@ def sealed_by(record: SessionRecord) -> str:
     return record.payload[1:_BODY_START].decode("latin-1")
 
 
+def plain_fields(record: SessionRecord) -> dict[str, Any]:
+    """Return the fields of *record* that are not encrypted; it was unsealed before."""
+    fields: dict[str, Any] = decode(str(record.payload[_BODY_START:-_MAC_LENGTH], "utf-8"))[0]
+    return fields
+
+
 def _with_mac(key: Key, record: SessionRecord, text: bytes) -> SessionRecord:
     return SessionRecord._make((*record[:-1], text + key.record_mac(_mac_input(record, text))))
 

@@ -89,6 +89,7 @@ def sessions_of_ada(engine: SessionEngine) -> int:
 ADA = ("ada", {"cart": ["tea"]})
 
 
+@pytest.mark.requirement("63")
 def test_an_old_session_goes_on_under_a_fresh_id(
     browser: Browser, old: OldSystem, events: list[SessionEvent]
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_page_without_a_session_leaves_it_where_it_is(browser: Browser, old: O
     assert "ada" in old.sessions
 
 
+@pytest.mark.requirement("62")
 @pytest.mark.parametrize("value", ["forged", "", "a" * 4_000, "1." + "x" * 64, "\x00", "é"])
 def test_what_the_old_system_refuses_adopts_nothing(
     browser: Browser, value: str, events: list[SessionEvent]
@@ -142,6 +144,7 @@ def test_what_the_old_system_refuses_adopts_nothing(
     assert [event.reason for event in events] == ["old_system"] * bool(value)
 
 
+@pytest.mark.requirement("63")
 def test_a_lost_response_loses_nobody(browser: Browser) -> None:
     """Who comes with the old cookie again gets the same session, and its cookie."""
     first = browser.request(whoami, cookie_header="old=ada")
@@ -152,6 +155,7 @@ def test_a_lost_response_loses_nobody(browser: Browser) -> None:
     assert again.set_cookies == first.set_cookies
 
 
+@pytest.mark.requirement("63")
 def test_two_tabs_take_over_one_session(browser: Browser) -> None:
     """Both at once, each with a change of its own."""
 
@@ -167,6 +171,7 @@ def test_two_tabs_take_over_one_session(browser: Browser) -> None:
     assert sessions_of_ada(browser.engine) == 1
 
 
+@pytest.mark.requirement("63")
 @pytest.mark.parametrize(
     "ending",
     [
@@ -193,6 +198,7 @@ def test_what_has_ended_is_never_adopted_again(
     assert response.set_cookies == []
 
 
+@pytest.mark.requirement("63")
 def test_another_user_signs_in_and_takes_nothing(browser: Browser) -> None:
     browser.request(lambda session: session.login("bob"), cookie_header="old=ada")
 
@@ -200,6 +206,7 @@ def test_another_user_signs_in_and_takes_nothing(browser: Browser) -> None:
     assert browser.get(whoami, cookie_header="old=ada") == (None, {})
 
 
+@pytest.mark.requirement("63")
 def test_an_expired_session_stays_expired(browser: Browser, old: OldSystem, clock: FakeClock) -> None:
     """The old cookie may be good for longer than ours."""
     kept = dict(old.sessions)
@@ -230,6 +237,7 @@ def test_a_failed_request_takes_nothing_over(browser: Browser, old: OldSystem, s
     assert browser.get(whoami, cookie_header="old=ada") == (None, {})
 
 
+@pytest.mark.requirement("62")
 def test_an_old_store_that_is_down_is_a_503(browser: Browser, old: OldSystem) -> None:
     """And no logout."""
     old.down = True
@@ -266,6 +274,7 @@ def test_the_secret_rotates_meanwhile(store: Any, protocol: Protocol, old: OldSy
     assert without.with_cookie(rotated.cookie).get(whoami) == ADA
 
 
+@pytest.mark.requirement("63")
 def test_two_servers_amid_a_rotation_take_over_one(store: Any, protocol: Protocol, old: OldSystem) -> None:
     """Each derives another id; the marker decides, and nothing is left of the other."""
     first, second = new_secret(), new_secret()
@@ -319,6 +328,7 @@ def test_what_cannot_be_kept_is_told(browser: Browser, old: OldSystem) -> None:
         browser.request(whoami, cookie_header="old=odd")
 
 
+@pytest.mark.requirement("62")
 def test_nothing_of_an_old_cookie_is_shown(browser: Browser) -> None:
     shown = browser.get(
         lambda session: (session.user_id, repr(session._read().adoption)), cookie_header="old=ada"
@@ -333,6 +343,7 @@ def test_wrong_adopters_are_refused(adopt: Any) -> None:
         SessionEngine(new_secret(), "memory://", adopt=adopt)
 
 
+@pytest.mark.requirement("63")
 def test_a_revoked_key_brings_nothing_back(store: Any, protocol: Protocol, old: OldSystem) -> None:
     """What was under it is over, and the old cookie was used."""
     secret = new_secret()

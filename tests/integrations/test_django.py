@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.contrib import auth
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.signed_cookies import SessionStore as FormerStore
 from django.core.management import call_command
 from django.test import AsyncClient, Client, override_settings
 
@@ -353,6 +354,36 @@ def test_changes_of_two_tabs_both_survive(site: Site) -> None:
     site.ask(slow)
 
     assert tab.ask(fields_of) == {"a": [1, 2], "b": [1, 2], "n": 1}
+
+
+def change_inside(request: Any) -> None:
+    request.session["a"].append(2)
+    del request.session["b"]
+    with get_engine().edit(request.session.handle) as other:  # another tab, meanwhile
+        other["n"] = 1
+
+
+@pytest.mark.parametrize("encrypted", [[], ["b"], "*"], ids=["none", "one", "all"])
+def test_changes_inside_of_values_are_saved(site: Site, encrypted: Any) -> None:
+    """Whatever is encrypted; and what is removed is gone."""
+    with override_settings(FLUIDAUTH={"store": MemoryStore(), "encrypted_fields": encrypted}):
+        site.ask(put(a=[1], b=[1], c=[1]))
+        site.ask(change_inside)
+
+        assert site.ask(fields_of) == {"a": [1, 2], "c": [1], "n": 1}
+
+
+@pytest.mark.parametrize("encrypted", [[], ["b"], "*"], ids=["none", "one", "all"])
+def test_what_is_taken_over_may_be_changed_at_once(site: Site, encrypted: Any) -> None:
+    old = FormerStore()
+    old.update({"a": [1], "b": [1], "c": [1]})
+    old.save()
+    site.client.cookies["sessionid"] = old.session_key
+    adopt = ["django.contrib.sessions.backends.signed_cookies"]
+    with override_settings(FLUIDAUTH={"store": MemoryStore(), "encrypted_fields": encrypted, "adopt": adopt}):
+        site.ask(change_inside)
+
+        assert site.ask(fields_of) == {"a": [1, 2], "c": [1], "n": 1}
 
 
 def test_saving_twice_takes_nothing_back() -> None:
