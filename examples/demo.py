@@ -35,7 +35,9 @@ def tour(folder: Path) -> None:
     """Take one visitor through the life of a session; end the program at the first failure."""
     print("One SQLite file, two servers: uvicorn for ASGI, waitress for WSGI.\n")
     old, new = new_secret(), new_secret()
-    with httpx.Client(trust_env=False) as http:
+    # No limits: fifty threads share this pool, and one that drops surplus connections
+    # may drop one that a thread is about to use (encode/httpcore#1110).
+    with httpx.Client(trust_env=False, limits=httpx.Limits()) as http:
         visitor = Visitor(http)
         with servers(folder, old) as (asgi, wsgi):
             share(visitor, asgi, wsgi)

@@ -72,6 +72,10 @@ def browser(protocol: Protocol, engine: SessionEngine) -> Browser:
 
 @pytest.fixture
 def visitor() -> Iterator[Visitor]:
-    """A browser for servers that run as processes."""
-    with httpx.Client(trust_env=False, timeout=20) as http:
+    """A browser for servers that run as processes.
+
+    Without limits: a pool that has some closes connections that it has just given
+    to another thread (encode/httpcore#1110).
+    """
+    with httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits()) as http:
         yield Visitor(http)
