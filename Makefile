@@ -1,16 +1,26 @@
 # Each target does its own set-up: Python 3.11 or newer and make are all it takes.
 
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := .venv-demo
 BENCH := .venv-bench
+NEWEST := .venv-newest
 
-.PHONY: help demo test check bench bench-quick bench-compare mutants soak rotation-drill clean
+# The versions of all that is installed here, and of what builds our wheel (newer pips ask for that apart).
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+
+.PHONY: help demo test check matrix newest constraints mutants soak rotation-drill bench bench-quick bench-compare clean
 
 help:
 	@echo "make demo            sessions through two real servers, step by step (SERVE=1 keeps them up)"
-	@echo "make test            the tests"
-	@echo "make check           format, lint, types, coverage, README, wheel, each Python version"
+	@echo "make test            the tests that one runs while one works (WORKERS=2 processes)"
+	@echo "make check           all that a change must pass: types, frameworks' own tests, faults, each Python"
+	@echo "make matrix          every server with every store, on each Python, in random order"
+	@echo "make newest          the tests with the newest release of everything"
+	@echo "make constraints     look for newer releases, and write them into constraints.txt"
 	@echo "make mutants         break the code on purpose: each break must fail a test"
 	@echo "make soak            many clients on real servers that are killed and locked out (MINUTES=5)"
 	@echo "make rotation-drill  new keys and leaked ones beside 200 clients on real servers"
@@ -18,20 +28,32 @@ help:
 	@echo "make bench-quick     the same in short"
 	@echo "make bench-compare   this working copy beside an earlier one (BASE=revision)"
 
-demo: $(VENV)/ready
-	@$(BIN)/python examples/demo.py $(if $(SERVE),--serve)
+demo: $(DEMO)/ready
+	@$(DEMO)/bin/python examples/demo.py $(if $(SERVE),--serve)
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses=$(WORKERS) -m "not check and not matrix" $(ARGS)
 
 check: $(VENV)/ready
-	$(BIN)/python tools/check.py
+	@$(BIN)/python tools/check.py
+
+matrix: $(VENV)/ready
+	@$(BIN)/python tools/check.py --matrix
+
+newest: $(NEWEST)/ready
+	@$(NEWEST)/bin/python -m pytest --quiet --numprocesses=$(WORKERS) -m "not matrix" $(ARGS)
+
+constraints: .venv-constraints/ready
+	@printf 'hatchling\nuv\n' | .venv-constraints/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--all-extras --no-annotate --no-emit-index-url --custom-compile-command "make constraints" \
+		--output-file constraints.txt pyproject.toml benchmarks/requirements.txt -
+	@git diff --stat -- constraints.txt
 
 mutants: $(VENV)/ready
-	$(BIN)/python -m tools.mutants $(ARGS)
+	@$(BIN)/python -m tools.mutants $(ARGS)
 
 soak: $(VENV)/ready
-	$(BIN)/python -m tools.soak --minutes $(or $(MINUTES),5)
+	@$(BIN)/python -m tools.soak --minutes $(or $(MINUTES),5)
 
 rotation-drill: $(VENV)/ready
 	@$(BIN)/python -m tools.rotation_drill $(ARGS)
@@ -45,20 +67,33 @@ bench-quick: $(BENCH)/ready
 bench-compare: $(BENCH)/ready
 	@$(BENCH)/bin/python -m benchmarks.suite compare $(or $(BASE),$(error say what to compare with: make bench-compare BASE=HEAD~1)) $(ARGS)
 
-$(VENV)/ready: pyproject.toml
-	$(call environment,$(VENV),'.[test]')
+$(DEMO)/ready: pyproject.toml constraints.txt
+	$(call environment,$(DEMO),--editable . httpx uvicorn waitress)
 
-$(BENCH)/ready: pyproject.toml benchmarks/requirements.txt
-	$(call environment,$(BENCH),'.[test]' --requirement benchmarks/requirements.txt)
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(call environment,$(VENV),--editable '.[test]')
+
+$(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(call environment,$(BENCH),--editable '.[test]' --requirement benchmarks/requirements.txt)
+
+.venv-constraints/ready: Makefile
+	$(call environment,.venv-constraints,uv)
+
+# These two want what is newest, the second each time it is made.
+.venv-constraints/ready $(NEWEST)/ready: export PIP_CONSTRAINT =
+.venv-constraints/ready $(NEWEST)/ready: export PIP_BUILD_CONSTRAINT =
+.PHONY: $(NEWEST)/ready
+$(NEWEST)/ready:
+	$(call environment,$(NEWEST),--editable '.[test]')
 
 # $(1): its folder; $(2): what pip installs there.
 define environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fluidauth needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.13 $(MAKECMDGOALS)")'
 	@echo "setting up $(1) (once)"
 	@$(PYTHON) -m venv --clear $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --editable $(2)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 	@touch $@
 endef
 
 clean:
-	rm -rf $(VENV) .venv-* dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .sources dist build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

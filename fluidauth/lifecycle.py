@@ -89,7 +89,7 @@ def new_body(
     lifetime: Lifetime | None = None,
     auth_time: int | None = None,
 ) -> Body:
-    """Return the body of a session that begins now; its absolute deadline never moves again."""
+    """Return the body of a session that begins now; of its absolute deadline see ``Session.set_lifetime``."""
     lifetime = lifetime or policy.lifetime
     return Body(
         fields, now + lifetime.absolute_seconds, lifetime.idle_seconds, lifetime.persistent, auth_time

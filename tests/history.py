@@ -14,8 +14,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -23,7 +24,7 @@ from urllib.parse import urlencode, urlsplit
 COOKIE = "__Host-session"
 TIMEOUT = 20  # seconds for one answer
 RETRY = 0.02  # seconds, while a server that was killed comes back
-GIVE_UP = 60  # seconds for a login or logout
+GIVE_UP = 60  # seconds for a login or logout, however often it is tried
 
 Kind = str  # login, logout, regenerate, read, set, add, append
 WRITES = ("set", "add", "append")
@@ -89,6 +90,11 @@ class Operation:
         """Whether the server said that it was done, in this very session."""
         return self.answer is not None and self.answer.status == 200 and self.answer.user == self.life
 
+    @property
+    def refused(self) -> bool:
+        """Whether it failed: it may have been carried out or not."""
+        return self.answer is None or self.answer.status != 200
+
 
 @dataclass
 class History:
@@ -96,6 +102,7 @@ class History:
 
     operations: list[Operation] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    _grows: threading.Condition = field(default_factory=threading.Condition)
 
     def ask(
         self, target: Target, life: str, kind: Kind, cookie: str, key: str = "", value: str = ""
@@ -106,8 +113,22 @@ class History:
             answer = target.ask(kind, key, value, cookie)
         except OSError:
             answer = None
-        self.operations.append(Operation(life, kind, cookie, key, value, start, time.monotonic(), answer))
+        operation = Operation(life, kind, cookie, key, value, start, time.monotonic(), answer)
+        with self._grows:
+            self.operations.append(operation)
+            self._grows.notify_all()
         return answer
+
+    def await_more(self, count: int, what: str = "acknowledged") -> None:
+        """Wait until *count* more operations were "acknowledged" or "refused"; else ``TimeoutError``."""
+        begin = len(self.operations)
+        with self._grows:
+            if not self._grows.wait_for(lambda: self.count(what, begin) >= count, GIVE_UP):
+                raise TimeoutError(f"less than {count} operations were {what} within {GIVE_UP} s")
+
+    def count(self, what: str, begin: int = 0) -> int:
+        """Return how many operations were "acknowledged" or "refused", from the one numbered *begin* on."""
+        return sum(getattr(operation, what) for operation in self.operations[begin:])
 
 
 class Life:
@@ -125,12 +146,13 @@ class Life:
 
     def run(self) -> None:
         """Live: sign in, let all clients work, sign out while some still do, and try to come back."""
-        self._insist("login", self.name)
+        if not self._insist("login", self.name):
+            return
         with ThreadPoolExecutor(self._clients) as clients:
             working = [clients.submit(self._work, number, self._steps) for number in range(self._clients)]
             for client in working:
                 client.result()
-            self._read()
+            self._insist("read")
             late = [clients.submit(self._work, number, 3) for number in range(self._clients)]
             self._insist("logout")
             for client in late:
@@ -139,17 +161,17 @@ class Life:
             self._history.ask(self._target, self.name, "read", cookie)
             self._history.ask(self._target, self.name, "set", cookie, "back", self._value())
 
-    def _insist(self, kind: Kind, value: str = "") -> None:
-        """Ask until it is acknowledged: who signs in or out tries again."""
+    def _insist(self, kind: Kind, value: str = "") -> bool:
+        """Ask until it is done: who signs in or out tries again."""
         give_up = time.monotonic() + GIVE_UP
         while True:
             answer = self._history.ask(self._target, self.name, kind, self._cookie, value=value)
             if answer is not None and answer.status == 200:
                 self._keep(answer)
-                return
+                return True
             if time.monotonic() > give_up:
                 self._history.problems.append(f"{self.name}: no {kind} within {GIVE_UP} s")
-                return
+                return False
             time.sleep(RETRY)
 
     def _work(self, client: int, steps: int) -> None:
@@ -172,14 +194,6 @@ class Life:
             self._keep(answer)
         return answer
 
-    def _read(self) -> None:
-        for _ in range(int(GIVE_UP / RETRY)):
-            answer = self._history.ask(self._target, self.name, "read", self._cookie)
-            if answer is not None and answer.status == 200:
-                return
-            time.sleep(RETRY)
-        self._history.problems.append(f"{self.name}: no read within {GIVE_UP} s")
-
     def _value(self) -> str:
         return f"{self.name}/{next(self._serial):06}"
 
@@ -197,10 +211,11 @@ def run_lives(
     at_once: int = 4,
     clients: int = 4,
     steps: int = 12,
+    history: History | None = None,
     done: Callable[[History], object] = lambda history: None,
 ) -> History:
-    """Run *lives*, some at once; call *done* after each."""
-    history = History()
+    """Run *lives*, some at once, and add what happens to *history*; call *done* after each."""
+    history = history or History()
     todo, lock = iter(lives), threading.Lock()
 
     def worker() -> None:
@@ -216,6 +231,20 @@ def run_lives(
         for result in [workers.submit(worker) for _ in range(at_once)]:
             result.result()
     return history
+
+
+@contextmanager
+def load_on(target: Target, *, steps: int = 8) -> Iterator[History]:
+    """Have clients use *target*; what they are told is complete when the block has ended."""
+    over, history = threading.Event(), History()
+    lives = itertools.takewhile(lambda _: not over.is_set(), itertools.count())
+    with ThreadPoolExecutor(1) as apart:
+        running = apart.submit(run_lives, target, lives, at_once=3, steps=steps, history=history)
+        try:
+            yield history
+        finally:
+            over.set()
+            running.result()
 
 
 # -- the checker -----------------------------------------------------------------------

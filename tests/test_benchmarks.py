@@ -174,6 +174,7 @@ def test_visitors_have_as_many_bytes_as_asked(skip: int, size: int) -> None:
     assert len({json.dumps(fields) for fields in found}) == 3
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("name", OURS)
 def test_the_adapter_of_fluidauth_does_what_it_says(name: str) -> None:
     """In a worker of its own, as in a run: complaints, 50 writers, two kinds of logout, times."""

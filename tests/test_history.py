@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,24 @@ from fluidauth import MemoryStore, SessionEngine, SessionRecord
 from fluidauth.keys import new_secret
 from fluidauth.stores.postgres import PostgresStore
 
-from .history import Answer, History, OverHTTP, problems_in, run_lives
+from .history import Answer, OverHTTP, load_on, problems_in, run_lives
 from .servers.operations import step
 from .servers.postgres import OwnPostgres, new_database, postgres_url
 from .servers.processes import Server, serving
-from .servers.redis import DURABLE, OwnCluster, OwnRedis, empty_redis, shared_cluster, until
+from .servers.redis import (
+    DURABLE,
+    ON_THE_CLUSTER,
+    OwnCluster,
+    OwnRedis,
+    empty_redis,
+    shared_cluster,
+    until,
+)
+from .servers.visitor import Visitor
 from .support import Browser, Protocol
 
 KILLS = 50
 DATABASE_KILLS = 4
-INTERVAL = (0.05, 0.4)  # seconds from a start to the next kill
 
 
 # -- sound servers ---------------------------------------------------------------------
@@ -40,11 +47,12 @@ def test_four_workers_keep_every_promise(server: str, tmp_path: Path) -> None:
         history = run_lives(OverHTTP(url), range(12))
 
     assert problems_in(history) == []
-    assert refused(history) == 0  # "database is locked" reaches nobody
-    assert acknowledged(history) > 400
+    assert history.count("refused") == 0  # "database is locked" reaches nobody
+    assert history.count("acknowledged") > 400
     assert integrity(database) == "ok"
 
 
+@pytest.mark.check
 def test_both_kinds_of_worker_at_once(tmp_path: Path) -> None:
     """Four gunicorn workers and four uvicorn workers serve the same sessions."""
     database, secret = tmp_path / "sessions.db", new_secret()
@@ -52,8 +60,8 @@ def test_both_kinds_of_worker_at_once(tmp_path: Path) -> None:
         history = run_lives(Alternating(OverHTTP(wsgi), OverHTTP(asgi)), range(12))
 
     assert problems_in(history) == []
-    assert refused(history) == 0
-    assert acknowledged(history) > 400
+    assert history.count("refused") == 0
+    assert history.count("acknowledged") > 400
 
 
 class Alternating:
@@ -66,40 +74,28 @@ class Alternating:
         return random.choice(self._targets).ask(kind, key, value, cookie)
 
 
-@pytest.mark.parametrize(("server", "kills"), [("uvicorn", KILLS // 2), ("gunicorn", KILLS // 2)])
-def test_killed_servers_keep_every_promise(server: str, kills: int, tmp_path: Path) -> None:
+@pytest.mark.check
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+def test_killed_servers_keep_every_promise(server: str, tmp_path: Path) -> None:
     """What was acknowledged before each of fifty kills is there after it, and the file is sound."""
     database = tmp_path / "sessions.db"
     running = Server(server, database, new_secret())
     running.start()
-    killed = threading.Event()
-    outcome: list[History] = []
-
-    def lives() -> Iterator[int]:
-        number = 0
-        while not killed.is_set():
-            yield number
-            number += 1
-
-    worker = threading.Thread(
-        target=lambda: outcome.append(run_lives(OverHTTP(running.url), lives(), at_once=3, steps=8))
-    )
-    worker.start()
+    moments = random.Random(server)
     try:
-        moments = random.Random(kills)
-        for _ in range(kills):
-            time.sleep(moments.uniform(*INTERVAL))  # the moment of a kill; nothing waits for it
-            running.kill()
-            assert integrity(database) == "ok"
-            running.start()
+        with load_on(OverHTTP(running.url)) as history:
+            for _ in range(KILLS // 2):
+                history.await_more(moments.randint(1, 20))
+                running.kill()
+                assert integrity(database) == "ok"
+                history.await_more(1, "refused")  # it was felt
+                running.start()
     finally:
-        killed.set()
-        worker.join()
         running.stop()
 
-    assert problems_in(outcome[0]) == []
-    assert any(operation.answer is None for operation in outcome[0].operations)  # the kills were felt
-    assert acknowledged(outcome[0]) > 100
+    assert problems_in(history) == []
+    assert history.count("acknowledged") > 100
     assert integrity(database) == "ok"
 
 
@@ -117,7 +113,10 @@ def new_cluster() -> str:
     return shared_cluster().url
 
 
-@pytest.mark.parametrize("place", [new_postgres, empty_redis, new_cluster])
+@pytest.mark.check
+@pytest.mark.parametrize(
+    "place", [new_postgres, empty_redis, pytest.param(new_cluster, marks=ON_THE_CLUSTER)]
+)
 def test_both_kinds_of_worker_share_a_database(place: Callable[[], str], tmp_path: Path) -> None:
     """Eight processes of two kinds on one database keep every promise."""
     secret, there = new_secret(), {"FLUIDAUTH_DATABASE": place()}
@@ -129,90 +128,96 @@ def test_both_kinds_of_worker_share_a_database(place: Callable[[], str], tmp_pat
         history = run_lives(Alternating(OverHTTP(wsgi), OverHTTP(asgi)), range(12))
 
     assert problems_in(history) == []
-    assert refused(history) == 0
-    assert acknowledged(history) > 400
+    assert history.count("refused") == 0
+    assert history.count("acknowledged") > 400
     assert not unused.exists()
 
 
-def durable_postgres() -> OwnPostgres:
+@contextmanager
+def durable_postgres() -> Iterator[OwnPostgres]:
     server = OwnPostgres()
     PostgresStore(server.url).create_schema()
-    return server
+    yield server
+    server.stop()
 
 
-def durable_redis() -> OwnRedis:
-    return OwnRedis(*DURABLE)
+def durable_redis() -> AbstractContextManager[OwnRedis]:
+    return closing(OwnRedis(*DURABLE))
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
-@pytest.mark.parametrize("make", [durable_postgres, durable_redis])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("make", "server"),
+    [
+        pytest.param(durable_postgres, "gunicorn", marks=pytest.mark.check),
+        pytest.param(durable_redis, "uvicorn-workers", marks=pytest.mark.check),
+        pytest.param(durable_postgres, "uvicorn-workers", marks=pytest.mark.matrix),
+        pytest.param(durable_redis, "gunicorn", marks=pytest.mark.matrix),
+    ],
+)
 def test_a_killed_database_loses_nothing_that_was_acknowledged(
-    make: Callable[[], Any], server: str, tmp_path: Path
+    make: Callable[[], AbstractContextManager[Any]], server: str, tmp_path: Path
 ) -> None:
     """Killed and started again under load: no change is lost, no logout undone, and service resumes."""
-    database = make()
-    with under_load(server, tmp_path, database.url) as history:
-        for _ in range(DATABASE_KILLS):
-            time.sleep(1)  # of load, between a start and the next kill
-            database.kill()
-            database.start()
-        time.sleep(1)
-    database.stop()
+    secret, unused = new_secret(), tmp_path / "unused.db"
+    with make() as database:
+        there = {"FLUIDAUTH_DATABASE": database.url}
+        with serving(server, unused, secret, environ=there) as url, load_on(OverHTTP(url)) as history:
+            for _ in range(DATABASE_KILLS):
+                history.await_more(40)
+                database.kill()
+                history.await_more(1, "refused")  # it was felt
+                database.start()
+            history.await_more(40)
 
-    assert problems_in(history()) == []
-    assert 0 < refused(history()) < acknowledged(history())  # the kills were felt, and service resumed
-    assert acknowledged(history()) > 100
+    assert problems_in(history) == []
+    assert not unused.exists()
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
-def test_a_cluster_fails_over_under_load(server: str, tmp_path: Path) -> None:
-    """Primaries are killed: no logout that a replica confirmed is undone, nobody sees another's session.
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param("uvicorn-workers", marks=pytest.mark.check),
+        pytest.param("gunicorn", marks=pytest.mark.matrix),
+    ],
+)
+def test_a_cluster_fails_over(server: str, tmp_path: Path, visitor: Visitor) -> None:
+    """Two primaries are killed: no logout that a replica confirmed is undone, nobody is mixed up."""
+    with closing(OwnCluster()) as cluster, ExitStack() as stack:
+        there = {"FLUIDAUTH_DATABASE": f"{cluster.url}?wait_replicas=1"}
+        url = stack.enter_context(serving(server, tmp_path / "unused.db", new_secret(), environ=there))
+        staying = {f"staying-{n}": Visitor(visitor.http) for n in range(20)}  # some on each primary
+        leaving = {f"leaving-{n}": Visitor(visitor.http) for n in range(6)}
+        for name, person in (staying | leaving).items():
+            person.ask(f"{url}/login?user={name}")
+        copies = [Visitor(visitor.http, person.token) for person in leaving.values()]
 
-    Redis may lose what it acknowledged at that moment and had sent to no replica yet; nothing else is lost.
-    """
-    cluster = OwnCluster()
-    with under_load(server, tmp_path, f"{cluster.url}?wait_replicas=1") as history:
+        replicas = cluster.replicas
+        for replica in replicas:
+            replica.freeze()
+        unconfirmed = {person.status_of(f"{url}/logout") for person in leaving.values()}
+        for replica in replicas:
+            replica.thaw()
+        until(cluster.is_whole)
+        for person in leaving.values():
+            until(lambda person=person: person.status_of(f"{url}/logout") == 200)  # type: ignore[misc]
+        until(cluster.is_level)
+
         for node in cluster.nodes[:2]:
-            time.sleep(1)  # of load
             node.kill()
-            until(lambda: cluster.is_served())
-            time.sleep(1)
+            meanwhile = {person.status_of(f"{url}/whoami") for person in staying.values()}
+            until(cluster.is_served)
+            until(lambda: all(person.status_of(f"{url}/whoami") == 200 for person in staying.values()))
+            assert {name: person.ask(f"{url}/whoami") for name, person in staying.items()} == {
+                name: name for name in staying
+            }
+            assert [person.ask(f"{url}/whoami") for person in copies] == [None] * len(copies)
+            assert meanwhile <= {200, 503}
             node.start()
             until(cluster.is_whole)
-        time.sleep(1)
-    cluster.stop()
 
-    found = problems_in(history())
-    assert [each for each in found if "alive after its logout" in each or "was shown" in each] == []
-    assert len({sentence.partition(":")[0] for sentence in found}) <= 3  # lives, as many as are led at once
-    assert 0 < refused(history()) < acknowledged(history())
-    assert acknowledged(history()) > 100
-
-
-@contextmanager
-def under_load(server: str, folder: Path, database: str) -> Iterator[Callable[[], History]]:
-    """Have clients use *server* on *database*; what they saw is there to ask for at the end."""
-    over, outcome = threading.Event(), list[History]()
-    with serving(server, folder / "unused.db", new_secret(), environ={"FLUIDAUTH_DATABASE": database}) as url:
-        numbers = iter(lambda: None if over.is_set() else 1, None)
-        lives = (number for number, _ in enumerate(numbers))
-        worker = threading.Thread(
-            target=lambda: outcome.append(run_lives(OverHTTP(url), lives, at_once=3, steps=8))
-        )
-        worker.start()
-        try:
-            yield lambda: outcome[0]
-        finally:
-            over.set()
-            worker.join()
-
-
-def acknowledged(history: History) -> int:
-    return sum(operation.acknowledged for operation in history.operations)
-
-
-def refused(history: History) -> int:
-    return sum(o.answer is None or o.answer.status != 200 for o in history.operations)
+        assert unconfirmed == {503}
 
 
 def integrity(database: Path) -> str:
@@ -301,6 +306,7 @@ def test_a_sound_store_has_no_problems(protocol: Protocol) -> None:
     assert problems_in(run_lives(InProcess(protocol, MemoryStore()), range(8))) == []
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     ("store", "problem"),
     [
@@ -320,6 +326,7 @@ def test_the_checker_catches_a_broken_store(
     assert any(problem in sentence for sentence in found), found
 
 
+@pytest.mark.check
 def test_the_checker_catches_mixed_up_sessions(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value of another session is found, where the record's MAC does not stop it first."""
     sound = problems_in(run_lives(InProcess(protocol, Mixing()), range(8)))

@@ -63,7 +63,7 @@ def cyclic() -> Any:
 # -- what may be stored -------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(VALUES)
 def test_json_values_are_accepted_and_come_back(value: Any) -> None:
     """Every value of JSON's types passes the check and survives unchanged, type and sign included."""
@@ -104,7 +104,7 @@ def test_encoding_is_compact_utf8(value: Any, text: str) -> None:
     assert encode(value) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES)
 def test_the_fast_encoder_writes_what_the_standard_one_does(value: Any) -> None:
     """The short cut to the C encoder is one in time alone."""
@@ -253,7 +253,7 @@ def test_decoding_is_strict(text: str) -> None:
         decode(text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.text(st.characters()) | st.text('[]{}",:0123456789eE+-.truefalsn\\ud8'))
 def test_decoding_is_total(text: str) -> None:
     """Any text gives a JSON value or a ValueError."""

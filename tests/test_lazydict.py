@@ -510,7 +510,7 @@ OPERATIONS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(OPERATIONS, max_size=15))
 def test_a_session_behaves_as_a_dict(operations: list[Any]) -> None:
     """Any sequence of calls gives the answers, the order and at last the stored fields of a dict."""

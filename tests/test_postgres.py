@@ -6,7 +6,6 @@ import asyncio
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -23,6 +22,7 @@ from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
 
+from .measures import Ticker
 from .servers.postgres import OwnPostgres, address_of, behind_a_pooler, new_database, pooler, postgres_url
 from .servers.proxy import Proxy
 
@@ -239,11 +239,12 @@ def test_a_swap_that_another_won_is_not_taken_for_ours(
 
 
 @pytest.fixture(scope="module")
-def own() -> OwnPostgres:
+def own() -> Iterator[OwnPostgres]:
     """A server for harm."""
     server = OwnPostgres()
     PostgresStore(server.url).create_schema()
-    return server
+    yield server
+    server.stop()
 
 
 @contextmanager
@@ -266,14 +267,12 @@ def test_a_frozen_server_is_an_error_within_the_time_limit(own: OwnPostgres) -> 
         for call in sides:
             assert call("get", record(1).handle) == record(1)
             own.freeze()
-            start = time.monotonic()
             try:
-                with pytest.raises(StoreError):
+                with Ticker() as ticker, pytest.raises(StoreError):
                     call("get", record(1).handle)
             finally:
-                took = time.monotonic() - start
                 own.thaw()
-            assert took < 2 * LIMIT + 1
+            assert ticker.seconds < 2 * LIMIT + 1
             assert call("get", record(2).handle) is None
             assert call("get", record(1).handle) == record(1)
 
@@ -289,9 +288,9 @@ def test_what_was_acknowledged_outlives_a_killed_server(own: OwnPostgres) -> Non
                 call("create", record(9))
         own.start()
         for number, call in enumerate(sides):
-            back = time.monotonic()
-            assert call("get", record(number).handle) == record(number)
-            assert time.monotonic() - back < 2
+            with Ticker() as ticker:
+                assert call("get", record(number).handle) == record(number)
+            assert ticker.seconds < 2
 
 
 def test_ended_backends_are_noticed_by_nobody(url: str) -> None:

@@ -21,15 +21,22 @@ from fluidauth.keys import new_secret
 
 from .servers.postgres import empty_postgres
 from .servers.processes import COMMANDS, serving
-from .servers.redis import empty_redis, shared_cluster
+from .servers.redis import ON_THE_CLUSTER, empty_redis, shared_cluster
 from .servers.visitor import Visitor
 
 T = TypeVar("T")
 
+QUICK = ("uvicorn", "gunicorn")  # one for each protocol; `make check` has the others
 DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+def server_of(name: str) -> Any:
+    """Return the parameter: its tests share a process and so its start, and most run in `make check`."""
+    tier = [] if name in QUICK else [pytest.mark.check]
+    return pytest.param(name, marks=[pytest.mark.xdist_group(name), *tier])
+
+
+@pytest.fixture(scope="module", params=[server_of(name) for name in COMMANDS])
 def server(request: pytest.FixtureRequest) -> Any:
     """The name of each server in turn."""
     return request.param
@@ -97,7 +104,9 @@ def test_a_rotated_secret_keeps_the_session(server: str, tmp_path: Path, visitor
     assert key_id(visitor.token) != key_id(before)
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"], indirect=True, scope="module")
+@pytest.mark.parametrize(
+    "server", [server_of("uvicorn"), server_of("hypercorn")], indirect=True, scope="module"
+)
 class TestBeyondOneResponse:
     """What an ASGI application does after the head of its response."""
 
@@ -132,19 +141,55 @@ class TestBeyondOneResponse:
         assert settled(lambda: visitor.ask(f"{url}/get?key=last_event"), 3) == 3
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres", "redis", "cluster"])
-def test_asgi_and_wsgi_share_a_session(kind: str, tmp_path: Path, visitor: Visitor) -> None:
+PLACES: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda folder: str(folder / "sessions.db"),
+    "postgres": lambda _: empty_postgres(),
+    "redis": lambda _: empty_redis(),
+    "cluster": lambda _: shared_cluster().url,
+}
+# These pairs run in `make check`, all the others in `make matrix`.
+PAIRS = {"uvicorn": "redis", "hypercorn": "postgres", "waitress": "cluster", "gunicorn": "redis"}
+
+
+def cell_of(*names: str, tier: pytest.MarkDecorator) -> Any:
+    """Return the parameters, which run in *tier*."""
+    return pytest.param(*names, marks=[tier, *([ON_THE_CLUSTER] if "cluster" in names else [])])
+
+
+@pytest.mark.parametrize(
+    ("server", "place"),
+    [
+        cell_of(server, place, tier=pytest.mark.check if PAIRS.get(server) == place else pytest.mark.matrix)
+        for server in COMMANDS
+        for place in PLACES
+    ],
+)
+def test_every_server_serves_with_every_store(
+    server: str, place: str, tmp_path: Path, visitor: Visitor
+) -> None:
+    """Fifty writers lose nothing, and a logout is final."""
+    there = {"FLUIDAUTH_DATABASE": PLACES[place](tmp_path)}
+    with serving(server, tmp_path / "unused.db", new_secret(), environ=there) as url:
+        visitor.ask(f"{url}/login?user=ada")
+        thief = Visitor(visitor.http, visitor.token)
+
+        at_once(lambda n: visitor.ask(f"{url}/set?key=key{n}&value={n}"))
+
+        assert visitor.ask(f"{url}/dump") == {f"key{n}": str(n) for n in range(50)}
+        visitor.ask(f"{url}/logout")
+        assert thief.ask(f"{url}/whoami") is None
+
+
+@pytest.mark.parametrize(
+    "place", ["sqlite", *(cell_of(place, tier=pytest.mark.check) for place in PLACES if place != "sqlite")]
+)
+def test_asgi_and_wsgi_share_a_session(place: str, tmp_path: Path, visitor: Visitor) -> None:
     """Four processes of either protocol on one database serve one session; fifty writers lose nothing."""
-    database, secret = tmp_path / "sessions.db", new_secret()
-    places: dict[str, Callable[[], str]] = {
-        "postgres": empty_postgres,
-        "redis": empty_redis,
-        "cluster": lambda: shared_cluster().url,
-    }
-    there = {"FLUIDAUTH_DATABASE": places[kind]()} if kind in places else {}
+    secret, unused = new_secret(), tmp_path / "unused.db"
+    there = {"FLUIDAUTH_DATABASE": PLACES[place](tmp_path)}
     with (
-        serving("uvicorn-workers", database, secret, environ=there) as asgi,
-        serving("gunicorn", database, secret, environ=there) as wsgi,
+        serving("uvicorn-workers", unused, secret, environ=there) as asgi,
+        serving("gunicorn", unused, secret, environ=there) as wsgi,
     ):
         visitor.ask(f"{asgi}/login?user=ada")
 

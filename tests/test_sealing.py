@@ -91,7 +91,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(fields=st.dictionaries(TEXT | st.sampled_from(["email", "phone"]), VALUES, max_size=5))
 @pytest.mark.parametrize("sealer", [PLAIN, SECRETIVE, ALL], ids=["plain", "two encrypted", "all encrypted"])
 def test_values_of_every_json_type_come_back(sealer: Sealer, fields: dict[str, Any]) -> None:
@@ -296,7 +296,7 @@ def test_columns_of_wrong_types_open_nothing(columns: dict[str, Any]) -> None:
 
 
 @pytest.mark.requirement("26")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.binary() | st.binary(min_size=32).map(lambda rest: b"\x01" + KEY.kid.encode() + rest))
 def test_no_invented_payload_opens(payload: bytes) -> None:
     """Whatever bytes stand in the column, they are refused with a reason."""

@@ -15,7 +15,7 @@ from fluidauth.stores.redis import RedisStore
 from fluidauth.testing import AsyncStoreContract, StoreContract
 
 from .servers.postgres import behind_a_pooler, empty_postgres
-from .servers.redis import empty_redis, shared_cluster
+from .servers.redis import ON_THE_CLUSTER, empty_redis, shared_cluster
 from .support import AsyncBasicStore, BasicStore, BegunInOld
 
 
@@ -124,6 +124,8 @@ class TestAsyncRedisStore(AsyncStoreContract):
         return RedisStore(self.url, namespace=namespace).async_twin()
 
 
+@pytest.mark.check
+@ON_THE_CLUSTER
 class TestRedisCluster(StoreContract):
     def setup_method(self) -> None:
         shared_cluster().clear()
@@ -132,6 +134,8 @@ class TestRedisCluster(StoreContract):
         return RedisStore(shared_cluster().url, namespace=namespace)
 
 
+@pytest.mark.check
+@ON_THE_CLUSTER
 class TestAsyncRedisCluster(AsyncStoreContract):
     def setup_method(self) -> None:
         shared_cluster().clear()
@@ -156,6 +160,8 @@ class TestAsyncMigrationToRedis(_OnDisk, AsyncStoreContract):
         return BegunInOld(self.old_store(namespace), RedisStore(self.url, namespace=namespace)).async_twin()
 
 
+@pytest.mark.check
+@ON_THE_CLUSTER
 class TestMigrationToACluster(_OnDisk, StoreContract):
     def setup_method(self) -> None:
         shared_cluster().clear()

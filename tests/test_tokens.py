@@ -69,7 +69,7 @@ def test_ids_do_not_repeat() -> None:
     assert {len(session_id) for session_id in ids} == {32}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(min_size=24, max_size=24))
 def test_a_signed_id_verifies(raw: bytes) -> None:
     """Any id comes back from its token, which has 66 characters at fixed places."""
@@ -197,7 +197,7 @@ def test_a_token_of_another_secret_is_refused() -> None:
 
 
 @pytest.mark.requirement("28")
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(
     st.one_of(
         st.text(),

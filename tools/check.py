@@ -1,7 +1,9 @@
-"""All that must hold before a change goes in; `make check` runs it.
+"""All that must hold before a change goes in; `make check` runs it, and with --matrix `make matrix`.
 
-Stops at nothing: every check runs, and the last lines say which failed. A Python
-version that the machine lacks is named; a test that was skipped is a failure.
+Stops at nothing: every part runs, and the last lines say what became of each and how long
+it took. A part has a budget, in seconds on two cores that do nothing else: work that is
+added stays inside of it, or takes another's place. A Python version that the machine lacks
+is named; a test that was skipped is a failure.
 """
 
 from __future__ import annotations
@@ -13,47 +15,61 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 MIN_COVERAGE = 95  # per cent of lines and branches
 CODE = ("fluidauth", "tests", "tools", "benchmarks", "examples")
-# What the tests import; the linters run under one version alone.
-TEST_PACKAGES = ".[test]"
+WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
+PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
+# What may differ from one Python to the next: the interpreter's own dict, asyncio, sqlite3, and each store.
+CONTRACT = (
+    *("tests/test_stores.py", "tests/test_behaviour.py", "tests/test_lazydict.py", "tests/test_vectors.py"),
+    *("tests/test_asgi.py", "tests/test_wsgi.py", "tests/test_group_commit.py", "tests/test_outages.py"),
+    *(
+        "tests/integrations/test_one_session.py",
+        "tests/integrations/test_examples.py",
+        "tests/test_readme.py",
+    ),
+)
 
 
 class NotHere(Exception):
-    """The machine lacks what a check is about."""
+    """The machine lacks what a part is about."""
 
 
-def run(*command: object, cwd: Path = ROOT, **environ: str) -> None:
+class Part(NamedTuple):
+    name: str
+    budget: int
+    run: Callable[[], None]
+
+
+def run(*command: object, cwd: Path = ROOT) -> None:
     """Run *command*; raise ``CalledProcessError`` if it fails."""
-    subprocess.run([str(part) for part in command], cwd=cwd, check=True, env={**os.environ, **environ})
+    subprocess.run([str(part) for part in command], cwd=cwd, check=True)
 
 
 def python(*arguments: object) -> None:
     run(sys.executable, *arguments)
 
 
-def check_format() -> None:
+def check_style() -> None:
     python("-m", "ruff", "format", "--check", "--quiet", *CODE)
-
-
-def check_lint() -> None:
     python("-m", "ruff", "check", "--quiet", *CODE)
 
 
 def check_types() -> None:
-    python("-m", "mypy", "fluidauth", "tests", "tools", "benchmarks", "examples")
+    python("-m", "mypy", *CODE)
 
 
 def check_tests() -> None:
-    """The whole suite, layering and README included, with branch coverage."""
+    """All tests of one Python but those of the matrix, with branch coverage."""
     for old in ROOT.glob(".coverage*"):
         old.unlink()
-    python("-m", "coverage", "run", "-m", "pytest", "-q", "-p", "tools.no_skips")
-    python("-m", "coverage", "combine", "--quiet")
+    python(*PYTEST, "-m", "not matrix", "--cov=fluidauth", "--cov-branch", "--cov-report=")
     python("-m", "coverage", "report", "--fail-under", MIN_COVERAGE)
 
 
@@ -74,17 +90,23 @@ def check_wheel() -> None:
         run(inside, "-c", program, cwd=here)
 
 
-def check_version(version: str) -> None:
-    """Run the tests under another Python, in an environment of its own."""
+def check_mutants() -> None:
+    python("-m", "tools.mutants", "--changed")
+
+
+def check_version(version: str, *selection: str) -> None:
+    """Run tests under another Python, in an environment of its own."""
+    run(environment_of(version) / "bin" / "python", *PYTEST, *selection)
+
+
+def environment_of(version: str) -> Path:
+    """Return the folder of the environment for tests of Python *version*, made if there is none."""
     found = find_python(version)
     if found is None:
         raise NotHere(f"Python {version} is not on this machine")
-    folder = ROOT / f".venv-{version}"
-    inside = folder / "bin" / "python"
-    if not inside.exists():
-        run(found, "-m", "venv", folder)
-    run(inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", TEST_PACKAGES)
-    run(inside, "-m", "pytest", "-q", "-p", "tools.no_skips")
+    folder = f".venv-{version}"
+    run("make", "--no-print-directory", f"PYTHON={found}", f"VENV={folder}", f"{folder}/ready")
+    return ROOT / folder
 
 
 def check_benchmarks() -> None:
@@ -114,39 +136,54 @@ def _runs(candidate: str, version: str) -> bool:
     return answer.stdout.strip() == version
 
 
-def checks() -> dict[str, Callable[[], None]]:
+def parts_of_check() -> list[Part]:
     current = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = [version for version in VERSIONS if version != current]
-    return {
-        "format": check_format,
-        "lint": check_lint,
-        "types": check_types,
-        f"tests on Python {current}, with coverage": check_tests,
-        "wheel": check_wheel,
-        **{f"tests on Python {version}": lambda v=version: check_version(v) for version in others},  # type: ignore[misc]  # mypy cannot type the default
-        "benchmarks": check_benchmarks,
-    }
+    return [
+        Part("format and lint", 5, check_style),
+        Part("types", 60, check_types),
+        Part(f"tests on Python {current}, with coverage", 240, check_tests),
+        Part("wheel", 15, check_wheel),
+        *(
+            Part(
+                f"contract on Python {version}",
+                60,
+                partial(check_version, version, *CONTRACT, "-m", "not check"),
+            )
+            for version in others
+        ),
+        Part("faults in changed files", 60, check_mutants),
+        Part("benchmarks", 120, check_benchmarks),
+    ]
 
 
-def main() -> int:
-    results: dict[str, str] = {}
-    for name, check in checks().items():
-        print(f"\n== {name}", flush=True)
+def parts_of_matrix() -> list[Part]:
+    """Every test, with the full product of servers and stores, in another order each time."""
+    return [
+        Part(f"all tests on Python {version}", 400, partial(check_version, version, "-p", "randomly"))
+        for version in VERSIONS
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    parts = parts_of_matrix() if "--matrix" in arguments else parts_of_check()
+    results: list[str] = []
+    for part in parts:
+        print(f"\n== {part.name}", flush=True)
         start = time.monotonic()
         try:
-            check()
-            results[name] = "ok"
+            part.run()
+            result = "ok"
         except NotHere as error:
-            results[name] = f"not run: {error}"
-            print(f"   {error}")
+            result = f"not run: {error}"
         except (subprocess.CalledProcessError, OSError) as error:
-            results[name] = f"FAILED ({error})"
-        print(f"   {time.monotonic() - start:.0f} s", flush=True)
-    print()
-    for name, result in results.items():
-        print(f"{name:40} {result}")
-    return int(any(result.startswith("FAILED") for result in results.values()))
+            result = f"FAILED ({error})"
+        took = time.monotonic() - start
+        over = f", over its budget of {part.budget} s" if took > part.budget else ""
+        results.append(f"{part.name:42} {took:4.0f} s  {result}{over}")
+    print("", *results, sep="\n")
+    return int(any("  FAILED" in result for result in results))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,102 +1,156 @@
 """Break the code on purpose, one promise at a time: the promise's tests must fail.
 
-    make mutants                     all of them
-    make mutants ARGS="4 26"         those of two rows of docs/security.md
+    make mutants                        all faults, with all tests
+    make mutants ARGS="4 26"            those of two rows of docs/security.md
+    make mutants ARGS=--changed         those of files that differ from the main branch, with quick tests
+    make mutants ARGS=--quick           with the tests of `make test` alone
 
-Each mutation is made in a copy of the repository. At the end it says which mutations
-survived, and which tests bear a requirement but noticed none of its mutations.
+The faults are in ``tests/faults``. Each is made in a copy of the repository. At the end it
+says which were not caught, and which tests bear a promise but noticed none of its faults.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.mutations import MUTATIONS, Mutation
+from tests.faults import ROOT, Fault, all_faults
+from tests.servers.shared import VARIABLE, one_run
 
-ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("fluidauth", "tests", "docs", "examples", "README.md", "pyproject.toml")
+COPIED = ("fluidauth", "tests", "tools", "docs", "examples", "README.md", "pyproject.toml")
 WORKERS = 2
-TIMEOUT = 120  # seconds for the tests of one requirement
+TIMEOUT = 300  # seconds for the tests of one promise
+QUICK = "not check and not matrix"
+LINKED = (".sources",)  # what tests fetched once
 
 
 class Outcome(NamedTuple):
-    mutation: Mutation
-    failed: set[str]
-    passed: set[str]
+    fault: Fault
+    verdict: str
+    failed: frozenset[str] = frozenset()
+    passed: frozenset[str] = frozenset()
+
+    @property
+    def is_caught(self) -> bool:
+        return self.verdict.startswith("caught")
 
 
-def main(wanted: list[str]) -> int:
-    chosen = [m for m in MUTATIONS if not wanted or m.requirement in wanted]
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("mutants")
+    parser.add_argument("promises", nargs="*", help="numbers of rows of docs/security.md")
+    parser.add_argument(
+        "--changed", action="store_true", help="only in files that differ from the main branch"
+    )
+    parser.add_argument("--quick", action="store_true", help="with the tests of `make test` alone")
+    options = parser.parse_args(arguments)
+    chosen = [fault for fault in all_faults() if not options.promises or fault.promise in options.promises]
+    if options.changed:
+        changed = changed_files()
+        chosen = [fault for fault in chosen if fault.file in changed]
+        print(f"{len(changed)} files differ; {len(chosen)} faults are in them")
+    quick = options.quick or options.changed
     outcomes = []
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for number, outcome in enumerate(pool.map(attempt, chosen), 1):
-            verdict = f"caught by {len(outcome.failed)}" if outcome.failed else "SURVIVED"
-            mutation = outcome.mutation
+    with one_run(), ThreadPoolExecutor(WORKERS) as pool:
+        for number, outcome in enumerate(pool.map(partial(attempt, quick=quick), chosen), 1):
+            fault = outcome.fault
             print(
-                f"{number:3}/{len(chosen)}  {mutation.requirement:>3}  {mutation.what:64} {verdict}",
-                flush=True,
+                f"{number:3}/{len(chosen)}  {fault.promise:>3}  {fault.what:64} {outcome.verdict}", flush=True
             )
             outcomes.append(outcome)
-    survivors = [outcome for outcome in outcomes if not outcome.failed]
-    caught = set().union(*(outcome.failed for outcome in outcomes))
-    idle = sorted(set().union(*(outcome.passed for outcome in outcomes)) - caught)
-    for name in idle:
-        print(f"no mutation fails {name}")
-    print(f"\n{len(outcomes) - len(survivors)} of {len(outcomes)} mutations caught; {len(idle)} idle tests")
-    return int(bool(survivors or idle or not outcomes))
+    return report(outcomes, tell_idle=not quick)
 
 
-def attempt(mutation: Mutation) -> Outcome:
-    """Run the tests of the mutation's requirement against a copy that has it."""
-    with tempfile.TemporaryDirectory() as folder:
+def report(outcomes: list[Outcome], *, tell_idle: bool) -> int:
+    """Print what was not caught, and which tests were idle; return the exit code."""
+    missed = [outcome for outcome in outcomes if not outcome.is_caught]
+    failed = frozenset[str]().union(*(outcome.failed for outcome in outcomes))
+    idle = sorted(frozenset[str]().union(*(outcome.passed for outcome in outcomes)) - failed)
+    for outcome in missed:
+        print(f"{outcome.verdict}: {outcome.fault.promise} {outcome.fault.what}")
+    if tell_idle:
+        for name in idle:
+            print(f"no fault fails {name}")
+    print(f"\n{len(outcomes) - len(missed)} of {len(outcomes)} faults caught")
+    return int(bool(missed or (tell_idle and idle)))
+
+
+def changed_files() -> set[str]:
+    """Return the files that differ from where this branch left the main one, or from the commit before.
+
+    Without a history, as in an archive of the sources, none does.
+    """
+    for base in ("origin/main...", "HEAD~1"):
+        found = _git("diff", "--name-only", base)
+        if found:
+            break
+    return {*found, *_git("diff", "--name-only", "HEAD")}
+
+
+def _git(*arguments: str) -> list[str]:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def files_of(promise: str, root: Path = ROOT) -> list[str]:
+    """Return the files with tests that may bear the number *promise*: to collect them all takes longer."""
+    mentions = re.compile(rf'requirement\b[^#]*"{promise}"', re.IGNORECASE)
+    tests = sorted((root / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(root)) for path in tests if mentions.search(path.read_text("utf-8"))]
+
+
+def attempt(fault: Fault, *, quick: bool) -> Outcome:
+    """Run the tests of the fault's promise against a copy that has it."""
+    with tempfile.TemporaryDirectory(prefix="fluidauth-fault-") as folder:
         copy = Path(folder)
         for name in COPIED:
             source = ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
-        target = copy / mutation.file
-        before = target.read_text()
-        if before.count(mutation.old) != 1:
-            raise SystemExit(f"{mutation.file} does not hold once what {mutation.what!r} replaces")
-        target.write_text(before.replace(mutation.old, mutation.new))
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-rA",
-            "--tb=no",
-            "--no-header",
-            "-p",
-            "no:cacheprovider",
-        ]
+            (shutil.copytree if source.is_dir() else shutil.copy2)(source, copy / name)
+        for name in LINKED:
+            (copy / name).symlink_to(ROOT / name)
+        target = copy / fault.file
+        text = fault.applied_to(target.read_text("utf-8"))
+        if text is None:
+            return Outcome(fault, "DOES NOT APPLY")
+        target.write_text(text, "utf-8")
         try:
-            done = subprocess.run(
-                [*command, "--requirement", mutation.requirement],
-                cwd=copy,
-                env={"PYTHONPATH": folder, "PATH": "", "HOME": folder},
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=TIMEOUT,
-            )
+            done = _run_tests(fault.promise, copy, quick)
         except subprocess.TimeoutExpired:
-            return Outcome(mutation, {"a test that hangs"}, set())
-    failed = _names(done.stdout, "FAILED|ERROR")
-    if done.returncode not in (0, 1) and not failed:
-        raise SystemExit(f"the tests of {mutation.requirement} did not run:\n{done.stdout}{done.stderr}")
-    return Outcome(mutation, failed, _names(done.stdout, "PASSED"))
+            return Outcome(fault, "caught by a test that hangs")
+    failed, passed = _named(done.stdout, "FAILED|ERROR"), _named(done.stdout, "PASSED")
+    if done.returncode == 0 or (done.returncode == 5 and quick):  # 5: it has no quick test
+        return Outcome(fault, "SURVIVED", failed, passed)
+    if done.returncode == 1:
+        return Outcome(fault, f"caught by {len(failed)}", failed, passed)
+    print(done.stdout[-4_000:], done.stderr[-4_000:], file=sys.stderr)
+    return Outcome(fault, f"DID NOT RUN (exit code {done.returncode})")
 
 
-def _names(report: str, verdict: str) -> set[str]:
+def _run_tests(promise: str, copy: Path, quick: bool) -> subprocess.CompletedProcess[str]:
+    options = ["-q", "-rA", "--tb=no", "--no-header", "-p", "no:cacheprovider"]
+    tier = ["-m", QUICK] if quick else []
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tier, "--requirement", promise, *files_of(promise, copy)],
+        cwd=copy,
+        env={"PYTHONPATH": str(copy), "PATH": "", "HOME": str(copy), VARIABLE: os.environ.get(VARIABLE, "")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+
+
+def _named(report: str, verdict: str) -> frozenset[str]:
     """Return the test functions that the report gives *verdict*, without their parameters."""
-    return set(re.findall(rf"^(?:{verdict}) (\S+?::\w+(?:::\w+)?)", report, re.MULTILINE))
+    return frozenset(re.findall(rf"^(?:{verdict}) (\S+?::\w+(?:::\w+)?)", report, re.MULTILINE))
 
 
 if __name__ == "__main__":

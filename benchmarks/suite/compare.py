@@ -98,7 +98,8 @@ def checkout(revision: str, folder: Path) -> Path:
     if done.returncode:
         raise NoSuchRevision(f"{revision}: {done.stderr.decode().strip()}")
     with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4
+        archive.extractall(folder)
     return folder
 
 

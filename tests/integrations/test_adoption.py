@@ -30,7 +30,7 @@ from fluidauth.keys import new_secret
 from fluidauth.testing import memory_engine
 
 from ..servers.processes import FORMER, serving
-from ..servers.redis import OwnRedis, empty_redis
+from ..servers.redis import NewRedis, empty_redis
 from ..support import Browser
 
 CLIENTS = 1_000
@@ -39,6 +39,8 @@ CLIENTS = 1_000
 # -- the upgrade, with real servers ----------------------------------------------------------------
 
 
+@pytest.mark.check
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("system", FORMER)
 def test_nobody_is_logged_out(system: str, tmp_path: Path) -> None:
     """A thousand sign in under the former system; one line changes, the server restarts: all are there."""
@@ -175,8 +177,8 @@ def test_flask_session_in_redis(serialization: str, signed: bool) -> None:
     assert server.keys() == []
 
 
-def test_redis_that_is_down_is_no_logout() -> None:
-    server = OwnRedis()
+def test_redis_that_is_down_is_no_logout(new_redis: NewRedis) -> None:
+    server = new_redis()
     adopter = FlaskSessionRedis(server.client)
     server.kill()
 

@@ -54,6 +54,8 @@ NOT_APPLICABLE = {
 # -- Django's own tests --------------------------------------------------------------------------
 
 
+@pytest.mark.check
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("label", "least"), [("sessions_tests", 600), ("messages_tests", 100), ("auth_tests", 800)]
 )
@@ -65,6 +67,8 @@ def test_djangos_own_tests_pass(label: str, least: int) -> None:
     assert len(found.passed) >= least, found.report[-8_000:]
 
 
+@pytest.mark.check
+@pytest.mark.timeout(600)
 def test_djangos_own_tests_would_fail_without_sessions() -> None:
     broken = run_django_suite("sessions_tests", "messages_tests", canary=True)
 

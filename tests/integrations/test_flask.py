@@ -108,6 +108,8 @@ def site(site_type: Site) -> FlaskSite:
 # -- Flask's own tests ---------------------------------------------------------------------------
 
 
+@pytest.mark.check
+@pytest.mark.timeout(600)
 def test_flasks_own_tests_pass() -> None:
     """The whole suite, but for what fails without us as well."""
     found = run_suite("flask", "flask_adapter", "tests")

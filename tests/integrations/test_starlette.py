@@ -45,6 +45,8 @@ def development_engine(**options: Any) -> SessionEngine:
 # -- Starlette's own tests -----------------------------------------------------------------------
 
 
+@pytest.mark.check
+@pytest.mark.timeout(600)
 def test_starlettes_own_tests_pass() -> None:
     """All of ``tests/middleware/test_session.py`` that speaks of behaviour."""
     suite = ("starlette", "starlette_adapter", "tests/middleware/test_session.py")

@@ -6,18 +6,19 @@ adapter, and with a canary that breaks sessions, which must fail where the adapt
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
 import sys
 import tarfile
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+CACHE = HERE.parents[1] / ".sources"
 DOWNLOAD_TIMEOUT = 300  # seconds
 SUITE_TIMEOUT = 300
 OPTIONS = ("-q", "-rA", "--tb=short", "-W", "ignore", "-p", "no:cacheprovider", "-p", "untouched")
@@ -29,11 +30,25 @@ class Verdict(NamedTuple):
     report: str
 
 
-@cache
 def sources_of(package: str) -> Path:
-    """Return the folder of the released sources of *package*, at the version that is installed."""
-    folder = Path(mkdtemp(prefix=f"fluidauth-{package}-"))
-    command = ["pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder)]
+    """Return the folder of the released sources of *package*, at the version that is installed.
+
+    They are fetched once, into a cache that later runs and other Pythons find.
+    """
+    release = f"{package}-{version(package)}"
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"{release}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / release).is_dir():
+            with TemporaryDirectory(dir=CACHE) as folder:
+                _fetch(package, Path(folder)).rename(CACHE / release)
+    return CACHE / release
+
+
+def _fetch(package: str, folder: Path) -> Path:
+    """Unpack the sources of *package* in *folder*; return where they are."""
+    # Of this package alone: with ":all:" pip builds its build tools from source as well.
+    command = ["pip", "download", "--quiet", "--no-deps", "--no-binary", package, "--dest", str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", *command, f"{package}=={version(package)}"],
         capture_output=True,
@@ -45,7 +60,8 @@ def sources_of(package: str) -> Path:
     if done.returncode or not archives:
         raise RuntimeError(f"the sources of {package} cannot be had: {done.stderr}")
     with tarfile.open(archives[0]) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4
+        archive.extractall(folder)
     return archives[0].with_name(archives[0].name.removesuffix(".tar.gz"))
 
 

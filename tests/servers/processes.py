@@ -16,8 +16,9 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT = 20
+START_TIMEOUT = 60
 STOP_TIMEOUT = 10
+WORKERS = {"uvicorn-workers": 4, "gunicorn": 4}
 
 COMMANDS = {
     "uvicorn": "uvicorn --host 127.0.0.1 --port {port} tests.servers.apps:asgi_app",
@@ -90,7 +91,7 @@ class Server:
             stderr=self._output,
             start_new_session=True,  # so that all its processes can be killed together
         )
-        if not _answers(self._process, self.url):
+        if not _answers(self._process, self.url, WORKERS.get(self._name, 0)):
             self._output.seek(0)
             raise RuntimeError(f"{self._name} did not start:\n{self._output.read()}")
 
@@ -139,17 +140,23 @@ def _free_port() -> int:
         return port
 
 
-def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
-    """Return whether *process* answers a request in time.
+def _answers(process: subprocess.Popen[bytes], url: str, workers: int) -> bool:
+    """Return whether *process* answers requests in time, each of its *workers* one.
 
     A connection would prove less: gunicorn's first process listens before its workers
-    have loaded the application.
+    have loaded the application. One that does so while its database is down ends them all.
     """
     deadline = time.monotonic() + START_TIMEOUT
-    with httpx.Client(trust_env=False, timeout=START_TIMEOUT) as http:
+    seen = set[int]()
+    # Each request is another connection: for any worker to take.
+    with httpx.Client(trust_env=False, timeout=START_TIMEOUT, headers={"Connection": "close"}) as http:
         while process.poll() is None and time.monotonic() < deadline:
             with suppress(httpx.TransportError):
-                return http.get(url).is_success
+                answer = http.get(f"{url}/process" if workers else url)
+                seen.update(answer.json()[:1] if workers else ())
+                if len(seen) >= workers:
+                    return answer.is_success
+                continue
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)  # between two tries, unless it ends before
     return False

@@ -13,22 +13,27 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import pytest
 import redis
+
+from .shared import KEPT
 
 VARIABLE = "FLUIDAUTH_TEST_REDIS_URL"
 PATIENCE = 30  # seconds
 NODES = 6  # of a cluster: three primaries, and a replica for each
 SLOTS = 16384
 _MEMBER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+# Those tests that use the shared cluster share one process, too, and so one start of it.
+ON_THE_CLUSTER = pytest.mark.xdist_group("cluster")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 @cache
 def redis_url() -> str:
     """Return the URL of a server that all tests of this process share."""
-    return os.environ.get(VARIABLE, "") or OwnRedis().url
+    return os.environ.get(VARIABLE, "") or OwnRedis().keep().url
 
 
 def empty_redis() -> str:
@@ -47,8 +52,14 @@ class OwnRedis:
         self._options = options
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
-        atexit.register(self._end)
+        atexit.register(self.close)
         self.start()
+
+    def keep(self) -> Self:
+        """Let it serve all tests of this process."""
+        assert self._process is not None
+        KEPT.add(self._process.pid)
+        return self
 
     @property
     def url(self) -> str:
@@ -102,9 +113,15 @@ class OwnRedis:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """End it for good."""
         self.stop()
+        atexit.unregister(self.close)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+NewRedis = Callable[..., OwnRedis]
+"""Makes a server that ends with the test; arguments as those of the class."""
 
 
 class OwnCluster:
@@ -140,9 +157,18 @@ class OwnCluster:
         synced = sum(b"master_link_status:up" in role for role in roles)
         return self.is_served() and synced == NODES // 2
 
-    def stop(self) -> None:
+    def is_level(self) -> bool:
+        """Return whether each replica has all that its primary has."""
+        said = [node.client.info("replication") for node in self.nodes if self.is_primary(node)]
+        return all(each["slave0"]["offset"] == each["master_repl_offset"] for each in said)
+
+    @property
+    def replicas(self) -> list[OwnRedis]:
+        return [node for node in self.nodes if not self.is_primary(node)]
+
+    def close(self) -> None:
         for node in self.nodes:
-            node.stop()
+            node.close()
 
     @staticmethod
     def is_primary(node: OwnRedis) -> bool:
@@ -168,7 +194,10 @@ class OwnCluster:
 @cache
 def shared_cluster() -> OwnCluster:
     """Return a cluster that all tests of this process share, and none harms."""
-    return OwnCluster()
+    cluster = OwnCluster()
+    for node in cluster.nodes:
+        node.keep()
+    return cluster
 
 
 def _say(node: OwnRedis, command: str) -> bytes:

@@ -26,6 +26,10 @@ class Visitor:
         self.keep(response.headers.get("Set-Cookie", ""))
         return response.json()
 
+    def status_of(self, url: str) -> int:
+        """Return the status of the answer at *url*; keep nothing of it."""
+        return self.http.get(url, headers=self.headers).status_code
+
     def keep(self, set_cookie: str) -> None:
         """Take over the token in *set_cookie*, if there is one."""
         name, _, rest = set_cookie.partition("=")

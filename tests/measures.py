@@ -1,0 +1,75 @@
+"""What tests count in the place of seconds: steps of a computation, and time as this process gets it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Self
+
+TICK = 0.002  # seconds
+
+
+class Ticker:
+    """Counts seconds as a thread of this process gets to live them.
+
+    On a machine that is busy with something else it falls behind as the code beside it
+    does, so that what it shows stays below a limit that is kept. Never for lower bounds.
+    """
+
+    def __init__(self) -> None:
+        self._ticks = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+
+    @property
+    def seconds(self) -> float:
+        return self._ticks * TICK
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _tick(self) -> None:
+        while not self._over.wait(TICK):
+            self._ticks += 1
+
+
+def steps_of(function: Callable[[], object]) -> int:
+    """Return how many steps *function* takes: instructions, and characters or items that C code may look at.
+
+    Raise ``TypeError`` if it calls C code that is not known to take one step for each of them.
+    """
+    steps, unknown = 0, set[str]()
+
+    def each_instruction(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return each_instruction
+
+    def each_call(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal steps
+        if event != "c_call":
+            return
+        if isinstance(argument.__self__, str | list):
+            steps += len(argument.__self__)
+        elif argument not in (len, sys.setprofile, sys.settrace):
+            unknown.add(repr(argument))
+
+    tracing, profiling = sys.gettrace(), sys.getprofile()  # of a coverage run
+    sys.settrace(each_instruction)
+    sys.setprofile(each_call)
+    try:
+        function()
+    finally:
+        sys.setprofile(profiling)
+        sys.settrace(tracing)
+    if unknown:
+        raise TypeError(f"nobody counts the steps of {', '.join(sorted(unknown))}")
+    return steps
