@@ -10,7 +10,11 @@ MAX_DENIALS = 10_000
 
 
 class Denials:
-    """Handles that open nothing, each with that of the record left, and until when to deny it."""
+    """Handles that open nothing, each with that of the record left, and until when to deny it.
+
+    Threads deny and tidy at once: the dict is never replaced, changed by one entry at a
+    time, and gone through as a list of that moment.
+    """
 
     def __init__(self) -> None:
         self.denied: dict[str, tuple[str, int]] = {}
@@ -25,15 +29,21 @@ class Denials:
         """Deny *handle* and *record*, what is left of it, up to *until* (Unix seconds)."""
         for denied in (handle, record):
             self.denied[denied] = (record, until)
-        while len(self.denied) > MAX_DENIALS:
-            del self.denied[next(iter(self.denied))]
+        for oldest in list(self.denied)[: max(0, len(self.denied) - MAX_DENIALS)]:
+            self.denied.pop(oldest, None)
 
     def remove(self, record: str) -> None:
         """Deny nothing any longer for the sake of *record*: it is gone."""
-        for handle in [handle for handle, (left, _) in self.denied.items() if left == record]:
-            del self.denied[handle]
+        for handle, (left, _) in list(self.denied.items()):
+            if left == record:
+                self.denied.pop(handle, None)
 
     def pending(self, now: int, limit: int) -> list[str]:
         """Return up to *limit* records that are to go still; forget those that have expired."""
-        self.denied = {handle: denied for handle, denied in self.denied.items() if denied[1] > now}
-        return list(dict.fromkeys(record for record, _ in self.denied.values()))[:limit]
+        found: dict[str, None] = {}
+        for handle, (record, until) in list(self.denied.items()):
+            if until > now:
+                found[record] = None
+            else:
+                self.denied.pop(handle, None)
+        return list(found)[:limit]

@@ -15,6 +15,7 @@ from .errors import PayloadError
 
 MAX_DEPTH = 32
 CONTAINERS = (list, dict, tuple)
+_LONGEST_STEP = 100  # characters of a key that are told of a value refused
 _SHORT_INTEGER = 10_000  # bits, which is well under the digits that Python converts
 
 
@@ -68,56 +69,103 @@ def decode(text: str) -> Any:
     return value
 
 
-def check(value: object, path: str, depth: int = 1) -> None:
+class _Refused(Exception):
+    """What is wrong with a value; on its way up it learns where the value lies."""
+
+    def __init__(self, says: str, of: str = "") -> None:
+        self.says = says
+        self.of = of  # what of that place
+        self.steps: list[object] = []
+
+    def at(self, path: str) -> PayloadError:
+        """Return the error for a value that was given as *path*; only so much of it as can be read."""
+        for step in reversed(self.steps):
+            path += f"[{repr(step)[:_LONGEST_STEP]}]"
+        return PayloadError(f"{self.of}{path}{self.says}")
+
+
+def check(value: object, path: str, *, depth: int = 1) -> None:
     """Raise :class:`PayloadError`, naming *path*, unless *value* is a JSON value.
 
-    Tuples count as arrays, and subclasses of JSON's types as those types. The limit
-    on depth also ends a cycle.
+    *depth* is the level it lies at. Tuples count as arrays, and subclasses of JSON's
+    types as those types. The limit on depth also ends a cycle. In linear time: where a
+    value lies is found out once it is refused (CWE-407).
     """
-    if isinstance(value, str):
-        _check_text(value, path)
-    elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise PayloadError(f"{path} is {value!r}, which JSON cannot express")
-    elif isinstance(value, int):
-        _check_digits(value, path)
-    elif value is None:
-        return
-    elif depth >= MAX_DEPTH:
-        raise PayloadError(f"{path[:200]} is nested more than {MAX_DEPTH} levels deep")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            check_key(key, path)
-            check(item, f"{path}[{key!r}]", depth + 1)
-    elif isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            check(item, f"{path}[{position}]", depth + 1)
-    else:
-        raise PayloadError(
-            f"{path} is a {type(value).__name__}, which is not a JSON value; "
-            "store text, numbers, booleans, None, lists and dicts of them"
-        )
+    try:
+        _check(value, depth)
+    except _Refused as refused:
+        raise refused.at(path) from None
 
 
 def check_key(key: object, path: str) -> None:
     """Raise :class:`PayloadError` unless *key* is text that UTF-8 can hold."""
+    try:
+        _check_key(key)
+    except _Refused as refused:
+        raise refused.at(path) from None
+
+
+def _check(value: object, depth: int) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise _Refused(f" is {value!r}, which JSON cannot express")
+    elif isinstance(value, int):
+        _check_digits(value)
+    elif value is None:
+        return
+    elif depth >= MAX_DEPTH:
+        raise _Refused(f" is nested more than {MAX_DEPTH} levels deep")
+    elif isinstance(value, dict):
+        _check_fields(value, depth)
+    elif isinstance(value, list | tuple):
+        _check_items(value, depth)
+    else:
+        raise _Refused(
+            f" is a {type(value).__name__}, which is not a JSON value; "
+            "store text, numbers, booleans, None, lists and dicts of them"
+        )
+
+
+def _check_fields(value: dict[Any, Any], depth: int) -> None:
+    key: Any = None
+    for key, item in value.items():
+        _check_key(key)
+        try:
+            _check(item, depth + 1)
+        except _Refused as refused:
+            refused.steps.append(key)
+            raise
+
+
+def _check_items(value: list[Any] | tuple[Any, ...], depth: int) -> None:
+    for position, item in enumerate(value):
+        try:
+            _check(item, depth + 1)
+        except _Refused as refused:
+            refused.steps.append(position)
+            raise
+
+
+def _check_key(key: object) -> None:
     if not isinstance(key, str):
-        raise PayloadError(f"{path} has the key {key!r}; keys must be text, as in JSON")
-    _check_text(key, f"a key of {path}")
+        raise _Refused(f" has the key {key!r}; keys must be text, as in JSON")
+    _check_text(key, "a key of ")
 
 
-def _check_digits(number: int, path: str) -> None:
+def _check_digits(number: int) -> None:
     if number.bit_length() > _SHORT_INTEGER:
         try:
             int.__repr__(number)
         except ValueError:
-            raise PayloadError(f"{path} has more digits than Python converts") from None
+            raise _Refused(" has more digits than Python converts") from None
 
 
-def _check_text(text: str, path: str) -> None:
+def _check_text(text: str, of: str = "") -> None:
     if str.isascii(text):  # by the class: a subclass may answer otherwise
         return
     try:
         str.encode(text, "utf-8")
     except UnicodeEncodeError:
-        raise PayloadError(f"{path} has a lone surrogate, which UTF-8 cannot hold") from None
+        raise _Refused(" has a lone surrogate, which UTF-8 cannot hold", of) from None

@@ -96,7 +96,7 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
         known = texts[name] if name in texts else None if before is absent else encode(before)
         if known == encode(value):
             if name in texts:
-                saved.texts = {**saved.texts, name: texts[name]}
+                saved.watch_as(name, texts[name])
         elif dict.get(fields, name, absent) is before:
             dict.__setitem__(fields, name, value)
     for name, (kind, amounts) in saved.additions.items():

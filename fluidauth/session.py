@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from .errors import FreshLoginRequired, SessionClosed, SessionNotLoaded
-from .jsonvalues import check
+from .jsonvalues import check, check_key
 from .lazydict import PLACEHOLDER, LazyDict
 from .records import Lifetime, SessionRecord, check_lifetime, check_user_id, seconds
 from .state import Login, State
@@ -310,7 +310,8 @@ class Session(LazyDict):
         for number in (value, amount):
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise TypeError(f"session.add({key!r}) needs numbers, not {number!r}")
-        self._note(key, "add", amount)
+        check_key(key, "session")
+        self._change().note(key, "add", amount)
         self[key] = value + amount
 
     def append(self, key: str, item: Any) -> None:
@@ -322,16 +323,13 @@ class Session(LazyDict):
         items = self.get(key, [])
         if not isinstance(items, list):
             raise TypeError(f"session.append({key!r}) needs a list, not {type(items).__name__}")
-        check(item, f"session[{key!r}][{len(items)}]")
-        self._note(key, "append", item)
+        check_key(key, "session")
+        check(item, f"session[{key!r}][{len(items)}]", depth=2)
+        self._change().note(key, "append", item)
         items.append(item)
-        self[key] = items
-
-    def _note(self, key: str, kind: Literal["add", "append"], amount: Any) -> None:
-        state = self._change()
-        noted, amounts = state.additions.get(key, (kind, []))
-        amounts = [*amounts, amount] if noted == kind else [amount]
-        state.additions = {**state.additions, key: (kind, amounts)}
+        # Not by an assignment, which checks what was there already each time; the save does so once.
+        self._remove_unreadable(key)
+        dict.__setitem__(self, key, items)
 
     # -- what frameworks ask ---------------------------------------------------
 

@@ -17,6 +17,7 @@ from .records import Lifetime, SessionRecord
 from .sealing import Body
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+AdditionKind = Literal["add", "append"]
 
 
 class Credential:
@@ -87,7 +88,7 @@ class State:
     """The containers that the application was handed, as they were before that."""
     unreadable: frozenset[str] = frozenset()
     """Encrypted fields that could not be read and were neither removed nor replaced."""
-    additions: Mapping[str, tuple[Literal["add", "append"], list[Any]]] = _NOTHING
+    additions: Mapping[str, tuple[AdditionKind, list[Any]]] = _NOTHING
     modified = False
     """A mutator, login, logout or regenerate was called."""
     due = False
@@ -129,7 +130,23 @@ class State:
     def watch(self, name: str, value: Any) -> None:
         """Note what the container *value* holds, before it is handed out and may change inside."""
         if isinstance(value, CONTAINERS) and name not in self.texts and self.base.get(name) is value:
-            self.texts = {**self.texts, name: encode(value)}
+            self.watch_as(name, encode(value))
+
+    def watch_as(self, name: str, text: str) -> None:
+        """Note that the container under *name* held *text*."""
+        if not isinstance(self.texts, dict):  # the class's; in place, as many copies would be quadratic
+            self.texts = {}
+        self.texts[name] = text
+
+    def note(self, name: str, kind: AdditionKind, amount: Any) -> None:
+        """Note that *amount* was added to field *name*, or appended."""
+        if not isinstance(self.additions, dict):
+            self.additions = {}
+        noted = self.additions.get(name)
+        if noted and noted[0] == kind:
+            noted[1].append(amount)
+        else:
+            self.additions[name] = (kind, [amount])
 
     def watch_all(self) -> None:
         """Watch every container: all fields are handed out, or references to them are about."""
@@ -175,6 +192,10 @@ class State:
         """Return a copy that later requests do not change: what a save works from."""
         state = State.__new__(State)
         state.__dict__.update(self.__dict__)
+        if self.texts:
+            state.texts = dict(self.texts)
+        if self.additions:
+            state.additions = {name: (kind, [*amounts]) for name, (kind, amounts) in self.additions.items()}
         return state
 
     def only_its_end(self) -> State:
@@ -202,8 +223,9 @@ class State:
             self.lifetime, self.modified = later.lifetime, True
         for name, (kind, amounts) in later.additions.items():
             noted, before = since.additions.get(name, (kind, []))
-            if noted == kind and amounts[len(before) :]:
-                self.additions = {**self.additions, name: (kind, amounts[len(before) :])}
+            if noted == kind:
+                for amount in amounts[len(before) :]:
+                    self.note(name, kind, amount)
         return not self.detached
 
 

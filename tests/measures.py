@@ -1,4 +1,4 @@
-"""What tests count in the place of seconds: steps of a computation, and time as this process gets it."""
+"""What tests count in the place of seconds: steps and calls, and time as this process gets it."""
 
 from __future__ import annotations
 
@@ -73,3 +73,20 @@ def steps_of(function: Callable[[], object]) -> int:
     if unknown:
         raise TypeError(f"nobody counts the steps of {', '.join(sorted(unknown))}")
     return steps
+
+
+def calls_of(function: Callable[[], object]) -> int:
+    """Return how many functions of Python are called by *function*, and by those."""
+    calls = 0
+
+    def each(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    profiling = sys.getprofile()
+    sys.setprofile(each)
+    try:
+        function()
+    finally:
+        sys.setprofile(profiling)
+    return calls

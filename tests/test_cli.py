@@ -267,8 +267,9 @@ def test_promote_can_be_interrupted(ring: Path) -> None:
 
 # Says when it has begun to wait, so that the test need not guess.
 INTERRUPTIBLE = """
-import sys, time
+import signal, sys, time
 from fluidauth.cli import keys, main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 real, sys.argv = time.sleep, ["fluidauth", "keys", "promote", "--interval", "60"]
 keys.time.sleep = lambda seconds: (print("waiting"), real(seconds))
 main()

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluidauth import CookieOptions, MemoryStore, PayloadError, SessionEngine
+from fluidauth import CookieOptions, MemoryStore, PayloadError, Session, SessionEngine
 from fluidauth.jsonvalues import _encoder, check, check_key, decode, encode
+
+from .measures import calls_of
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
 ADVICE = "which is not a JSON value; store text, numbers, booleans, None, lists and dicts of them"
@@ -290,3 +292,66 @@ def test_an_integer_of_too_many_digits_is_refused_with_its_path() -> None:
 
     with pytest.raises(PayloadError, match=r"^session\['k'\]"):
         check(10**5000, "session['k']")
+
+
+# -- what it costs ---------------------------------------------------------------------------------
+
+
+class Named(str):
+    """A key that counts how often it is written out."""
+
+    written = 0
+
+    def __repr__(self) -> str:
+        type(self).written += 1
+        return super().__repr__()
+
+
+@pytest.mark.requirement("43")
+def test_where_a_value_lies_is_found_out_once_it_is_refused() -> None:
+    """A long key above a long list costs nothing until something in it is wrong (CWE-407)."""
+    value: dict[str, Any] = {Named("k" * 10_000): [[1]] * 1_000}
+    check(value, "data")
+    unneeded = Named.written
+
+    value[next(iter(value))][-1].append({2})
+    with pytest.raises(PayloadError) as caught:
+        check(value, "data")
+
+    assert unneeded == 0
+    assert Named.written == 1
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).endswith(f"[0][1] is a set, {ADVICE}")  # each of the thousand is the same list
+
+
+@pytest.mark.requirement("43")
+def test_appending_looks_at_the_new_item_alone() -> None:
+    """A thousand items cost ten times what a hundred do."""
+
+    def calls(count: int) -> int:
+        engine = SessionEngine(SECRET, MemoryStore(), cookie=CookieOptions(secure=False))
+        _, session = engine.create_session("user-42")
+
+        def append_all(session: Session) -> None:
+            for number in range(count):
+                session.append("log", number)
+
+        with engine.edit(session.handle or "") as edited:
+            return calls_of(lambda: append_all(edited))
+
+    assert calls(1_000) <= 10.5 * calls(100)
+
+
+@pytest.mark.requirement("43")
+def test_handing_out_a_field_copies_no_notes_of_others() -> None:
+    """Reading each of many lists is linear: what is noted of one is noted in place."""
+    engine = SessionEngine(SECRET, MemoryStore(), cookie=CookieOptions(secure=False))
+    _, session = engine.create_session("user-42", {"a": [1], "b": [2], "c": [3]})
+
+    with engine.edit(session.handle or "") as edited:
+        _ = edited["a"]
+        notes = edited._read().texts
+        _ = edited["b"], list(edited.items())
+
+        assert edited._read().texts is notes
+    assert set(notes) == {"a", "b", "c"}

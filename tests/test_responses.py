@@ -482,6 +482,23 @@ def test_denials_are_bounded() -> None:
     assert denials.record_left("new") is None
 
 
+@pytest.mark.requirement("52")
+def test_a_denial_that_comes_amid_a_look_at_them_stays() -> None:
+    """Threads deny and tidy at once; none loses what another noted."""
+    denials = Denials()
+
+    class Meanwhile(int):
+        def __gt__(self, other: int) -> bool:
+            denials.add("late", "late", 10**9)
+            return int(self) > other
+
+    denials.add("first", "first", Meanwhile(10**9))
+    denials.add("second", "second", 10**9)
+
+    assert set(denials.pending(100, 5)) >= {"first", "second"}
+    assert denials.record_left("late") == "late"
+
+
 def visitor_handle(visitor: Browser) -> str:
     visitor.request(put)
     return str(visitor.get(lambda session: session.handle))

@@ -119,7 +119,7 @@ THIRD_PARTY = {
     },
     "integrations.fastapi": {"fastapi", "starlette"},
     "integrations.flask": {"flask", "werkzeug"},
-    "integrations.flaskadoption": {"flask", "flask_session", "itsdangerous", "redis"},
+    "integrations.flaskadoption": {"flask", "itsdangerous", "msgspec", "redis"},
     "integrations.flasksession": {"flask"},
     "integrations.quart": {"flask", "quart"},
     "integrations.starlette": {"itsdangerous", "starlette"},

@@ -7,10 +7,9 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import flask
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface, session_json_serializer
-from itsdangerous import BadData
+from itsdangerous import BadData, Signer
 
 from ..adoption import Adopted, Adopter
 from ..cookies import CookieOptions
@@ -88,10 +87,12 @@ class FlaskCookie(_OfFlask):
 
 
 class FlaskSessionRedis(_OfFlask):
-    """Sessions that Flask-Session keeps in Redis; its library reads them, and must be installed.
+    """Sessions that Flask-Session keeps in Redis.
 
     *client* is a ``redis.Redis``; the other arguments are as the application was configured
     (``SESSION_KEY_PREFIX``, ``SESSION_SERIALIZATION_FORMAT``, ``SESSION_USE_SIGNER`` and its secret key).
+    What it stored is read as MessagePack or JSON and as nothing else: its own library would go on to
+    unpickle, which runs whatever somebody put there (CWE-502). ``msgspec``, which it brought, is needed.
     """
 
     name = "flask-session"
@@ -111,33 +112,40 @@ class FlaskSessionRedis(_OfFlask):
         domain: str | None = None,
         user_id: UserOf | None = None,
     ) -> None:
-        from flask_session.redis import RedisSessionInterface
-
         super().__init__(session_cookie, lifetime, path, domain, user_id)
-        self._app = flask.Flask("flask-session")
-        self._app.config.update(SECRET_KEY=secret_key, SESSION_COOKIE_NAME=session_cookie)
-        self._interface = RedisSessionInterface(
-            self._app,
-            client=client,
-            key_prefix=key_prefix,
-            use_signer=use_signer,
-            serialization_format=serialization_format,
-        )
+        self._client = client
+        self._key_prefix = key_prefix
+        self._decode = _decoder_of(serialization_format)
+        self._signer: Signer | None = None
+        if use_signer:
+            if not secret_key:
+                raise ConfigError("FlaskSessionRedis needs the secret key that use_signer signed with")
+            self._signer = Signer(secret_key, salt="flask-session", key_derivation="hmac")
 
     def read(self, value: str) -> Adopted | None:
-        found = self._find(value)
-        return None if found is None else self.adopted(found)
+        sid = self._sid_of(value)
+        stored = None if sid is None else self._call(self._client.get, f"{self._key_prefix}{sid}")
+        if not stored:
+            return None
+        try:
+            fields = self._decode(stored)
+        except ValueError:  # neither of its formats, or of an old release that pickled
+            return None
+        return self.adopted(fields) if isinstance(fields, dict) else None
 
     def forget(self, value: str) -> None:
-        found = self._find(value)
-        if found is not None:
-            self._call(self._interface.client.delete, f"{self._interface.key_prefix}{found.sid}")
+        sid = self._sid_of(value)
+        if sid is not None:
+            self._call(self._client.delete, f"{self._key_prefix}{sid}")
 
-    def _find(self, value: str) -> Any:
-        """Return the stored session of the cookie *value*; for another, the library makes a new one."""
-        request: Any = SimpleNamespace(cookies={self.cookie.name: value})
-        found = self._call(self._interface.open_session, self._app, request)
-        return found if found is not None and value.startswith(found.sid) else None
+    def _sid_of(self, value: str) -> str | None:
+        """Return the id that the cookie *value* carries; None if its signature is wrong."""
+        if self._signer is None:
+            return value
+        try:
+            return self._signer.unsign(value).decode()
+        except (BadData, ValueError):
+            return None
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         from redis.exceptions import RedisError
@@ -146,6 +154,28 @@ class FlaskSessionRedis(_OfFlask):
             return function(*arguments)
         except RedisError as error:
             raise StoreError(f"Redis does not answer for Flask-Session: {error}") from error
+
+
+def _decoder_of(serialization_format: str) -> Callable[[bytes], Any]:
+    """Return what reads a stored session: *serialization_format* first, then the other one."""
+    import msgspec
+
+    formats: dict[str, Callable[[bytes], Any]] = {
+        "msgpack": msgspec.msgpack.decode,
+        "json": msgspec.json.decode,
+    }
+    if serialization_format not in formats:
+        raise ConfigError(f"serialization_format={serialization_format!r} must be 'msgpack' or 'json'")
+    first = formats.pop(serialization_format)
+    [other] = formats.values()
+
+    def decode(stored: bytes) -> Any:
+        try:
+            return first(stored)
+        except ValueError:  # as msgspec's DecodeError is; its library wrote the other one before a change
+            return other(stored)
+
+    return decode
 
 
 def _of_flask_login(fields: dict[str, Any]) -> str | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -150,15 +153,21 @@ def test_an_expired_cookie_of_flask(monkeypatch: pytest.MonkeyPatch) -> None:
     assert FlaskCookie("old", lifetime=timedelta(seconds=60)).read(value) is None
 
 
+@pytest.fixture
+def former() -> Iterator[redis.Redis]:
+    """Redis's own client, of a server with nothing stored."""
+    with closing(redis.Redis.from_url(empty_redis())) as client:
+        yield client
+
+
 @pytest.mark.filterwarnings("ignore:The 'use_signer' option:DeprecationWarning")  # of theirs
 @pytest.mark.parametrize("serialization", ["msgpack", "json"])
 @pytest.mark.parametrize("signed", [False, True])
-def test_flask_session_in_redis(serialization: str, signed: bool) -> None:
+def test_flask_session_in_redis(serialization: str, signed: bool, former: redis.Redis) -> None:
     """As its library reads it; the old record is removed."""
-    server = redis.Redis.from_url(empty_redis())
     app = flask.Flask(__name__)
     app.secret_key = "former"
-    theirs = RedisSessionInterface(app, server, use_signer=signed, serialization_format=serialization)
+    theirs = RedisSessionInterface(app, former, use_signer=signed, serialization_format=serialization)
     app.session_interface = theirs
     app.add_url_rule("/", view_func=lambda: flask.session.update(_user_id="7", cart=["tea"]) or "ok")
     browser = app.test_client()
@@ -167,14 +176,51 @@ def test_flask_session_in_redis(serialization: str, signed: bool) -> None:
     assert cookie is not None
 
     adopter = FlaskSessionRedis(
-        server, use_signer=signed, secret_key="former", serialization_format=serialization
+        former, use_signer=signed, secret_key="former", serialization_format=serialization
     )
 
     assert adopter.read(cookie.value) == Adopted({"_permanent": True, "_user_id": "7", "cart": ["tea"]}, "7")
     assert adopter.read("unknown") is None
     adopter.forget(cookie.value)
     assert adopter.read(cookie.value) is None
-    assert server.keys() == []
+    assert former.keys() == []
+
+
+class Planted:
+    """What its unpickling makes is there to be seen."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.requirement("42")
+@pytest.mark.parametrize("serialization", ["msgpack", "json"])
+def test_what_lies_in_the_former_redis_is_never_executed(
+    serialization: str, former: redis.Redis, tmp_path: Path
+) -> None:
+    """A pickle that somebody put there, or anything that is neither of the two formats, is no session."""
+    former.set("session:pickled", pickle.dumps(Planted(tmp_path / "ran")))
+    former.set("session:noise", b"\xc1\x00")
+    former.set("session:number", b"7")
+    adopter = FlaskSessionRedis(former, serialization_format=serialization)
+
+    assert [adopter.read(name) for name in ("pickled", "noise", "number")] == [None, None, None]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"serialization_format": "pickle"}, "must be 'msgpack' or 'json'"),
+        ({"use_signer": True}, "needs the secret key"),
+    ],
+)
+def test_settings_that_flask_session_could_not_have_had(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        FlaskSessionRedis(object(), **options)
 
 
 def test_redis_that_is_down_is_no_logout(new_redis: NewRedis) -> None:

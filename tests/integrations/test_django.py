@@ -429,6 +429,112 @@ def test_a_slower_request_brings_nothing_back(site: Site, ending: str) -> None:
     assert site.ask(name_of) == ""
 
 
+def end_by_hand(key: str) -> None:
+    SessionStore(key).flush()
+
+
+def revoke_ada(key: str) -> None:
+    get_engine().revoke_user(str(user().pk))
+
+
+def revoke_all(key: str) -> None:
+    get_engine().revoke_all()
+
+
+def log_in_elsewhere(key: str) -> None:
+    """As another user, under that key: a login took its place."""
+    tab = Site()
+    tab.client.cookies["sessionid"] = key
+    tab.ask(lambda request: auth.login(request, user("bob")))
+
+
+ENDINGS = (end_by_hand, revoke_ada, revoke_all, log_in_elsewhere)
+
+
+@pytest.mark.requirement("5")
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_changed_password_makes_no_session_anew(site: Site, ending: Any) -> None:
+    """It rotates the key; of a session that another request ended meanwhile nothing comes back."""
+    site.ask(sign_in)
+    tab, key = site.twin(), str(site.cookie)
+
+    def slow(request: Any) -> None:
+        assert name_of(request) == "ada"
+        ending(key)
+        auth.update_session_auth_hash(request, request.user)
+        assert dict(request.session.items()).keys() <= {auth.HASH_SESSION_KEY}
+
+    response = tab.get(slow)
+
+    assert response.status_code == 400  # as Django says of a session that ended under way
+    assert "sessionid" not in response.cookies
+    assert get_engine().list_sessions(str(user().pk)) == []
+    assert tab.ask(name_of) == ""
+
+
+@pytest.mark.requirement("5")
+def test_a_key_rotated_with_await_makes_no_session_anew() -> None:
+    site = Site()
+    site.ask(sign_in)
+
+    async def slow() -> None:
+        session = SessionStore(site.cookie)
+        assert await session.aget(auth.SESSION_KEY) == str(user_id)
+        await get_engine().arevoke_user(user_id)
+        await session.acycle_key()
+        assert await session.aget(auth.SESSION_KEY) is None
+        await session.aset(auth.HASH_SESSION_KEY, "hash")
+        with pytest.raises(UpdateError):
+            await session.asave()
+
+    user_id = str(user().pk)
+    asyncio.run(slow())
+
+    assert get_engine().list_sessions(user_id) == []
+
+
+@pytest.mark.requirement("5")
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_login_after_an_end_carries_nothing(site: Site, ending: Any) -> None:
+    """It succeeds, and what lay in the session that was ended meanwhile is not in the new one."""
+    site.ask(put(cart=["tea"]))
+    tab, key = site.twin(), str(site.cookie)
+
+    def slow(request: Any) -> None:
+        assert request.session["cart"] == ["tea"]
+        if ending is revoke_ada:  # an anonymous session is nobody's
+            end_by_hand(key)
+        ending(key)
+        auth.login(request, user())
+
+    response = tab.get(slow)
+
+    assert response.status_code == 200
+    assert tab.ask(lambda request: [name_of(request), fields_of(request)]) == ["ada", {}]
+    assert len(get_engine().list_sessions(str(user().pk))) == 1
+
+
+@pytest.mark.requirement("5")
+def test_a_changed_password_follows_to_the_new_key(site: Site) -> None:
+    """Of two requests that rotate the key at once the later makes no second session; its changes count."""
+    site.ask(sign_in)
+    tab, key = site.twin(), str(site.cookie)
+
+    def slow(request: Any) -> None:
+        assert name_of(request) == "ada"
+        first = SessionStore(key)
+        first.cycle_key()
+        site.client.cookies["sessionid"] = first.session_key
+        auth.update_session_auth_hash(request, request.user)
+        request.session["n"] = 1
+
+    response = tab.get(slow)
+
+    assert "sessionid" not in response.cookies  # the other response carries it
+    assert site.ask(lambda request: [name_of(request), fields_of(request)]) == ["ada", {"n": 1}]
+    assert len(get_engine().list_sessions(str(user().pk))) == 1
+
+
 def test_a_request_under_a_replaced_id_leaves_the_cookie_alone(site: Site) -> None:
     """The response to the login, which the browser got first, stays in force."""
     site.ask(put(n=1))

@@ -51,6 +51,7 @@ def _fetch(package: str, folder: Path) -> Path:
     command = ["pip", "download", "--quiet", "--no-deps", "--no-binary", package, "--dest", str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", *command, f"{package}=={version(package)}"],
+        env={**os.environ, "PIP_CONSTRAINT": ""},  # of our versions: its build tools are its own
         capture_output=True,
         text=True,
         timeout=DOWNLOAD_TIMEOUT,

@@ -15,6 +15,7 @@ from django.core.signing import JSONSerializer
 
 from ... import admin
 from ...admission import identify
+from ...commit import CLOSED
 from ...engine import SessionEngine
 from ...errors import ConfigError
 from ...gateway import SessionGateway
@@ -24,6 +25,7 @@ from ...policy import Notice
 from ...records import Lifetime
 from ...sealing import plain_fields
 from ...session import Session
+from ...standing import Live, find_live
 from ...state import State
 from ...steps import Steps
 from .. import mirror
@@ -46,6 +48,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
     _due = False
     """Whether it should be saved though nobody changed it: its key was rotated, or it was idle long."""
     _modified = False
+    _was_ended = False
+    """Whether this goes on empty in the place of a session that another request ended."""
     _shares = False
     """Whether Django has the very fields of ``_state``, which it may change."""
 
@@ -93,6 +97,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
     def save(self, must_create: bool = False) -> None:
         """Save the session; raise ``UpdateError`` if it was ended meanwhile."""
         if must_create or self.session_key is None:
+            self._check_begins()
             self.create()
             return
         self._get_session()
@@ -102,6 +107,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
 
     async def asave(self, must_create: bool = False) -> None:
         if must_create or self.session_key is None:
+            self._check_begins()
             await self.acreate()
             return
         await self._aget_session()
@@ -133,29 +139,41 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
             await engine.gateway.asave(former)
 
     def cycle_key(self) -> None:
-        """Give the session a new key with the same data; the old one is dead at once."""
+        """Give the session a new key with the same data; the old one is dead at once.
+
+        One that was ended meanwhile goes on empty and anonymous: only a login stores it. One that another
+        request gave a new key goes on there.
+        """
         self._get_session()
         self.modified = True
+        if self._behind is None and self.session_key is None:
+            self.create()  # nothing was stored yet
+            return
         try:
             self._save(renews=True)
         except UpdateError:
-            self.create()
+            steps = self._renewed()
+            self._go_on(None if steps is None else get_engine().gateway.perform(steps, "load"))
 
     async def acycle_key(self) -> None:
         await self._aget_session()
         self.modified = True
+        if self._behind is None and self.session_key is None:
+            await self.acreate()  # as above
+            return
         try:
             await self._asave(renews=True)
         except UpdateError:
-            await self.acreate()
+            steps = self._renewed()
+            self._go_on(None if steps is None else await get_engine().gateway.aperform(steps, "load"))
 
     def flush(self) -> None:
         super().flush()
-        self._state = self._session_behind = None
+        self._forget()
 
     async def aflush(self) -> None:
         await super().aflush()
-        self._state = self._session_behind = None
+        self._forget()
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -311,6 +329,34 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
         self._session_key = _token(state)
         mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
         return True
+
+    def _renewed(self) -> Steps[Live | str] | None:
+        """Return the steps to where the session lives on under a new id; None if it does not."""
+        state, engine = self._behind._read() if self._behind else State(), get_engine()
+        record = state.record
+        if record is None or state.closed != CLOSED["followed"]:
+            return None
+        return find_live(engine.policy, record.handle, engine.gateway.now())
+
+    def _go_on(self, found: Live | str | None) -> None:
+        """Go on with the session *found*, whose cookie another response carries, else as nobody."""
+        was_read = self._behind is not None
+        self._forget()
+        if isinstance(found, Live):
+            self._state = State(None, *found)  # what is saved is merged there, and no key is known to send
+            return
+        self._session_key, self._was_ended = None, True
+        if was_read:  # else all there is are this request's own fields
+            self._session_cache: dict[str, Any] = {}
+
+    def _forget(self) -> None:
+        self._state = self._session_behind = None
+        self._was_ended = self._shares = False
+
+    def _check_begins(self) -> None:
+        """Raise ``UpdateError`` where a session would begin in the place of one that was ended."""
+        if self._was_ended and _user_of(self._session) is None:
+            raise UpdateError
 
     def _lifetime(self) -> Lifetime:
         ours = get_engine().policy.lifetime
