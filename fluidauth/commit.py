@@ -66,6 +66,8 @@ def _end_all(policy: Policy, state: State) -> Steps[bool]:
         handles[state.credential.handle] = state.record.version if state.record else None
     if state.ends or state.login:
         handles.update({credential.handle: None for credential in state.others})
+    if state.ends:
+        handles.update({credential.handle: None for credential in state.gone})
     ended = False
     left: dict[str, str] = {}
     for handle, version in handles.items():

@@ -18,6 +18,7 @@ from .errors import ConfigError
 MAX_LIFETIME = 400 * 24 * 60 * 60
 # Later than any session: a store that is told to clean up to here removes everything.
 END_OF_TIME = 2**62
+MAX_USER_ID_LENGTH = 255  # characters
 
 _HANDLE = re.compile(r"[0-9a-f]{64}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -105,8 +106,10 @@ def check_user_id(user_id: object) -> None:
     """Raise ``TypeError`` unless *user_id* is text, ``ValueError`` unless of 1 to 255 characters."""
     if not isinstance(user_id, str):
         raise TypeError(f"user_id must be text, not {type(user_id).__name__}; pass str(user.id)")
-    if not 1 <= len(user_id) <= 255 or "\0" in user_id or not is_utf8(user_id):
-        raise ValueError("user_id must be 1 to 255 characters, without NUL or lone surrogates")
+    if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH or "\0" in user_id or not is_utf8(user_id):
+        raise ValueError(
+            f"user_id must be 1 to {MAX_USER_ID_LENGTH} characters, without NUL or lone surrogates"
+        )
 
 
 def check_lifetime(lifetime: object) -> None:

@@ -66,6 +66,8 @@ def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
                 return True
             record = yield ("get", handle)
             if record is None:
+                # Not here says nothing of a replica: a store that waits for those does so now.
+                yield ("delete", handle)
                 return False
             if record.handle != handle:  # nothing is known of the one that was meant
                 raise StoreError("the store answered with another session's record")

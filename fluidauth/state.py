@@ -84,6 +84,8 @@ class State:
     """Why nothing but a login or logout may be kept: the id was replaced, or logged out."""
     others: tuple[Credential, ...] = ()
     """More that the request presented, live all: one was planted, so none counts."""
+    gone: tuple[Credential, ...] = ()
+    """Genuine, but nothing was found under them, or nothing of use: a logout ends them all the same."""
     texts: Mapping[str, str] = _NOTHING
     """The containers that the application was handed, as they were before that."""
     unreadable: frozenset[str] = frozenset()
@@ -202,7 +204,7 @@ class State:
         """Return what remains of a failed request that logged out: the logout."""
         state = State(self.credential, self.record, self.body)
         state.barred, state.others, state.ends = self.barred, self.others, True
-        state.adoption = self.adoption
+        state.gone, state.adoption = self.gone, self.adoption
         return state
 
     def carry_on(self, later: State, since: State) -> bool:
@@ -227,6 +229,13 @@ class State:
                 for amount in amounts[len(before) :]:
                     self.note(name, kind, amount)
         return not self.detached
+
+
+def absent(*credentials: Credential) -> State:
+    """Return an anonymous state that knows which sessions a logout is to end."""
+    state = State()
+    state.gone = credentials
+    return state
 
 
 def barred(credential: Credential, reason: str) -> State:

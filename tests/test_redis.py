@@ -597,12 +597,13 @@ def test_a_logout_waits_for_replicas(new_redis: NewRedis) -> None:
             call("create", record(number))
             assert call("delete", record(number).handle) is True
             assert replica.client.keys("fluidauth:{*") == []
+        for number, _ in enumerate(sides):
+            sides[0]("create", record(5 + number))
         replica.freeze()
         try:
-            for call in sides:
-                call("create", record(5))
+            for number, call in enumerate(sides):
                 with Ticker() as ticker, pytest.raises(StoreError, match="reached 0 of 1 replicas"):
-                    call("delete", record(5).handle)
+                    call("delete", record(5 + number).handle)
                 assert ticker.seconds < LIMIT
         finally:
             replica.thaw()

@@ -4,6 +4,10 @@ A record is one string, ``namespace:{xx}`` and its handle in 32 bytes: xx, the f
 the handle, puts the two records of a renewal into one slot of a cluster. Redis removes it a
 minute after its expiry. The handles of a user are a sorted set, ``namespace:u:`` and the user, each
 scored by an expiry; a handle is there before its record, and what is gone is removed later.
+
+``namespace:w{xx}``, a witness, holds nothing. It is written where replicas are waited for: since Redis 7.2,
+WAIT after a command that changed nothing waits for nothing, and a record that is not found on a
+primary says nothing of what its replica holds.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import os
 import struct
 
 from ..errors import StoreError
-from ..records import SessionRecord
+from ..records import MAX_USER_ID_LENGTH, SessionRecord
 from .redis_url import Place, Settings
 from .redis_wire import Greeting, Script
 
@@ -33,6 +37,9 @@ local function user(value)
 end
 local function put(key, value)
     redis.call('SET', key, value, 'EXAT', string.format('%.0f', number(value, 18) + GRACE))
+end
+local function witness(key)
+    if key then redis.call('SET', key, '', 'EX', GRACE) end
 end
 """.replace("GRACE", str(GRACE))
 # Each script answers the same when it is run again with the same stamp, since the first answer may be lost.
@@ -56,22 +63,24 @@ if ARGV[2] == '' and user(new) ~= '' and user(new) ~= user(old) then return 2 en
 local expires_at = number(old, 18) > number(new, 18) and old or new
 put(KEYS[1], string.sub(new, 1, 9) .. string.sub(old, 10, 17)
     .. string.sub(expires_at, 18, 25) .. string.sub(new, 26))
-return 1
+return number(new, 18) > number(old, 18) and 3 or 1
 """
 )
+# Gives the user, empty for none; false if nothing was moved.
 TOUCH = Script(
     _LUA
     + """
-local old = redis.call('GETRANGE', KEYS[1], 0, 24)
-if old == '' or number(old, 18) >= number(ARGV[1], 1) then return 0 end
+local old = redis.call('GETRANGE', KEYS[1], 0, LONGEST_HEAD)
+if old == '' or number(old, 18) >= number(ARGV[1], 1) then return false end
 redis.call('SETRANGE', KEYS[1], 17, ARGV[1])
 redis.call('EXPIREAT', KEYS[1], string.format('%.0f', number(ARGV[1], 1) + ARGV[2]))
-return 1
-"""
+return user(old)
+""".replace("LONGEST_HEAD", str(HEAD.size + 255 + 4 * MAX_USER_ID_LENGTH))
 )
 REPLACE = Script(
     _LUA
     + """
+witness(KEYS[3])
 local old, new = redis.call('GET', KEYS[1]), ARGV[1]
 if not old then return {0} end
 if stamp(old) == stamp(new) then return {1, ''} end
@@ -86,6 +95,7 @@ return {1, user(old)}
 DELETE = Script(
     _LUA
     + """
+witness(KEYS[2])
 local old = redis.call('GET', KEYS[1])
 if not old then return false end
 if ARGV[1] ~= '' and number(old, 2) ~= tonumber(ARGV[1]) then return false end

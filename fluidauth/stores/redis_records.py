@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from ..errors import RecordExists, StoreError
-from ..records import MAX_LIFETIME, SessionRecord
+from ..records import END_OF_TIME, MAX_LIFETIME, SessionRecord
 from .redis_layout import (
     CREATE,
     DELETE,
@@ -42,6 +42,7 @@ class RedisRecords:
         space = routes.settings.namespace.encode("ascii")
         self._record_key = b"%b:{%%b}%%b" % space
         self._user_key = b"%b:u:" % space
+        self._witness_key = b"%b:w{%%b}" % space
         self._pattern = b"%b:{??}*" % space
         self._replicas = routes.settings.wait_replicas
         self._window: tuple[str, list[bytes]] = ("", [])
@@ -54,7 +55,7 @@ class RedisRecords:
         return None if value is None else decoded(handle, value)
 
     def create(self, record: SessionRecord) -> Talk[None]:
-        yield from self._enrol(record)
+        yield from self._enrol(record.user_id, record.handle, record.expires_at)
         key = self._key(record.handle)
         [done] = yield from self._ask(key, (CREATE, 1, key, encoded(record)))
         if not done:
@@ -64,9 +65,11 @@ class RedisRecords:
         key, value = self._key(record.handle), encoded(record)
         [done] = yield from self._ask(key, (UPDATE, 1, key, value, ""))
         if done == 2:  # of another user now, whose sessions must be known to whoever revokes them
-            yield from self._enrol(record)
+            yield from self._enrol(record.user_id, record.handle, record.expires_at)
             [done] = yield from self._ask(key, (UPDATE, 1, key, value, "enrolled"))
-        return bool(done == 1)
+        elif done == 3:  # it lives longer
+            yield from self._enrol(record.user_id, record.handle, record.expires_at)
+        return bool(done in (1, 3))
 
     def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
         user = yield from self._remove(handle, "" if version is None else str(version))
@@ -77,6 +80,8 @@ class RedisRecords:
     def clean(self, now: int, limit: int | None = None) -> Talk[int]:
         """Remove what Redis has not removed by itself; it looks at every key."""
         removed = 0
+        ends_all = bool(self._replicas) and now >= END_OF_TIME
+        primaries = (yield from self._routes.primaries()) if ends_all else []
 
         def visit(place: Place, keys: list[bytes]) -> Talk[bool]:
             nonlocal removed
@@ -91,23 +96,26 @@ class RedisRecords:
 
         if limit is None or limit > 0:
             yield from self._walk(visit)
+        if ends_all:
+            yield from self._confirm_all(primaries)
         return removed
 
     # -- optional --------------------------------------------------------------
 
     def touch(self, handle: str, expires_at: int) -> Talk[bool]:
         key = self._key(handle)
-        [done] = yield from self._ask(key, (TOUCH, 1, key, expires_at.to_bytes(8, "big"), GRACE))
-        return bool(done)
+        [user] = yield from self._ask(key, (TOUCH, 1, key, expires_at.to_bytes(8, "big"), GRACE))
+        if user:  # a failover of the server with the user's handles may have lost it
+            yield from self._enrol(user.decode(), handle, expires_at)
+        return user is not None
 
     def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
         if self._routes.is_cluster and tombstone.handle[:KIN_DIGITS] != record.handle[:KIN_DIGITS]:
             raise StoreError(f"in a Redis cluster both handles must begin with the same {KIN_DIGITS} digits")
-        yield from self._enrol(record)
-        old, new = self._key(tombstone.handle), self._key(record.handle)
-        [[done, *user]] = yield from self._ask(
-            old, (REPLACE, 2, old, new, encoded(tombstone), encoded(record))
-        )
+        yield from self._enrol(record.user_id, record.handle, record.expires_at)
+        keys = (self._key(tombstone.handle), self._key(record.handle), *self._witnesses(tombstone.handle))
+        command = (REPLACE, len(keys), *keys, encoded(tombstone), encoded(record))
+        [done, *user] = yield from self._confirmed(keys[0], command)
         if done == 2:
             raise RecordExists("a record with this handle is stored already")
         if user and user[0]:
@@ -132,6 +140,7 @@ class RedisRecords:
         A renewal enrols the successor before the tombstone is written. So whoever has found all
         handles removed or buried before it looked at any of the rest has missed none.
         """
+        primaries = (yield from self._routes.primaries()) if self._replicas else []
         user, removed, buried = user_id.encode(), 0, set[bytes]()
         kept = bytes.fromhex(except_handle) if except_handle else b""
         is_over = False
@@ -148,6 +157,8 @@ class RedisRecords:
                     is_over = False
                     removed += 1
                     yield from self._withdraw(user, handle.hex())
+        if self._replicas:  # what others removed, or an earlier try, is not listed any more
+            yield from self._confirm_all(primaries)
         return removed
 
     def count_by_kid(self) -> Talk[dict[str, int]]:
@@ -207,28 +218,47 @@ class RedisRecords:
 
     def _remove(self, handle: str, version: str, user: bytes = b"") -> Talk[Any]:
         """Delete a record; return its user, None if it was not there, a list if it is another user's."""
-        key = self._key(handle)
-        commands: list[Command] = [(DELETE, 1, key, version, user, "")]
-        if self._replicas:
-            commands.append(("WAIT", self._replicas, int(self._routes.settings.timeout * 500)))
-        found, *reached = yield from self._ask(key, *commands, apart=bool(self._replicas))
-        if reached and reached[0] < self._replicas:
-            raise StoreError(f"a logout reached {reached[0]} of {self._replicas} replicas of Redis in time")
+        keys = (self._key(handle), *self._witnesses(handle))
+        return (yield from self._confirmed(keys[0], (DELETE, len(keys), *keys, version, user, "")))
+
+    def _witnesses(self, handle: str) -> tuple[bytes, ...]:
+        """Return what is to be written with whatever becomes of *handle*, where replicas are waited for."""
+        return (self._witness_key % handle[:KIN_DIGITS].encode("ascii"),) if self._replicas else ()
+
+    def _confirmed(self, key: bytes, command: Command) -> Talk[Any]:
+        """Send *command*, which writes in any case; return the reply once enough replicas have that."""
+        if not self._replicas:
+            [found] = yield from self._ask(key, command)
+            return found
+        wait = ("WAIT", self._replicas, int(self._routes.settings.timeout * 500))
+        found, reached = yield from self._ask(key, command, wait, apart=True)
+        if reached < self._replicas:
+            raise StoreError(
+                f"the end of a session reached {reached} of {self._replicas} replicas of Redis in time"
+            )
         return found
+
+    def _confirm_all(self, primaries: list[Place]) -> Talk[None]:
+        """Wait until replicas have all that *primaries* wrote so far; raise if others took their place."""
+        every = [self._witness_key % b"%02x" % number for number in range(16**KIN_DIGITS)]
+        for key in self._routes.one_for_each_primary(every):
+            yield from self._confirmed(key, ("SET", key, "", "EX", GRACE))
+        if primaries != (yield from self._routes.primaries()):
+            raise StoreError("another Redis became the primary meanwhile, and may not know what was ended")
 
     def _handles_of(self, user: bytes) -> Talk[list[bytes]]:
         key = self._user_key + user
         [handles] = yield from self._ask(key, ("ZRANGE", key, 0, -1))
         return handles  # type: ignore[no-any-return]  # as Redis gives them
 
-    def _enrol(self, record: SessionRecord) -> Talk[None]:
-        """Put the handle of *record* among those of its user, and remove what is long gone."""
-        if record.user_id is None:
+    def _enrol(self, user_id: str | None, handle: str, expires_at: int) -> Talk[None]:
+        """Put *handle* among those of its user, and remove what is long gone."""
+        if user_id is None:
             return
-        user = record.user_id.encode()
-        key, handle = self._user_key + user, bytes.fromhex(record.handle)
-        [stale] = yield from self._ask(key, (ENROL, 1, key, handle, record.expires_at, MAX_LIFETIME + GRACE))
-        for each in stale:
+        user = user_id.encode()
+        key = self._user_key + user
+        command = (ENROL, 1, key, bytes.fromhex(handle), expires_at, MAX_LIFETIME + GRACE)
+        for each in (yield from self._confirmed(key, command)):
             found = yield from self.get(each.hex())
             if found is None:
                 yield from self._withdraw(user, each.hex())

