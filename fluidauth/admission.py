@@ -21,17 +21,19 @@ from .state import Credential, State, absent, barred
 MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
 
 
-def identify(policy: Policy, source: CookieSource) -> tuple[list[Credential], list[Notice]]:
+def identify(
+    policy: Policy, source: CookieSource, limit: int = MAX_CANDIDATES
+) -> tuple[list[Credential], list[Notice]]:
     """Return the genuine credentials in a request's cookies, one for each session id.
 
-    No store is asked for anything else.
+    No store is asked for anything else. Of more than *limit* candidates none is looked at.
     """
     header = cookie_header(source)
     if len(header) > MAX_HEADER_LENGTH:
         ours = any(name in header for name in policy.cookie_names)
         return [], [Notice("cookie_rejected", "too_long")] if ours else []
-    values = find_values(header, policy.cookie_names)
-    if len(values) > MAX_CANDIDATES:
+    values = find_values(header, policy.cookie_names, limit)
+    if len(values) > limit:
         return [], [Notice("cookie_rejected", "too_many")]
     credentials: list[Credential] = []
     notices: list[Notice] = []

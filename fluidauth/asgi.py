@@ -82,6 +82,7 @@ class _ASGIExchange(Exchange[Send]):
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
         """Save the session and pass on the head in *message*, or a 503 in its place."""
         if self.hides_failure(status):
+            await self.aleave()
             await self.send_unavailable()
             return
         try:
@@ -119,6 +120,7 @@ class _ASGIExchange(Exchange[Send]):
         """Return whether *error* was answered with 503; if not, carry out what must be."""
         if self.answers(error):
             if not self.unavailable:
+                await self.aleave()
                 await self.send_unavailable()
             return True
         self.keep = self.keep and self.survives_errors()

@@ -17,6 +17,7 @@ from .records import MAX_LIFETIME, seconds
 
 MAX_HEADER_LENGTH = 64 * 1024
 MAX_CANDIDATES = 4
+MAX_LEAVING = 64  # candidates that a logout looks at, and ends
 MAX_PAIR_LENGTH = 4096  # name and value together, RFC 6265bis section 5.6
 MAX_ATTRIBUTE_LENGTH = 1024
 TOKEN_LENGTH = 66
@@ -127,8 +128,10 @@ class CookieOptions:
         )
 
 
-def find_values(header: str, names: tuple[str, ...]) -> list[tuple[str, str]]:
+def find_values(header: str, names: tuple[str, ...], limit: int = MAX_CANDIDATES) -> list[tuple[str, str]]:
     """Return each different ``(name, value)`` in a ``Cookie`` header, in the order of *names*.
+
+    Stop at one more than *limit*.
 
     Total: any text gives a list, in linear time. Pairs without a name are skipped
     (CVE-2023-23934).
@@ -144,7 +147,7 @@ def find_values(header: str, names: tuple[str, ...]) -> list[tuple[str, str]]:
                 candidate = (ours, value.strip(" \t"))
                 if candidate not in found:
                     found.append(candidate)
-                    if len(found) > MAX_CANDIDATES:
+                    if len(found) > limit:
                         return found
     return found
 

@@ -100,6 +100,10 @@ class RecordTampered(FluidAuthError):
         self.reason = reason
 
 
+class TooManyCookies(FluidAuthError):
+    """A logout came with more cookies of our name than are looked at: somebody planted them."""
+
+
 class FieldError(FluidAuthError):
     """An encrypted field cannot be read; ``field`` names it.
 

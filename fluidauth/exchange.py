@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, AnyStr, Generic, Literal, TypeVar
 
 from .engine import SessionEngine
@@ -84,6 +85,26 @@ class Exchange(Generic[PassOn]):
         self._adopt_replacement()
         return None if self.unavailable else self.gateway.changes(self.session, self.keep)
 
+    def leaving(self) -> Changes | None:
+        """Return the logout of a request that fails before its head; it stands whatever failed."""
+        done = self.started or self.unavailable
+        return None if done else self.gateway.changes(self.session, keep=False)
+
+    def leave(self) -> None:
+        """Carry out that logout; where the store refuses, nobody gets in here, and it is done later."""
+        with suppress(StoreError):
+            changes = self.leaving()
+            if changes is not None:
+                self.gateway.commit(self.session, changes)
+
+    async def aleave(self) -> None:
+        """Do as :meth:`leave`, without blocking."""
+        with suppress(StoreError):
+            await self.gateway.quiet(self.session)
+            changes = self.leaving()
+            if changes is not None:
+                await self.gateway.acommit(self.session, changes)
+
     def _adopt_replacement(self) -> None:
         """Take over the fields of a plain dict that the application put in our place."""
         found = self.request.get(self.key)
@@ -102,6 +123,7 @@ class Exchange(Generic[PassOn]):
         """Note that no cookie can be sent any more, nor a first access told to caches."""
         self.started = True
         self.session._answerable = False
+        self.session._is_late = True
         self.session._readable = readable or self.session._accessed
 
     def unavailable_headers(self) -> list[tuple[str, str]]:

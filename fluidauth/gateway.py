@@ -17,9 +17,9 @@ from . import admin, adoption
 from .admission import admit, identify, identify_token
 from .adopters import Adopters, Found
 from .commit import commit
-from .cookies import CookieOptions
+from .cookies import MAX_HEADER_LENGTH, MAX_LEAVING, CookieOptions
 from .denials import Denials
-from .errors import ConfigError, NotEnded, StoreError
+from .errors import ConfigError, NotEnded, StoreError, TooManyCookies
 from .events import EventLog, EventName, SessionEvent
 from .lifecycle import Changes, Outcome, close, settle
 from .policy import Notice, Policy
@@ -146,6 +146,23 @@ class SessionGateway:
     def _cookie_of(self, token: str) -> str:
         return f"{self.policy.cookie.name}={token}"
 
+    def presented(self, session: Session) -> tuple[Credential, ...]:
+        """Return all that a logout is to end, without asking the store.
+
+        Raise :class:`TooManyCookies`, with the cookie cleared, if there are more than are looked at.
+        """
+        self._keyring.refresh()
+        credentials, notices = identify(self.policy, session._cookies, MAX_LEAVING)
+        self.report(notices)
+        if any(notice.reason in ("too_many", "too_long") for notice in notices):
+            line = self.policy.cookie.expire(self.policy.cookie.name)
+            session._set_cookies = {**session._set_cookies, _place_of(line): line}
+            raise TooManyCookies(
+                f"more than {MAX_LEAVING} cookies, or {MAX_HEADER_LENGTH} characters of them, came with a "
+                "logout; the browser is told to drop ours, and the session may live on"
+            )
+        return tuple(credentials)
+
     async def prefetch(self, session: Session) -> None:
         """Read *session* ahead of its first access, which then raises what failed here."""
         with suppress(StoreError):  # kept in the session: a page that never looks is served
@@ -209,6 +226,20 @@ class SessionGateway:
         changes = self.changes(session)
         if changes is not None:
             await self.acommit(session, changes)
+
+    def leave(self, session: Session) -> None:
+        """Carry out a logout at once: a stream or WebSocket may go on for long.
+
+        If the store refuses, nobody gets in under it here, and it is tried again at the end.
+        """
+        changes = None if session._saving else self.changes(session, keep=False)
+        if changes is None:
+            return
+        if session._may_block:
+            with suppress(StoreError):
+                self.commit(session, changes)
+        elif on_asyncio():
+            session._saving = begun(self._acommit(session, changes))
 
     def commit(self, session: Session, changes: Changes) -> None:
         """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Iterable
 from datetime import timedelta
 from typing import Any, Protocol
 
-from .errors import FreshLoginRequired, SessionClosed, SessionNotLoaded
+from .errors import FreshLoginRequired, SessionClosed, SessionNotLoaded, StoreError
 from .jsonvalues import check, check_key
 from .lazydict import PLACEHOLDER, LazyDict
 from .records import Lifetime, SessionRecord, check_lifetime, check_user_id, seconds
-from .state import Login, State
+from .state import Credential, Login, State
 
 _NO_COOKIES: dict[tuple[str, ...], str] = {}  # never written to
 
@@ -29,6 +29,8 @@ class SessionCalls(Protocol):
     async def aload(self, session: Session) -> None: ...
     def save(self, session: Session) -> None: ...
     async def asave(self, session: Session) -> None: ...
+    def presented(self, session: Session) -> tuple[Credential, ...]: ...
+    def leave(self, session: Session) -> None: ...
 
 
 class Session(LazyDict):
@@ -47,6 +49,7 @@ class Session(LazyDict):
         "_calls",
         "_cookies",
         "_failed",
+        "_is_late",
         "_may_block",
         "_prefetched",
         "_readable",
@@ -62,6 +65,7 @@ class Session(LazyDict):
         self._accessed = False
         self._answerable = True  # a cookie can still be sent
         self._readable = True  # a first access can still be told in Vary
+        self._is_late = False  # the response head was sent: nothing that is asked for waits for it
         self._prefetched: State | Exception | None = None
         self._state: State | None = None
         self._set_cookies = _NO_COOKIES
@@ -231,12 +235,27 @@ class Session(LazyDict):
     def logout(self) -> None:
         """End the session for good; the save removes its record, even if the handler fails.
 
-        A later write in the same request starts a fresh session.
+        The cookie names it: nothing is read for that, should the store be out of order. Where the response
+        has begun, in a stream or a WebSocket, it is ended at once. A later write in the same request starts
+        a fresh session. Raise :class:`TooManyCookies` if there are more of our name than are looked at.
         """
-        state = self._read()
+        state = self._state or self._read_or_nothing()
+        if not state.names_any:
+            state.gone = self._calls.presented(self)
         dict.clear(self)
         state.forget()
         state.ends = True
+        if self._is_late:
+            self._calls.leave(self)
+
+    def _read_or_nothing(self) -> State:
+        """Return the state; that of nobody if it cannot be read."""
+        try:
+            return self._read()
+        except (StoreError, SessionNotLoaded, SessionClosed):
+            self._accessed = True
+            self._state = State()
+            return self._state
 
     destroy = logout
 

@@ -125,6 +125,11 @@ class State:
                 self.unreadable = body.unreadable()
 
     @property
+    def names_any(self) -> bool:
+        """Whether the request presented anything that a logout could end."""
+        return bool(self.credential or self.others or self.gone or self.adoption)
+
+    @property
     def signs_in(self) -> bool:
         """Whether this request asked for a sign-in, which an adopted one is not."""
         return self.login is not None and (self.adoption is None or self.login is not self.adoption.login)

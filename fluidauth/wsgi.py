@@ -82,6 +82,7 @@ class _WSGIExchange(Exchange["StartResponse"]):
             self.keep = code < 500
             return self._pass_on_head(status, headers, exc_info)
         if self.hides_failure(code):
+            self.leave()
             return self._start_unavailable(exc_info)
         try:
             changes = self.head_changes(code)
@@ -97,6 +98,7 @@ class _WSGIExchange(Exchange["StartResponse"]):
         """Answer *error* with 503 if the store failed, else carry out a logout and raise it on."""
         if self.answers(error):
             if not self.unavailable:
+                self.leave()
                 self._start_unavailable(None)
             return self.unavailable_body()
         self.keep = False

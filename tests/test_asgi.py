@@ -332,6 +332,35 @@ def test_a_websocket_saves_when_it_ends_by_an_exception(engine: SessionEngine) -
     assert fields(engine, f"__Host-session={token}") == {"a": 1}
 
 
+@pytest.mark.requirement("4")
+def test_a_logout_in_a_websocket_is_carried_out_at_once(engine: SessionEngine) -> None:
+    """However long the connection goes on, and also where it is the first use of the session."""
+    for reads_first in (True, False):
+        token, session = engine.create_session("user-42")
+        assert session.handle is not None
+
+        async def app(scope: Any, receive: Any, send: Any, reads_first: bool = reads_first) -> None:
+            await receive()
+            if reads_first:
+                _ = scope["session"].user_id
+            await send({"type": "websocket.accept"})
+            scope["session"].logout()
+            await send({"type": "websocket.send", "text": "you are logged out"})
+            await receive()
+            await send({"type": "websocket.close"})
+
+        async def talk(token: str, handle: str, app: Any) -> Any:
+            socket = Socket(engine, app, f"__Host-session={token}")
+            await socket.connect()
+            await socket.instance.receive_output()
+            meanwhile = await engine.aget_session(handle)
+            await socket.instance.send_input({"type": "websocket.receive", "text": "go on"})
+            await socket.instance.wait()
+            return meanwhile
+
+        assert asyncio.run(talk(token, session.handle, app)) is None
+
+
 def test_a_login_is_too_late_after_accept(engine: SessionEngine) -> None:
     """No header is left to carry the new id; what needs none still works."""
     token, _ = engine.create_session("user-42")

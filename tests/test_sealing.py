@@ -553,6 +553,12 @@ class Calls:
     async def asave(self, session: Session) -> None:
         raise NotImplementedError
 
+    def presented(self, session: Session) -> tuple[Credential, ...]:
+        raise NotImplementedError
+
+    def leave(self, session: Session) -> None:
+        raise NotImplementedError
+
 
 @pytest.mark.requirement("40")
 @pytest.mark.parametrize(

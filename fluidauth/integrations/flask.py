@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
 from typing import Any, cast
+from weakref import WeakSet
 
 import flask
 from flask import Flask, Request, Response
@@ -71,6 +72,8 @@ class Sessions:
         self._secrets: tuple[str | bytes, ...] = ()
         self._gateways: dict[tuple[Any, ...], SessionGateway] = {}
         self._lock = Lock()
+        self.followed: WeakSet[Any] = WeakSet()
+        """The applications that tell when a request has ended."""
 
     def engine_for(self, app: Any) -> SessionEngine | None:
         """Return the engine; None where none was given and the application has no secret key.
@@ -158,6 +161,10 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     """
 
     def open_session(self, app: Flask, request: Request) -> FlaskSession | None:
+        if app not in self.followed:
+            # The one thing that Flask does at the end of each request, however that goes.
+            flask.request_tearing_down.connect(self._torn_down, app)
+            self.followed.add(app)
         return self.begin(app, request.environ.get("HTTP_COOKIE", ""))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -168,6 +175,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         gateway = exchange.gateway
         try:
             if exchange.hides_failure(response.status_code):
+                exchange.leave()
                 raise StoreError("the store failed while the request was handled")
             changes = session.closing(response.status_code)
             if changes is not None:
@@ -187,6 +195,12 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             response.call_on_close(partial(self._ended, session))
         if gateway.cleaning_due:
             response.call_on_close(gateway.tidy)
+
+    def _torn_down(self, app: Flask, **_: object) -> None:
+        """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
+        found = flask.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+        if isinstance(found, FlaskSession):
+            found.exchange.leave()
 
     def _ended(self, session: FlaskSession) -> None:
         """Save what changed while the response was sent."""

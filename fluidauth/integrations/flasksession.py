@@ -158,7 +158,9 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def logout(self) -> None:
         """Do as :meth:`Session.logout`."""
-        self._through(Session.logout)
+        self._behind.logout()  # not as the others: it needs nothing that was read
+        self._touched = set()
+        self.refill()
 
     destroy = logout
 

@@ -50,14 +50,26 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     session_class = QuartSession
 
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> FlaskSession | None:
+        if app not in self.followed:
+            # The one thing that Quart does at the end of each request, however that goes.
+            quart.signals.request_tearing_down.connect(self._torn_down, app)
+            quart.signals.websocket_tearing_down.connect(self._torn_down, app)
+            self.followed.add(app)
         found = self.begin(app, "; ".join(request.headers.getlist("Cookie")))
         if found is not None:
             exchange = found.exchange
-            exchange.session._answerable = not isinstance(request, Websocket)
+            exchange.session._is_late = isinstance(request, Websocket)
+            exchange.session._answerable = not exchange.session._is_late
             if not exchange.gateway.store.inline:
                 exchange.session._may_block = False
                 await exchange.gateway.prefetch(exchange.session)
         return found
+
+    async def _torn_down(self, app: Quart, **_: object) -> None:
+        """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
+        found = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+        if isinstance(found, FlaskSession):
+            await found.exchange.aleave()
 
     async def save_session(  # type: ignore[override]  # as above
         self, app: Quart, session: SessionMixin, response: Response | None
@@ -70,6 +82,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         status = 101 if response is None else response.status_code
         try:
             if exchange.hides_failure(status):
+                await exchange.aleave()
                 raise StoreError("the store failed while the request was handled")
             await gateway.quiet(exchange.session)
             changes = session.closing(status)

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import flask
@@ -24,6 +25,7 @@ from fluidauth.integrations.quart import FluidAuthSessionInterface as QuartInter
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock, memory_engine
 
+from ..support import FlakyStore
 from .upstream import run_suite
 
 NOT_APPLICABLE = {
@@ -709,3 +711,51 @@ def test_only_our_sessions_are_saved() -> None:
     with pytest.raises(ConfigError, match="SecureCookieSession"):
         interface.save_session(app, flask.sessions.SecureCookieSession(), flask.Response())
     assert issubclass(FlaskSession, dict)
+
+
+# -- responses that were never saved ----------------------------------------------------------------
+
+
+def audit_fails() -> None:
+    raise RuntimeError("the audit mail could not be sent")
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.parametrize("setting", ["default", "PROPAGATE_EXCEPTIONS", "TESTING", "DEBUG"])
+@pytest.mark.parametrize("fails", ["handler", "after_request"])
+def test_a_logout_stands_whatever_fails_after_it(site_type: Site, setting: str, fails: str) -> None:
+    """Where the interface is never asked to save: an error that is passed on, a failing hook."""
+    engine = memory_engine()
+    site = site_type(engine)
+    if setting != "default":
+        site.app.config[setting] = True
+
+    def leave(session: Any) -> Any:
+        session.logout()
+        if fails == "handler":
+            audit_fails()
+        return "bye"
+
+    if fails == "after_request":
+        site.app.after_request(lambda response: audit_fails() if site.handler is leave else response)
+    site.ask(lambda session: session.login("alice"))
+
+    with suppress(RuntimeError):
+        site.get(leave)
+
+    assert engine.list_sessions("alice") == []
+
+
+@pytest.mark.requirement("4")
+def test_a_logout_during_an_outage_lets_nobody_in(site_type: Site) -> None:
+    """It needs nothing that was read."""
+    store = FlakyStore()
+    site = site_type(SessionEngine(new_secret(), store, cookie=CookieOptions(secure=False)))
+    site.ask(lambda session: session.login("alice"))
+    store.broken = {"get", "update", "delete"}
+
+    response = site.get(lambda session: session.logout() or "bye")
+    store.broken = set()
+
+    assert response.status_code == 503
+    assert site.ask(lambda session: session.user_id) is None

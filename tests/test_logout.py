@@ -1,0 +1,244 @@
+"""A logout that was asked for is carried out, or nobody gets in: whatever way its request ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from fluidauth import MemoryStore, Session, SessionEngine, StoreError
+from fluidauth.cookies import MAX_LEAVING
+from fluidauth.errors import SessionNotLoaded, TooManyCookies
+from fluidauth.events import SessionEvent
+from fluidauth.keys import new_secret
+
+from .support import AsyncBasicStore, Browser, FlakyStore, Protocol, live_sessions
+
+pytestmark = pytest.mark.requirement("4")
+
+
+@pytest.fixture
+def outage() -> FlakyStore:
+    return FlakyStore()
+
+
+@pytest.fixture
+def alice(protocol: Protocol, outage: FlakyStore, events: list[SessionEvent]) -> Iterator[Browser]:
+    """Signed in, on a store that can be broken."""
+    engine = SessionEngine(new_secret(), outage, on_event=events.append)
+    browser = Browser(protocol, engine)
+    browser.request(lambda session: session.login("alice"))
+    yield browser
+    engine.close()
+
+
+def user_of(session: Session) -> str | None:
+    return session.user_id
+
+
+def is_out(browser: Browser, cookie: str | None) -> bool:
+    return browser.with_cookie(cookie).get(user_of) is None
+
+
+# -- responses that become a 503 ------------------------------------------------------------------
+
+
+def test_it_stands_when_the_handler_fails_with_the_store(alice: Browser, outage: FlakyStore) -> None:
+    """As in every view that signs out everywhere: logout(), then revoke_user(), which fails."""
+    cookie = alice.cookie
+
+    def everywhere(session: Session) -> None:
+        session.logout()
+        outage.broken = {"delete_for_user"}
+        alice.engine.revoke_user("alice")
+
+    response = alice.request(everywhere)
+
+    assert response.status == 503
+    assert "Max-Age=0" in response.set_cookies[0]
+    assert is_out(alice, cookie)
+    assert live_sessions(alice.engine) == 0
+
+
+def test_it_stands_when_an_earlier_save_of_the_request_failed(alice: Browser, outage: FlakyStore) -> None:
+    """The framework made a 500 of that; the response is a 503, and the logout is carried out."""
+    cookie = alice.cookie
+
+    def save_and_leave(session: Session) -> None:
+        session["a"] = 1
+        outage.broken = {"update"}
+        with pytest.raises(StoreError):
+            session.save()
+        session.logout()
+
+    response = alice.request(save_and_leave, status=500)
+
+    assert response.status == 503
+    assert is_out(alice, cookie)
+
+
+@pytest.mark.parametrize("broken", [{"delete"}, {"get", "delete"}])
+def test_one_that_is_refused_on_that_way_lets_nobody_in(
+    alice: Browser, outage: FlakyStore, broken: set[str], events: list[SessionEvent]
+) -> None:
+    cookie = alice.cookie
+
+    def everywhere(session: Session) -> None:
+        session.logout()
+        outage.broken = {*broken, "delete_for_user"}
+        alice.engine.revoke_user("alice")
+
+    response = alice.request(everywhere)
+    outage.broken = set()
+
+    assert (response.status, response.set_cookies) == (503, [])
+    assert "revoke_failed" in [event.name for event in events]
+    assert is_out(alice, cookie)
+
+
+# -- sessions that were not read ---------------------------------------------------------------------
+
+
+def test_it_needs_no_store_to_know_what_to_end(
+    alice: Browser, outage: FlakyStore, events: list[SessionEvent]
+) -> None:
+    """During an outage it is a 503, and when that is over nobody gets in here, and the record goes."""
+    cookie = alice.cookie
+    outage.broken = {"get", "update", "delete"}
+
+    response = alice.request(Session.logout)
+    outage.broken = set()
+
+    assert (response.status, response.set_cookies) == (503, [])
+    assert "revoke_failed" in [event.name for event in events]
+    assert is_out(alice, cookie)
+    alice.engine.gateway.tidy()
+    assert live_sessions(alice.engine) == 0
+
+
+def test_it_is_carried_out_where_the_store_comes_back_meanwhile(alice: Browser, outage: FlakyStore) -> None:
+    """The read failed, the save did not: that is a success."""
+    cookie = alice.cookie
+    outage.broken = {"get"}
+
+    def leave(session: Session) -> None:
+        session.logout()
+        outage.broken = set()
+
+    response = alice.request(leave)
+
+    assert response.status == 200
+    assert "Max-Age=0" in response.set_cookies[0]
+    assert is_out(alice, cookie)
+
+
+def test_it_needs_no_aload() -> None:
+    """Of a remote store in asynchronous code, where reading without one is an error."""
+    engine = SessionEngine(new_secret(), AsyncBasicStore())
+    browser = Browser("asgi", engine, autoload=False)
+    browser.cookie, _ = asyncio.run(engine.acreate_session("alice"))
+    cookie = browser.cookie
+    with pytest.raises(SessionNotLoaded):
+        browser.request(user_of)
+
+    assert browser.request(Session.logout).status == 200
+
+    async def who(session: Session) -> str | None:
+        await session.aload()
+        return session.user_id
+
+    assert browser.with_cookie(cookie).get(who) is None
+
+
+# -- many cookies ------------------------------------------------------------------------------------
+
+
+def planted(browser: Browser, count: int) -> str:
+    """Return a header with *count* cookies of our name before the genuine one."""
+    return "; ".join(
+        [*(f"{browser.name}=planted{n}" for n in range(count)), f"{browser.name}={browser.cookie}"]
+    )
+
+
+@pytest.mark.requirement("45")
+@pytest.mark.parametrize("count", [1, 4, MAX_LEAVING - 1])
+@pytest.mark.parametrize("reads_first", [False, True])
+def test_it_ends_what_is_genuine_among_many_cookies(alice: Browser, count: int, reads_first: bool) -> None:
+    """Planted by a sibling host, they make the visitor anonymous; they do not keep him from leaving."""
+    cookie = alice.cookie
+
+    def leave(session: Session) -> None:
+        if reads_first:
+            _ = session.user_id
+        session.logout()
+
+    response = alice.request(leave, cookie_header=planted(alice, count))
+
+    assert response.status == 200
+    assert "Max-Age=0" in response.set_cookies[0]
+    assert is_out(alice, cookie)
+
+
+@pytest.mark.requirement("45")
+@pytest.mark.parametrize("count", [MAX_LEAVING, 5_000])
+def test_beyond_what_is_looked_at_it_is_an_error_that_clears_the_cookie(alice: Browser, count: int) -> None:
+    """Never a success that did nothing: by their number, and by a header that is too long."""
+    header = planted(alice, count)
+
+    def leave(session: Session) -> str:
+        with pytest.raises(TooManyCookies):
+            session.logout()
+        return "told"
+
+    response = alice.request(leave, cookie_header=header, status=500)
+
+    assert response.value == "told"
+    assert "Max-Age=0" in response.set_cookies[0]
+
+
+# -- after the head --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["memory", "async-basic"])
+def test_it_does_not_wait_for_the_end_of_a_stream(protocol: Protocol, kind: str) -> None:
+    """Another request under that cookie is anonymous while the stream goes on."""
+    engine = SessionEngine(new_secret(), MemoryStore() if kind == "memory" else AsyncBasicStore())
+    browser = Browser(protocol, engine)
+    browser.request(lambda session: session.login("alice"))
+    tab, seen = browser.twin(), list[str | None]()
+
+    def leave(session: Session) -> None:
+        session.logout()
+        seen.append(tab.get(user_of))
+
+    async def aleave(session: Session) -> None:
+        session.logout()
+        while session._saving is not None and not session._saving.done():  # type: ignore[attr-defined]  # a task
+            await asyncio.sleep(0)
+        seen.append(await asyncio.to_thread(tab.get, user_of))
+
+    response = browser.request(user_of, later=aleave if protocol == "asgi" else leave)
+
+    assert (response.status, response.value) == (200, "alice")
+    assert seen == [None]
+    assert tab.get(user_of) is None
+
+
+def test_one_in_a_stream_that_the_store_refuses_lets_nobody_in(
+    alice: Browser, outage: FlakyStore, events: list[SessionEvent]
+) -> None:
+    """It is tried again at the end of the stream."""
+    tab, seen = alice.twin(), list[str | None]()
+
+    def leave(session: Session) -> None:
+        outage.broken = {"delete"}
+        session.logout()
+        seen.append(tab.get(user_of))
+        outage.broken = set()
+
+    alice.request(user_of, later=leave)
+
+    assert seen == [None]
+    assert "revoke_failed" in [event.name for event in events]
+    assert live_sessions(alice.engine) == 0
