@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 from . import tokens
 from .admission import is_stale
-from .errors import RecordTampered
 from .expiry import expiry_from, is_expired, next_expiry
 from .merge import NO_EDITS, Edits, edits_of, take_over
 from .policy import Notice, Policy
@@ -127,15 +126,6 @@ def tombstone_of(
     deadline = now + TOMBSTONE_SECONDS
     grave = record._replace(user_id=None, version=record.version + 1, expires_at=deadline)
     return policy.sealer.seal(grave, Tombstone(successor, reason, deadline))
-
-
-def successor_of(policy: Policy, record: SessionRecord) -> str | None:
-    """Return the handle that took the place of *record*, expired or not; None if none did."""
-    try:
-        body = policy.sealer.unseal(record)
-    except RecordTampered:
-        return None
-    return body.successor if isinstance(body, Tombstone) else None
 
 
 def issue(policy: Policy, record: SessionRecord, session_id: str) -> str:

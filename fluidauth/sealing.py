@@ -192,6 +192,19 @@ def sealed_by(record: SessionRecord) -> str:
     return record.payload[1:_BODY_START].decode("latin-1")
 
 
+def successor_of(record: SessionRecord) -> str | None:
+    """Return the handle that took the place of *record*, if that says so; nothing is verified.
+
+    To end a session it must be followed under a key that was revoked, too; a forged one
+    widens only what is ended, and who can write it could delete as well.
+    """
+    try:
+        content = decode(str(record.payload[_BODY_START:-_MAC_LENGTH], "utf-8"))
+        return content[0] if is_handle(content[0]) else None
+    except (TypeError, ValueError, LookupError):
+        return None
+
+
 def plain_fields(record: SessionRecord) -> dict[str, Any]:
     """Return the fields of *record* that are not encrypted; it was unsealed before."""
     fields: dict[str, Any] = decode(str(record.payload[_BODY_START:-_MAC_LENGTH], "utf-8"))[0]

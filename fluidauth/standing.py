@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from .admission import open_record
 from .errors import NotEnded, StoreError
-from .lifecycle import successor_of
 from .policy import Policy
 from .records import SessionRecord
-from .sealing import Body, Tombstone
+from .sealing import Body, Tombstone, successor_of
 from .steps import Steps
 
 TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes
@@ -71,7 +70,7 @@ def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
                 return False
             if record.handle != handle:  # nothing is known of the one that was meant
                 raise StoreError("the store answered with another session's record")
-            successor = successor_of(policy, record)
+            successor = successor_of(record)
             if successor is None:
                 version = record.version
             else:

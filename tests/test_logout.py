@@ -242,3 +242,25 @@ def test_one_in_a_stream_that_the_store_refuses_lets_nobody_in(
     assert seen == [None]
     assert "revoke_failed" in [event.name for event in events]
     assert live_sessions(alice.engine) == 0
+
+
+# -- under a key that is gone -----------------------------------------------------------------------
+
+
+@pytest.mark.requirement("23", "36")
+def test_what_was_renewed_under_a_revoked_key_is_ended(protocol: Protocol) -> None:
+    """The old id's record cannot be verified any more; what took its place lives under the new key."""
+    old, new = new_secret(), new_secret()
+    store = MemoryStore()
+    before = Browser(protocol, SessionEngine(old, store))
+    before.request(lambda session: session.login("alice"))
+    handle = before.get(lambda session: session.handle)
+    before.request(Session.regenerate)
+    moved = Browser(protocol, SessionEngine([new, old], store)).with_cookie(before.cookie)
+    moved.request(user_of)
+    after = SessionEngine(new, store)
+    assert len(after.list_sessions("alice")) == 1
+
+    assert after.delete_session(str(handle)) is True
+
+    assert after.list_sessions("alice") == []
