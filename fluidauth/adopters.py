@@ -41,9 +41,12 @@ class Adopters:
         """Return the state of the session that an old cookie in *source* stands for."""
         notices: list[Notice] = []
         for adopter, value in adoption.candidates(list(self._by_name.values()), source):
-            state = run(store, adoption.resume(policy, adopter, value, now))
+            known = _known(policy, adopter, value, now, notices)
+            if known is None:
+                continue
+            state = run(store, adoption.resume(policy, known, now))
             if state is None:
-                state = _begun(policy, adopter, value, adopter.read(value), now, notices)
+                state = _begun(known, adopter.read(value), notices)
             if state is not None:
                 return Found(state, notices)
         return Found(None, notices)
@@ -52,13 +55,16 @@ class Adopters:
         """Do as :meth:`find`, without blocking."""
         notices: list[Notice] = []
         for adopter, value in adoption.candidates(list(self._by_name.values()), source):
-            state = await arun(twin, adoption.resume(policy, adopter, value, now))
+            known = _known(policy, adopter, value, now, notices)
+            if known is None:
+                continue
+            state = await arun(twin, adoption.resume(policy, known, now))
             if state is None:
                 if adopter.blocks:
                     old = await in_thread(adopter.read, value, thread_sensitive=True)
                 else:
                     old = adopter.read(value)
-                state = _begun(policy, adopter, value, old, now, notices)
+                state = _begun(known, old, notices)
             if state is not None:
                 return Found(state, notices)
         return Found(None, notices)
@@ -77,10 +83,19 @@ class Adopters:
         return await in_thread(self.forget, old, thread_sensitive=True)
 
 
-def _begun(
-    policy: Policy, adopter: Adopter, value: str, old: Adopted | None, now: int, notices: list[Notice]
-) -> State | None:
+def _known(policy: Policy, adopter: Adopter, value: str, now: int, notices: list[Notice]) -> Adoption | None:
+    """Return what is known of the cookie *value*; a forged one is told of, and no store is asked for it."""
+    known = adoption.adoption_of(policy, adopter, value, now)
+    if known is None:
+        notices.append(_REJECTED)
+    return known
+
+
+def _begun(known: Adoption, old: Adopted | None, notices: list[Notice]) -> State | None:
     if old is None:
-        notices.append(Notice("cookie_rejected", "old_system"))
+        notices.append(_REJECTED)
         return None
-    return adoption.begin(policy, adopter, value, old, now)
+    return adoption.begin(known, old)
+
+
+_REJECTED = Notice("cookie_rejected", "old_system")

@@ -1,8 +1,8 @@
 """Sessions of another system, taken over one at a time when their cookies come in.
 
-The id of the new session is derived from the old cookie, by a key of ours: whoever comes with that cookie
-again, in a second tab or because a response was lost, gets the same session. A marker in the store says that
-it was taken over, so that nothing brings it back once it has ended.
+The id of the new session is derived from what the old cookie names, by a key of ours: whoever comes with
+that cookie again, in a second tab or because a response was lost, gets the same session. A marker in the
+store says that it was taken over, so that nothing brings it back once it has ended.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from . import tokens
 from .admission import admit, cookie_header, open_record
 from .commit import CLOSED, commit, create
 from .cookies import MAX_HEADER_LENGTH, CookieOptions, find_values
-from .errors import RecordExists
+from .errors import NotEnded, RecordExists, StoreError
 from .jsonvalues import check
 from .keys import Key
 from .lifecycle import Changes, Outcome, new_body
 from .merge import apply
 from .policy import Notice, Policy
 from .records import MAX_LIFETIME, SessionRecord, check_user_id, handle_of, length_prefixed
-from .sealing import Body, Tombstone
+from .sealing import Body, Tombstone, successor_of
 from .session import CookieSource
+from .standing import check_time, deadline, end
 from .state import Adoption, Credential, Login, State
 from .steps import Steps
 
@@ -52,6 +53,14 @@ class Adopter(ABC):
     lifetime: int
     blocks = False
 
+    def identity(self, value: str) -> str | None:
+        """Return what the cookie *value* names, the same for each of its spellings; None if it is forged.
+
+        By default all of it. Who signs returns what was signed, without the signature. No store is asked
+        for a cookie without an identity.
+        """
+        return value
+
     @abstractmethod
     def read(self, value: str) -> Adopted | None:
         """Return the session that the cookie *value* opens; None if that is forged, expired or unknown.
@@ -74,9 +83,8 @@ def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tu
                 yield adopter, value
 
 
-def resume(policy: Policy, adopter: Adopter, value: str, now: int) -> Steps[State | None]:
+def resume(policy: Policy, adoption: Adoption, now: int) -> Steps[State | None]:
     """Return the state of a session taken over before, anonymous if it ended; None if it was not."""
-    adoption = _adoption(policy, adopter, value, now)
     record = yield ("get", adoption.marker)
     if record is None:
         return None
@@ -86,7 +94,7 @@ def resume(policy: Policy, adopter: Adopter, value: str, now: int) -> Steps[Stat
     for key in policy.sealer.keyring.verifying_keys():
         session_id = _session_id(key, adoption)
         if handle_of(policy.handle_prefix, session_id) == found.successor:
-            credential = Credential(adopter.cookie.name, session_id, key.kid, found.successor)
+            credential = Credential(adoption.cookie.name, session_id, key.kid, found.successor)
             state, _ = admit(policy, [credential], [(yield ("get", found.successor))], now)
             if state.record is not None:  # the response that carried its cookie may be lost
                 state.adoption, state.due = adoption._replace(taken=True), True
@@ -94,19 +102,19 @@ def resume(policy: Policy, adopter: Adopter, value: str, now: int) -> Steps[Stat
     return State()
 
 
-def begin(policy: Policy, adopter: Adopter, value: str, old: Adopted, now: int) -> State:
+def begin(adoption: Adoption, old: Adopted) -> State:
     """Return the state of a session to be taken over with the response to this request.
 
     Raise :class:`PayloadError` if it cannot be kept, ``TypeError`` or ``ValueError`` for a wrong user id.
     """
-    check(old.fields, f"the session from {adopter.name}")
+    check(old.fields, f"the session from {adoption.name}")
     state = State()
     state.base = old.fields
     state.due = True
     if old.user_id is not None:
         check_user_id(old.user_id)
         state.login = Login(old.user_id, None, None)  # when they signed in is not known
-    state.adoption = _adoption(policy, adopter, value, now)._replace(login=state.login)
+    state.adoption = adoption._replace(login=state.login)
     return state
 
 
@@ -116,15 +124,14 @@ def adopt(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Ste
     if adoption.taken:
         return (yield from commit(policy, changes, now))
     if state.ends or state.signs_in or state.detached:
+        yield from _close(policy, adoption, now)  # first, as what must not be undone
         outcome = yield from commit(policy, changes, now)
-        yield from _mark(policy, adoption, NOBODY, now)
         outcome.cookie = outcome.cookie or "expire"
         return outcome
     body = new_body(policy, changes.fields, now, state.lifetime)
     if state.renews:
-        outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, now)
-        yield from _mark(policy, adoption, NOBODY, now)
-        return outcome
+        yield from _close(policy, adoption, now)
+        return (yield from create(policy, adoption.login and adoption.login.user_id, body, now))
     credential, record = _first_version(policy, adoption, body, now)
     try:
         yield ("create", record)
@@ -166,6 +173,30 @@ def _mark(policy: Policy, adoption: Adoption, successor: str, now: int) -> Steps
     return True
 
 
+def _close(policy: Policy, adoption: Adoption, now: int) -> Steps[None]:
+    """Let the old cookie open nothing any more, nor what another request took it over to meanwhile.
+
+    Raise ``NotEnded`` if the store fails.
+    """
+    give_up = deadline()
+    try:
+        while not (yield from _mark(policy, adoption, NOBODY, now)):
+            record = yield ("get", adoption.marker)
+            if record is not None:
+                nobody = Tombstone(NOBODY, "adopt", adoption.until)
+                following = policy.sealer.seal(record._replace(version=record.version + 1), nobody)
+                if (yield ("update", following)):
+                    successor = successor_of(record)
+                    if successor is not None:
+                        yield from end(policy, successor)
+                    return
+            check_time(give_up)
+    except NotEnded:
+        raise
+    except StoreError as error:
+        raise NotEnded({adoption.marker: ""}) from error
+
+
 def _first_version(
     policy: Policy, adoption: Adoption, body: Body, now: int
 ) -> tuple[Credential, SessionRecord]:
@@ -177,8 +208,12 @@ def _first_version(
     return Credential(policy.cookie.name, session_id, key.kid, handle), policy.sealer.seal(record, body)
 
 
-def _adoption(policy: Policy, adopter: Adopter, value: str, now: int) -> Adoption:
-    message = length_prefixed(adopter.name.encode(), value.encode("utf-8", "replace"))
+def adoption_of(policy: Policy, adopter: Adopter, value: str, now: int) -> Adoption | None:
+    """Return what is known of the old cookie *value*; None if it is forged."""
+    identity = adopter.identity(value)
+    if identity is None:
+        return None
+    message = length_prefixed(adopter.name.encode(), identity.encode("utf-8", "replace"))
     marker = handle_of(policy.handle_prefix, f"adopted {hashlib.sha256(message).hexdigest()}")
     until = now + min(adopter.lifetime, MAX_LIFETIME)
     return Adoption(adopter.name, adopter.cookie, value, message, marker, until)

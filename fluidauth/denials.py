@@ -26,8 +26,11 @@ class Denials:
         return found[0] if found else None
 
     def add(self, handle: str, record: str, until: int) -> None:
-        """Deny *handle* and *record*, what is left of it, up to *until* (Unix seconds)."""
-        for denied in (handle, record):
+        """Deny *handle* and *record*, what is left of it, up to *until* (Unix seconds).
+
+        *record* is empty where there is none that could be removed.
+        """
+        for denied in filter(None, (handle, record)):
             self.denied[denied] = (record, until)
         for oldest in list(self.denied)[: max(0, len(self.denied) - MAX_DENIALS)]:
             self.denied.pop(oldest, None)
@@ -38,12 +41,16 @@ class Denials:
             if left == record:
                 self.denied.pop(handle, None)
 
+    def lift(self, handle: str) -> None:
+        """Deny *handle* no longer."""
+        self.denied.pop(handle, None)
+
     def pending(self, now: int, limit: int) -> list[str]:
         """Return up to *limit* records that are to go still; forget those that have expired."""
         found: dict[str, None] = {}
         for handle, (record, until) in list(self.denied.items()):
             if until > now:
-                found[record] = None
+                found |= {record: None} if record else {}
             else:
                 self.denied.pop(handle, None)
         return list(found)[:limit]

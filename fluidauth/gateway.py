@@ -195,7 +195,14 @@ class SessionGateway:
         """Return the session that a cookie of a former system stands for, else *state*."""
         if found.notices:
             self.report(found.notices)
-        return state if found.state is None else found.state
+        if found.state is None:
+            return state
+        old = found.state.adoption
+        if old is not None and self._denials.record_left(old.marker) is not None:
+            denied = State()  # it was to end, and the store refused
+            denied.adoption, denied.barred = old, "ended"
+            return denied
+        return found.state
 
     def _denied(self, credentials: list[Credential]) -> State | None:
         """Return the state of a session that was to end, if one of *credentials* is of such."""
@@ -287,13 +294,20 @@ class SessionGateway:
 
     def _settle(self, session: Session, changes: Changes, outcome: Outcome, now: int) -> None:
         session._failed = False
-        if self._denials.denied and changes.state.ends and changes.state.credential is not None:
-            self._denials.remove(changes.state.credential.handle)
+        if self._denials.denied and changes.state.ends:
+            self._lift_denials(changes.state)
         lines = settle(self.policy, session, changes, outcome, now)
         if lines:
             session._set_cookies = {**session._set_cookies, **{_place_of(line): line for line in lines}}
         if outcome.notices:
             self.report(outcome.notices)
+
+    def _lift_denials(self, state: State) -> None:
+        """Deny nothing any longer of a session that has ended now."""
+        if state.credential is not None:
+            self._denials.remove(state.credential.handle)
+        if state.adoption is not None:
+            self._denials.lift(state.adoption.marker)
 
     def perform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""

@@ -24,7 +24,7 @@ from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
-from .support import Browser, Protocol, apart
+from .support import Browser, FlakyStore, Protocol, apart
 
 DAY = 86_400
 
@@ -204,6 +204,93 @@ def test_another_user_signs_in_and_takes_nothing(browser: Browser) -> None:
 
     assert browser.get(whoami) == ("bob", {})
     assert browser.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+ENDINGS = {
+    "logout": Session.logout,
+    "login as another": lambda session: session.login("bob"),
+    "login again": lambda session: session.login("ada"),
+    "regenerate": Session.regenerate,
+}
+
+
+AFTER = dict(zip(ENDINGS.values(), (None, "bob", "ada", "ada"), strict=True))
+
+
+@pytest.mark.requirement("63")
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
+def test_what_a_request_beside_it_took_over_is_ended_as_well(browser: Browser, ending: Any) -> None:
+    """Two tabs, a poll and a click: the cookie of the poll's response must not outlive the click."""
+    poll = browser.with_cookie(None)
+
+    def click(session: Session) -> None:
+        assert whoami(session) == ADA
+        apart(partial(poll.request, whoami, cookie_header="old=ada"))
+        ending(session)
+
+    browser.request(click, cookie_header="old=ada")
+
+    assert poll.cookie is not None
+    assert poll.get(whoami) == (None, {})
+    assert browser.with_cookie(None).get(whoami, cookie_header="old=ada") == (None, {})
+    assert browser.get(lambda session: session.user_id) == AFTER[ending]
+    assert sessions_of_ada(browser.engine) <= 1
+
+
+@pytest.mark.requirement("52", "63")
+@pytest.mark.parametrize("broken", [{"create"}, {"create", "get", "update", "delete"}])
+def test_an_end_that_the_store_refuses_lets_nobody_in(
+    protocol: Protocol, old: OldSystem, broken: set[str], events: list[SessionEvent]
+) -> None:
+    """Of an old session as of ours; asked for again it is carried out."""
+    store = FlakyStore()
+    browser = Browser(protocol, SessionEngine(new_secret(), store, adopt=[old], on_event=events.append))
+
+    def leave(session: Session) -> None:
+        session.logout()
+        store.broken = broken
+
+    refused = browser.request(leave, cookie_header="old=ada")
+    store.broken = set()
+    meanwhile = browser.request(whoami, cookie_header="old=ada")
+    again = browser.request(Session.logout, cookie_header="old=ada")
+
+    assert (refused.status, refused.set_cookies) == (503, [])
+    assert "revoke_failed" in [event.name for event in events]
+    assert meanwhile.value == (None, {})
+    assert again.status == 200
+    assert browser.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+class Signed(OldSystem):
+    """Signs its cookies, in a way that has many spellings: its sessions are named before a dot."""
+
+    def identity(self, value: str) -> str | None:
+        name, _, signature = value.partition(".")
+        return name if signature.lower() == "genuine" else None
+
+    def read(self, value: str) -> Adopted | None:
+        return super().read(value.partition(".")[0])
+
+
+@pytest.mark.requirement("21", "63")
+def test_each_spelling_of_an_old_cookie_is_one_session(protocol: Protocol) -> None:
+    """A logout under one ends it under all; and no store is asked for a forged one."""
+    store = FlakyStore()
+    browser = Browser(protocol, SessionEngine(new_secret(), store, adopt=[Signed()]))
+    browser.request(whoami, cookie_header="old=ada.genuine")
+
+    others = ("old=ada.Genuine", "old=ada.GENUINE")
+    seen = [browser.with_cookie(None).get(whoami, cookie_header=other) for other in others]
+    browser.request(Session.logout)
+    left = [browser.with_cookie(None).get(whoami, cookie_header=other) for other in others]
+    store.calls.clear()
+    forged = browser.with_cookie(None).get(whoami, cookie_header="old=ada.forged; old=ada.forged2")
+
+    assert seen == [ADA, ADA]
+    assert left == [(None, {}), (None, {})]
+    assert forged == (None, {})
+    assert store.calls == []
 
 
 @pytest.mark.requirement("63")

@@ -78,6 +78,9 @@ class FlaskCookie(_OfFlask):
             raise ConfigError("FlaskCookie needs the secret key that Flask signed with")
         self._signing = signing
 
+    def identity(self, value: str) -> str | None:
+        return value.rpartition(".")[0] if self.read(value) is not None else None  # all but the signature
+
     def read(self, value: str) -> Adopted | None:
         try:
             fields = self._signing.loads(value, max_age=self.lifetime)
@@ -121,6 +124,9 @@ class FlaskSessionRedis(_OfFlask):
             if not secret_key:
                 raise ConfigError("FlaskSessionRedis needs the secret key that use_signer signed with")
             self._signer = Signer(secret_key, salt="flask-session", key_derivation="hmac")
+
+    def identity(self, value: str) -> str | None:
+        return self._sid_of(value)
 
     def read(self, value: str) -> Adopted | None:
         sid = self._sid_of(value)

@@ -134,6 +134,9 @@ class StarletteCookie(Adopter):
         self.cookie = CookieOptions(name=session_cookie, secure=secure, path=path, domain=domain)
         self.lifetime = FOURTEEN_DAYS if max_age is None else max_age
 
+    def identity(self, value: str) -> str | None:
+        return value.rpartition(".")[0] if self.read(value) is not None else None  # all but the signature
+
     def read(self, value: str) -> Adopted | None:
         from itsdangerous import BadSignature
 

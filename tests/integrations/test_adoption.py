@@ -19,7 +19,8 @@ import pytest
 import redis
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieSession
-from django.db import connection
+from django.core.cache.backends.locmem import LocMemCache
+from django.db import InterfaceError, connection
 from django.test import override_settings
 from flask_session.redis import RedisSessionInterface
 from itsdangerous import TimestampSigner
@@ -252,6 +253,65 @@ def test_djangos_sessions(make: Callable[[], Any]) -> None:
     assert adopter.read("unknown" * 5) is None
     adopter.forget(old.session_key)
     assert (adopter.read(old.session_key) is None) is (make is DatabaseSession)
+
+
+def respellings(value: str) -> list[str]:
+    """Return other texts that itsdangerous takes for the same signed cookie."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(value[-1])
+    return [value[:-1] + alphabet[last ^ bits] for bits in (1, 2, 3)]
+
+
+@pytest.mark.requirement("63")
+def test_each_spelling_of_a_signed_cookie_has_one_identity() -> None:
+    """The signature is decoded leniently; what is signed is not."""
+    key = new_secret()
+    app = flask.Flask(__name__)
+    app.secret_key = key
+    signing = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]  # of the default
+    assert signing is not None
+    starlettes = TimestampSigner(key).sign(b64encode(json.dumps({"a": 1}).encode())).decode()
+
+    for adopter, value in (
+        (FlaskCookie(key), str(signing.dumps({"a": 1}))),
+        (StarletteCookie(key), starlettes),
+    ):
+        others = [each for each in respellings(value) if adopter.read(each) is not None]
+        assert others, "none is taken: the test shows nothing"
+        assert {adopter.identity(each) for each in (value, *others)} == {value.rpartition(".")[0]}
+        assert adopter.identity(value[:-4] + "AAAA") is None
+
+
+@pytest.mark.parametrize("value", ["UPPERCASE" * 4, "short", "a b" * 12, "'" * 32])
+def test_what_is_no_key_of_django_has_no_identity(value: str) -> None:
+    """Some databases compare without regard to case, some caches raise."""
+    assert DjangoSessions().identity(value) is None
+
+
+class DownCache(LocMemCache):  # type: ignore[misc]  # Django has no types
+    def get(self, *arguments: Any, **options: Any) -> Any:
+        raise ConnectionError("the cache does not answer")
+
+
+@pytest.mark.requirement("62")
+def test_a_cache_that_is_down_is_no_logout() -> None:
+    """Its session store takes any error for an empty session."""
+    engine = "django.contrib.sessions.backends.cache"
+    caches = {"default": {"BACKEND": f"{__name__}.DownCache"}}
+    with override_settings(CACHES=caches), pytest.raises(StoreError, match="the cache does not answer"):
+        DjangoSessions(engine).read("a" * 32)
+
+
+@pytest.mark.requirement("62")
+def test_a_connection_that_is_closed_is_no_logout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the errors of a driver only some are a DatabaseError."""
+
+    def closed(*_: object) -> None:
+        raise InterfaceError("connection already closed")
+
+    monkeypatch.setattr(DatabaseSession, "load", closed)
+    with pytest.raises(StoreError, match="already closed"):
+        DjangoSessions().read("a" * 32)
 
 
 @pytest.mark.usefixtures("table")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.contrib.sessions.backends.cache import SessionStore as CacheStore
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
+from django.db import Error
 from django.utils.module_loading import import_string
 
 from ...adoption import Adopted, Adopter
@@ -14,6 +17,7 @@ from ...cookies import CookieOptions
 from ...errors import StoreError
 from ...records import MAX_LIFETIME
 
+_KEY = re.compile(r"[a-z0-9]{8,}")  # of which Django makes its session keys
 AUTH_USER = "_auth_user_id"  # where django.contrib.auth keeps the user's primary key
 
 
@@ -44,6 +48,11 @@ class DjangoSessions(Adopter):
     def lifetime(self) -> int:  # type: ignore[override]  # as above
         return min(int(settings.SESSION_COOKIE_AGE), MAX_LIFETIME)
 
+    def identity(self, value: str) -> str | None:
+        if issubclass(self._store_type, CookieStore):
+            return value.rpartition(":")[0] if self.read(value) is not None else None  # all but the signature
+        return value if _KEY.fullmatch(value) else None  # a database may compare without regard to case
+
     def read(self, value: str) -> Adopted | None:
         fields: dict[str, Any] = self._call(lambda store: dict(store.items()), value)
         if not fields:
@@ -55,8 +64,26 @@ class DjangoSessions(Adopter):
         self._call(lambda store: store.delete(), value)
 
     def _call(self, function: Any, value: str) -> Any:
-        store = import_string(f"{self.engine}.SessionStore")(value)
+        store = self._store_type(value)
         try:
+            if isinstance(store, CacheStore):
+                _ask_cache(store)
             return function(store)
-        except DatabaseError as error:
+        except (Error, _CacheDown) as error:
             raise StoreError(f"{self.engine} does not answer: {error}") from error
+
+    @property
+    def _store_type(self) -> Any:
+        return import_string(f"{self.engine}.SessionStore")
+
+
+class _CacheDown(Exception):
+    """A cache that raises; its errors have nothing in common."""
+
+
+def _ask_cache(store: Any) -> None:
+    """Raise if the cache is out of order, which the session store takes for an empty session."""
+    try:
+        store._cache.get(store.cache_key)
+    except Exception as error:
+        raise _CacheDown(str(error)) from error
