@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import adoption
+from . import adoption, adoption_period
 from .adoption import Adopted, Adopter
 from .errors import ConfigError, StoreError
+from .events import logger
 from .policy import Notice, Policy
 from .session import CookieSource
 from .state import Adoption, State
-from .steps import arun, run
+from .steps import Steps, arun, run
 from .stores.base import AsyncSessionStore, SessionStore
 from .stores.bridge import in_thread
 
@@ -27,12 +29,17 @@ class Found(NamedTuple):
 class Adopters:
     """Raise :class:`ConfigError` unless *adopters* is a list of :class:`Adopter`, each of another name."""
 
-    def __init__(self, adopters: Sequence[Adopter]) -> None:
+    def __init__(self, adopters: Sequence[Adopter], until: datetime | None = None) -> None:
         if not isinstance(adopters, list | tuple) or not all(isinstance(each, Adopter) for each in adopters):
             raise ConfigError("adopt must be a list of adopters, such as StarletteCookie(secret)")
         self._by_name = {each.name: each for each in adopters}
         if len(self._by_name) < len(adopters):
             raise ConfigError("adopt has two adopters of one name; give one of them another")
+        if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
+            raise ConfigError(f"adopt_until={until!r} must be a datetime with a time zone")
+        self._until = None if until is None else int(until.timestamp())
+        self._told: int | None = None
+        """Until when sessions are taken over, as the log says; None before the store was asked."""
 
     def __bool__(self) -> bool:
         return bool(self._by_name)
@@ -44,9 +51,9 @@ class Adopters:
             known = _known(policy, adopter, value, now, notices)
             if known is None:
                 continue
-            state = run(store, adoption.resume(policy, known, now))
+            state = run(store, self._resume(policy, known, now))
             if state is None:
-                state = _begun(known, adopter.read(value), notices)
+                state = run(store, _begin(policy, known, adopter.read(value), now, notices))
             if state is not None:
                 return Found(state, notices)
         return Found(None, notices)
@@ -58,16 +65,39 @@ class Adopters:
             known = _known(policy, adopter, value, now, notices)
             if known is None:
                 continue
-            state = await arun(twin, adoption.resume(policy, known, now))
+            state = await arun(twin, self._resume(policy, known, now))
             if state is None:
                 if adopter.blocks:
                     old = await in_thread(adopter.read, value, thread_sensitive=True)
                 else:
                     old = adopter.read(value)
-                state = _begun(known, old, notices)
+                state = await arun(twin, _begin(policy, known, old, now, notices))
             if state is not None:
                 return Found(state, notices)
         return Found(None, notices)
+
+    def _resume(self, policy: Policy, known: Adoption, now: int) -> Steps[State | None]:
+        """Return what was taken over before; nobody where nothing is any more, None where it may be now."""
+        began = yield from adoption_period.begin(policy, now, self._told is None)
+        if not self._is_open(began, now):
+            return State()
+        return (yield from adoption.resume(policy, known, now))
+
+    def _is_open(self, began: int, now: int) -> bool:
+        """Return whether sessions come in still, where the first did at *began*; tell once until when."""
+        until: int = began + max(each.lifetime for each in self._by_name.values())
+        if began and self._until is not None:
+            until = self._until
+        if until != self._told:
+            self._told = until
+            moment = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            logger.warning(
+                "sessions of %s are taken over until %s, and who knows their secret signs in as anybody; "
+                "adopt_until= ends that sooner",
+                ", ".join(self._by_name),
+                moment,
+            )
+        return now < until
 
     def forget(self, old: Adoption) -> bool:
         """Let the former system drop what was taken over; say if it could. The new session is stored."""
@@ -91,8 +121,13 @@ def _known(policy: Policy, adopter: Adopter, value: str, now: int, notices: list
     return known
 
 
-def _begun(known: Adoption, old: Adopted | None, notices: list[Notice]) -> State | None:
-    if old is None:
+def _begin(
+    policy: Policy, known: Adoption, old: Adopted | None, now: int, notices: list[Notice]
+) -> Steps[State | None]:
+    """Return the state of *old*, to be taken over, unless its user's sessions were ended meanwhile."""
+    user_id = None if old is None else old.user_id
+    barred = user_id is not None and (yield from adoption_period.is_barred(policy, user_id, now))
+    if old is None or barred:
         notices.append(_REJECTED)
         return None
     return adoption.begin(known, old)

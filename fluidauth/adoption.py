@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from . import tokens
 from .admission import admit, cookie_header, open_record
+from .adoption_period import NOBODY
 from .commit import CLOSED, commit, create
 from .cookies import MAX_HEADER_LENGTH, CookieOptions, find_values
 from .errors import NotEnded, RecordExists, StoreError
@@ -28,9 +29,6 @@ from .session import CookieSource
 from .standing import check_time, deadline, end
 from .state import Adoption, Credential, Login, State
 from .steps import Steps
-
-NOBODY = "0" * 64
-"""The successor of an old session that ended, or changed hands, as soon as it was taken over."""
 
 
 class Adopted(NamedTuple):

@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from . import admin
+from . import admin, adoption_period
 from .adopters import Adopters
 from .adoption import Adopter
 from .commit import CLOSED
@@ -54,7 +54,8 @@ class SessionEngine:
     *absolute_timeout* and *idle_timeout*: seconds or timedelta; the second may be None.
     Their defaults, 24 h and 1 h, are those of NIST SP 800-63B-4 for AAL2.
     *encrypted_fields*: names of fields, or ``"*"`` for all. *max_payload*: bytes.
-    *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`.
+    *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`, until
+    *adopt_until*, or as long as the last of their cookies may live after the store met the first.
     *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
 
     Raise :class:`ConfigError` for every setting that is wrong or weak, ``StoreError`` if
@@ -73,6 +74,7 @@ class SessionEngine:
         encrypted_fields: Collection[str] = (),
         max_payload: int = MAX_PAYLOAD,
         adopt: Sequence[Adopter] = (),
+        adopt_until: datetime | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,7 +93,7 @@ class SessionEngine:
         sealer = Sealer(keyring, _field_names(encrypted_fields), _payload_limit(max_payload))
         self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits)
         log = EventLog(on_event)
-        self.gateway = SessionGateway(self.policy, blocking, twin, log, clock, Adopters(adopt))
+        self.gateway = SessionGateway(self.policy, blocking, twin, log, clock, Adopters(adopt, adopt_until))
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")
 
@@ -210,22 +212,26 @@ class SessionEngine:
         return await self._arun(admin.sessions_of(user_id, self._now()), "list")
 
     def revoke_user(self, user_id: str, except_handle: str | None = None) -> int:
-        """End all sessions of *user_id* but the one named *except_handle*; return how many."""
-        check_user_id(user_id)
-        return self._revoked(self._run(admin.revoke_user(user_id, except_handle), "revoke"), user_id)
+        """End all sessions of *user_id* but the one named *except_handle*; return how many.
+
+        Those of a former system that have not come in yet do not come in any more.
+        """
+        return self._revoked(self._run(self._revoking(user_id, except_handle), "revoke"), user_id)
 
     async def arevoke_user(self, user_id: str, except_handle: str | None = None) -> int:
         """Do as :meth:`revoke_user`, without blocking."""
-        check_user_id(user_id)
-        return self._revoked(await self._arun(admin.revoke_user(user_id, except_handle), "revoke"), user_id)
+        return self._revoked(await self._arun(self._revoking(user_id, except_handle), "revoke"), user_id)
 
     def revoke_all(self) -> int:
-        """End every session of this store's namespace; return how many records went."""
-        return self._revoked(self._run(admin.revoke_all(), "revoke"), None)
+        """End every session of this store's namespace; return how many records went.
+
+        Those of a former system that have not come in yet do not come in any more.
+        """
+        return self._revoked(self._run(self._revoking_all(), "revoke"), None)
 
     async def arevoke_all(self) -> int:
         """Do as :meth:`revoke_all`, without blocking."""
-        return self._revoked(await self._arun(admin.revoke_all(), "revoke"), None)
+        return self._revoked(await self._arun(self._revoking_all(), "revoke"), None)
 
     def clean(self) -> int:
         """Remove the records that have expired by now; return how many."""
@@ -305,6 +311,17 @@ class SessionEngine:
         if ended:
             self.gateway.report([Notice("session_revoked", None, handle)])
         return ended
+
+    def _revoking(self, user_id: str, except_handle: str | None) -> Steps[int]:
+        check_user_id(user_id)
+        yield from adoption_period.bar(self.policy, user_id, self._now())
+        return (yield from admin.revoke_user(user_id, except_handle))
+
+    def _revoking_all(self) -> Steps[int]:
+        removed = yield from admin.revoke_all()
+        if self.gateway.adopts:
+            yield from adoption_period.end(self.policy, self._now())
+        return removed
 
     def _revoked(self, count: int, user_id: str | None) -> int:
         self.gateway.report([Notice("session_revoked", f"{count} sessions", None, user_id)])

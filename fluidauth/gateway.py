@@ -71,6 +71,11 @@ class SessionGateway:
         other.policy = replace(self.policy, cookie=cookie, cookie_names=cookie.names)
         return other
 
+    @property
+    def adopts(self) -> bool:
+        """Whether sessions of other systems may come in."""
+        return bool(self._adopters)
+
     def now(self) -> int:
         """Return the time in Unix seconds; raise :class:`ConfigError` for an impossible clock."""
         try:

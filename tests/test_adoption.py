@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -13,10 +15,12 @@ from fluidauth import (
     CookieOptions,
     Keyring,
     Lifetime,
+    MemoryStore,
     PayloadError,
     Session,
     SessionEngine,
     StoreError,
+    admin,
 )
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.errors import FreshLoginRequired, NotSupported
@@ -442,3 +446,83 @@ def test_a_revoked_key_brings_nothing_back(store: Any, protocol: Protocol, old: 
     assert Browser(protocol, SessionEngine(ring, store, adopt=[old])).get(
         whoami, cookie_header="old=ada"
     ) == (None, {})
+
+
+# -- the time for which they come in ---------------------------------------------------------------
+
+
+@pytest.mark.requirement("64")
+def test_it_ends_by_itself(
+    store: Any, protocol: Protocol, clock: FakeClock, old: OldSystem, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the last cookie has expired; in every process at that moment, whenever that was started."""
+    secret = new_secret()
+    first = SessionEngine(secret, store, adopt=[old], clock=clock)
+    with caplog.at_level(logging.WARNING, "fluidauth"):
+        assert Browser(protocol, first).get(whoami, cookie_header="old=ada") == ADA
+        assert Browser(protocol, first).get(whoami, cookie_header="old=anon") == (None, {"n": 1})
+    old.sessions["late"] = Adopted({}, "eve")
+
+    clock.advance(14 * DAY - 1)
+    later = SessionEngine(secret, store, adopt=[old], clock=clock)
+    in_time = Browser(protocol, later).get(whoami, cookie_header="old=late")
+    old.sessions["later"] = Adopted({}, "eve")
+    clock.advance(1)
+    too_late = [
+        Browser(protocol, engine).get(whoami, cookie_header="old=later")
+        for engine in (first, later, SessionEngine(secret, store, adopt=[old], clock=clock))
+    ]
+
+    assert in_time == ("eve", {})
+    assert too_late == [(None, {})] * 3
+    told = [message for message in caplog.messages if "are taken over until 2" in message]
+    assert len(told) == 3  # once for each process
+    assert len(set(told)) == 1
+
+
+@pytest.mark.requirement("64")
+def test_it_ends_when_it_is_said_to(protocol: Protocol, clock: FakeClock, old: OldSystem) -> None:
+    """Sooner or later than by itself; the day is a moment, not a number."""
+    until = datetime.fromtimestamp(clock() + 60, UTC)
+    engine = SessionEngine(new_secret(), MemoryStore(), adopt=[old], adopt_until=until, clock=clock)
+    before = Browser(protocol, engine).get(whoami, cookie_header="old=ada")
+    clock.advance(60)
+    after = Browser(protocol, engine).get(whoami, cookie_header="old=anon")
+
+    assert (before, after) == (ADA, (None, {}))
+    with pytest.raises(ConfigError, match="must be a datetime with a time zone"):
+        SessionEngine(new_secret(), MemoryStore(), adopt=[old], adopt_until=datetime(2030, 1, 1))
+
+
+@pytest.mark.requirement("64")
+def test_revoking_a_user_reaches_cookies_that_have_not_come_in(browser: Browser, old: OldSystem) -> None:
+    """The laptop's session was taken over; the phone's, a thief's maybe, is not any more."""
+    old.sessions["phone"] = Adopted({}, "ada")
+    browser.request(whoami, cookie_header="old=ada")
+    is_supported = True
+    try:
+        browser.engine.revoke_user("ada")
+    except NotSupported:
+        is_supported = False
+
+    assert browser.get(whoami) == ((None, {}) if is_supported else ADA)
+    assert browser.with_cookie(None).get(whoami, cookie_header="old=phone") == (None, {})
+    assert browser.with_cookie(None).get(whoami, cookie_header="old=anon") == (None, {"n": 1})
+
+
+@pytest.mark.requirement("64")
+def test_revoking_all_ends_it(browser: Browser, old: OldSystem, clock: FakeClock) -> None:
+    """Who had logged out stays out, and nobody else comes in, in this process and a new one."""
+    browser.request(whoami, cookie_header="old=ada")
+    browser.request(Session.logout)
+    old.sessions["ada"] = Adopted({}, "ada")
+
+    browser.engine.gateway.perform(admin.revoke_all(), "revoke")  # as far as another process has come
+    meanwhile = browser.with_cookie(None).get(whoami, cookie_header="old=anon")
+    browser.engine.revoke_all()
+    again = SessionEngine(new_secret(), browser.engine.gateway.store, adopt=[old], clock=clock)
+
+    assert meanwhile == (None, {})
+    for engine in (browser.engine, again):
+        for name in ("ada", "anon"):
+            assert Browser(browser.protocol, engine).get(whoami, cookie_header=f"old={name}") == (None, {})

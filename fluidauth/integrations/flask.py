@@ -59,16 +59,19 @@ class Sessions:
         engine: SessionEngine | None = None,
         *,
         store: SessionStore | AsyncSessionStore | str | None = None,
+        adopt: bool = True,
+        adopt_until: datetime | None = None,
         on_store_error: OnStoreError = "respond",
     ) -> None:
-        if engine is not None and store is not None:
-            raise ConfigError("give an engine, which has a store, or a store; not both")
+        if engine is not None and (store is not None or not adopt or adopt_until is not None):
+            raise ConfigError("give an engine, which has a store and what it adopts, or these; not both")
         if engine is not None:
             check_settings(engine, on_store_error)
         self.responds = on_store_error == "respond"
         self._engine = engine
         self._builds = engine is None
         self._store = store
+        self._adopts, self._adopt_until = adopt, adopt_until
         self._secrets: tuple[str | bytes, ...] = ()
         self._gateways: dict[tuple[Any, ...], SessionGateway] = {}
         self._lock = Lock()
@@ -99,7 +102,8 @@ class Sessions:
         return SessionEngine(
             secrets,
             store,
-            adopt=[FlaskCookie(secrets[0], secrets[1:], lifetime=lasts)],
+            adopt=[FlaskCookie(secrets[0], secrets[1:], lifetime=lasts)] if self._adopts else (),
+            adopt_until=self._adopt_until,
             absolute_timeout=MAX_LIFETIME,
             idle_timeout=PERMANENT_LIFETIME,
             cookie=cookie,
@@ -155,7 +159,8 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
 
     Without one, the application's ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign, sessions last as
     ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store or its URL; SQLite by default), and
-    those that Flask began under these keys go on.
+    those that Flask began under these keys go on: until *adopt_until*, or as long as the last of their
+    cookies may live, or not at all with *adopt* false. Until then whoever knows the key signs in as anybody.
     *on_store_error* as for :class:`~fluidauth.WSGISessionMiddleware`. Raise :class:`ConfigError` for a
     wrong argument, and at the first request for a weak key or a wrong setting.
     """

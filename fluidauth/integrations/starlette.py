@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from importlib.util import find_spec
 from typing import Any
 
@@ -33,10 +34,11 @@ class SessionMiddleware(ASGISessionMiddleware):
     *secret_key* is text, a ``starlette.datastructures.Secret`` or several of them, newest first;
     without one the environment is asked, as by :class:`~fluidauth.SessionEngine`. A session ends
     *max_age* seconds after its beginning or login; with None, the cookie ends with the browser and the
-    session after 14 days. Sessions that Starlette began under that secret go on. *https_only* is false, as
-    in Starlette: set it, and the cookie travels over https alone. *store*, *autoload* and *on_store_error*
-    are fluidauth's own; or give an *engine* instead of all but the last two. Raise :class:`ConfigError` for
-    a weak secret or a wrong setting.
+    session after 14 days. Sessions that Starlette began under that secret go on: until *adopt_until*, or as
+    long as the last of their cookies may live, or not at all with *adopt* false; until then whoever knows the
+    secret signs in as anybody. *https_only* is false, as in Starlette: set it, and the cookie travels over
+    https alone. *store*, *adopt*, *autoload* and *on_store_error* are fluidauth's own; or give an *engine*
+    instead of all but the last two. Raise :class:`ConfigError` for a weak secret or a wrong setting.
     """
 
     def __init__(
@@ -53,11 +55,15 @@ class SessionMiddleware(ASGISessionMiddleware):
         *,
         engine: SessionEngine | None = None,
         store: SessionStore | AsyncSessionStore | str | None = None,
+        adopt: bool = True,
+        adopt_until: datetime | None = None,
         autoload: bool = True,
         on_store_error: OnStoreError = "respond",
     ) -> None:
-        if engine is not None and (secret_key is not None or store is not None):
-            raise ConfigError("give an engine, which has a secret and a store, or these; not both")
+        if engine is not None and (secret_key is not None or store is not None or not adopt or adopt_until):
+            raise ConfigError(
+                "give an engine, which has a secret, a store and what it adopts, or these; not both"
+            )
         if engine is None:
             cookie = CookieOptions(
                 name=session_cookie,
@@ -70,7 +76,7 @@ class SessionMiddleware(ASGISessionMiddleware):
             )
             lasts = FOURTEEN_DAYS if max_age is None else max_age
             texts = _texts(secret_key)
-            began = texts is not None and find_spec("itsdangerous") is not None
+            began = adopt and texts is not None and find_spec("itsdangerous") is not None
             engine = SessionEngine(
                 texts,
                 store,
@@ -78,6 +84,7 @@ class SessionMiddleware(ASGISessionMiddleware):
                 idle_timeout=None,
                 cookie=cookie,
                 adopt=[StarletteCookie(texts, session_cookie, max_age, path, domain)] if began else (),
+                adopt_until=adopt_until,
             )
         super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
 

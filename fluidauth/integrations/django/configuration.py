@@ -25,6 +25,7 @@ OPTIONS = (
     "encrypted_fields",
     "max_payload",
     "adopt",
+    "adopt_until",
     "on_event",
 )
 _DEPENDS_ON = ("FLUIDAUTH", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_NAME")

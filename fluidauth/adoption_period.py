@@ -1,0 +1,72 @@
+"""How long sessions of another system may come in, and whose may not: kept in the store, for all processes.
+
+It begins when the store first meets such a session and ends by itself when the last of their
+cookies has expired, so that a secret of the other system that leaks later opens nothing.
+Whoever ends all sessions of a user, or of everybody, ends those that have not come in yet as well.
+"""
+
+from __future__ import annotations
+
+from .errors import RecordExists
+from .policy import Policy
+from .records import MAX_LIFETIME, SessionRecord, handle_of
+from .sealing import Tombstone
+from .steps import Steps
+
+NOBODY = "0" * 64
+"""The successor of what leads nowhere."""
+_FOR_GOOD = 10 * 365 * 24 * 60 * 60  # seconds that the beginning is kept: long after the last cookie
+_OVER = 0  # Unix seconds: a beginning so long ago that the end is past
+
+
+def begin(policy: Policy, now: int, first: bool) -> Steps[int]:
+    """Return when this store first met a former session, in Unix seconds; 0 if the period was ended.
+
+    *first*: this process has not asked before. Later on a beginning that is not there was
+    removed with all sessions, and is not made anew.
+    """
+    note = _note(policy, "began", now, now + _FOR_GOOD)
+    record: SessionRecord | None = yield ("get", note.handle)
+    if record is None and first:
+        try:
+            yield ("create", note)
+            return now
+        except RecordExists:
+            record = yield ("get", note.handle)
+    return _OVER if record is None else record.created_at
+
+
+def is_barred(policy: Policy, user_id: str, now: int) -> Steps[bool]:
+    """Return whether the sessions of *user_id* were ended since the period began."""
+    return (yield ("get", _note(policy, f"bars {user_id}", now, now).handle)) is not None
+
+
+def bar(policy: Policy, user_id: str, now: int) -> Steps[None]:
+    """Let no former session of *user_id* come in any more, if any may."""
+    if (yield from _has_begun(policy, now)):
+        yield from _write(_note(policy, f"bars {user_id}", now, now + MAX_LIFETIME))
+
+
+def end(policy: Policy, now: int) -> Steps[None]:
+    """Let no former session come in any more, of anybody."""
+    yield from _write(_note(policy, "began", _OVER, now + _FOR_GOOD))
+
+
+def _has_begun(policy: Policy, now: int) -> Steps[bool]:
+    return (yield ("get", _note(policy, "began", now, now).handle)) is not None
+
+
+def _write(note: SessionRecord) -> Steps[None]:
+    """Put *note* in the place of the one that may be there."""
+    yield ("delete", note.handle)
+    try:
+        yield ("create", note)
+    except RecordExists:  # somebody else was as quick, and said the same
+        return
+
+
+def _note(policy: Policy, what: str, made: int, until: int) -> SessionRecord:
+    """Return a record that opens nothing, and says by its being there, and by when it was made."""
+    handle = handle_of(policy.handle_prefix, f"adoption {what}")
+    record = SessionRecord(handle, None, made, until, 1, policy.sealer.keyring.signing.kid, b"")
+    return policy.sealer.seal(record, Tombstone(NOBODY, "adopt", until))
