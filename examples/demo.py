@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ import httpx
 from fluidauth.keys import new_secret
 
 ASGI = "uvicorn --port {port} asgi_app:app"
+PATIENCE = 30  # seconds: a machine may be busy with something else
 WSGI = "waitress --listen 127.0.0.1:{port} wsgi_app:app"
 
 
@@ -37,7 +39,7 @@ def tour(folder: Path) -> None:
     old, new = new_secret(), new_secret()
     # No limits: fifty threads share this pool, and one that drops surplus connections
     # may drop one that a thread is about to use (encode/httpcore#1110).
-    with httpx.Client(trust_env=False, limits=httpx.Limits()) as http:
+    with httpx.Client(trust_env=False, timeout=PATIENCE, limits=httpx.Limits()) as http:
         visitor = Visitor(http)
         with servers(folder, old) as (asgi, wsgi):
             share(visitor, asgi, wsgi)
@@ -147,8 +149,7 @@ def servers(folder: Path, *secrets: str, **environ: str) -> Iterator[tuple[str, 
 @contextmanager
 def server(command: str, environ: dict[str, str]) -> Iterator[str]:
     """Run *command* as a process on a free port; give its URL as soon as it can be reached."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = [sys.executable, "-m", *command.format(port=port).split()]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -168,9 +169,17 @@ def server(command: str, environ: dict[str, str]) -> Iterator[str]:
                 process.wait()
 
 
+def free_port() -> int:
+    """Return a free port, below those that the system gives to connections."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 def is_reached(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Return whether *process* accepts connections on *port* within ten seconds."""
-    deadline = time.monotonic() + 10
+    """Return whether *process* accepts connections on *port* within half a minute."""
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return True

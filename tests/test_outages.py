@@ -220,18 +220,33 @@ def test_reads_go_on(visitor: Browser, fault: Fault, events: list[SessionEvent])
 def test_an_unreadable_file_is_a_503(visitor: Browser, fault: Fault, file: Path) -> None:
     """It is never an anonymous session; when the file is back, so is the session."""
     with fault(store_of(visitor)):
-        answers = [visitor.request(handler) for handler in (fields, put, Session.logout)]
+        answers = [visitor.request(handler) for handler in (fields, put)]
         untouched = visitor.request(lambda session: None)
         remade = fault in (emptied, removed, replaced_by_a_stranger) and file.exists() and has_sessions(file)
     after = visitor.get(fields)
     written = visitor.request(put)
 
-    assert [(answer.status, answer.set_cookies) for answer in answers] == [(503, [])] * 3
+    assert [(answer.status, answer.set_cookies) for answer in answers] == [(503, [])] * 2
     assert untouched.status == 200
     assert not remade
     assert after == ("ann", {"kept": 1})
     assert written.status == 200
     assert visitor.get(fields) == ("ann", {"kept": 1, "late": True})
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_a_logout_on_an_unreadable_file(visitor: Browser, fault: Fault) -> None:
+    """It is a 503, and when the file is back nobody gets in here; asked for again it is carried out."""
+    with fault(store_of(visitor)):
+        response = visitor.request(Session.logout)
+    replay = visitor.get(fields)
+    retried = visitor.request(Session.logout)
+
+    assert (response.status, response.set_cookies) == (503, [])
+    assert replay == (None, {})
+    assert retried.status == 200
+    assert store_of(visitor).scan() == []
 
 
 def has_sessions(file: Path) -> bool:

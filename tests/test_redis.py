@@ -33,6 +33,7 @@ from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
 
 from .measures import Ticker
+from .servers.ports import free_port
 from .servers.proxy import Proxy
 from .servers.redis import (
     DURABLE,
@@ -40,7 +41,6 @@ from .servers.redis import (
     NewRedis,
     OwnRedis,
     empty_redis,
-    free_port,
     redis_url,
     shared_cluster,
     until,

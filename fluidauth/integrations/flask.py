@@ -42,6 +42,7 @@ COOKIE_PATH = "/"
 PERMANENT_LIFETIME = timedelta(days=31)
 _SO_THAT_EXPIRES_IS_SENT = datetime(9999, 1, 1, tzinfo=UTC)
 _KEY = "session"
+_IN_ENVIRON = "fluidauth.flask_session"
 
 
 class Sessions:
@@ -170,7 +171,8 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             # The one thing that Flask does at the end of each request, however that goes.
             flask.request_tearing_down.connect(self._torn_down, app)
             self.followed.add(app)
-        return self.begin(app, request.environ.get("HTTP_COOKIE", ""))
+        found = request.environ[_IN_ENVIRON] = self.begin(app, request.environ.get("HTTP_COOKIE", ""))
+        return found
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Save *session* and put its cookie into *response*; make that a 503 if the store fails."""
@@ -203,7 +205,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
 
     def _torn_down(self, app: Flask, **_: object) -> None:
         """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
-        found = flask.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+        found = flask.request.environ.get(_IN_ENVIRON)  # to ask ``flask.session`` would be to use it
         if isinstance(found, FlaskSession):
             found.exchange.leave()
 

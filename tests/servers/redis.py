@@ -18,6 +18,7 @@ from typing import Any, Self
 import pytest
 import redis
 
+from .ports import free_port
 from .shared import KEPT
 
 VARIABLE = "FLUIDAUTH_TEST_REDIS_URL"
@@ -236,22 +237,3 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < give_up, "a server was not ready in time"
         time.sleep(0.02)
-
-
-def free_port(beside: int = 0) -> int:
-    """Return a port of loopback that is free, also with *beside* added to it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            if not beside:
-                return port
-            if port + beside > 65_535:
-                port -= 2 * beside  # Linux hands out the higher ones
-            try:
-                with socket.socket() as again:
-                    again.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + beside))
-                return port
-            except OSError:
-                continue
