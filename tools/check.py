@@ -25,6 +25,7 @@ MIN_COVERAGE = 95  # per cent of lines and branches
 CODE = ("fluidauth", "tests", "tools", "benchmarks", "examples")
 WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
 PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
+ASKED = ("fluidauth SQLite, ASGI default", "Starlette cookie, ASGI default")
 # What may differ from one Python to the next: the interpreter's own dict, asyncio, sqlite3, and each store.
 CONTRACT = (
     *("tests/test_stores.py", "tests/test_behaviour.py", "tests/test_lazydict.py", "tests/test_vectors.py"),
@@ -66,11 +67,16 @@ def check_types() -> None:
 
 
 def check_tests() -> None:
-    """All tests of one Python but those of the matrix, with branch coverage."""
+    """The tests of `make test`, with branch coverage."""
     for old in ROOT.glob(".coverage*"):
         old.unlink()
-    python(*PYTEST, "-m", "not matrix", "--cov=fluidauth", "--cov-branch", "--cov-report=")
+    python(*PYTEST, "-m", "not check and not matrix", "--cov=fluidauth", "--cov-branch", "--cov-report=")
     python("-m", "coverage", "report", "--fail-under", MIN_COVERAGE)
+
+
+def check_more_tests() -> None:
+    """Frameworks' own tests, servers that are killed, all that takes longer."""
+    python(*PYTEST, "-m", "check")
 
 
 def check_wheel() -> None:
@@ -110,12 +116,13 @@ def environment_of(version: str) -> Path:
 
 
 def check_benchmarks() -> None:
-    """Try the adapter of every peer, then make the short run; its figures are for nobody here."""
+    """Try the adapter of every peer, then ask each question of two; the figures are for nobody here."""
     run("make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv-bench/ready")
     inside = ROOT / ".venv-bench" / "bin" / "python"
     run(inside, "-m", "benchmarks.suite", "check")
     with tempfile.TemporaryDirectory() as folder:
-        run(inside, "-m", "benchmarks.suite", "run", "--quick", "--out", folder)
+        asked = [word for peer in ASKED for word in ("--peer", peer)]
+        run(inside, "-m", "benchmarks.suite", "run", "--quick", *asked, "--out", folder)
 
 
 def find_python(version: str) -> str | None:
@@ -142,7 +149,8 @@ def parts_of_check() -> list[Part]:
     return [
         Part("format and lint", 5, check_style),
         Part("types", 60, check_types),
-        Part(f"tests on Python {current}, with coverage", 240, check_tests),
+        Part(f"make test on Python {current}, with coverage", 110, check_tests),
+        Part(f"longer tests on Python {current}", 120, check_more_tests),
         Part("wheel", 15, check_wheel),
         *(
             Part(

@@ -30,6 +30,7 @@ COPIED = ("fluidauth", "tests", "tools", "docs", "examples", "README.md", "pypro
 WORKERS = 2
 TIMEOUT = 300  # seconds for the tests of one promise
 DAY = 24 * 60 * 60  # seconds
+MOST = 40  # faults of changed files, in `make check`
 QUICK = "not check and not matrix"
 LINKED = (".sources",)  # what tests fetched once
 
@@ -53,9 +54,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     chosen = [fault for fault in all_faults() if not options.promises or fault.promise in options.promises]
     if options.changed:
-        changed = changed_files()
-        chosen = [fault for fault in chosen if fault.file in changed]
-        print(f"{len(changed)} files changed; {len(chosen)} faults are in them")
+        chosen = latest(chosen)
     quick = options.quick or options.changed
     outcomes = []
     with one_run(), ThreadPoolExecutor(WORKERS) as pool:
@@ -82,14 +81,23 @@ def report(outcomes: list[Outcome], *, tell_idle: bool) -> int:
     return int(bool(missed or (tell_idle and idle)))
 
 
-def changed_files() -> set[str]:
-    """Return the files that changed in a day before the last commit, or since.
+def latest(faults: list[Fault]) -> list[Fault]:
+    """Return the faults of files that changed lately, the last first, as many as there is time for."""
+    changed = {file: age for age, file in enumerate(changed_files())}
+    concerned = sorted((f for f in faults if f.file in changed), key=lambda fault: changed[fault.file])
+    print(f"{len(changed)} files changed, with {len(concerned)} faults; the latest {MOST} are made at most")
+    return concerned[:MOST]
+
+
+def changed_files() -> list[str]:
+    """Return the files that changed in a day before the last commit, or since, the last first.
 
     Without a history, as in an archive of the sources, none did.
     """
     [last] = _git("log", "-1", "--format=%ct") or ["0"]
-    before = _git("rev-list", "-1", f"--before={int(last) - DAY}", "HEAD")
-    return set(_git("diff", "--name-only", *before))
+    uncommitted = _git("diff", "--name-only", "HEAD")
+    committed = _git("log", f"--since={int(last) - DAY}", "--name-only", "--format=")
+    return list(dict.fromkeys([*uncommitted, *filter(None, committed)]))
 
 
 def _git(*arguments: str) -> list[str]:
