@@ -248,6 +248,8 @@ class Session(LazyDict):
         if self._is_late:
             self._calls.leave(self)
 
+    destroy = logout
+
     def _read_or_nothing(self) -> State:
         """Return the state; that of nobody if it cannot be read."""
         try:
@@ -256,8 +258,6 @@ class Session(LazyDict):
             self._accessed = True
             self._state = State()
             return self._state
-
-    destroy = logout
 
     def require_fresh(self, max_age: int | timedelta) -> None:
         """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago."""
