@@ -149,8 +149,8 @@ def parts_of_check() -> list[Part]:
     return [
         Part("format and lint", 5, check_style),
         Part("types", 60, check_types),
-        Part(f"make test on Python {current}, with coverage", 110, check_tests),
-        Part(f"longer tests on Python {current}", 120, check_more_tests),
+        Part(f"make test on Python {current}, with coverage", 150, check_tests),
+        Part(f"longer tests on Python {current}", 130, check_more_tests),
         Part("wheel", 15, check_wheel),
         *(
             Part(
