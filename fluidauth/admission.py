@@ -16,7 +16,7 @@ from .policy import Notice, Policy
 from .records import SessionRecord, handle_of
 from .sealing import Body, Tombstone
 from .session import CookieSource
-from .state import Credential, State, absent, barred
+from .state import Credential, State, barred
 
 MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
 
@@ -87,7 +87,7 @@ def admit(
     credential, record = credentials[0], records[0]
     handle = credential.handle
     if record is None:
-        return absent(credential), [Notice("cookie_rejected", "unknown_id", handle)]
+        return State(), [Notice("cookie_rejected", "unknown_id", handle)]
     found = open_record(policy, record, handle, now)
     if isinstance(found, Body):
         state = State(credential, record, found)
@@ -96,7 +96,7 @@ def admit(
         return state, ()
     if isinstance(found, Tombstone):
         return barred(credential, "replaced"), [Notice("cookie_rejected", "replaced", handle)]
-    return absent(credential), [found]
+    return State(), [found]
 
 
 def _admit_several(
@@ -116,9 +116,7 @@ def _admit_several(
         anonymous = State()
         anonymous.others = tuple(credentials)
         return anonymous, [*notices, Notice("ambiguous")]
-    chosen = (live or [state for state in states if state.barred] or [State()])[0]
-    chosen.gone = tuple(credential for credential in credentials if credential is not chosen.credential)
-    return chosen, notices
+    return (live or [state for state in states if state.barred] or [State()])[0], notices
 
 
 def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) -> Body | Tombstone | Notice:

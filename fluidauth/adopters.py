@@ -76,6 +76,14 @@ class Adopters:
                 return Found(state, notices)
         return Found(None, notices)
 
+    def presented(self, policy: Policy, source: CookieSource, now: int) -> Adoption | None:
+        """Return what the first genuine old cookie in *source* names; no store is asked."""
+        for adopter, value in adoption.candidates(list(self._by_name.values()), source):
+            known = adoption.adoption_of(policy, adopter, value, now)
+            if known is not None:
+                return known
+        return None
+
     def _resume(self, policy: Policy, known: Adoption, now: int) -> Steps[State | None]:
         """Return what was taken over before; nobody where nothing is any more, None where it may be now."""
         began = yield from adoption_period.begin(policy, now, self._told is None)

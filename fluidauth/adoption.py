@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from . import tokens
+from . import adoption_period, tokens
 from .admission import admit, cookie_header, open_record
 from .adoption_period import NOBODY
 from .commit import CLOSED, commit, create
@@ -128,20 +129,33 @@ def adopt(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Ste
         return outcome
     body = new_body(policy, changes.fields, now, state.lifetime)
     if state.renews:
-        yield from _close(policy, adoption, now)
+        if not (yield from _close(policy, adoption, now)):
+            return Outcome(closed=CLOSED["ended"])
         return (yield from create(policy, adoption.login and adoption.login.user_id, body, now))
     credential, record = _first_version(policy, adoption, body, now)
     try:
+        if (yield ("get", adoption.marker)) is not None:  # taken over meanwhile: never made anew
+            raise RecordExists
         yield ("create", record)
     except RecordExists:
         outcome = yield from _join(policy, changes, credential, now)
     else:
+        if (yield from _was_revoked(policy, record.user_id, now)):
+            yield ("delete", record.handle)
+            return Outcome(closed=CLOSED["ended"])
         notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
         outcome = Outcome(record, body, credential, "issue", notices=[notice])
     if not (yield from _mark(policy, adoption, record.handle, now)):  # under another key, at the same time
         yield ("delete", record.handle)
         return Outcome(closed=CLOSED["followed"])
     return outcome
+
+
+def _was_revoked(policy: Policy, user_id: str | None, now: int) -> Steps[bool]:
+    """Return whether all sessions, or the user's, were ended since this request read the old one."""
+    if not (yield from adoption_period.begin(policy, now, False)):
+        return True
+    return user_id is not None and (yield from adoption_period.is_barred(policy, user_id, now))
 
 
 def _join(policy: Policy, changes: Changes, credential: Credential, now: int) -> Steps[Outcome]:
@@ -171,26 +185,36 @@ def _mark(policy: Policy, adoption: Adoption, successor: str, now: int) -> Steps
     return True
 
 
-def _close(policy: Policy, adoption: Adoption, now: int) -> Steps[None]:
+def _close(policy: Policy, adoption: Adoption, now: int) -> Steps[bool]:
     """Let the old cookie open nothing any more, nor what another request took it over to meanwhile.
 
-    Raise ``NotEnded`` if the store fails.
+    Return whether it had not ended yet. Raise ``NotEnded`` if the store fails.
     """
+    kid = policy.sealer.keyring.signing.kid
+    nobody = Tombstone(NOBODY, "adopt", adoption.until)
+    marker = SessionRecord(adoption.marker, None, now, adoption.until, 1, kid, b"")
     give_up = deadline()
     try:
-        while not (yield from _mark(policy, adoption, NOBODY, now)):
+        while True:
             record = yield ("get", adoption.marker)
-            if record is not None:
-                nobody = Tombstone(NOBODY, "adopt", adoption.until)
+            successor = None if record is None else successor_of(record)
+            if record is None:
+                with suppress(RecordExists):
+                    yield ("create", policy.sealer.seal(marker, nobody))
+                    yield ("delete", adoption.marker, 0)  # no version at all: replicas have it now
+                    return True
+            elif successor == NOBODY:
+                yield ("delete", adoption.marker, 0)
+                return False
+            elif successor is not None:
+                lived = yield from end(policy, successor)  # before the marker says so, for who tries again
                 following = policy.sealer.seal(record._replace(version=record.version + 1), nobody)
                 if (yield ("update", following)):
-                    successor = successor_of(record)
-                    if successor is not None:
-                        yield from end(policy, successor)
-                    return
+                    yield from end(policy, successor)  # which a request under way may have made since
+                    return lived
             check_time(give_up)
-    except NotEnded:
-        raise
+    except NotEnded as error:
+        raise NotEnded({**error.handles, adoption.marker: ""}) from error
     except StoreError as error:
         raise NotEnded({adoption.marker: ""}) from error
 

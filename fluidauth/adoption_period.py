@@ -7,6 +7,8 @@ Whoever ends all sessions of a user, or of everybody, ends those that have not c
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .errors import RecordExists
 from .policy import Policy
 from .records import MAX_LIFETIME, SessionRecord, handle_of
@@ -41,9 +43,9 @@ def is_barred(policy: Policy, user_id: str, now: int) -> Steps[bool]:
     return (yield ("get", _note(policy, f"bars {user_id}", now, now).handle)) is not None
 
 
-def bar(policy: Policy, user_id: str, now: int) -> Steps[None]:
-    """Let no former session of *user_id* come in any more, if any may."""
-    if (yield from _has_begun(policy, now)):
+def bar(policy: Policy, user_id: str, now: int, adopts: bool) -> Steps[None]:
+    """Let no former session of *user_id* come in any more, if any may: here, or where others *adopt* them."""
+    if adopts or (yield from has_begun(policy, now)):
         yield from _write(_note(policy, f"bars {user_id}", now, now + MAX_LIFETIME))
 
 
@@ -52,17 +54,17 @@ def end(policy: Policy, now: int) -> Steps[None]:
     yield from _write(_note(policy, "began", _OVER, now + _FOR_GOOD))
 
 
-def _has_begun(policy: Policy, now: int) -> Steps[bool]:
+def has_begun(policy: Policy, now: int) -> Steps[bool]:
+    """Return whether this store has met a former session, in any process."""
     return (yield ("get", _note(policy, "began", now, now).handle)) is not None
 
 
 def _write(note: SessionRecord) -> Steps[None]:
     """Put *note* in the place of the one that may be there."""
     yield ("delete", note.handle)
-    try:
+    with suppress(RecordExists):  # somebody else was as quick, and said the same
         yield ("create", note)
-    except RecordExists:  # somebody else was as quick, and said the same
-        return
+    yield ("delete", note.handle, 0)  # no version at all: where replicas are waited for, they have it now
 
 
 def _note(policy: Policy, what: str, made: int, until: int) -> SessionRecord:

@@ -61,13 +61,11 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
 
 def _end_all(policy: Policy, state: State) -> Steps[bool]:
     """End what the request was to end, each whatever becomes of the others; return whether any did."""
-    handles: dict[str, int | None] = {}
+    handles: dict[str, int | None] = {c.handle: None for c in state.gone} if state.ends else {}
     if state.ends and state.credential is not None:
         handles[state.credential.handle] = state.record.version if state.record else None
-    if state.ends or state.login:
+    if state.login:
         handles.update({credential.handle: None for credential in state.others})
-    if state.ends:
-        handles.update({credential.handle: None for credential in state.gone})
     ended = False
     left: dict[str, str] = {}
     for handle, version in handles.items():

@@ -314,12 +314,15 @@ class SessionEngine:
 
     def _revoking(self, user_id: str, except_handle: str | None) -> Steps[int]:
         check_user_id(user_id)
-        yield from adoption_period.bar(self.policy, user_id, self._now())
+        yield from adoption_period.bar(self.policy, user_id, self._now(), self.gateway.adopts)
         return (yield from admin.revoke_user(user_id, except_handle))
 
     def _revoking_all(self) -> Steps[int]:
-        removed = yield from admin.revoke_all()
-        if self.gateway.adopts:
+        ends = self.gateway.adopts or (yield from adoption_period.has_begun(self.policy, self._now()))
+        if ends:
+            yield from adoption_period.end(self.policy, self._now())
+        removed = yield from admin.revoke_all()  # of this, too
+        if ends:
             yield from adoption_period.end(self.policy, self._now())
         return removed
 

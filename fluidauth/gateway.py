@@ -151,11 +151,14 @@ class SessionGateway:
     def _cookie_of(self, token: str) -> str:
         return f"{self.policy.cookie.name}={token}"
 
-    def presented(self, session: Session) -> tuple[Credential, ...]:
-        """Return all that a logout is to end, without asking the store.
+    def present(self, session: Session, state: State) -> None:
+        """Note in *state* all that a logout is to end, without asking the store.
 
         Raise :class:`TooManyCookies`, with the cookie cleared, if there are more than are looked at.
         """
+        if session._presented:
+            state.gone = tuple(session._presented)
+            return
         self._keyring.refresh()
         credentials, notices = identify(self.policy, session._cookies, MAX_LEAVING)
         self.report(notices)
@@ -166,7 +169,9 @@ class SessionGateway:
                 f"more than {MAX_LEAVING} cookies, or {MAX_HEADER_LENGTH} characters of them, came with a "
                 "logout; the browser is told to drop ours, and the session may live on"
             )
-        return tuple(credentials)
+        state.gone = tuple(credentials)
+        if self._adopters and not credentials and state.adoption is None:
+            state.adoption = self._adopters.presented(self.policy, session._cookies, self.now())
 
     async def prefetch(self, session: Session) -> None:
         """Read *session* ahead of its first access, which then raises what failed here."""
@@ -178,7 +183,9 @@ class SessionGateway:
         state = session._state
         if state is not None and state.credential is not None:  # a reload: maybe under a new id
             return [state.credential] if self._may_go_on(state.credential) else []
-        return self._reported(identify(self.policy, session._cookies))
+        found = self._reported(identify(self.policy, session._cookies))
+        session._presented = found
+        return found
 
     def _reported(self, identified: tuple[list[Credential], list[Notice]]) -> list[Credential]:
         credentials, notices = identified
@@ -205,7 +212,7 @@ class SessionGateway:
         old = found.state.adoption
         if old is not None and self._denials.record_left(old.marker) is not None:
             denied = State()  # it was to end, and the store refused
-            denied.adoption, denied.barred = old, "ended"
+            denied.adoption, denied.barred = old._replace(taken=False), "ended"
             return denied
         return found.state
 
@@ -244,7 +251,7 @@ class SessionGateway:
 
         If the store refuses, nobody gets in under it here, and it is tried again at the end.
         """
-        changes = None if session._saving else self.changes(session, keep=False)
+        changes = None if _is_under_way(session._saving) else self.changes(session, keep=False)
         if changes is None:
             return
         if session._may_block:
@@ -433,6 +440,10 @@ class SessionGateway:
     def report_cache_override(self) -> None:
         """Tell that the application let caches keep a response that carries a cookie."""
         self.report([Notice("cache_overridden", "public")])
+
+
+def _is_under_way(saving: object) -> bool:
+    return saving is not None and not (isinstance(saving, asyncio.Future) and saving.done())
 
 
 def _place_of(line: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Nothing here does I/O: loading and saving are asked of the engine.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ class SessionCalls(Protocol):
     async def aload(self, session: Session) -> None: ...
     def save(self, session: Session) -> None: ...
     async def asave(self, session: Session) -> None: ...
-    def presented(self, session: Session) -> tuple[Credential, ...]: ...
+    def present(self, session: Session, state: State) -> None: ...
     def leave(self, session: Session) -> None: ...
 
 
@@ -52,6 +52,7 @@ class Session(LazyDict):
         "_is_late",
         "_may_block",
         "_prefetched",
+        "_presented",
         "_readable",
         "_saving",
         "_set_cookies",
@@ -67,6 +68,7 @@ class Session(LazyDict):
         self._readable = True  # a first access can still be told in Vary
         self._is_late = False  # the response head was sent: nothing that is asked for waits for it
         self._prefetched: State | Exception | None = None
+        self._presented: Sequence[Credential] = ()  # genuine ones, as far as cookies were looked at
         self._state: State | None = None
         self._set_cookies = _NO_COOKIES
         self._failed = False  # the store, the last time that it was asked for this session
@@ -173,7 +175,7 @@ class Session(LazyDict):
         if before.ends:  # a logout stands
             dict.clear(self)
             state.forget()
-            state.ends = True
+            state.ends, state.gone = True, before.gone
 
     def save(self) -> None:
         """Save now, not at the response head: for handlers that run long."""
@@ -240,8 +242,7 @@ class Session(LazyDict):
         a fresh session. Raise :class:`TooManyCookies` if there are more of our name than are looked at.
         """
         state = self._state or self._read_or_nothing()
-        if not state.names_any:
-            state.gone = self._calls.presented(self)
+        self._calls.present(self, state)
         dict.clear(self)
         state.forget()
         state.ends = True

@@ -74,9 +74,8 @@ def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
             if successor is None:
                 version = record.version
             else:
-                if not (yield ("delete", handle, record.version)):
-                    continue
-                handle, version = successor, None
+                if (yield ("delete", handle, record.version)):
+                    handle, version = successor, None
             check_time(give_up)
     except StoreError as error:
         raise NotEnded({presented: handle}) from error

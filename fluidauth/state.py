@@ -85,7 +85,7 @@ class State:
     others: tuple[Credential, ...] = ()
     """More that the request presented, live all: one was planted, so none counts."""
     gone: tuple[Credential, ...] = ()
-    """Genuine, but nothing was found under them, or nothing of use: a logout ends them all the same."""
+    """All that the request presented, once a logout was asked for: it ends them, found or not."""
     texts: Mapping[str, str] = _NOTHING
     """The containers that the application was handed, as they were before that."""
     unreadable: frozenset[str] = frozenset()
@@ -123,11 +123,6 @@ class State:
             self.base = body.fields
             if body.locked:
                 self.unreadable = body.unreadable()
-
-    @property
-    def names_any(self) -> bool:
-        """Whether the request presented anything that a logout could end."""
-        return bool(self.credential or self.others or self.gone or self.adoption)
 
     @property
     def signs_in(self) -> bool:
@@ -234,13 +229,6 @@ class State:
                 for amount in amounts[len(before) :]:
                     self.note(name, kind, amount)
         return not self.detached
-
-
-def absent(*credentials: Credential) -> State:
-    """Return an anonymous state that knows which sessions a logout is to end."""
-    state = State()
-    state.gone = credentials
-    return state
 
 
 def barred(credential: Credential, reason: str) -> State:

@@ -19,6 +19,7 @@ from fluidauth import (
     PayloadError,
     Session,
     SessionEngine,
+    SessionRecord,
     StoreError,
     admin,
 )
@@ -266,6 +267,100 @@ def test_an_end_that_the_store_refuses_lets_nobody_in(
     assert browser.get(whoami, cookie_header="old=ada") == (None, {})
 
 
+@pytest.mark.requirement("63")
+@pytest.mark.parametrize("use", [lambda s: s.update(a=1), Session.regenerate], ids=["save", "regenerate"])
+@pytest.mark.parametrize("ends", ["as taken over", "under the old cookie"])
+def test_a_slow_request_brings_nothing_back(browser: Browser, old: OldSystem, use: Any, ends: str) -> None:
+    """It read the old session, which was ended before it saved: it is closed, and makes no session anew."""
+    other = browser.with_cookie(None)
+    kept = Adopted(*old.sessions["ada"])
+
+    def slow(session: Session) -> None:
+        assert whoami(session) == ADA
+        if ends == "as taken over":
+            apart(partial(other.request, whoami, cookie_header="old=ada"))
+            apart(partial(other.request, Session.logout))
+        else:
+            apart(partial(other.request, Session.logout, cookie_header="old=ada"))
+        old.sessions["ada"] = kept  # the former system took longer to forget it
+        use(session)
+
+    browser.request(slow, cookie_header="old=ada")
+
+    assert browser.get(whoami) == (None, {})
+    assert browser.with_cookie(None).get(whoami, cookie_header="old=ada") == (None, {})
+
+
+class Between(MemoryStore):
+    """Lets something else happen between a request's looking for a record and its making it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Any = None
+
+    def create(self, record: SessionRecord) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        super().create(record)
+
+
+@pytest.mark.requirement("63")
+def test_two_servers_that_take_over_at_the_same_moment_make_one(protocol: Protocol, old: OldSystem) -> None:
+    """Amid a rotation they derive different ids: the marker decides which of them lives."""
+    store, keys = Between(), [new_secret(), new_secret()]
+    first = Browser(protocol, SessionEngine(keys, store, adopt=[old]))
+    second = Browser(protocol, SessionEngine(keys[::-1], store, adopt=[old]))
+
+    def slow(session: Session) -> None:
+        assert whoami(session) == ADA
+        store.meanwhile = partial(apart, partial(second.request, whoami, cookie_header="old=ada"))
+
+    response = first.request(slow, cookie_header="old=ada")
+
+    assert response.set_cookies == []
+    assert second.get(whoami) == ADA
+    assert sessions_of_ada(second.engine) == 1
+
+
+@pytest.mark.requirement("63")
+def test_a_logout_of_an_old_session_needs_no_read(protocol: Protocol, old: OldSystem) -> None:
+    """What its cookie names is known without one: it is ended as soon as the store answers."""
+    store = FlakyStore("get")
+    browser = Browser(protocol, SessionEngine(new_secret(), store, adopt=[old]))
+
+    def leave(session: Session) -> None:
+        session.logout()
+        store.broken = set()
+
+    response = browser.request(leave, cookie_header="old=ada")
+
+    assert response.status == 200
+    assert browser.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+@pytest.mark.requirement("63")
+def test_an_end_refused_beside_a_takeover_is_made_up_for(protocol: Protocol, old: OldSystem) -> None:
+    """The other request's session is denied as well, and ended by the next try."""
+    store = FlakyStore()
+    browser = Browser(protocol, SessionEngine(new_secret(), store, adopt=[old]))
+    poll = browser.with_cookie(None)
+
+    def leave(session: Session) -> None:
+        _ = session.user_id
+        apart(partial(poll.request, whoami, cookie_header="old=ada"))
+        session.logout()
+        store.broken = {"update"}
+
+    refused = browser.request(leave, cookie_header="old=ada")
+    store.broken = set()
+    again = browser.with_cookie(None).request(Session.logout, cookie_header="old=ada")
+
+    assert (refused.status, again.status) == (503, 200)
+    assert poll.get(whoami) == (None, {})
+    assert browser.with_cookie(None).get(whoami, cookie_header="old=ada") == (None, {})
+
+
 class Signed(OldSystem):
     """Signs its cookies, in a way that has many spellings: its sessions are named before a dot."""
 
@@ -508,6 +603,45 @@ def test_revoking_a_user_reaches_cookies_that_have_not_come_in(browser: Browser,
     assert browser.get(whoami) == ((None, {}) if is_supported else ADA)
     assert browser.with_cookie(None).get(whoami, cookie_header="old=phone") == (None, {})
     assert browser.with_cookie(None).get(whoami, cookie_header="old=anon") == (None, {"n": 1})
+
+
+@pytest.mark.requirement("64")
+@pytest.mark.parametrize("revoke", ["user", "all"])
+def test_revoking_reaches_one_that_is_just_coming_in(protocol: Protocol, old: OldSystem, revoke: str) -> None:
+    """A request read the old session, not ours yet; what it saves does not outlive the revocation."""
+    engine = SessionEngine(new_secret(), MemoryStore(), adopt=[old])
+    browser = Browser(protocol, engine)
+
+    def slow(session: Session) -> None:
+        assert whoami(session) == ADA
+        engine.revoke_user("ada") if revoke == "user" else engine.revoke_all()
+
+    browser.request(slow, cookie_header="old=ada")
+
+    assert browser.get(whoami) == (None, {})
+    assert engine.list_sessions("ada") == []
+
+
+@pytest.mark.requirement("64")
+def test_revoking_a_user_before_any_session_came_in(protocol: Protocol, old: OldSystem) -> None:
+    engine = SessionEngine(new_secret(), MemoryStore(), adopt=[old])
+    engine.revoke_user("ada")
+
+    assert Browser(protocol, engine).get(whoami, cookie_header="old=ada") == (None, {})
+    assert Browser(protocol, engine).get(whoami, cookie_header="old=anon") == (None, {"n": 1})
+
+
+@pytest.mark.requirement("64")
+def test_revoking_all_by_who_adopts_nothing_ends_it_too(protocol: Protocol, old: OldSystem) -> None:
+    """A script of an administrator, say, on the same store."""
+    secret, store = new_secret(), MemoryStore()
+    service = SessionEngine(secret, store, adopt=[old])
+    Browser(protocol, service).request(whoami, cookie_header="old=ada")
+
+    SessionEngine(secret, store).revoke_all()
+
+    restarted = SessionEngine(secret, store, adopt=[old])
+    assert Browser(protocol, restarted).get(whoami, cookie_header="old=anon") == (None, {})
 
 
 @pytest.mark.requirement("64")

@@ -197,6 +197,65 @@ def test_beyond_what_is_looked_at_it_is_an_error_that_clears_the_cookie(alice: B
     assert "Max-Age=0" in response.set_cookies[0]
 
 
+def two_live(alice: Browser) -> tuple[Browser, str]:
+    """Return another live session's browser, and a header with both cookies: one was planted."""
+    other = alice.with_cookie(None)
+    other.request(lambda session: session.login("bob"))
+    return other, f"{alice.name}={alice.cookie}; {alice.name}={other.cookie}"
+
+
+def test_it_ends_all_that_came_also_after_a_save(alice: Browser) -> None:
+    """That gave the request a session of its own."""
+    other, both = two_live(alice)
+    first = alice.twin()
+
+    def leave(session: Session) -> None:
+        session["a"] = 1
+        session.save()
+        session.logout()
+
+    alice.request(leave, cookie_header=both)
+
+    assert [first.get(user_of), other.get(user_of)] == [None, None]
+    assert live_sessions(alice.engine) == 0
+
+
+def test_a_login_ends_all_that_came_as_well(alice: Browser) -> None:
+    """Which of two was planted nobody can say; who signs in leaves neither behind."""
+    other, both = two_live(alice)
+    first = alice.twin()
+
+    alice.request(lambda session: session.login("carol"), cookie_header=both)
+
+    assert [first.get(user_of), other.get(user_of), alice.get(user_of)] == [None, None, "carol"]
+
+
+def test_it_ends_all_that_came_also_after_a_reload(alice: Browser) -> None:
+    other, both = two_live(alice)
+    first = alice.twin()
+
+    def leave(session: Session) -> None:
+        session.logout()
+        session.reload()
+
+    alice.request(leave, cookie_header=both)
+
+    assert [first.get(user_of), other.get(user_of)] == [None, None]
+
+
+def test_it_ends_all_that_came_also_where_one_is_denied(alice: Browser, outage: FlakyStore) -> None:
+    other, both = two_live(alice)
+    first = alice.twin()
+    outage.broken = {"delete"}
+    alice.request(Session.logout)
+    outage.broken = set()
+
+    other.request(Session.logout, cookie_header=both)
+
+    assert [first.get(user_of), other.get(user_of)] == [None, None]
+    assert live_sessions(alice.engine) == 0
+
+
 # -- after the head --------------------------------------------------------------------------------
 
 

@@ -553,7 +553,7 @@ class Calls:
     async def asave(self, session: Session) -> None:
         raise NotImplementedError
 
-    def presented(self, session: Session) -> tuple[Credential, ...]:
+    def present(self, session: Session, state: State) -> None:
         raise NotImplementedError
 
     def leave(self, session: Session) -> None:

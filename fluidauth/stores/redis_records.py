@@ -68,7 +68,7 @@ class RedisRecords:
             yield from self._enrol(record.user_id, record.handle, record.expires_at)
             [done] = yield from self._ask(key, (UPDATE, 1, key, value, "enrolled"))
         elif done == 3:  # it lives longer
-            yield from self._enrol(record.user_id, record.handle, record.expires_at)
+            yield from self._enrol(record.user_id, record.handle, record.expires_at, waits=False)
         return bool(done in (1, 3))
 
     def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
@@ -106,7 +106,7 @@ class RedisRecords:
         key = self._key(handle)
         [user] = yield from self._ask(key, (TOUCH, 1, key, expires_at.to_bytes(8, "big"), GRACE))
         if user:  # a failover of the server with the user's handles may have lost it
-            yield from self._enrol(user.decode(), handle, expires_at)
+            yield from self._enrol(user.decode(), handle, expires_at, waits=False)
         return user is not None
 
     def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
@@ -234,7 +234,7 @@ class RedisRecords:
         found, reached = yield from self._ask(key, command, wait, apart=True)
         if reached < self._replicas:
             raise StoreError(
-                f"the end of a session reached {reached} of {self._replicas} replicas of Redis in time"
+                f"what is not to be undone reached {reached} of {self._replicas} replicas of Redis in time"
             )
         return found
 
@@ -251,14 +251,21 @@ class RedisRecords:
         [handles] = yield from self._ask(key, ("ZRANGE", key, 0, -1))
         return handles  # type: ignore[no-any-return]  # as Redis gives them
 
-    def _enrol(self, user_id: str | None, handle: str, expires_at: int) -> Talk[None]:
-        """Put *handle* among those of its user, and remove what is long gone."""
+    def _enrol(self, user_id: str | None, handle: str, expires_at: int, *, waits: bool = True) -> Talk[None]:
+        """Put *handle* among those of its user, and remove what is long gone.
+
+        It *waits* for replicas, but where the list is only healed.
+        """
         if user_id is None:
             return
         user = user_id.encode()
         key = self._user_key + user
         command = (ENROL, 1, key, bytes.fromhex(handle), expires_at, MAX_LIFETIME + GRACE)
-        for each in (yield from self._confirmed(key, command)):
+        if waits:
+            stale = yield from self._confirmed(key, command)
+        else:
+            [stale] = yield from self._ask(key, command)
+        for each in stale:
             found = yield from self.get(each.hex())
             if found is None:
                 yield from self._withdraw(user, each.hex())

@@ -17,7 +17,7 @@ from ...cookies import CookieOptions
 from ...errors import StoreError
 from ...records import MAX_LIFETIME
 
-_KEY = re.compile(r"[a-z0-9]{8,}")  # of which Django makes its session keys
+_KEY = re.compile(r"[a-z0-9]{8,40}")  # of which Django makes its session keys
 AUTH_USER = "_auth_user_id"  # where django.contrib.auth keeps the user's primary key
 
 

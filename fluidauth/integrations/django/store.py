@@ -332,7 +332,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
 
     def _renewed(self) -> Steps[Live | str] | None:
         """Return the steps to where the session lives on under a new id; None if it does not."""
-        state, engine = self._behind._read() if self._behind else State(), get_engine()
+        state, engine = State() if self._behind is None else self._behind._read(), get_engine()
         record = state.record
         if record is None or state.closed != CLOSED["followed"]:
             return None
