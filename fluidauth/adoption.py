@@ -171,13 +171,17 @@ def _join(policy: Policy, changes: Changes, credential: Credential, now: int) ->
     return (yield from commit(policy, changes._replace(state=state, fields=fields, upgrades=True), now))
 
 
+def _marker(policy: Policy, adoption: Adoption, successor: str, made: int, version: int = 1) -> SessionRecord:
+    """Return the record that says that the old cookie was used, and leads to *successor*."""
+    kid = policy.sealer.keyring.signing.kid
+    marker = SessionRecord(adoption.marker, None, made, adoption.until, version, kid, b"")
+    return policy.sealer.seal(marker, Tombstone(successor, "adopt", adoption.until))
+
+
 def _mark(policy: Policy, adoption: Adoption, successor: str, now: int) -> Steps[bool]:
     """Note that the old cookie was used; say if it leads to *successor*."""
-    until = adoption.until
-    kid = policy.sealer.keyring.signing.kid
-    marker = SessionRecord(adoption.marker, None, now, until, 1, kid, b"")
     try:
-        yield ("create", policy.sealer.seal(marker, Tombstone(successor, "adopt", until)))
+        yield ("create", _marker(policy, adoption, successor, now))
     except RecordExists:
         record = yield ("get", adoption.marker)
         found = None if record is None else open_record(policy, record, adoption.marker, now)
@@ -190,9 +194,6 @@ def _close(policy: Policy, adoption: Adoption, now: int) -> Steps[bool]:
 
     Return whether it had not ended yet. Raise ``NotEnded`` if the store fails.
     """
-    kid = policy.sealer.keyring.signing.kid
-    nobody = Tombstone(NOBODY, "adopt", adoption.until)
-    marker = SessionRecord(adoption.marker, None, now, adoption.until, 1, kid, b"")
     give_up = deadline()
     try:
         while True:
@@ -200,7 +201,7 @@ def _close(policy: Policy, adoption: Adoption, now: int) -> Steps[bool]:
             successor = None if record is None else successor_of(record)
             if record is None:
                 with suppress(RecordExists):
-                    yield ("create", policy.sealer.seal(marker, nobody))
+                    yield ("create", _marker(policy, adoption, NOBODY, now))
                     yield ("delete", adoption.marker, 0)  # no version at all: replicas have it now
                     return True
             elif successor == NOBODY:
@@ -208,7 +209,7 @@ def _close(policy: Policy, adoption: Adoption, now: int) -> Steps[bool]:
                 return False
             elif successor is not None:
                 lived = yield from end(policy, successor)  # before the marker says so, for who tries again
-                following = policy.sealer.seal(record._replace(version=record.version + 1), nobody)
+                following = _marker(policy, adoption, NOBODY, record.created_at, record.version + 1)
                 if (yield ("update", following)):
                     yield from end(policy, successor)  # which a request under way may have made since
                     return lived
