@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 from . import adoption_period, tokens
 from .admission import admit, cookie_header, open_record
 from .adoption_period import NOBODY
-from .commit import CLOSED, commit, create
+from .commit import CLOSED, commit, create, merged
 from .cookies import MAX_HEADER_LENGTH, CookieOptions, find_values
 from .errors import NotEnded, RecordExists, StoreError
 from .jsonvalues import check
 from .keys import Key
 from .lifecycle import Changes, Outcome, new_body
-from .merge import apply
 from .policy import Notice, Policy
 from .records import MAX_LIFETIME, SessionRecord, check_user_id, handle_of, length_prefixed
 from .sealing import Body, Tombstone, successor_of
@@ -167,7 +166,7 @@ def _join(policy: Policy, changes: Changes, credential: Credential, now: int) ->
     state = changes.state.snapshot()
     state.credential, state.record, state.body = credential, record, found
     state.login = state.adoption = None
-    fields = apply(changes.edits, found.fields)
+    fields = merged(changes, found.fields)
     return (yield from commit(policy, changes._replace(state=state, fields=fields, upgrades=True), now))
 
 

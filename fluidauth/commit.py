@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import NotEnded, NotSupported, RecordExists, StoreError
+from .errors import NotEnded, NotSupported, OutcomeUnknown, RecordExists, StoreError
 from .events import EventName
 from .expiry import is_expired, next_expiry, shortens_idle, with_lifetime
 from .lifecycle import (
@@ -118,7 +118,7 @@ def _log_in(policy: Policy, changes: Changes, login: Login, now: int) -> Steps[O
         found = yield from find(policy, live.record.handle, now)
         live = found if isinstance(found, Live) else None
         if live is not None and not state.detached:
-            fields = apply(changes.edits, live.body.fields)
+            fields = merged(changes, live.body.fields)
         elif found is None:
             fields = apply(changes.edits, {})  # what ended is not carried on
         check_time(give_up)
@@ -141,7 +141,7 @@ def _regenerate(policy: Policy, changes: Changes, live: Live, now: int) -> Steps
         found = yield from find_live(policy, handle, now)
         if isinstance(found, str):
             return _dropped(found, changes.state)
-        live, fields = found, apply(changes.edits, found.body.fields)
+        live, fields = found, merged(changes, found.body.fields)
         if live.record.handle != handle:
             if changes.edits or changes.state.lifetime:
                 return (yield from _change(policy, changes, live, fields, now))
@@ -165,8 +165,15 @@ def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any]
         found = yield from find_live(policy, live.record.handle, now)
         if isinstance(found, str):
             return _dropped(found, changes.state)
-        live, fields = found, apply(changes.edits, found.body.fields)
+        live, fields = found, merged(changes, found.body.fields)
         check_time(give_up)
+
+
+def merged(changes: Changes, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return *fields*, as others left them, with this request's changes, none of which may be among them."""
+    if changes.state.unsure and changes.edits.additions:
+        raise OutcomeUnknown
+    return apply(changes.edits, fields)
 
 
 def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Outcome]:
@@ -313,7 +320,7 @@ def _replace(tombstone: SessionRecord, successor: SessionRecord) -> Steps[bool]:
     # Without a transaction: a tombstone must never name somebody else's session, and
     # the old id must be dead before the new one lives.
     if (yield ("get", successor.handle)) is not None:
-        raise RecordExists("a record with this handle is stored already")
+        raise RecordExists
     if not (yield ("update", tombstone)):
         return False
     yield ("create", successor)

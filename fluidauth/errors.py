@@ -67,6 +67,16 @@ class StoreBusy(StoreError):
     """Somebody else held the store locked for longer than its time limit."""
 
 
+class OutcomeUnknown(StoreError):
+    """Whether a change was made is not known: the answer was lost, and others changed the session since."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store's answer to a change was lost, and others have changed the session since: "
+            "it may have been made, and is not made again"
+        )
+
+
 class NoSigningKey(StoreError):
     """Nothing can be stored: the signing key was revoked, and no other promoted."""
 
@@ -84,6 +94,9 @@ class NotEnded(StoreError):
 
 class RecordExists(FluidAuthError):
     """A record with this handle is stored already; ``create`` inserts only."""
+
+    def __init__(self) -> None:
+        super().__init__("a record with this handle is stored already")
 
 
 # -- an attacker's, or a damaged disk's -----------------------------------------------

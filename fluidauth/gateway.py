@@ -355,6 +355,8 @@ class SessionGateway:
         self.report_failure(what)
         if session is not None:
             session._failed = True
+            if what == "save" and session._state is not None:
+                session._state.unsure = True
         if isinstance(error, NotEnded):
             self._deny(error.handles)
 

@@ -104,6 +104,8 @@ class State:
     lifetime: Lifetime | None = None
     """The timeouts that the session is to have from this save on."""
     closed: str | None = None
+    unsure = False
+    """A save failed, and may have been carried out."""
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from ..errors import RecordExists
 from ..forks import renew_in_child
 from ..records import SessionRecord
 from . import postgres_statements as statements
@@ -51,7 +52,8 @@ class AsyncPostgresStore(AsyncSessionStore):
         return await self._do(statements.getting(self.namespace, handle))
 
     async def create(self, record: SessionRecord) -> None:
-        await self._do(statements.creation(self.namespace, record))
+        if not await self._do(statements.creation(self.namespace, record)):
+            raise RecordExists
 
     async def update(self, record: SessionRecord) -> bool:
         return await self._do(statements.updating(self.namespace, record))
@@ -100,15 +102,13 @@ class AsyncPostgresStore(AsyncSessionStore):
             return self._blocking.carry_out(call)
         attempts = Attempts(self._settings.timeout)
         while True:
-            proof = call.proof if attempts.in_doubt else None
-            if proof is not None and await self._do(proof):
-                return call.proven  # type: ignore[no-any-return]  # of the type of the answer
             pool = self._pools.get(asyncio.get_running_loop()) or await self._opened()
             link = None
             try:
                 link = await pool.getconn(attempts.left)
                 link.lookout = self._lookouts[call.statement] if self._turn().is_mine() else None
-                return await self._ask(link, call)
+                answer = await self._ask(link, call)
+                break
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
                 attempts.after(error, lost)
@@ -117,6 +117,9 @@ class AsyncPostgresStore(AsyncSessionStore):
             finally:
                 if link is not None:
                     await pool.putconn(link)
+        if attempts.in_doubt and not answer and call.proof is not None and await self._do(call.proof):
+            return call.proven  # type: ignore[no-any-return]  # of the type of the answer
+        return answer
 
     async def _ask(self, link: AsyncLink, call: Call[T]) -> T:
         statement = call.statement

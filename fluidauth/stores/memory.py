@@ -115,7 +115,7 @@ class MemoryStore(SessionStore):
 
     def _insert(self, record: SessionRecord) -> None:
         if record.handle in self._records:
-            raise RecordExists("a record with this handle is stored already")
+            raise RecordExists
         if len(self._records) >= self._max_sessions and not self._remove_expired(int(self._clock())):
             raise StoreError(
                 f"MemoryStore is full with {self._max_sessions} live sessions; "

@@ -70,7 +70,7 @@ class Migration:
         """Raise ``RecordExists`` if either store has a record of *handle*; each knows only its own."""
         for place in (OLD, NEW):
             if (yield (place, "get", handle)) is not None:
-                raise RecordExists("a record with this handle is stored already")
+                raise RecordExists
 
     def change(self, handle: str, method: str, *arguments: Any) -> Talk[bool]:
         """Call *method*, which says False where the record is not, on the store that has it."""

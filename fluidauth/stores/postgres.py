@@ -16,7 +16,7 @@ from typing import TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from ..errors import ConfigError
+from ..errors import ConfigError, RecordExists
 from ..forks import renew_in_child
 from ..records import SessionRecord, check_namespace
 from . import postgres_statements as statements
@@ -76,7 +76,8 @@ class PostgresStore(SessionStore):
         return self.carry_out(statements.getting(self.namespace, handle))
 
     def create(self, record: SessionRecord) -> None:
-        self.carry_out(statements.creation(self.namespace, record))
+        if not self.carry_out(statements.creation(self.namespace, record)):
+            raise RecordExists
 
     def update(self, record: SessionRecord) -> bool:
         return self.carry_out(statements.updating(self.namespace, record))
@@ -157,13 +158,12 @@ class PostgresStore(SessionStore):
         """Return the answer to *call*; raise ``StoreError`` or ``RecordExists``."""
         attempts = Attempts(self.settings.timeout)
         while True:
-            if attempts.in_doubt and call.proof is not None and self.carry_out(call.proof):
-                return call.proven  # type: ignore[no-any-return]  # of the type of the answer
             pool = self._pool or self._opened()
             link = None
             try:
                 link = pool.getconn(attempts.left)
-                return _ask(link, call, self.settings.prepare)
+                answer = _ask(link, call, self.settings.prepare)
+                break
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
                 attempts.after(error, lost)
@@ -172,6 +172,9 @@ class PostgresStore(SessionStore):
             finally:
                 if link is not None:
                     pool.putconn(link)
+        if attempts.in_doubt and not answer and call.proof is not None and self.carry_out(call.proof):
+            return call.proven  # type: ignore[no-any-return]  # of the type of the answer
+        return answer
 
     def _opened(self) -> ConnectionPool[Link]:
         with self._opening:

@@ -137,7 +137,7 @@ def place_of(conninfo: str) -> str:
 def raise_store_error(error: Exception) -> NoReturn:
     """Raise the store's own error for *error*."""
     if isinstance(error, errors.UniqueViolation):
-        raise RecordExists("a record with this handle is stored already") from error
+        raise RecordExists from error
     if isinstance(error, PoolTimeout):
         raise StoreBusy(
             "no PostgreSQL connection could be had in time; the logger psycopg.pool knows why"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from ..errors import OutcomeUnknown
 from ..records import END_OF_TIME, SessionRecord
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ _GET = """SELECT user_id, created_at, expires_at, version, kid, payload
     FROM fluidauth.sessions WHERE namespace = %s AND handle = %s"""
 _CREATE = """INSERT INTO fluidauth.sessions
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload, stamp)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 _UPDATE = """UPDATE fluidauth.sessions
     SET user_id = %s, expires_at = greatest(expires_at, %s), version = %s, kid = %s, payload = %s, stamp = %s
     WHERE namespace = %s AND handle = %s AND version = %s"""
@@ -73,7 +74,7 @@ _REPLACE = """WITH buried AS (
     INSERT INTO fluidauth.sessions
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload, stamp)
     SELECT %s, %s, %s::text, %s, %s, %s, %s, %s::bytea, %s FROM buried"""
-_FIND_STAMP = "SELECT 1 FROM fluidauth.sessions WHERE namespace = %s AND handle = %s AND stamp = %s"
+_FIND_STAMP = "SELECT version, stamp FROM fluidauth.sessions WHERE namespace = %s AND handle = %s"
 # Rows that somebody is writing are left for the next time; but not where all is to go.
 _CLEAN = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = ANY (ARRAY(
     SELECT handle FROM fluidauth.sessions WHERE namespace = %s AND expires_at <= %s LIMIT %s
@@ -98,10 +99,10 @@ class Call(NamedTuple, Generic[T]):
     answer: Callable[[int, Rows], T]
     """Given how many rows were changed or found, and the rows, if it returns any."""
     proof: Call[bool] | None = None
-    """Says whether this call was carried out, where the answer was lost.
+    """Says whether this call was carried out, where the answer was lost and, made again, it did nothing.
 
-    Each change has a stamp of its own, as another may have written the very same fields.
-    Calls without a proof may simply be made again."""
+    Each change has a stamp of its own, as another may have written the very same fields. What others
+    changed since does not bear it any more: then :class:`OutcomeUnknown` is raised."""
     proven: Any = None
     """The answer then."""
 
@@ -114,9 +115,9 @@ def getting(space: str, handle: str) -> Call[SessionRecord | None]:
     )
 
 
-def creation(space: str, record: SessionRecord) -> Call[None]:
+def creation(space: str, record: SessionRecord) -> Call[bool]:
     stamp = _new_stamp()
-    return Call(_CREATE, _whole(space, record, stamp), lambda count, rows: None, _proof(space, record, stamp))
+    return Call(_CREATE, _whole(space, record, stamp), _is_done, _proof(space, record, stamp), True)
 
 
 def updating(space: str, record: SessionRecord) -> Call[bool]:
@@ -137,9 +138,10 @@ def updating_all(space: str, records: Sequence[SessionRecord]) -> Call[list[bool
 
 def deletion(space: str, handle: str, version: int | None) -> Call[bool]:
     key = (space, bytes.fromhex(handle))
+    is_gone = Call(_FIND_STAMP, key, lambda _, rows: not rows)
     if version is None:
-        return Call(_DELETE, key, _is_done)
-    return Call(_DELETE_VERSION, (*key, version), _is_done)
+        return Call(_DELETE, key, _is_done, is_gone, True)
+    return Call(_DELETE_VERSION, (*key, version), _is_done, is_gone, True)
 
 
 def touching(space: str, handle: str, expires_at: int) -> Call[bool]:
@@ -180,7 +182,12 @@ def _new_stamp() -> int:
 
 
 def _proof(space: str, record: SessionRecord, stamp: int) -> Call[bool]:
-    return Call(_FIND_STAMP, (space, bytes.fromhex(record.handle), stamp), _is_done)
+    def is_ours(_: int, rows: Rows) -> bool:
+        if rows and rows[0][0] > record.version:
+            raise OutcomeUnknown
+        return rows == [(record.version, stamp)]
+
+    return Call(_FIND_STAMP, (space, bytes.fromhex(record.handle)), is_ours)
 
 
 def _swap(space: str, record: SessionRecord, stamp: int) -> tuple[Any, ...]:

@@ -27,6 +27,9 @@ GRACE = 60  # seconds for which a record outlives its expiry: clocks differ
 HEAD = struct.Struct(">BQQQ8sBH")
 _FORMAT = 1
 
+LOST = 4
+"""Answers a change that was made again, where nobody can know whether it was made the first time."""
+
 # In Lua bytes are counted from one: version 2, created_at 10, expires_at 18, stamp 26, lengths 34 and 35.
 _LUA = """
 local function number(value, at) return (struct.unpack('>I8', value, at)) end
@@ -41,13 +44,18 @@ end
 local function witness(key)
     if key then redis.call('SET', key, '', 'EX', GRACE) end
 end
-""".replace("GRACE", str(GRACE))
+local function refusal(old, new, again)
+    return again and number(old, 2) > number(new, 2) and LOST or 0
+end
+""".replace("GRACE", str(GRACE)).replace("LOST", str(LOST))
 # Each script answers the same when it is run again with the same stamp, since the first answer may be lost.
+# One more argument than usual says that this is such a case. Then a record that others changed since does
+# not tell any more whether the first was done: LOST. And what was to be removed and is gone, was removed.
 CREATE = Script(
     _LUA
     + """
 local old = redis.call('GET', KEYS[1])
-if old then return stamp(old) == stamp(ARGV[1]) and 1 or 0 end
+if old then return stamp(old) == stamp(ARGV[1]) and 1 or refusal(old, ARGV[1], ARGV[2]) end
 put(KEYS[1], ARGV[1])
 return 1
 """
@@ -58,7 +66,7 @@ UPDATE = Script(
 local old, new = redis.call('GET', KEYS[1]), ARGV[1]
 if not old then return 0 end
 if stamp(old) == stamp(new) then return 1 end
-if number(old, 2) ~= number(new, 2) - 1 then return 0 end
+if number(old, 2) ~= number(new, 2) - 1 then return refusal(old, new, ARGV[3]) end
 if ARGV[2] == '' and user(new) ~= '' and user(new) ~= user(old) then return 2 end
 local expires_at = number(old, 18) > number(new, 18) and old or new
 put(KEYS[1], string.sub(new, 1, 9) .. string.sub(old, 10, 17)
@@ -84,7 +92,7 @@ witness(KEYS[3])
 local old, new = redis.call('GET', KEYS[1]), ARGV[1]
 if not old then return {0} end
 if stamp(old) == stamp(new) then return {1, ''} end
-if number(old, 2) ~= number(new, 2) - 1 then return {0} end
+if number(old, 2) ~= number(new, 2) - 1 then return {refusal(old, new, ARGV[3])} end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {2} end
 put(KEYS[1], string.sub(new, 1, 9) .. string.sub(old, 10, 17) .. string.sub(new, 18))
 put(KEYS[2], ARGV[2])
@@ -97,7 +105,7 @@ DELETE = Script(
     + """
 witness(KEYS[2])
 local old = redis.call('GET', KEYS[1])
-if not old then return false end
+if not old then return ARGV[4] and '' or false end
 if ARGV[1] ~= '' and number(old, 2) ~= tonumber(ARGV[1]) then return false end
 if ARGV[2] ~= '' and user(old) ~= ARGV[2] then return {stamp(old)} end
 if ARGV[3] ~= '' and number(old, 18) > tonumber(ARGV[3]) then return false end

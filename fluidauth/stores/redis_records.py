@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from ..errors import RecordExists, StoreError
+from ..errors import OutcomeUnknown, RecordExists, StoreError
 from ..records import END_OF_TIME, MAX_LIFETIME, SessionRecord
 from .redis_layout import (
     CREATE,
@@ -18,6 +18,7 @@ from .redis_layout import (
     GRACE,
     HEAD,
     KIN_DIGITS,
+    LOST,
     REPLACE,
     TOUCH,
     UPDATE,
@@ -58,8 +59,8 @@ class RedisRecords:
         yield from self._enrol(record.user_id, record.handle, record.expires_at)
         key = self._key(record.handle)
         [done] = yield from self._ask(key, (CREATE, 1, key, encoded(record)))
-        if not done:
-            raise RecordExists("a record with this handle is stored already")
+        if not _is_done(done):
+            raise RecordExists
 
     def update(self, record: SessionRecord) -> Talk[bool]:
         key, value = self._key(record.handle), encoded(record)
@@ -69,7 +70,7 @@ class RedisRecords:
             [done] = yield from self._ask(key, (UPDATE, 1, key, value, "enrolled"))
         elif done == 3:  # it lives longer
             yield from self._enrol(record.user_id, record.handle, record.expires_at, waits=False)
-        return bool(done in (1, 3))
+        return _is_done(done)
 
     def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
         user = yield from self._remove(handle, "" if version is None else str(version))
@@ -117,10 +118,10 @@ class RedisRecords:
         command = (REPLACE, len(keys), *keys, encoded(tombstone), encoded(record))
         [done, *user] = yield from self._confirmed(keys[0], command)
         if done == 2:
-            raise RecordExists("a record with this handle is stored already")
+            raise RecordExists
         if user and user[0]:
             yield from self._withdraw(user[0], tombstone.handle)
-        return bool(done)
+        return _is_done(done)
 
     def list_for_user(self, user_id: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
         handles = sorted((yield from self._handles_of(user_id.encode())))
@@ -305,6 +306,13 @@ class RedisRecords:
 
         yield from self._walk(visit)
         return sorted(found)[:count]
+
+
+def _is_done(reply: int) -> bool:
+    """Return whether a change was made; raise if that cannot be known any more."""
+    if reply == LOST:
+        raise OutcomeUnknown
+    return reply in (1, 3)
 
 
 def _advice_for(facts: dict[str, str]) -> list[str]:

@@ -80,7 +80,8 @@ class Routes:
     def ask(self, key: bytes, *commands: Command, apart: bool = False) -> Talk[list[Any]]:
         """Send *commands* to the server of *key*; return the replies, none of them an error.
 
-        Each may be sent more than once: what it does must not depend on that.
+        Each may be sent more than once: what it does must not depend on that. A script has one more
+        argument once it may have been carried out and its answer was lost.
         """
         attempts = _Attempts(self.settings)
         slot = _slot_of(key) if self.is_cluster else 0
@@ -96,6 +97,8 @@ class Routes:
                 if error.refusal is None:
                     self._note_failure(error)
                     attempts.after_loss(error)
+                    if error.sent:
+                        commands = tuple(_again(command) for command in commands)
                     yield Pause(PAUSE if attempts.count > 1 else 0)
                     continue
                 replies = [error.refusal]
@@ -235,6 +238,10 @@ class _Attempts:
         """Raise if there is none left."""
         if time.monotonic() >= self._give_up:
             raise StoreBusy(f"Redis is not ready: {problem}")
+
+
+def _again(command: Command) -> Command:
+    return command if isinstance(command[0], str) else (*command, "again")
 
 
 def code_of(problem: object) -> str:

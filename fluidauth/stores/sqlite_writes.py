@@ -87,7 +87,7 @@ def insert(connection: sqlite3.Connection, space: int, record: SessionRecord) ->
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
             raise
-        raise RecordExists("a record with this handle is stored already") from error
+        raise RecordExists from error
 
 
 def bury_and_insert(

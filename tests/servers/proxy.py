@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,13 +22,15 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self._trigger = b""
         self._when = "after"
+        self._then: Callable[[], object] = bool
         self._open: set[socket.socket] = set()
         self._flows = threading.Event()
         self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut_after(self, words: bytes) -> None:
-        """Carry the next request with *words* in it to the server, and lose the answer."""
+    def cut_after(self, words: bytes, then: Callable[[], object] = bool) -> None:
+        """Carry the next request with *words* to the server, do *then*, and lose the answer."""
+        self._then = then
         self._trigger, self._when = words, "after"
 
     def cut_amid(self, words: bytes) -> None:
@@ -94,6 +97,8 @@ class Proxy:
                 elif not is_request and lost.is_set():
                     if self._when == "amid":
                         target.sendall(data[:1])
+                    else:
+                        self._then()
                     break  # the server has done it, and nobody hears of that
                 target.sendall(data)
         for each in (source, target):
