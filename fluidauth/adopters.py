@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import adoption, adoption_period
 from .adoption import Adopted, Adopter
@@ -106,6 +106,11 @@ class Adopters:
                 moment,
             )
         return now < until
+
+    def user_of(self, fields: dict[str, Any]) -> str | None:
+        """Return whom *fields* say to be signed in, by the first former system that knows."""
+        found = (each.user_of(fields) for each in self._by_name.values())
+        return next((user_id for user_id in found if user_id is not None), None)
 
     def forget(self, old: Adoption) -> bool:
         """Let the former system drop what was taken over; say if it could. The new session is stored."""

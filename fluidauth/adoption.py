@@ -66,6 +66,13 @@ class Adopter(ABC):
         Raise ``StoreError`` if the old store is out of order: that is a 503, not a logout.
         """
 
+    def user_of(self, fields: dict[str, Any]) -> str | None:
+        """Return whom *fields*, plain JSON, say to be signed in; None for nobody, or if they do not say.
+
+        Where an application goes on to sign in and out by fields, the session's user follows this.
+        """
+        return None
+
     def forget(self, value: str) -> None:
         """Remove the old session: the new one is stored."""
 

@@ -39,6 +39,7 @@ def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     ended = bool(state.ends or state.login) and (yield from _end_all(policy, state))
     if state.login is not None:
         outcome = yield from _log_in(policy, changes, state.login, now)
+        ended = ended or state.login.user_id is None
     elif state.ends or state.record is None or state.body is None:
         outcome = yield from _begin(policy, changes, now)
     elif state.credential is not None and policy.sealer.keyring.find(state.credential.kid) is None:

@@ -91,9 +91,11 @@ class SessionEngine:
         blocking, twin = _open(store)
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, _field_names(encrypted_fields), _payload_limit(max_payload))
-        self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits)
+        adopters = Adopters(adopt, adopt_until)
+        user_of = adopters.user_of if adopters else None
+        self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits, user_of)
         log = EventLog(on_event)
-        self.gateway = SessionGateway(self.policy, blocking, twin, log, clock, Adopters(adopt, adopt_until))
+        self.gateway = SessionGateway(self.policy, blocking, twin, log, clock, adopters)
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")
 

@@ -21,7 +21,7 @@ from .cookies import MAX_HEADER_LENGTH, MAX_LEAVING, CookieOptions
 from .denials import Denials
 from .errors import ConfigError, NotEnded, StoreError, TooManyCookies
 from .events import EventLog, EventName, SessionEvent
-from .lifecycle import Changes, Outcome, close, settle
+from .lifecycle import Changes, Outcome, close, follow_user, settle
 from .policy import Notice, Policy
 from .records import MAX_LIFETIME, SessionRecord
 from .session import Session
@@ -234,6 +234,11 @@ class SessionGateway:
         if state is None or not (state.due or state.is_changed(session)):
             return None
         return close(self.policy, session, self.now(), keep)
+
+    def follow_user(self, session: Session) -> None:
+        """Do now what :meth:`changes` does first: sign in or out by the fields of a former system."""
+        if session._state is not None:
+            follow_user(self.policy, session, session._state, self.now())
 
     def save(self, session: Session) -> None:
         changes = self.changes(session)

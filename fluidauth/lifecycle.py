@@ -13,10 +13,10 @@ from .admission import is_stale
 from .expiry import expiry_from, is_expired, next_expiry
 from .merge import NO_EDITS, Edits, edits_of, take_over
 from .policy import Notice, Policy
-from .records import Lifetime, SessionRecord, handle_of
+from .records import Lifetime, SessionRecord, check_user_id, handle_of
 from .sealing import Body, RenewalReason, Tombstone
 from .session import Session
-from .state import Credential, State
+from .state import Credential, Login, State
 
 TOMBSTONE_SECONDS = 60
 
@@ -58,6 +58,7 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
     answerable = session._answerable
     if not keep:
         return Changes(state.only_its_end(), {}, NO_EDITS, False, answerable, 0) if state.ends else None
+    follow_user(policy, session, state, now)
     edits = edits_of(state, session) if state.is_changed(session) else NO_EDITS
     asks = state.renews or state.lifetime or edits or (state.adoption and not state.adoption.taken)
     if state.ends or state.login or (not state.closed and asks):
@@ -65,6 +66,27 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
         reissues = is_stale(policy, state) or state.lifetime is not None
         return Changes(state.snapshot(), fields, edits, reissues, answerable, 0)
     return _refresh(policy, state, answerable, now)
+
+
+def follow_user(policy: Policy, session: Session, state: State, now: int) -> None:
+    """Sign in or out whom the application did by changing fields, as with a former system.
+
+    Whoever was signed in by :meth:`Session.login` stays so. Where no cookie can be sent any more for the new
+    id, the session ends. Raise ``TypeError`` or ``ValueError`` for a wrong user id.
+    """
+    user_of = policy.user_of
+    if user_of is None or state.ends or state.closed or state.signs_in or not state.is_changed(session):
+        return
+    before = session.user_id
+    user_id = user_of(dict(dict.items(session)))
+    if user_id == before or before != user_of({name: state.pristine(name) for name in state.base}):
+        return
+    if not session._answerable or (user_id is None and not dict.__len__(session)):
+        session._end()
+        return
+    if user_id is not None:
+        check_user_id(user_id)
+    state.login, state.renews = Login(user_id, None, now if user_id else None), False
 
 
 def _refresh(policy: Policy, state: State, answerable: bool, now: int) -> Changes | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .cookies import CookieOptions
 from .events import EventName
 from .records import Lifetime, handle_prefix
 from .sealing import Sealer
+
+UserOf = Callable[[dict[str, Any]], str | None]
+"""From the fields of a session, plain JSON, to a user id; None for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +26,20 @@ class Policy:
     handle_prefix: bytes
     kin_digits: int
     """How many digits a store wants the handle of a renewed id to have in common with the one before."""
+    user_of: UserOf | None = None
+    """Finds who is signed in, where the application of a former system says so in fields."""
 
     @classmethod
     def of(
-        cls, sealer: Sealer, cookie: CookieOptions, lifetime: Lifetime, namespace: str, kin_digits: int = 0
+        cls,
+        sealer: Sealer,
+        cookie: CookieOptions,
+        lifetime: Lifetime,
+        namespace: str,
+        kin_digits: int = 0,
+        user_of: UserOf | None = None,
     ) -> Policy:
-        return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace), kin_digits)
+        return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace), kin_digits, user_of)
 
 
 class Notice(NamedTuple):

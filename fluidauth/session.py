@@ -241,15 +241,19 @@ class Session(LazyDict):
         has begun, in a stream or a WebSocket, it is ended at once. A later write in the same request starts
         a fresh session. Raise :class:`TooManyCookies` if there are more of our name than are looked at.
         """
+        self._end()
+        if self._is_late:
+            self._calls.leave(self)
+
+    destroy = logout
+
+    def _end(self) -> None:
+        """Have the next save end the session."""
         state = self._state or self._read_or_nothing()
         self._calls.present(self, state)
         dict.clear(self)
         state.forget()
         state.ends = True
-        if self._is_late:
-            self._calls.leave(self)
-
-    destroy = logout
 
     def _read_or_nothing(self) -> State:
         """Return the state; that of nobody if it cannot be read."""

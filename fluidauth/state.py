@@ -41,7 +41,8 @@ class Credential:
 class Login(NamedTuple):
     """A sign-in that this request asked for, or that another system vouched for."""
 
-    user_id: str
+    user_id: str | None
+    """None where the application signed out whom its own fields named, and keeps others of them."""
     lifetime: Lifetime | None
     auth_time: int | None
     """None if nobody knows when it was."""

@@ -5,7 +5,6 @@ A proxy carries the change to the server, lets others go first, and then breaks 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -72,17 +71,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 def alice(server: Server, protocol: Protocol, events: list[SessionEvent]) -> Iterator[Browser]:
-    """Signed in, through the proxy.
-
-    All on one event loop: before Python 3.12 psycopg's pool may not let one end that it is connecting on.
-    """
-    engine = SessionEngine(new_secret(), server.far(), on_event=events.append)
-    browser = Browser(protocol, engine)
-    with asyncio.Runner() as runner:
-        browser.run = runner.run
+    """Signed in, through the proxy."""
+    with closing(SessionEngine(new_secret(), server.far(), on_event=events.append)) as engine:
+        browser = Browser(protocol, engine)
         browser.request(log_in)
         yield browser
-        runner.run(engine.aclose())
 
 
 @pytest.fixture

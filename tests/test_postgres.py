@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -275,6 +276,21 @@ def test_a_frozen_server_is_an_error_within_the_time_limit(own: OwnPostgres) -> 
             assert ticker.seconds < 2 * LIMIT + 1
             assert call("get", record(2).handle) is None
             assert call("get", record(1).handle) == record(1)
+
+
+@pytest.mark.requirement("53")
+def test_an_event_loop_ends_while_connections_are_made() -> None:
+    """As at a restart of the service during an outage: it must not need to be killed."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d?sslmode=disable"
+        twin = PostgresStore(url, timeout=0.1).async_twin()
+
+        async def main() -> str:
+            with pytest.raises(StoreError):
+                await twin.get(record(1).handle)
+            return "ended"
+
+        assert asyncio.run(main()) == "ended"
 
 
 def test_what_was_acknowledged_outlives_a_killed_server(own: OwnPostgres) -> None:

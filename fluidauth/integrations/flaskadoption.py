@@ -15,7 +15,7 @@ from ..adoption import Adopted, Adopter
 from ..cookies import CookieOptions
 from ..errors import ConfigError, StoreError
 from ..records import MAX_LIFETIME
-from .flasksession import tagged
+from .flasksession import tagged, untagged
 
 LIFETIME = timedelta(days=31)  # Flask's default
 FLASK_LOGIN = "_user_id"  # where Flask-Login keeps who is signed in
@@ -42,9 +42,13 @@ class _OfFlask(Adopter):
         self._user_id = user_id or _of_flask_login
 
     def adopted(self, fields: Any) -> Adopted:
-        user_id = self._user_id(dict(fields))
         kept = {str(name): tagged(session_json_serializer, name, value) for name, value in fields.items()}
-        return Adopted(kept, user_id)
+        return Adopted(kept, self.user_of(kept))
+
+    def user_of(self, fields: dict[str, Any]) -> str | None:
+        return self._user_id(
+            {name: untagged(session_json_serializer, value) for name, value in fields.items()}
+        )
 
 
 class FlaskCookie(_OfFlask):

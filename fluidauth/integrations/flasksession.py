@@ -47,6 +47,16 @@ def tagged(serializer: TaggedJSONSerializer, name: str, value: Any) -> Any:
         raise PayloadError(f"session[{name!r}] cannot be stored: {error}") from error
 
 
+def untagged(serializer: TaggedJSONSerializer, value: Any) -> Any:
+    """Return what the JSON *value* stands for to Flask."""
+    if not isinstance(value, CONTAINERS):
+        return value
+    try:
+        return serializer.loads(encode(value))
+    except (TypeError, ValueError, AttributeError):
+        return value  # it looks like a tag, and another framework wrote it
+
+
 class FlaskSession(LazyDict, SessionMixin):
     """``flask.session``: what Flask documents, and the methods of :class:`~fluidauth.Session`.
 
@@ -202,6 +212,7 @@ class FlaskSession(LazyDict, SessionMixin):
     def closing(self, status: int) -> Changes | None:
         """Return what to commit before a response of *status*."""
         if status < 500 and (self.modified or (self._touched is not None and self._behind._read().adoption)):
+            self.exchange.gateway.follow_user(self._behind)
             self._apply_lifetime()
         return self.exchange.head_changes(status)
 
@@ -234,12 +245,7 @@ class FlaskSession(LazyDict, SessionMixin):
         return tagged(self._serializer, name, value)
 
     def _python(self, value: Any) -> Any:
-        if not isinstance(value, CONTAINERS):
-            return value
-        try:
-            return self._serializer.loads(encode(value))
-        except (TypeError, ValueError, AttributeError):
-            return value  # it looks like a tag, and another framework wrote it
+        return untagged(self._serializer, value)
 
     def _apply_lifetime(self) -> None:
         """Let ``permanent`` say how long the session lasts, when it begins or when that was changed."""

@@ -153,5 +153,8 @@ class StarletteCookie(Adopter):
             except (BadSignature, ValueError):  # forged or expired; or of a form that no Starlette signed
                 continue
             if isinstance(fields, dict):
-                return Adopted(fields, self._user_id(fields))
+                return Adopted(fields, self.user_of(fields))
         return None
+
+    def user_of(self, fields: dict[str, Any]) -> str | None:
+        return self._user_id(fields)

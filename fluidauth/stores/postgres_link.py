@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 import time
 from typing import Any, NamedTuple, NoReturn
@@ -67,6 +68,20 @@ class AsyncLink(psycopg.AsyncConnection[Any]):
     limit = 2.0
     lookout: Lookout | None = None
     """Looks out for the answer to the call that this connection is used for; None if nobody should."""
+
+    @classmethod
+    async def connect(cls, *arguments: Any, **options: Any) -> Any:
+        """Connect; a task that is cancelled meanwhile is so once more.
+
+        The pool's own catch the first, go on, and would keep an event loop from ending for ever.
+        """
+        try:
+            return await super().connect(*arguments, **options)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None:
+                asyncio.get_running_loop().call_soon(task.cancel)
+            raise
 
     async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         gen = hastened(gen, self.pgconn.socket, self.lookout) if self.lookout else gen

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import flask
+import flask_login
 import pytest
 import quart
 from flask.json.tag import JSONTag
@@ -759,3 +760,55 @@ def test_a_logout_during_an_outage_lets_nobody_in(site_type: Site) -> None:
 
     assert response.status_code == 503
     assert site.ask(lambda session: session.user_id) is None
+
+
+# -- Flask-Login, which knows nothing of us --------------------------------------------------------------
+
+
+class Somebody(flask_login.UserMixin):  # type: ignore[misc]  # it has no types
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+@pytest.fixture
+def flask_login_site() -> FlaskSite:
+    site = FlaskSite(store=MemoryStore(), SECRET_KEY=new_secret(), PERMANENT_SESSION_LIFETIME=600)
+    manager = flask_login.LoginManager(site.app)
+    manager.user_loader(Somebody)
+    return site
+
+
+def seen(session: Any) -> tuple[str | None, str | None]:
+    """Return who is signed in, as Flask-Login and as the session say."""
+    user = flask_login.current_user
+    return user.id if user.is_authenticated else None, session.user_id
+
+
+def sign_in(site: FlaskSite, name: str) -> None:
+    site.ask(lambda session: flask_login.login_user(Somebody(name)))
+
+
+@pytest.mark.requirement("66")
+def test_flask_logins_user_is_the_sessions(flask_login_site: FlaskSite) -> None:
+    """Signing in gives a new id, to be listed and revoked; signing out ends it, and so for the next user."""
+    site = flask_login_site
+    engine = site.interface.engine_for(site.app)
+    handles = []
+    site.ask(lambda session: session.update(cart=("tea",)))
+    for name in ("alice", "bob"):
+        handles.append(site.ask(lambda session: session.handle))
+        sign_in(site, name)
+        assert site.ask(seen) == (name, name)
+        assert [info.user_id for info in engine.list_sessions(name)] == [name]
+        handles.append(site.ask(lambda session: session.handle))
+        site.ask(lambda session: flask_login.logout_user())
+        assert site.ask(seen) == (None, None)
+        assert engine.list_sessions(name) == []
+    assert site.ask(lambda session: session["cart"]) == ("tea",)
+    assert len(set(handles)) == 4
+    assert all(engine.get_session(handle) is None for handle in handles[:3])
+
+    sign_in(site, "eve")
+    assert site.ask(lambda session: session.expires_at - session.created_at) <= 600
+    assert engine.revoke_user("eve") == 1
+    assert site.ask(seen) == (None, None)

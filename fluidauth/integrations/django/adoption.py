@@ -57,8 +57,11 @@ class DjangoSessions(Adopter):
         fields: dict[str, Any] = self._call(lambda store: dict(store.items()), value)
         if not fields:
             return None
+        return Adopted(json.loads(json.dumps(fields)), self.user_of(fields))
+
+    def user_of(self, fields: dict[str, Any]) -> str | None:
         user_id = fields.get(AUTH_USER)
-        return Adopted(json.loads(json.dumps(fields)), None if user_id is None else str(user_id))
+        return None if user_id is None else str(user_id)
 
     def forget(self, value: str) -> None:
         self._call(lambda store: store.delete(), value)
