@@ -11,6 +11,7 @@ from .adoption import Adopted, Adopter
 from .errors import ConfigError, StoreError
 from .events import logger
 from .policy import Notice, Policy
+from .secrecy import without_locals
 from .session import CookieSource
 from .state import Adoption, State
 from .steps import Steps, arun, run
@@ -44,6 +45,7 @@ class Adopters:
     def __bool__(self) -> bool:
         return bool(self._by_name)
 
+    @without_locals
     def find(self, policy: Policy, store: SessionStore, source: CookieSource, now: int) -> Found:
         """Return the state of the session that an old cookie in *source* stands for."""
         notices: list[Notice] = []
@@ -58,6 +60,7 @@ class Adopters:
                 return Found(state, notices)
         return Found(None, notices)
 
+    @without_locals
     async def afind(self, policy: Policy, twin: AsyncSessionStore, source: CookieSource, now: int) -> Found:
         """Do as :meth:`find`, without blocking."""
         notices: list[Notice] = []
@@ -76,13 +79,14 @@ class Adopters:
                 return Found(state, notices)
         return Found(None, notices)
 
-    def presented(self, policy: Policy, source: CookieSource, now: int) -> Adoption | None:
-        """Return what the first genuine old cookie in *source* names; no store is asked."""
+    def presented(self, policy: Policy, source: CookieSource, now: int) -> list[Adoption]:
+        """Return what the genuine old cookies in *source* name; no store is asked."""
+        found: dict[str, Adoption] = {}
         for adopter, value in adoption.candidates(list(self._by_name.values()), source):
             known = adoption.adoption_of(policy, adopter, value, now)
             if known is not None:
-                return known
-        return None
+                found.setdefault(known.marker, known)
+        return list(found.values())
 
     def _resume(self, policy: Policy, known: Adoption, now: int) -> Steps[State | None]:
         """Return what was taken over before; nobody where nothing is any more, None where it may be now."""
@@ -143,7 +147,11 @@ def _begin(
     if old is None or barred:
         notices.append(_REJECTED)
         return None
-    return adoption.begin(known, old)
+    state = adoption.begin(known, old)
+    if not adoption.fits(policy, state, now):
+        notices.append(Notice("cookie_rejected", "too_large"))
+        return None
+    return state
 
 
 _REJECTED = Notice("cookie_rejected", "old_system")

@@ -18,7 +18,7 @@ from .admission import admit, cookie_header, open_record
 from .adoption_period import NOBODY
 from .commit import CLOSED, commit, create, merged
 from .cookies import MAX_HEADER_LENGTH, CookieOptions, find_values
-from .errors import NotEnded, RecordExists, StoreError
+from .errors import NotEnded, PayloadError, RecordExists, StoreError
 from .jsonvalues import check
 from .keys import Key
 from .lifecycle import Changes, Outcome, new_body
@@ -28,7 +28,7 @@ from .sealing import Body, Tombstone, successor_of
 from .session import CookieSource
 from .standing import check_time, deadline, end
 from .state import Adoption, Credential, Login, State
-from .steps import Steps
+from .steps import PAUSE, Steps
 
 
 class Adopted(NamedTuple):
@@ -123,19 +123,30 @@ def begin(adoption: Adoption, old: Adopted) -> State:
     return state
 
 
+def fits(policy: Policy, state: State, now: int) -> bool:
+    """Return whether *state*, to be taken over, is no larger than ``max_payload``: else it never could be."""
+    if state.adoption is not None:
+        try:
+            _first_version(policy, state.adoption, new_body(policy, state.base, now), now)
+        except PayloadError:
+            return False
+    return True
+
+
 def adopt(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Steps[Outcome]:
     """Commit the changes of a request that came with an old cookie."""
     state = changes.state
+    yield from _close_others(policy, state, now)  # first, as what must not be undone
     if adoption.taken:
         return (yield from commit(policy, changes, now))
     if state.ends or state.signs_in or state.detached:
-        yield from _close(policy, adoption, now)  # first, as what must not be undone
+        yield from close(policy, adoption.marker, adoption.until, now)
         outcome = yield from commit(policy, changes, now)
         outcome.cookie = outcome.cookie or "expire"
         return outcome
     body = new_body(policy, changes.fields, now, state.lifetime)
     if state.renews:
-        if not (yield from _close(policy, adoption, now)):
+        if not (yield from close(policy, adoption.marker, adoption.until, now)):
             return Outcome(closed=CLOSED["ended"])
         return (yield from create(policy, adoption.login and adoption.login.user_id, body, now))
     credential, record = _first_version(policy, adoption, body, now)
@@ -155,6 +166,13 @@ def adopt(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Ste
         yield ("delete", record.handle)
         return Outcome(closed=CLOSED["followed"])
     return outcome
+
+
+def _close_others(policy: Policy, state: State, now: int) -> Steps[None]:
+    """End what a logout presented beside the session that it was of."""
+    for old in state.formers:
+        if state.adoption is None or old.marker != state.adoption.marker:
+            yield from close(policy, old.marker, old.until, now)
 
 
 def _was_revoked(policy: Policy, user_id: str | None, now: int) -> Steps[bool]:
@@ -177,17 +195,19 @@ def _join(policy: Policy, changes: Changes, credential: Credential, now: int) ->
     return (yield from commit(policy, changes._replace(state=state, fields=fields, upgrades=True), now))
 
 
-def _marker(policy: Policy, adoption: Adoption, successor: str, made: int, version: int = 1) -> SessionRecord:
+def _marked(
+    policy: Policy, marker: str, until: int, successor: str, made: int, version: int = 1
+) -> SessionRecord:
     """Return the record that says that the old cookie was used, and leads to *successor*."""
     kid = policy.sealer.keyring.signing.kid
-    marker = SessionRecord(adoption.marker, None, made, adoption.until, version, kid, b"")
-    return policy.sealer.seal(marker, Tombstone(successor, "adopt", adoption.until))
+    record = SessionRecord(marker, None, made, until, version, kid, b"")
+    return policy.sealer.seal(record, Tombstone(successor, "adopt", until))
 
 
 def _mark(policy: Policy, adoption: Adoption, successor: str, now: int) -> Steps[bool]:
     """Note that the old cookie was used; say if it leads to *successor*."""
     try:
-        yield ("create", _marker(policy, adoption, successor, now))
+        yield ("create", _marked(policy, adoption.marker, adoption.until, successor, now))
     except RecordExists:
         record = yield ("get", adoption.marker)
         found = None if record is None else open_record(policy, record, adoption.marker, now)
@@ -195,35 +215,37 @@ def _mark(policy: Policy, adoption: Adoption, successor: str, now: int) -> Steps
     return True
 
 
-def _close(policy: Policy, adoption: Adoption, now: int) -> Steps[bool]:
-    """Let the old cookie open nothing any more, nor what another request took it over to meanwhile.
+def close(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
+    """Let the old cookie of *marker* open nothing up to *until*, nor what another request took it over to.
 
     Return whether it had not ended yet. Raise ``NotEnded`` if the store fails.
     """
     give_up = deadline()
     try:
         while True:
-            record = yield ("get", adoption.marker)
+            record = yield ("get", marker)
             successor = None if record is None else successor_of(record)
             if record is None:
                 with suppress(RecordExists):
-                    yield ("create", _marker(policy, adoption, NOBODY, now))
-                    yield ("delete", adoption.marker, 0)  # no version at all: replicas have it now
+                    yield ("create", _marked(policy, marker, until, NOBODY, now))
+                    yield ("delete", marker, 0)  # no version at all: replicas have it now
                     return True
             elif successor == NOBODY:
-                yield ("delete", adoption.marker, 0)
+                yield ("delete", marker, 0)
                 return False
             elif successor is not None:
                 lived = yield from end(policy, successor)  # before the marker says so, for who tries again
-                following = _marker(policy, adoption, NOBODY, record.created_at, record.version + 1)
+                following = _marked(policy, marker, until, NOBODY, record.created_at, record.version + 1)
                 if (yield ("update", following)):
+                    yield ("delete", marker, 0)
                     yield from end(policy, successor)  # which a request under way may have made since
                     return lived
             check_time(give_up)
+            yield (PAUSE,)
     except NotEnded as error:
-        raise NotEnded({**error.handles, adoption.marker: ""}) from error
+        raise NotEnded({**error.handles, marker: ""}) from error
     except StoreError as error:
-        raise NotEnded({adoption.marker: ""}) from error
+        raise NotEnded({marker: ""}) from error
 
 
 def _first_version(

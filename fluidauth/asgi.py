@@ -8,7 +8,7 @@ from typing import Any
 from .engine import SessionEngine
 from .errors import StoreError
 from .exchange import Exchange, OnStoreError, check_settings
-from .headers import BYTES, UNAVAILABLE_BODY
+from .headers import BYTES
 from .session import Session
 
 Scope = MutableMapping[str, Any]
@@ -136,10 +136,10 @@ class _ASGIExchange(Exchange[Send]):
     async def _swallow(self) -> None:
         """Take what an application sends of a response that was replaced."""
 
-    async def _send_503(self, prefix: str) -> None:
-        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.unavailable_headers()]
-        await self.pass_on({"type": f"{prefix}.start", "status": 503, "headers": headers})
-        await self.pass_on({"type": f"{prefix}.body", "body": UNAVAILABLE_BODY})
+    async def _send_answer(self, prefix: str) -> None:
+        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.answer_headers()]
+        await self.pass_on({"type": f"{prefix}.start", "status": self.answer.code, "headers": headers})
+        await self.pass_on({"type": f"{prefix}.body", "body": self.answer.body})
 
 
 class _HTTPExchange(_ASGIExchange):
@@ -159,7 +159,7 @@ class _HTTPExchange(_ASGIExchange):
 
     async def send_unavailable(self) -> None:
         self.unavailable = True
-        await self._send_503("http.response")
+        await self._send_answer("http.response")
 
 
 class _WebSocketExchange(_ASGIExchange):
@@ -197,7 +197,7 @@ class _WebSocketExchange(_ASGIExchange):
     async def send_unavailable(self) -> None:
         self.unavailable = True
         if "websocket.http.response" in (self.request.get("extensions") or {}):
-            await self._send_503("websocket.http.response")
+            await self._send_answer("websocket.http.response")
         else:
             await self.pass_on({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
 

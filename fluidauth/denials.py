@@ -45,12 +45,15 @@ class Denials:
         """Deny *handle* no longer."""
         self.denied.pop(handle, None)
 
-    def pending(self, now: int, limit: int) -> list[str]:
-        """Return up to *limit* records that are to go still; forget those that have expired."""
-        found: dict[str, None] = {}
+    def pending(self, now: int, limit: int) -> list[tuple[str, str, int]]:
+        """Return up to *limit* that are to go still, each as ``(handle, record, until)``.
+
+        Forget those that have expired.
+        """
+        found: dict[str, tuple[str, str, int]] = {}
         for handle, (record, until) in list(self.denied.items()):
             if until > now:
-                found |= {record: None} if record else {}
+                found.setdefault(record or handle, (handle, record, until))
             else:
                 self.denied.pop(handle, None)
-        return list(found)[:limit]
+        return list(found.values())[:limit]

@@ -23,6 +23,7 @@ from .lifecycle import Outcome, issue
 from .policy import Notice, Policy
 from .records import Lifetime, SessionInfo, check_lifetime, check_user_id, seconds
 from .sealing import Sealer
+from .secrecy import without_locals
 from .session import Session
 from .standing import Live
 from .state import Credential, State
@@ -63,6 +64,7 @@ class SessionEngine:
     you like.
     """
 
+    @without_locals
     def __init__(
         self,
         secret: Secret | None = None,
@@ -78,10 +80,7 @@ class SessionEngine:
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        try:
-            keyring = _keyring(secret)
-        finally:
-            del secret  # a traceback that prints locals must not show it
+        keyring = _keyring(secret)
         options = CookieOptions() if cookie is None else cookie
         if not isinstance(options, CookieOptions):
             raise ConfigError(f"cookie={cookie!r} is not CookieOptions")
@@ -334,12 +333,9 @@ class SessionEngine:
 
 
 def _keyring(secret: Secret | None) -> Keyring:
-    try:
-        if isinstance(secret, Keyring):
-            return secret
-        return Keyring.from_env() if secret is None else Keyring.from_secrets(secret)
-    finally:
-        del secret  # as above
+    if isinstance(secret, Keyring):
+        return secret
+    return Keyring.from_env() if secret is None else Keyring.from_secrets(secret)
 
 
 def _open(store: SessionStore | AsyncSessionStore | str | None) -> tuple[SessionStore, AsyncSessionStore]:

@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any, AnyStr, Generic, Literal, TypeVar
 
 from .engine import SessionEngine
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, StoreError, TooManyCookies
 from .gateway import SessionGateway
-from .headers import UNAVAILABLE_HEADERS, Words, forbid_storing, vary
+from .headers import TOO_MANY_COOKIES, UNAVAILABLE, Words, forbid_storing, vary
 from .lifecycle import Changes
 from .session import Session
 
@@ -35,6 +35,7 @@ class Exchange(Generic[PassOn]):
     """
 
     __slots__ = (
+        "answer",
         "gateway",
         "keep",
         "key",
@@ -62,7 +63,8 @@ class Exchange(Generic[PassOn]):
         self.key = key  # of the session in the request
         self.pass_on = pass_on  # the server's send or start_response
         self.keep = self.started = False
-        self.unavailable = False  # whether the application's response gave way to a 503
+        self.unavailable = False  # whether the application's response gave way to an answer of ours
+        self.answer = UNAVAILABLE
 
     def owes_more(self) -> bool:
         """Return whether there may be anything to save, or a failure to tell."""
@@ -116,8 +118,13 @@ class Exchange(Generic[PassOn]):
         return status == 500 and self.session._failed and self.responds
 
     def answers(self, error: BaseException) -> bool:
-        """Return whether *error*, raised by the application, is to be a 503."""
-        return isinstance(error, StoreError) and self.responds and (self.unavailable or not self.started)
+        """Return whether *error*, raised by the application, is to be a 503, or a 400."""
+        if not self.responds or (self.started and not self.unavailable):
+            return False
+        if isinstance(error, TooManyCookies):
+            self.answer = TOO_MANY_COOKIES
+            return True
+        return isinstance(error, StoreError)
 
     def close_head(self, readable: bool = False) -> None:
         """Note that no cookie can be sent any more, nor a first access told to caches."""
@@ -126,10 +133,10 @@ class Exchange(Generic[PassOn]):
         self.session._is_late = True
         self.session._readable = readable or self.session._accessed
 
-    def unavailable_headers(self) -> list[tuple[str, str]]:
-        """Return the head of a 503: with the cookie of a new id only if that is stored already."""
+    def answer_headers(self) -> list[tuple[str, str]]:
+        """Return the head of our answer: with the cookie of a new id only if that is stored already."""
         cookies = self.session._set_cookies.values()
-        return [*UNAVAILABLE_HEADERS, *(("set-cookie", line) for line in cookies)]
+        return [*self.answer.headers, *(("set-cookie", line) for line in cookies)]
 
     def amended(
         self,

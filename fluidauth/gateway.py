@@ -170,8 +170,9 @@ class SessionGateway:
                 "logout; the browser is told to drop ours, and the session may live on"
             )
         state.gone = tuple(credentials)
-        if self._adopters and not credentials and state.adoption is None:
-            state.adoption = self._adopters.presented(self.policy, session._cookies, self.now())
+        if self._adopters and not credentials:
+            state.formers = tuple(self._adopters.presented(self.policy, session._cookies, self.now()))
+            state.adoption = state.adoption or next(iter(state.formers), None)
 
     async def prefetch(self, session: Session) -> None:
         """Read *session* ahead of its first access, which then raises what failed here."""
@@ -323,8 +324,8 @@ class SessionGateway:
         """Deny nothing any longer of a session that has ended now."""
         if state.credential is not None:
             self._denials.remove(state.credential.handle)
-        if state.adoption is not None:
-            self._denials.lift(state.adoption.marker)
+        for old in (*state.formers, *filter(None, (state.adoption,))):
+            self._denials.lift(old.marker)
 
     def perform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
         """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""
@@ -384,9 +385,9 @@ class SessionGateway:
 
     def tidy(self) -> None:
         """Remove a few of the records that expired an hour ago; called when ``cleaning_due``."""
-        for record in self._denials.pending(self.now(), DENIALS_BATCH):
+        for handle, record, until in self._denials.pending(self.now(), DENIALS_BATCH):
             with suppress(StoreError):  # reported; it stays denied, and the others get their turn
-                self._removed(record, self.perform(admin.delete(self.policy, record), "revoke"))
+                self._removed(handle, record, self.perform(self._ending(handle, record, until), "revoke"))
         before = self._cleaning_begins()
         if self.store.expires_itself:
             return
@@ -397,9 +398,10 @@ class SessionGateway:
 
     async def atidy(self) -> None:
         """Do as :meth:`tidy`, without blocking."""
-        for record in self._denials.pending(self.now(), DENIALS_BATCH):
+        for handle, record, until in self._denials.pending(self.now(), DENIALS_BATCH):
             with suppress(StoreError):  # as above
-                self._removed(record, await self.aperform(admin.delete(self.policy, record), "revoke"))
+                ended = await self.aperform(self._ending(handle, record, until), "revoke")
+                self._removed(handle, record, ended)
         before = self._cleaning_begins()
         if self.twin.expires_itself:
             return
@@ -418,10 +420,19 @@ class SessionGateway:
     def _cleaned(self, count: int) -> None:
         self.cleaning_due = count >= CLEAN_BATCH  # more is waiting: go on after the next response
 
-    def _removed(self, record: str, ended: bool) -> None:
-        self._denials.remove(record)
+    def _ending(self, handle: str, record: str, until: int) -> Steps[bool]:
+        """Return what ends a denied session now; *record* is left of it, nothing of a former system's."""
+        if record:
+            return admin.delete(self.policy, record)
+        return adoption.close(self.policy, handle, until, self.now())
+
+    def _removed(self, handle: str, record: str, ended: bool) -> None:
+        if record:
+            self._denials.remove(record)
+        else:
+            self._denials.lift(handle)
         if ended:
-            self.report([Notice("session_revoked", "late", record)])
+            self.report([Notice("session_revoked", "late", record or handle)])
 
     def report(self, notices: Iterable[Notice]) -> None:
         """Make events of *notices*."""

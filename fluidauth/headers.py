@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import AnyStr, Generic
+from typing import AnyStr, Generic, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,32 @@ def _directives(value: str | bytes) -> set[str]:
     return {word.strip().lower() for word in line.split(",")}
 
 
-UNAVAILABLE_BODY = b"The service is temporarily unavailable. Please try again.\n"
-UNAVAILABLE_HEADERS = (
-    ("content-type", "text/plain; charset=utf-8"),
-    ("content-length", str(len(UNAVAILABLE_BODY))),
-    ("cache-control", "no-store"),
-    ("retry-after", "5"),
+class Answer(NamedTuple):
+    """What goes out in the place of an application's response: nothing to cache."""
+
+    status: str
+    body: bytes
+    more: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def code(self) -> int:
+        return int(self.status[:3])
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-length", str(len(self.body))),
+            ("cache-control", "no-store"),
+            *self.more,
+        ]
+
+
+UNAVAILABLE = Answer(
+    "503 Service Unavailable",
+    b"The service is temporarily unavailable. Please try again.\n",
+    (("retry-after", "5"),),
 )
-"""The answer while the store is out of order: no cookie, nothing to cache."""
+"""The answer while the store is out of order: no cookie."""
+TOO_MANY_COOKIES = Answer("400 Bad Request", b"Too many cookies came with this. Please try again.\n")
+"""The answer to a logout among more cookies than are looked at: it clears ours."""

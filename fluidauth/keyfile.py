@@ -142,9 +142,25 @@ def _check_access(path: Path, found: os.stat_result, trust_mount: bool) -> None:
             f"others may read keyring file {path} (mode {mode:04o}): chmod 600, or trust_mount=True "
             "(--trust-mount) if it is mounted so"
         )
-    folder = path.parent.stat()
-    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX and not trust_mount:
-        raise ConfigError(f"anybody may replace files in {path.parent}; take write permission from others")
+    if not trust_mount:
+        for folder in {
+            path.parent,
+            Path(os.path.realpath(path)).parent,
+        }:  # of a link, and of what it leads to
+            _check_folder(folder)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise if others might put an older copy in the place of the file, though none of their own."""
+    found = folder.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    of_a_group = mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid())
+    is_open = (mode & stat.S_IWOTH or of_a_group) and not mode & stat.S_ISVTX
+    if is_open or found.st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            f"others may replace files in {folder} (of user {found.st_uid}, mode {mode:04o}): "
+            "keep the keyring in a folder of its own, chmod 700"
+        )
 
 
 def _stamp(found: os.stat_result) -> Stamp:

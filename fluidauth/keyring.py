@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, Protocol
 
 from . import keyfile
 from .errors import ConfigError
@@ -21,6 +21,7 @@ from .events import EventName
 from .forks import renew_in_child
 from .keydocument import KeyDocument, KeyState
 from .keys import NEW_SECRET_COMMAND, Key, NoKey, problem_with
+from .secrecy import HoldsSecrets, without_locals
 
 RELOAD_INTERVAL = 5.0  # seconds between two looks at the file
 EARLY_INTERVAL = 1.0  # seconds between two looks because of a key id that is not known
@@ -34,7 +35,7 @@ class KeyringListener(Protocol):
     def keyring_event(self, name: EventName, reason: str) -> None: ...
 
 
-class Keyring:
+class Keyring(HoldsSecrets):
     """One signing key, and others that verify; from a file, they change while it is in use.
 
     ``stale`` has the ids of the keys whose cookies and rows are to move to the signing key,
@@ -57,21 +58,18 @@ class Keyring:
         self.revoked = _NONE
 
     @classmethod
+    @without_locals
     def from_secrets(cls, secrets: str | bytes | Iterable[str | bytes]) -> Keyring:
         """Build a keyring from one secret or several, newest first: the first one signs.
 
         A single ``str`` is one secret, never a list of characters. Raise
         :class:`ConfigError` for a weak secret.
         """
-        try:
-            given = _listed(secrets)
-            problem = problem_with(given)
-            keys = [] if problem else [Key(secret) for secret in given]
-        finally:
-            del secrets
-            given = []  # a traceback that prints locals must not show them
+        given = _listed(secrets)
+        problem = problem_with(given)
         if problem:
             raise ConfigError(problem)
+        keys = [Key(secret) for secret in given]
         return cls(keys[0], keys[1:])
 
     @classmethod
@@ -176,9 +174,6 @@ class Keyring:
     def __repr__(self) -> str:
         verifying = [kid for kid in self.kids if kid != self.signing.kid]
         return f"<Keyring signing={self.signing.kid} verifying={verifying}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a Keyring cannot be pickled or copied: it holds secrets")
 
     # -- following the file --------------------------------------------------------
 

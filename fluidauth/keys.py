@@ -42,6 +42,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from .errors import NoSigningKey
 from .records import is_utf8, length_prefixed
+from .secrecy import HoldsSecrets
 
 SECRET_PREFIX = "fask1_"
 MIN_SECRET_LENGTH = 32
@@ -79,7 +80,7 @@ _PUBLISHED = (
 )
 
 
-class Key:
+class Key(HoldsSecrets):
     """The subkeys of one secret. Shows nothing but its ``kid``, and cannot be copied out."""
 
     __slots__ = ("_adoption_mac", "_cookie_mac", "_field_root", "_record_mac", "kid")
@@ -128,9 +129,6 @@ class Key:
 
     def __repr__(self) -> str:
         return f"<Key {self.kid}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a Key cannot be pickled or copied: it holds secrets")
 
 
 class NoKey(Key):

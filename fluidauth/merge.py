@@ -80,9 +80,9 @@ def apply(edits: Edits, fields: dict[str, Any]) -> dict[str, Any]:
 def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts: dict[str, str]) -> None:
     """Bring *fields*, which the application holds, to what was *saved*.
 
-    Values that others changed replace ours in place. *sent* and *texts* say what ours
-    were when the save began: what the application changed since then, while the save
-    was waiting, stays and is seen by the next one.
+    Values that others changed replace ours, inside of the containers that the application holds.
+    *sent* and *texts* say what ours were when the save began: what the application changed since
+    then, while the save was waiting, stays and is seen by the next one.
     """
     if texts:
         texts = {name: text for name, text in texts.items() if isinstance(sent.get(name), CONTAINERS)}
@@ -98,13 +98,41 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
             if name in texts:
                 saved.watch_as(name, texts[name])
         elif dict.get(fields, name, absent) is before:
-            dict.__setitem__(fields, name, value)
+            _take_in(fields, saved, name, value, texts.get(name))
     for name, (kind, amounts) in saved.additions.items():
         dict.__setitem__(fields, name, _add_up(saved.pristine(name), kind, amounts))
         saved.modified = True
     for name in sent.keys() - saved.base.keys():
         if dict.get(fields, name, absent) is sent[name]:
             dict.__delitem__(fields, name)
+
+
+def _take_in(fields: dict[str, Any], saved: State, name: str, value: Any, held_text: str | None) -> None:
+    """Put the *value* of others under *name*: into the container that the application holds, if it does.
+
+    *held_text* is what that was when the save began; if it is another now, the next save has to see that.
+    """
+    if held_text is not None and isinstance(value, CONTAINERS):
+        saved.watch_as(name, encode(value))
+        held = dict.get(fields, name)
+        if _encode_or_none(held) != held_text:
+            return
+        value = saved.base[name] = _refilled(held, value)
+    dict.__setitem__(fields, name, value)
+
+
+def _refilled(held: Any, value: Any) -> Any:
+    """Return *value* in the containers of *held*: under the same name, or in a list those that are equal."""
+    if isinstance(held, dict) and isinstance(value, dict):
+        fresh = {name: _refilled(held.get(name), each) for name, each in value.items()}
+        held.clear()
+        held.update(fresh)
+        return held
+    if isinstance(held, list) and isinstance(value, list):
+        same = {encode(each): each for each in held if isinstance(each, CONTAINERS)}
+        held[:] = [same.pop(encode(each), each) if isinstance(each, CONTAINERS) else each for each in value]
+        return held
+    return value
 
 
 def _text_before(state: State, name: str) -> str | None:

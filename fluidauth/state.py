@@ -102,6 +102,8 @@ class State:
     login: Login | None = None
     renews = False
     adoption: Adoption | None = None
+    formers: tuple[Adoption, ...] = ()
+    """More sessions of former systems that the request presented, once a logout was asked for."""
     lifetime: Lifetime | None = None
     """The timeouts that the session is to have from this save on."""
     closed: str | None = None
@@ -207,7 +209,7 @@ class State:
         """Return what remains of a failed request that logged out: the logout."""
         state = State(self.credential, self.record, self.body)
         state.barred, state.others, state.ends = self.barred, self.others, True
-        state.gone, state.adoption = self.gone, self.adoption
+        state.gone, state.adoption, state.formers = self.gone, self.adoption, self.formers
         return state
 
     def carry_on(self, later: State, since: State) -> bool:

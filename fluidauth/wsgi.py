@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .engine import SessionEngine
 from .errors import StoreError
 from .exchange import Exchange, OnStoreError, check_settings
-from .headers import TEXT, UNAVAILABLE_BODY
+from .headers import TEXT
 from .session import Session
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _WSGIExchange(Exchange["StartResponse"]):
             return self.failed(error)
         if self.unavailable:
             _close(body)
-            return self.unavailable_body()
+            return self.answer_body()
         # A list is complete and a file is the server's to send: nothing can change later.
         tidies = self.gateway.cleaning_due and self.session._state is not None
         complete = type(body) in (list, tuple) and not tidies
@@ -100,7 +100,7 @@ class _WSGIExchange(Exchange["StartResponse"]):
             if not self.unavailable:
                 self.leave()
                 self._start_unavailable(None)
-            return self.unavailable_body()
+            return self.answer_body()
         self.keep = False
         self.ended()
         raise error
@@ -115,8 +115,8 @@ class _WSGIExchange(Exchange["StartResponse"]):
             if not self.responds:
                 raise
 
-    def unavailable_body(self) -> list[bytes]:
-        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [UNAVAILABLE_BODY]
+    def answer_body(self) -> list[bytes]:
+        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.answer.body]
 
     def _pass_on_head(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any
@@ -128,7 +128,7 @@ class _WSGIExchange(Exchange["StartResponse"]):
 
     def _start_unavailable(self, exc_info: Any) -> Callable[[bytes], object]:
         self.unavailable = True
-        self._pass_on("503 Service Unavailable", self.unavailable_headers(), exc_info)
+        self._pass_on(self.answer.status, self.answer_headers(), exc_info)
         return _swallow
 
     def _pass_on(
@@ -159,7 +159,7 @@ class _Body:
         except BaseException as error:
             return self._replace(self._exchange.failed(error))
         if self._exchange.unavailable:  # the head was late, and its save failed
-            return self._replace(self._exchange.unavailable_body())
+            return self._replace(self._exchange.answer_body())
         if chunk is None:
             raise StopIteration
         return chunk

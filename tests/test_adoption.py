@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -74,6 +76,10 @@ def browser(
     engine = SessionEngine(new_secret(), store, adopt=[old], clock=clock, on_event=events.append)
     yield Browser(protocol, engine)
     engine.close()
+
+
+REQUEST = ("environ", "scope", "message", "self", "task", "cookie", "messages", "cookie_header", "receive")
+"""Local variables that are the request itself, or the test's."""
 
 
 def whoami(session: Session) -> tuple[str | None, dict[str, Any]]:
@@ -266,6 +272,47 @@ def test_an_end_that_the_store_refuses_lets_nobody_in(
     assert meanwhile.value == (None, {})
     assert again.status == 200
     assert browser.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+@pytest.mark.requirement("52", "63")
+@pytest.mark.parametrize("tidy", ["tidy", "atidy"])
+def test_an_end_that_was_refused_is_carried_out_later(
+    protocol: Protocol, old: OldSystem, tidy: str, events: list[SessionEvent]
+) -> None:
+    """Without anybody asking again; then no other process lets it in either."""
+    store = FlakyStore()
+    secret = new_secret()
+    engine = SessionEngine(secret, store, adopt=[old], on_event=events.append)
+    browser = Browser(protocol, engine)
+    store.broken = {"create", "get", "update", "delete"}
+    assert browser.request(Session.logout, cookie_header="old=ada").status == 503
+    store.broken = set()
+
+    done = getattr(engine.gateway, tidy)()
+    if tidy == "atidy":
+        asyncio.run(done)
+
+    assert ("session_revoked", "late") in [(event.name, event.reason) for event in events]
+    assert engine.gateway._denials.denied == {}
+    other = Browser(protocol, SessionEngine(secret, store, adopt=[old]))
+    assert other.get(whoami, cookie_header="old=ada") == (None, {})
+
+
+@pytest.mark.requirement("63")
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_logout_ends_each_old_cookie_that_came(browser: Browser, old: OldSystem, reads: bool) -> None:
+    """One may have been planted: who logged out is nobody, whichever is left in the browser."""
+
+    def leave(session: Session) -> None:
+        if reads:
+            assert session.user_id == "ada"
+        session.logout()
+
+    old.sessions["eve"] = Adopted({}, "eve")
+    browser.request(leave, cookie_header="old=ada; old=eve")
+
+    for name in ("ada", "eve"):
+        assert browser.with_cookie(None).get(whoami, cookie_header=f"old={name}") == (None, {})
 
 
 @pytest.mark.requirement("63")
@@ -516,6 +563,19 @@ def test_what_cannot_be_kept_is_told(browser: Browser, old: OldSystem) -> None:
 
 
 @pytest.mark.requirement("62")
+def test_one_larger_than_we_keep_is_none(
+    browser: Browser, old: OldSystem, events: list[SessionEvent]
+) -> None:
+    """Who has such a cookie sees each page as nobody and can sign in; no page is an error."""
+    old.sessions["large"] = Adopted({"text": "x" * 70_000}, "ada")
+
+    assert browser.get(whoami, cookie_header="old=large") == (None, {})
+    assert [(event.name, event.reason) for event in events] == [("cookie_rejected", "too_large")]
+    browser.request(lambda session: session.login("ada"), cookie_header="old=large")
+    assert browser.get(whoami, cookie_header=f"old=large; {browser.name}={browser.cookie}") == ("ada", {})
+
+
+@pytest.mark.requirement("62")
 def test_nothing_of_an_old_cookie_is_shown(browser: Browser) -> None:
     shown = browser.get(
         lambda session: (session.user_id, repr(session._read().adoption)), cookie_header="old=ada"
@@ -661,6 +721,21 @@ def test_revoking_all_ends_it(browser: Browser, old: OldSystem, clock: FakeClock
     for engine in (browser.engine, again):
         for name in ("ada", "anon"):
             assert Browser(browser.protocol, engine).get(whoami, cookie_header=f"old={name}") == (None, {})
+
+
+@pytest.mark.requirement("59")
+def test_an_old_cookie_is_in_no_traceback_of_an_outage(old: OldSystem, protocol: Protocol) -> None:
+    """It opens the session, here and there."""
+    old.down = True
+    cookie = "the-old-cookie-of-ada"
+    with closing(SessionEngine(new_secret(), MemoryStore(), adopt=[old])) as engine:
+        browser = Browser(protocol, engine, on_store_error="raise")
+        error = browser.request(whoami, cookie_header=f"old={cookie}", catch=True).error
+    assert isinstance(error, StoreError)
+
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    shown = [repr(value) for frame in frames for name, value in frame.f_locals.items() if name not in REQUEST]
+    assert [text for text in shown if cookie in text] == []
 
 
 # -- applications that keep in a field who is signed in ------------------------------------------------

@@ -22,11 +22,22 @@ from typing import Any
 
 import pytest
 
-from fluidauth import Session, SessionClosed, SessionEngine
+from fluidauth import Session, SessionClosed, SessionEngine, SessionRecord
 from fluidauth.events import SessionEvent
+from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
-from .support import STORES, Browser, Protocol, Response, apart, live_sessions, opened, run_apart
+from .support import (
+    STORES,
+    AsyncBasicStore,
+    Browser,
+    Protocol,
+    Response,
+    apart,
+    live_sessions,
+    opened,
+    run_apart,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
@@ -253,6 +264,7 @@ ENDINGS = pytest.mark.parametrize("ending", ["logged_out", "revoked", "expired"]
 # -- this request changed fields ----------------------------------------------------------
 
 
+@pytest.mark.requirement("67")
 def test_changes_to_different_fields_are_merged(tabs: Tabs) -> None:
     """Of concurrent changes none is lost; add and append combine."""
     response = tabs.overtaken(change, tabs.changed_others)
@@ -481,6 +493,89 @@ def test_a_tombstone_lasts_a_minute(tabs: Tabs) -> None:
 # -- within one request -------------------------------------------------------------------
 
 
+@pytest.mark.requirement("67")
+def test_a_container_held_across_a_save_is_the_sessions_still(tabs: Tabs) -> None:
+    """Others changed the same field meanwhile: what is done to the held one then is noticed."""
+    first = {"items": [{"id": 1, "tags": ["a"]}, {"id": 2}], "by_name": {"x": [1]}}
+    theirs = {"items": [{"id": 0}, *first["items"]], "by_name": {"x": [1, 2], "y": [3]}}
+
+    def change(session: Session) -> tuple[Any, ...]:
+        cart = session["cart"]
+        held = cart, cart["items"][0], cart["by_name"]["x"]
+        tabs.other.request(lambda session: session.update(cart=theirs))
+        session["mine"] = 1
+        return held
+
+    def use(session: Session, held: tuple[Any, ...]) -> None:
+        cart, item, numbers = held
+        assert session["cart"] is cart
+        cart["more"] = True
+        item["tags"].append("b")
+        numbers.append(4)
+
+    def handler(session: Session) -> None:
+        held = change(session)
+        session.save()
+        use(session, held)
+
+    async def ahandler(session: Session) -> None:
+        await session.aload()
+        held = change(session)
+        await session.asave()
+        use(session, held)
+
+    tabs.mine.request(lambda session: session.update(cart=first))
+    tabs.mine.request(handler if tabs.mine.protocol == "wsgi" else ahandler)
+
+    assert tabs.mine.get(lambda session: (session["cart"], session["mine"])) == (
+        {
+            "items": [{"id": 0}, {"id": 1, "tags": ["a", "b"]}, {"id": 2}],
+            "by_name": {"x": [1, 2, 4], "y": [3]},
+            "more": True,
+        },
+        1,
+    )
+
+
+class Gate(AsyncBasicStore):
+    """Holds up the next update until it is opened."""
+
+    reached: asyncio.Event | None = None
+
+    async def update(self, record: SessionRecord) -> bool:
+        if self.reached is not None:
+            reached, self.reached, self.opened = self.reached, None, asyncio.Event()
+            reached.set()
+            await self.opened.wait()
+        return await super().update(record)
+
+
+@pytest.mark.requirement("67")
+def test_what_is_done_to_a_held_container_while_a_save_waits_is_kept() -> None:
+    """Others changed that field meanwhile; of two changes to one field the later counts."""
+    store = Gate()
+    engine = SessionEngine(new_secret(), store)
+    browser = Browser("asgi", engine)
+    browser.request(lambda session: session.update(cart=["tea"]))
+
+    async def handler(session: Session) -> bool:
+        await session.aload()
+        cart = session["cart"]
+        session["mine"] = 1
+        store.reached = reached = asyncio.Event()
+        saving = asyncio.create_task(session.asave())
+        await reached.wait()
+        browser.twin().request(lambda session: session.update(cart=["theirs"]))
+        cart.append("late")
+        store.opened.set()
+        await saving
+        return session["cart"] is cart
+
+    assert browser.get(handler) is True
+    assert browser.get(dict) == {"cart": ["tea", "late"], "mine": 1}
+
+
+@pytest.mark.requirement("67")
 def test_a_merged_save_updates_the_application(tabs: Tabs) -> None:
     """After save() the handler sees what others changed, and keeps its own references."""
 

@@ -326,12 +326,21 @@ def in_open_folder(path: Path) -> None:
     path.parent.chmod(0o777)
 
 
+def as_link_into_open_folder(path: Path) -> None:
+    folder = path.with_name("open")
+    folder.mkdir()
+    path.rename(folder / path.name)
+    folder.chmod(0o777)
+    path.symlink_to(folder / path.name)
+
+
 PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "cannot be read: No such file or directory"),
     "FIFO": (as_fifo, "is not a regular file"),
     "folder": (as_folder, "is not a regular file"),
     "link to an open file": (as_link_to_open_file, "others may read"),
-    "folder open to all": (in_open_folder, "anybody may replace files in"),
+    "folder open to all": (in_open_folder, "others may replace files in"),
+    "link into a folder open to all": (as_link_into_open_folder, "others may replace files in"),
 }
 
 
@@ -364,6 +373,26 @@ def test_a_file_that_becomes_unsafe_changes_nothing(path: Path, place: str) -> N
 
     assert ring.signing.kid == kid_of(FIRST)
     assert [name for name, reason in told.events if problem in reason] == ["keyring_rejected"]
+
+
+@pytest.mark.requirement("34")
+@pytest.mark.parametrize("whose", ["group", "user"])
+def test_a_folder_that_others_may_write_is_refused(
+    path: Path, whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They could put an older copy in the place of the file; not the process's own group, nor in a mount."""
+    path.parent.chmod(0o770)
+    Keyring.from_file(path)
+    if os.geteuid() == 0:
+        os.chown(path.parent, *((-1, 12345) if whose == "group" else (12345, 0)))
+    elif whose == "group":
+        monkeypatch.setattr(os, "getegid", lambda: 12345)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+    with pytest.raises(ConfigError, match=r"others may replace files in|belongs to user"):
+        Keyring.from_file(path)
+    assert Keyring.from_file(path, trust_mount=True).signing.kid == kid_of(FIRST)
 
 
 @pytest.mark.requirement("34")

@@ -192,9 +192,12 @@ def test_beyond_what_is_looked_at_it_is_an_error_that_clears_the_cookie(alice: B
         return "told"
 
     response = alice.request(leave, cookie_header=header, status=500)
+    unhandled = alice.request(Session.logout, cookie_header=header)
 
     assert response.value == "told"
-    assert "Max-Age=0" in response.set_cookies[0]
+    assert unhandled.status == 400
+    for answer in (response, unhandled):
+        assert "Max-Age=0" in answer.set_cookies[0]
 
 
 def two_live(alice: Browser) -> tuple[Browser, str]:

@@ -26,7 +26,7 @@ from fluidauth.errors import StoreBusy
 from fluidauth.keys import new_secret
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.stores.redis import RedisStore
-from fluidauth.stores.redis_layout import decoded, encoded
+from fluidauth.stores.redis_layout import TOUCH, UPDATE, decoded, encoded
 from fluidauth.stores.redis_routes import _slot_of
 from fluidauth.stores.redis_url import Place
 from fluidauth.stores.urls import store_from_url
@@ -400,6 +400,24 @@ def test_a_change_whose_answer_was_lost_is_done_once(call: Call, proxy: Proxy, c
         assert proxy._trigger == b""
 
     assert [(each.handle[-1], each.version) for each in call("scan")] == [("1", 2), ("2", 2), ("3", 1)]
+
+
+@pytest.mark.requirement("23", "65")
+@pytest.mark.parametrize("name", ["update", "touch"])
+def test_a_users_list_is_healed_where_the_answer_was_lost(call: Call, proxy: Proxy, name: str) -> None:
+    """A failover took the list away; that the session lives longer is in it again."""
+    call("create", record(1))
+    later = record(1).expires_at + 100
+    with closing(client_of(redis_url())) as client:
+        [key] = client.keys("*:u:*")
+        proxy.cut_after((UPDATE if name == "update" else TOUCH).sha, lambda: client.delete(key))
+
+        if name == "update":
+            assert call("update", record(1, 2, expires_at=later)) is True
+        else:
+            assert call("touch", record(1).handle, later) is True
+
+    assert [each.handle for each in call("list_for_user", record(1).user_id)] == [record(1).handle]
 
 
 @pytest.mark.requirement("52")

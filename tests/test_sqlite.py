@@ -72,6 +72,45 @@ def test_a_folder_open_to_all_is_refused(path: Path) -> None:
         SQLiteStore(path).open()
 
 
+@pytest.mark.requirement("54")
+@pytest.mark.parametrize("planted", ["", "-wal", "-shm", "link"])
+def test_what_another_user_put_there_is_refused(
+    path: Path, planted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder such as /tmp: a database, a journal that SQLite would play back, or a link to one."""
+    path.parent.chmod(0o1777)
+    SQLiteStore(path).open()  # one of our own may be there
+    path.unlink()
+    strange = path if planted == "link" else Path(f"{path}{planted}")
+    if planted == "link":
+        strange.symlink_to(path.with_name("elsewhere.db"))
+    else:
+        strange.touch()
+    if os.geteuid() == 0:
+        os.chown(strange, 12345, -1, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+    with pytest.raises(ConfigError, match=rf"{strange.name} belongs to user [0-9]+, in a folder"):
+        SQLiteStore(path).open()
+
+
+@pytest.mark.requirement("54")
+def test_what_was_deleted_is_in_no_free_page(store: SQLiteStore, path: Path) -> None:
+    """Nor what was plain before it was encrypted, once the log is in the file."""
+    secret = os.urandom(16).hex().encode()
+    for version, payload in ((1, secret * 500), (2, b"short")):
+        (store.create if version == 1 else store.update)(make_record(version=version, payload=payload))
+    store.create(make_record("1", payload=secret * 500))
+    store.delete(make_record("1").handle)
+    writer = store._opened().writers.borrow()
+    assert writer.execute("PRAGMA secure_delete").fetchone() == (1,)
+    store._opened().writers.give_back(writer)
+    store.close()
+
+    assert secret not in path.read_bytes()
+
+
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     """The error names the folder, when the engine is built."""
     with pytest.raises(ConfigError, match=r"the folder .*/nowhere does not exist"):

@@ -25,8 +25,9 @@ from ..engine import SessionEngine
 from ..errors import ConfigError, StoreError
 from ..exchange import Exchange, OnStoreError, check_settings
 from ..gateway import SessionGateway
-from ..headers import TEXT, UNAVAILABLE_BODY
+from ..headers import TEXT
 from ..records import MAX_LIFETIME, Lifetime, seconds
+from ..secrecy import without_locals
 from ..session import Session
 from ..stores.base import AsyncSessionStore, SessionStore
 from .flaskadoption import FlaskCookie, FlaskSessionRedis
@@ -42,7 +43,7 @@ COOKIE_PATH = "/"
 PERMANENT_LIFETIME = timedelta(days=31)
 _SO_THAT_EXPIRES_IS_SENT = datetime(9999, 1, 1, tzinfo=UTC)
 _KEY = "session"
-_IN_ENVIRON = "fluidauth.flask_session"
+OPEN = "_fluidauth_sessions"  # in the request's environ, and in ``flask.g``
 
 
 class Sessions:
@@ -79,6 +80,7 @@ class Sessions:
         self.followed: WeakSet[Any] = WeakSet()
         """The applications that tell when a request has ended."""
 
+    @without_locals
     def engine_for(self, app: Any) -> SessionEngine | None:
         """Return the engine; None where none was given and the application has no secret key.
 
@@ -170,8 +172,12 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         if app not in self.followed:
             # The one thing that Flask does at the end of each request, however that goes.
             flask.request_tearing_down.connect(self._torn_down, app)
+            # That signal is not sent after a teardown function that raises; this one is.
+            flask.appcontext_tearing_down.connect(self._left_behind, app)
             self.followed.add(app)
-        found = request.environ[_IN_ENVIRON] = self.begin(app, request.environ.get("HTTP_COOKIE", ""))
+        found = request.environ[OPEN] = self.begin(app, request.environ.get("HTTP_COOKIE", ""))
+        if found is not None:
+            flask.g.setdefault(OPEN, {})[id(found)] = found
         return found
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -205,9 +211,17 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
 
     def _torn_down(self, app: Flask, **_: object) -> None:
         """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
-        found = flask.request.environ.get(_IN_ENVIRON)  # to ask ``flask.session`` would be to use it
-        if isinstance(found, FlaskSession):
-            found.exchange.leave()
+        self._leave([flask.request.environ.get(OPEN)])  # to ask ``flask.session`` would be to use it
+
+    def _left_behind(self, app: Flask, **_: object) -> None:
+        """Do so for a request whose own end was hidden by another's error."""
+        self._leave(list(flask.g.get(OPEN, {}).values()))
+
+    def _leave(self, opened: list[object]) -> None:
+        for found in opened:
+            if isinstance(found, FlaskSession):
+                flask.g.get(OPEN, {}).pop(id(found), None)
+                found.exchange.leave()
 
     def _ended(self, session: FlaskSession) -> None:
         """Save what changed while the response was sent."""
@@ -233,10 +247,10 @@ def finish_head(exchange: Exchange[Any], response: AnyResponse) -> None:
 def make_unavailable(exchange: Exchange[Any], response: Any) -> None:
     """Turn *response* into the answer while the store is out of order."""
     exchange.unavailable = True
-    response.set_data(UNAVAILABLE_BODY)
-    response.status_code = 503
+    response.set_data(exchange.answer.body)
+    response.status_code = exchange.answer.code
     response.headers.clear()
-    response.headers.extend(exchange.unavailable_headers())
+    response.headers.extend(exchange.answer_headers())
 
 
 def _configured(

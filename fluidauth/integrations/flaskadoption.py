@@ -15,6 +15,7 @@ from ..adoption import Adopted, Adopter
 from ..cookies import CookieOptions
 from ..errors import ConfigError, StoreError
 from ..records import MAX_LIFETIME
+from ..secrecy import HoldsSecrets, without_locals
 from .flasksession import tagged, untagged
 
 LIFETIME = timedelta(days=31)  # Flask's default
@@ -23,7 +24,7 @@ FLASK_LOGIN = "_user_id"  # where Flask-Login keeps who is signed in
 UserOf = Callable[[dict[str, Any]], str | None]
 
 
-class _OfFlask(Adopter):
+class _OfFlask(HoldsSecrets, Adopter):
     """What both kinds have in common: names, places and who is signed in."""
 
     def __init__(
@@ -61,6 +62,7 @@ class FlaskCookie(_OfFlask):
 
     name = "flask"
 
+    @without_locals
     def __init__(
         self,
         secret_key: str | bytes,
@@ -105,6 +107,7 @@ class FlaskSessionRedis(_OfFlask):
     name = "flask-session"
     blocks = True
 
+    @without_locals
     def __init__(
         self,
         client: Any,

@@ -16,7 +16,7 @@ from quart.sessions import SessionInterface
 from quart.wrappers import BaseRequestWebsocket, Websocket
 
 from ..errors import ConfigError, StoreError
-from .flask import Sessions, finish_head, make_unavailable
+from .flask import OPEN, Sessions, finish_head, make_unavailable
 from .flasksession import FlaskSession
 
 session = cast(FlaskSession, quart.session)
@@ -54,9 +54,12 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             # The one thing that Quart does at the end of each request, however that goes.
             quart.signals.request_tearing_down.connect(self._torn_down, app)
             quart.signals.websocket_tearing_down.connect(self._torn_down, app)
+            # Those signals are not sent after a teardown function that raises; this one is.
+            quart.signals.appcontext_tearing_down.connect(self._left_behind, app)
             self.followed.add(app)
         found = self.begin(app, "; ".join(request.headers.getlist("Cookie")))
         if found is not None:
+            quart.g.setdefault(OPEN, {})[id(found)] = found
             exchange = found.exchange
             exchange.session._is_late = isinstance(request, Websocket)
             exchange.session._answerable = not exchange.session._is_late
@@ -68,8 +71,17 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     async def _torn_down(self, app: Quart, **_: object) -> None:
         """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
         found = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
-        if isinstance(found, FlaskSession):
-            await found.exchange.aleave()
+        await self._leave([found])
+
+    async def _left_behind(self, app: Quart, **_: object) -> None:
+        """Do so for a request whose own end was hidden by another's error."""
+        await self._leave(list(quart.g.get(OPEN, {}).values()))
+
+    async def _leave(self, opened: list[object]) -> None:
+        for found in opened:
+            if isinstance(found, FlaskSession):
+                quart.g.get(OPEN, {}).pop(id(found), None)
+                await found.exchange.aleave()
 
     async def save_session(  # type: ignore[override]  # as above
         self, app: Quart, session: SessionMixin, response: Response | None

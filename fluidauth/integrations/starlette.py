@@ -22,6 +22,7 @@ from ..cookies import CookieOptions
 from ..engine import SessionEngine
 from ..errors import ConfigError
 from ..exchange import OnStoreError
+from ..secrecy import HoldsSecrets, without_locals
 from ..session import Session
 from ..stores.base import AsyncSessionStore, SessionStore
 
@@ -41,6 +42,7 @@ class SessionMiddleware(ASGISessionMiddleware):
     instead of all but the last two. Raise :class:`ConfigError` for a weak secret or a wrong setting.
     """
 
+    @without_locals
     def __init__(
         self,
         app: ASGIApp,
@@ -110,7 +112,7 @@ def _texts(secret_key: object) -> str | list[str] | None:
     return str(secret_key)
 
 
-class StarletteCookie(Adopter):
+class StarletteCookie(HoldsSecrets, Adopter):
     """Starlette's own sessions: all in a cookie signed by *secret_key*, one or several of them.
 
     The other arguments are those of Starlette's middleware; *max_age* None stands for 14 days. *user_id*
@@ -120,6 +122,7 @@ class StarletteCookie(Adopter):
 
     name = "starlette"
 
+    @without_locals
     def __init__(
         self,
         secret_key: object,

@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from ..errors import RecordExists
 from ..forks import renew_in_child
 from ..records import SessionRecord
+from ..secrecy import HoldsSecrets
 from . import postgres_statements as statements
 from .base import AsyncSessionStore
 from .bridge import on_asyncio
@@ -32,7 +33,7 @@ class Blocking(Protocol):
     def close(self) -> None: ...
 
 
-class AsyncPostgresStore(AsyncSessionStore):
+class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
     """What *blocking* does, to await; under trio, which psycopg does not know, it blocks."""
 
     def __init__(self, settings: Settings, blocking: Blocking) -> None:

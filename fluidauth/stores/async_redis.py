@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..forks import renew_in_child
 from ..records import SessionRecord
+from ..secrecy import HoldsSecrets
 from .base import AsyncSessionStore
 from .bridge import on_asyncio
 from .redis_layout import KIN_DIGITS, greeting_for
@@ -27,7 +28,7 @@ class Blocking(Protocol):
     def close(self) -> None: ...
 
 
-class AsyncRedisStore(AsyncSessionStore):
+class AsyncRedisStore(HoldsSecrets, AsyncSessionStore):
     """What *blocking* does, to await; under trio it blocks."""
 
     expires_itself = True

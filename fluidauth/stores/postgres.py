@@ -19,6 +19,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from ..errors import ConfigError, RecordExists
 from ..forks import renew_in_child
 from ..records import SessionRecord, check_namespace
+from ..secrecy import HoldsSecrets, without_locals
 from . import postgres_statements as statements
 from .async_postgres import AsyncPostgresStore
 from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
@@ -36,7 +37,7 @@ from .postgres_statements import (
 T = TypeVar("T")
 
 
-class PostgresStore(SessionStore):
+class PostgresStore(HoldsSecrets, SessionStore):
     """Sessions in the database at *url*, ``postgresql://user:password@host/database``.
 
     Its tables lie in a schema of their own, ``fluidauth``, which :meth:`create_schema` makes.
@@ -45,6 +46,7 @@ class PostgresStore(SessionStore):
     :class:`ConfigError` for a wrong setting or schema, ``StoreError`` for every failure later.
     """
 
+    @without_locals
     def __init__(
         self,
         url: str,
@@ -68,6 +70,8 @@ class PostgresStore(SessionStore):
         self._pool: ConnectionPool[Link] | None = None
 
     def __repr__(self) -> str:
+        if not hasattr(self, "settings"):  # as of RedisStore
+            return "<PostgresStore, not built>"
         return f"<PostgresStore {place_of(self.settings.conninfo)} namespace={self.namespace!r}>"
 
     # -- the five verbs --------------------------------------------------------

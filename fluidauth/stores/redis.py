@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..errors import StoreBusy, StoreError
 from ..forks import renew_in_child
 from ..records import SessionRecord
+from ..secrecy import HoldsSecrets, without_locals
 from .async_redis import AsyncRedisStore
 from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
 from .redis_layout import KIN_DIGITS, greeting_for
@@ -23,7 +24,7 @@ T = TypeVar("T")
 logger = logging.getLogger("fluidauth")
 
 
-class RedisStore(SessionStore):
+class RedisStore(HoldsSecrets, SessionStore):
     """Sessions in the Redis 6.2 or newer, or Valkey, at *url*.
 
     ``redis://user:password@host:6379/0``, ``rediss://`` for TLS, ``unix:///path?db=0``,
@@ -36,6 +37,7 @@ class RedisStore(SessionStore):
 
     expires_itself = True
 
+    @without_locals
     def __init__(
         self,
         url: str,
@@ -60,6 +62,8 @@ class RedisStore(SessionStore):
         self._pools: dict[Place, _Pool] = {}
 
     def __repr__(self) -> str:
+        if not hasattr(self, "settings"):  # a traceback shows a store that was refused
+            return "<RedisStore, not built>"
         return f"<RedisStore {self.settings.place} namespace={self.namespace!r}>"
 
     # -- the five verbs --------------------------------------------------------

@@ -65,7 +65,7 @@ UPDATE = Script(
     + """
 local old, new = redis.call('GET', KEYS[1]), ARGV[1]
 if not old then return 0 end
-if stamp(old) == stamp(new) then return 1 end
+if stamp(old) == stamp(new) then return 3 end
 if number(old, 2) ~= number(new, 2) - 1 then return refusal(old, new, ARGV[3]) end
 if ARGV[2] == '' and user(new) ~= '' and user(new) ~= user(old) then return 2 end
 local expires_at = number(old, 18) > number(new, 18) and old or new
@@ -79,7 +79,8 @@ TOUCH = Script(
     _LUA
     + """
 local old = redis.call('GETRANGE', KEYS[1], 0, LONGEST_HEAD)
-if old == '' or number(old, 18) >= number(ARGV[1], 1) then return false end
+local moves = old ~= '' and number(ARGV[1], 1) - number(old, 18) or -1
+if moves < 0 or (moves == 0 and not ARGV[3]) then return false end
 redis.call('SETRANGE', KEYS[1], 17, ARGV[1])
 redis.call('EXPIREAT', KEYS[1], string.format('%.0f', number(ARGV[1], 1) + ARGV[2]))
 return user(old)

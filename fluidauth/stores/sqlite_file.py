@@ -144,6 +144,8 @@ def connect(path: Path, durability: str, read_only: bool = False) -> sqlite3.Con
         # In KiB: enough for the inner pages of a million sessions, where SQLite's own 2 MB is not.
         connection.execute("PRAGMA cache_size = -4096")
         connection.execute("PRAGMA trusted_schema = OFF")  # a planted trigger calls nothing
+        # What was deleted, or plain before it was encrypted, stays in no free page; most builds do so anyway.
+        connection.execute("PRAGMA secure_delete = ON")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error:
@@ -206,6 +208,8 @@ def _create_privately(path: Path) -> None:
         raise ConfigError(f"the folder {folder} cannot be used: {error.strerror}") from error
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise ConfigError(f"anybody may replace files in {folder}; take write permission from others")
+    if mode & stat.S_IWOTH and os.name == "posix":
+        _check_owners(path)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
@@ -215,6 +219,20 @@ def _create_privately(path: Path) -> None:
             )
     except OSError as error:
         raise ConfigError(f"{path} cannot be created: {error.strerror}") from error
+
+
+def _check_owners(path: Path) -> None:
+    """Raise where anybody may have put a database of their own, or the journal of one, or a link to it."""
+    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        try:
+            owner = os.lstat(each).st_uid
+        except FileNotFoundError:
+            continue
+        if owner not in (0, os.geteuid()):
+            raise ConfigError(
+                f"{each} belongs to user {owner}, in a folder where anybody may put files: use a folder of "
+                "your own, chmod 700"
+            )
 
 
 def _switch_to_wal(connection: sqlite3.Connection, path: Path, timeout: float) -> None:

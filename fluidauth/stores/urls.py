@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from ..errors import ConfigError
+from ..secrecy import without_locals
 from .base import SessionStore
 from .memory import MemoryStore
 from .migrating import MigratingStore
@@ -18,6 +19,7 @@ _MOVING = {" -> ": True, " + ": False}
 _YES_OR_NO = {"yes": True, "no": False}
 
 
+@without_locals
 def store_from_url(url: str) -> SessionStore:
     """Return the store that *url* names.
 

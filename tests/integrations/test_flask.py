@@ -723,7 +723,7 @@ def audit_fails() -> None:
 
 @pytest.mark.requirement("4")
 @pytest.mark.parametrize("setting", ["default", "PROPAGATE_EXCEPTIONS", "TESTING", "DEBUG"])
-@pytest.mark.parametrize("fails", ["handler", "after_request"])
+@pytest.mark.parametrize("fails", ["handler", "after_request", "teardown_request"])
 def test_a_logout_stands_whatever_fails_after_it(site_type: Site, setting: str, fails: str) -> None:
     """Where the interface is never asked to save: an error that is passed on, a failing hook."""
     engine = memory_engine()
@@ -737,8 +737,10 @@ def test_a_logout_stands_whatever_fails_after_it(site_type: Site, setting: str, 
             audit_fails()
         return "bye"
 
-    if fails == "after_request":
+    if fails != "handler":
         site.app.after_request(lambda response: audit_fails() if site.handler is leave else response)
+    if fails == "teardown_request":
+        site.app.teardown_request(lambda error: audit_fails() if site.handler is leave else None)
     site.ask(lambda session: session.login("alice"))
 
     with suppress(RuntimeError):

@@ -14,6 +14,7 @@ from ...engine import SessionEngine
 from ...errors import ConfigError
 from ...keyring import Keyring
 from ...records import MAX_LIFETIME
+from ...secrecy import without_locals
 from .adoption import DjangoSessions
 
 OPTIONS = (
@@ -51,6 +52,7 @@ def get_engine() -> SessionEngine:
     return _built[0]
 
 
+@without_locals
 def build_engine() -> SessionEngine:
     """Return a new engine by the settings; raise :class:`ConfigError` as :func:`get_engine`."""
     options: Any = getattr(settings, "FLUIDAUTH", {})

@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
 from ...errors import StoreError
-from ...headers import UNAVAILABLE_BODY, UNAVAILABLE_HEADERS
+from ...headers import UNAVAILABLE
 
 
 class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Django has no types
@@ -37,4 +37,4 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
 
 
 def _unavailable() -> HttpResponse:
-    return HttpResponse(UNAVAILABLE_BODY, status=503, headers=dict(UNAVAILABLE_HEADERS))
+    return HttpResponse(UNAVAILABLE.body, status=UNAVAILABLE.code, headers=dict(UNAVAILABLE.headers))

@@ -1,0 +1,60 @@
+"""Keep secrets out of tracebacks that show local variables, and out of pickles."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def without_locals(function: Callable[P, T]) -> Callable[P, T]:
+    """Return *function*, whose errors lead to no local variable of it or of what it called (CWE-209).
+
+    Error reporters send those of every frame; its arguments are secrets.
+    """
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await function(*args, **kwargs)
+            except Exception as error:
+                _clear(error)
+                del args, kwargs
+                raise
+
+        return awaited  # type: ignore[return-value]  # T is an awaitable
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            _clear(error)
+            del args, kwargs
+            raise
+
+    return called
+
+
+def _clear(error: BaseException | None) -> None:
+    """Clear the frames that *error* passed, and those of what it came of; frames that still run stay."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+class HoldsSecrets:
+    """What must not leave the process: a cache or a pool of workers never gets a copy."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: it holds secrets")
