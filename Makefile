@@ -53,7 +53,7 @@ mutants: $(VENV)/ready
 	@$(BIN)/python -m tools.mutants $(ARGS)
 
 soak: $(VENV)/ready
-	@$(BIN)/python -m tools.soak --minutes $(or $(MINUTES),5)
+	@$(BIN)/python -m tools.soak $(if $(ARGS),$(ARGS),--minutes $(or $(MINUTES),5))
 
 rotation-drill: $(VENV)/ready
 	@$(BIN)/python -m tools.rotation_drill $(ARGS)

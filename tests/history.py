@@ -1,9 +1,10 @@
 """Many clients, what each was told and when; and which of it cannot be true of a sound server.
 
-A *life* is one session from login to logout. Its clients share the cookie, as the tabs of
-a browser do, and run random operations at once; every value says whose it is. Each
-request and answer is recorded. A checker then finds an acknowledged write that is
-missing, a session alive after its acknowledged logout, and a value of another session.
+A *life* is one session from login, or from a former system's cookie, to one of several
+endings. Its clients share the cookie, as the tabs of a browser do, and run random operations at
+once; every value says whose it is. Each request and answer is recorded. A checker then finds an
+acknowledged write that is missing, a session alive after its acknowledged end, and a value of
+another session.
 """
 
 from __future__ import annotations
@@ -14,20 +15,31 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from itsdangerous import TimestampSigner
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
 COOKIE = "__Host-session"
 TIMEOUT = 20  # seconds for one answer
 RETRY = 0.02  # seconds, while a server that was killed comes back
 GIVE_UP = 60  # seconds for a login or logout, however often it is tried
 
-Kind = str  # login, logout, regenerate, read, set, add, append
-WRITES = ("set", "add", "append")
+Kind = str  # login, read, set, add, append, regenerate, or one of those that end sessions:
+ENDS = ("logout", "revoke_user", "revoke_all")
+LATE_ENDS = ("stream", "socket")
+"""A logout behind a head that was sent: nobody is told whether the store has it yet."""
+ENDINGS = ("logout", "logouts", "revoke_user", "stream")
+"""How a life ends: by one client, by all of them at once, from outside, in a stream; or in a "socket"."""
+EVERYBODY = "everybody"
+"""The life of those operations that concern all others."""
 
 
 class Answer(NamedTuple):
@@ -53,10 +65,13 @@ class OverHTTP:
         self._address = urlsplit(url).netloc
 
     def ask(self, kind: Kind, key: str, value: str, cookie: str) -> Answer:
+        if kind == "socket":
+            return self._ask_socket(cookie)
         connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT)
         try:
             query = urlencode({"kind": kind, "key": key, "value": value})
-            connection.request("GET", f"/step?{query}", headers={"Cookie": f"{COOKIE}={cookie}"})
+            path = "leave" if kind == "stream" else "step"
+            connection.request("GET", f"/{path}?{query}", headers=_headers(cookie))
             response = connection.getresponse()
             body = response.read()
         except http.client.HTTPException as error:  # cut off in the middle
@@ -69,6 +84,19 @@ class OverHTTP:
             return Answer(response.status, cookie=token)
         user, fields = json.loads(body)
         return Answer(200, user, fields, token)
+
+    def _ask_socket(self, cookie: str) -> Answer:
+        try:
+            with connect(f"ws://{self._address}/leave", additional_headers=_headers(cookie)) as socket:
+                user, fields = json.loads(socket.recv(TIMEOUT))
+        except (WebSocketException, TimeoutError) as error:
+            raise OSError("the socket was closed") from error
+        return Answer(200, user, fields)
+
+
+def _headers(cookie: str) -> dict[str, str]:
+    """Return the header with *cookie*, a token of ours or a whole cookie of a former system."""
+    return {"Cookie": cookie if "=" in cookie else f"{COOKIE}={cookie}"}
 
 
 @dataclass(frozen=True)
@@ -134,8 +162,12 @@ class History:
 class Life:
     """One session, from login to logout, with its clients."""
 
-    def __init__(self, name: str, target: Target, history: History, clients: int, steps: int) -> None:
+    def __init__(
+        self, name: str, target: Target, history: History, clients: int, steps: int, ending: str, former: str
+    ) -> None:
         self.name = name
+        self._ending = ending
+        self._former = former  # the cookie of another system, or nothing
         self._target = target
         self._history = history
         self._clients = clients
@@ -145,8 +177,9 @@ class Life:
         self._serial = itertools.count()
 
     def run(self) -> None:
-        """Live: sign in, let all clients work, sign out while some still do, and try to come back."""
-        if not self._insist("login", self.name):
+        """Live: sign in, let all clients work, end it while some still do, and try to come back."""
+        self._cookie = self._former
+        if not self._insist("read" if self._former else "login", self.name):
             return
         with ThreadPoolExecutor(self._clients) as clients:
             working = [clients.submit(self._work, number, self._steps) for number in range(self._clients)]
@@ -154,12 +187,22 @@ class Life:
                 client.result()
             self._insist("read")
             late = [clients.submit(self._work, number, 3) for number in range(self._clients)]
-            self._insist("logout")
+            self._end(clients)
             for client in late:
                 client.result()
         for cookie in (*self._old_cookies, self._cookie):
             self._history.ask(self._target, self.name, "read", cookie)
             self._history.ask(self._target, self.name, "set", cookie, "back", self._value())
+
+    def _end(self, clients: ThreadPoolExecutor) -> None:
+        if self._ending == "logouts":
+            for client in [clients.submit(self._insist, "logout") for _ in range(self._clients)]:
+                client.result()
+        elif self._ending in LATE_ENDS:
+            self._step(self._ending, "")
+            self._insist("logout")  # which says when it is in the store
+        else:
+            self._insist(self._ending, self.name)
 
     def _insist(self, kind: Kind, value: str = "") -> bool:
         """Ask until it is done: who signs in or out tries again."""
@@ -213,8 +256,14 @@ def run_lives(
     steps: int = 12,
     history: History | None = None,
     done: Callable[[History], object] = lambda history: None,
+    endings: Sequence[str] = ENDINGS,
+    former: Callable[[str], str] | None = None,
 ) -> History:
-    """Run *lives*, some at once, and add what happens to *history*; call *done* after each."""
+    """Run *lives*, some at once, and add what happens to *history*; call *done* after each.
+
+    They end in each of the *endings* in turn. Where *former* makes cookies of another system for
+    a user, every other life begins with one.
+    """
     history = history or History()
     todo, lock = iter(lives), threading.Lock()
 
@@ -224,7 +273,9 @@ def run_lives(
                 number = next(todo, None)
             if number is None:
                 return
-            Life(f"life-{number}", target, history, clients, steps).run()
+            name, ending = f"life-{number}", endings[number % len(endings)]
+            cookie = former(name) if former and number // len(endings) % 2 else ""
+            Life(name, target, history, clients, steps, ending, cookie).run()
             done(history)
 
     with ThreadPoolExecutor(at_once) as workers:
@@ -234,17 +285,30 @@ def run_lives(
 
 
 @contextmanager
-def load_on(target: Target, *, steps: int = 8) -> Iterator[History]:
-    """Have clients use *target*; what they are told is complete when the block has ended."""
+def load_on(target: Target, *, steps: int = 8, **more: Any) -> Iterator[History]:
+    """Have clients use *target*; what they are told is complete when the block has ended.
+
+    *more*: as for :func:`run_lives`.
+    """
     over, history = threading.Event(), History()
     lives = itertools.takewhile(lambda _: not over.is_set(), itertools.count())
     with ThreadPoolExecutor(1) as apart:
-        running = apart.submit(run_lives, target, lives, at_once=3, steps=steps, history=history)
+        running = apart.submit(run_lives, target, lives, at_once=3, steps=steps, history=history, **more)
         try:
             yield history
         finally:
             over.set()
             running.result()
+
+
+def cookies_of_starlette(secret: str) -> Callable[[str], str]:
+    """Return what makes the cookie of a user of the former system, as ``apps.former_user`` reads it."""
+
+    def cookie(user: str) -> str:
+        fields = b64encode(json.dumps({"user": f"{user}/former"}).encode())
+        return f"session={TimestampSigner(secret).sign(fields).decode()}"
+
+    return cookie
 
 
 # -- the checker -----------------------------------------------------------------------
@@ -256,14 +320,18 @@ def problems_in(history: History) -> list[str]:
     for operation in history.operations:
         lives.setdefault(operation.life, []).append(operation)
     found = list(history.problems)
+    for_all = lives.pop(EVERYBODY, [])
     for name, operations in lives.items():
-        found.extend(f"{name}: {problem}" for problem in _problems_of_life(name, operations))
+        found.extend(f"{name}: {problem}" for problem in _problems_of_life(name, operations, for_all))
     return found
 
 
-def _problems_of_life(name: str, operations: list[Operation]) -> Iterable[str]:
-    logout = _first(o.end for o in operations if o.kind == "logout" and _answered(o))
-    leaving = _first(o.start for o in operations if o.kind in ("login", "logout") and o.cookie)
+def _problems_of_life(name: str, operations: list[Operation], for_all: list[Operation]) -> Iterable[str]:
+    begun = _first(o.end for o in operations if o.acknowledged)
+    ends = [o for o in operations if o.kind in ENDS]
+    logout = _first(o.end for o in [*ends, *(o for o in for_all if o.start > begun)] if _answered(o))
+    leaves = [o for o in operations if o.kind in ("login", *ENDS, *LATE_ENDS) and o.cookie]
+    leaving = _first(o.start for o in [*leaves, *for_all] if o.end > begun)
     renewals: dict[str, float] = {}
     for operation in operations:
         if operation.kind == "regenerate":

@@ -12,12 +12,22 @@ from typing import Any
 
 import pytest
 
-from fluidauth import MemoryStore, SessionEngine, SessionRecord
+from fluidauth import MemoryStore, Session, SessionEngine, SessionRecord
 from fluidauth.keys import new_secret
 from fluidauth.stores.postgres import PostgresStore
 
-from .history import Answer, OverHTTP, load_on, problems_in, run_lives
-from .servers.operations import step
+from .history import (
+    ENDINGS,
+    EVERYBODY,
+    Answer,
+    History,
+    OverHTTP,
+    cookies_of_starlette,
+    load_on,
+    problems_in,
+    run_lives,
+)
+from .servers.operations import outside, step
 from .servers.postgres import OwnPostgres, new_database, postgres_url
 from .servers.processes import Server, serving
 from .servers.redis import (
@@ -30,7 +40,7 @@ from .servers.redis import (
     until,
 )
 from .servers.visitor import Visitor
-from .support import Browser, Protocol
+from .support import Browser, Protocol, apart
 
 KILLS = 50
 DATABASE_KILLS = 4
@@ -42,14 +52,33 @@ DATABASE_KILLS = 4
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
 def test_four_workers_keep_every_promise(server: str, tmp_path: Path) -> None:
     """Of all that four processes on one file acknowledged nothing is lost, and nothing revives."""
-    database = tmp_path / "sessions.db"
-    with serving(server, database, new_secret()) as url:
-        history = run_lives(OverHTTP(url), range(12))
+    database, former = tmp_path / "sessions.db", new_secret()
+    endings = ENDINGS if server == "gunicorn" else (*ENDINGS, "socket")
+    with serving(server, database, new_secret(), environ={"TEST_FORMER_SECRET": former}) as url:
+        history = run_lives(OverHTTP(url), range(12), endings=endings, former=cookies_of_starlette(former))
 
     assert problems_in(history) == []
     assert history.count("refused") == 0  # "database is locked" reaches nobody
     assert history.count("acknowledged") > 400
     assert integrity(database) == "ok"
+    assert {o.kind for o in history.operations} >= {*endings, "read"} - {"logouts"}
+
+
+@pytest.mark.check
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
+def test_everybody_is_logged_out_under_load(server: str, tmp_path: Path) -> None:
+    """revoke_all() ends what had begun before it, and nothing that begins later."""
+    with serving(server, tmp_path / "sessions.db", new_secret()) as url:
+        target = OverHTTP(url)
+        with load_on(target) as history:
+            for _ in range(4):
+                history.await_more(60)
+                answer = history.ask(target, EVERYBODY, "revoke_all", "")
+                assert answer is not None
+                assert answer.status == 200
+
+    assert problems_in(history) == []
+    assert history.count("acknowledged") > 240
 
 
 @pytest.mark.check
@@ -163,15 +192,27 @@ def test_a_killed_database_loses_nothing_that_was_acknowledged(
     with make() as database:
         there = {"FLUIDAUTH_DATABASE": database.url}
         with serving(server, unused, secret, environ=there) as url, load_on(OverHTTP(url)) as history:
+            target = OverHTTP(url)
             for _ in range(DATABASE_KILLS):
                 history.await_more(40)
                 database.kill()
                 history.await_more(1, "refused")  # it was felt
                 database.start()
+                revoke_all(target, history)
             history.await_more(40)
 
     assert problems_in(history) == []
     assert not unused.exists()
+
+
+def revoke_all(target: OverHTTP, history: History) -> None:
+    """Log everybody out, however often that has to be asked for."""
+
+    def is_done() -> bool:
+        answer = history.ask(target, EVERYBODY, "revoke_all", "")
+        return answer is not None and answer.status == 200
+
+    until(is_done)
 
 
 @pytest.mark.timeout(300)
@@ -189,19 +230,22 @@ def test_a_cluster_fails_over(server: str, tmp_path: Path, visitor: Visitor) -> 
         url = stack.enter_context(serving(server, tmp_path / "unused.db", new_secret(), environ=there))
         staying = {f"staying-{n}": Visitor(visitor.http) for n in range(20)}  # some on each primary
         leaving = {f"leaving-{n}": Visitor(visitor.http) for n in range(6)}
-        for name, person in (staying | leaving).items():
+        revoked = {f"revoked-{n}": Visitor(visitor.http) for n in range(6)}
+        for name, person in (staying | leaving | revoked).items():
             person.ask(f"{url}/login?user={name}")
-        copies = [Visitor(visitor.http, person.token) for person in leaving.values()]
+        copies = [Visitor(visitor.http, person.token) for person in (leaving | revoked).values()]
+        ends = [(person, f"{url}/logout") for person in leaving.values()]
+        ends += [(visitor, f"{url}/step?kind=revoke_user&value={name}") for name in revoked]
 
         replicas = cluster.replicas
         for replica in replicas:
             replica.freeze()
-        unconfirmed = {person.status_of(f"{url}/logout") for person in leaving.values()}
+        unconfirmed = {person.status_of(place) for person, place in ends}
         for replica in replicas:
             replica.thaw()
         until(cluster.is_whole)
-        for person in leaving.values():
-            until(lambda person=person: person.status_of(f"{url}/logout") == 200)  # type: ignore[misc]
+        for person, place in ends:
+            until(lambda person=person, place=place: person.status_of(place) == 200)  # type: ignore[misc]
         until(cluster.is_level)
 
         for node in cluster.nodes[:2]:
@@ -218,6 +262,17 @@ def test_a_cluster_fails_over(server: str, tmp_path: Path, visitor: Visitor) -> 
             until(cluster.is_whole)
 
         assert unconfirmed == {503}
+        for replica in (replicas := cluster.replicas):
+            replica.freeze()
+        for_all = f"{url}/step?kind=revoke_all"
+        assert visitor.status_of(for_all) == 503
+        for replica in replicas:
+            replica.thaw()
+        until(lambda: visitor.status_of(for_all) == 200)
+        cluster.nodes[2].kill()
+        until(cluster.is_served)
+        until(lambda: all(person.status_of(f"{url}/whoami") == 200 for person in staying.values()))
+        assert [person.ask(f"{url}/whoami") for person in staying.values()] == [None] * len(staying)
 
 
 def integrity(database: Path) -> str:
@@ -291,13 +346,17 @@ class InProcess:
         def handler(session: Any) -> Any:
             _ = session.user_id  # loads it
             time.sleep(0.001)  # gives way to the other clients; nothing relies on it
-            step(session, {"kind": kind, "key": key, "value": value})
+            query = {"kind": kind, "key": key, "value": value}
+            apart(outside, self._browser.engine, query)
+            step(session, query)
             return session.user_id, dict(session)
 
-        response = tab.request(handler)
+        # Behind the head, where a logout is done in a stream; it was read before.
+        late: dict[str, Any] = {"later": Session.logout} if kind == "stream" else {}
+        response = tab.request(handler, **late)
         if response.status != 200:
             return Answer(response.status)
-        user, fields = response.value
+        user, fields = (None, {}) if late else response.value
         return Answer(200, user, fields, tab.cookie if response.set_cookies else None)
 
 

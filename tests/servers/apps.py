@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from fluidauth import Keyring, Session, SessionEngine, SessionMiddleware
+from fluidauth.adoption import Adopter
 from fluidauth.asgi import Receive, Scope, Send
+from fluidauth.integrations.starlette import StarletteCookie
 
-from .operations import step
+from .operations import outside, step
 
 
 def answer(session: Session, path: str, query: dict[str, str]) -> Any:
@@ -42,14 +44,28 @@ def answer(session: Session, path: str, query: dict[str, str]) -> Any:
 
 def wsgi(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     query = dict(parse_qsl(environ["QUERY_STRING"]))
-    value = answer(environ["fluidauth.session"], environ["PATH_INFO"], query)
+    session = environ["fluidauth.session"]
+    if environ["PATH_INFO"] == "/leave":
+        return _farewell(session, start_response)
+    outside(engine, query)
+    value = answer(session, environ["PATH_INFO"], query)
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(value).encode()]
+
+
+def _farewell(session: Session, start_response: StartResponse) -> Iterator[bytes]:
+    """Log out when the response has begun."""
+    session.mark_accessed()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    yield b" "
+    session.logout()
+    yield json.dumps((session.user_id, dict(session))).encode()
 
 
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     handlers: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
         "/ws": _websocket,
+        "/leave": _leave,
         "/events": _events,
     }
     if scope["type"] == "lifespan":
@@ -59,6 +75,9 @@ async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     query = dict(parse_qsl(scope["query_string"].decode()))
+    ending = outside(engine, query, "a")
+    if ending is not None:
+        await ending
     value = answer(scope["session"], scope["path"], query)
     await _start(send, b"application/json")
     await send({"type": "http.response.body", "body": json.dumps(value).encode()})
@@ -74,6 +93,26 @@ async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
     message = await receive()
     session["message"] = message["text"]
     await send({"type": "websocket.close"})
+
+
+async def _leave(scope: Scope, receive: Receive, send: Send) -> None:
+    """Log out when the response has begun, or the WebSocket is open."""
+    session = scope["session"]
+    session.mark_accessed()
+    is_socket = scope["type"] == "websocket"
+    if is_socket:
+        await receive()
+        await send({"type": "websocket.accept"})
+    else:
+        await _start(send, b"application/json")
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+    session.logout()
+    text = json.dumps((session.user_id, dict(session)))
+    if is_socket:
+        await send({"type": "websocket.send", "text": text})
+        await send({"type": "websocket.close"})
+    else:
+        await send({"type": "http.response.body", "body": text.encode()})
 
 
 async def _events(scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +136,17 @@ def _keyring() -> Keyring | None:
     return Keyring.from_file(os.environ["FLUIDAUTH_KEYRING"], interval=float(interval)) if interval else None
 
 
-engine = SessionEngine(_keyring())
+def _former() -> list[Adopter]:
+    """Return what reads sessions that Starlette began, if the test says with which secret."""
+    secret = os.environ.get("TEST_FORMER_SECRET")
+    return [StarletteCookie(secret, user_id=former_user)] if secret else []
+
+
+def former_user(fields: dict[str, Any]) -> str | None:
+    """Return the user of such a session: what stands before the slash in one of its values."""
+    return str(fields["user"]).partition("/")[0] if "user" in fields else None
+
+
+engine = SessionEngine(_keyring(), adopt=_former())
 asgi_app = SessionMiddleware(asgi, engine=engine)
 wsgi_app = SessionMiddleware(wsgi, engine=engine)

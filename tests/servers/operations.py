@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from fluidauth import Session
+from typing import Any
+
+from fluidauth import Session, SessionEngine
+
+
+def outside(engine: SessionEngine, query: dict[str, str], prefix: str = "") -> Any:
+    """End sessions from outside, or with the prefix "a" return what is to be awaited for it; else None."""
+    match query.get("kind"):
+        case "revoke_user":
+            return getattr(engine, f"{prefix}revoke_user")(query["value"])
+        case "revoke_all":
+            return getattr(engine, f"{prefix}revoke_all")()
+    return None
 
 
 def step(session: Session, query: dict[str, str]) -> None:

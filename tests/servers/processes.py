@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 from .ports import free_port
 
@@ -101,6 +103,15 @@ class Server:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
+
+    def kill_worker(self) -> None:
+        """End one worker at once, and wait until another has taken its place."""
+        assert self._process is not None
+        children = psutil.Process(self._process.pid).children()
+        workers = [each for each in children if "resource_tracker" not in " ".join(each.cmdline())]
+        random.choice(workers).kill()
+        if not _answers(self._process, self.url, WORKERS.get(self._name, 0)):
+            raise RuntimeError(f"{self._name} did not go on without one of its workers")
 
     def kill(self) -> None:
         """End every process at once, with what it was about to do undone."""
