@@ -287,14 +287,15 @@ class Soak:
             print(text, end="", file=sys.stderr, flush=True)
 
     def summary(self) -> str:
-        requests = sum(count for name, count in self.outcomes.items() if name != "acknowledged")
+        told = self.outcomes
+        requests = sum(count for name, count in told.items() if name != "acknowledged")
         faults = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in self.injected.most_common())
         lines = [
             f"{self._place.name}: {(self._length or 0) / 60:.1f} minutes, 4 gunicorn and 4 uvicorn workers",
             f"  {self.kills} kills; faults: {faults or 'none'}",
             f"  {self.lives} sessions, half of them taken over, {CLIENTS} clients each, {SESSIONS} at once",
-            f"  {requests} requests: {self.outcomes['200']} answered, {self.outcomes['acknowledged']} of them "
-            f"acknowledged; {self.outcomes['503']} refused with 503, {self.outcomes['no answer']} without answer",
+            f"  {requests} requests: {told['200']} answered, {told['acknowledged']} of them acknowledged; "
+            f"{told['503']} refused with 503, {told['no answer']} without answer",
             f"  the slowest request took {self.slowest:.1f} s",
             f"  promises broken: {len(self.problems)}",
             *(f"    {problem}" for problem in self.problems[:SHOWN]),
