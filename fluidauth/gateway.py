@@ -260,11 +260,11 @@ class SessionGateway:
         changes = None if _is_under_way(session._saving) else self.changes(session, keep=False)
         if changes is None:
             return
-        if session._may_block:
-            with suppress(StoreError):
-                self.commit(session, changes)
-        elif on_asyncio():
+        if on_asyncio() and not session._may_block:
             session._saving = begun(self._acommit(session, changes))
+            return
+        with suppress(StoreError):  # in a thread, as Starlette runs blocking generators; or under trio
+            self.commit(session, changes)
 
     def commit(self, session: Session, changes: Changes) -> None:
         """Carry out *changes*; raise ``StoreError`` if they are not all in the store."""

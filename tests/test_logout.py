@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import trio
 
 from fluidauth import MemoryStore, Session, SessionEngine, StoreError
 from fluidauth.cookies import MAX_LEAVING
@@ -13,7 +15,7 @@ from fluidauth.errors import SessionNotLoaded, TooManyCookies
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 
-from .support import AsyncBasicStore, Browser, FlakyStore, Protocol, live_sessions
+from .support import AsyncBasicStore, BasicStore, Browser, FlakyStore, Protocol, apart, live_sessions
 
 pytestmark = pytest.mark.requirement("4")
 
@@ -285,6 +287,45 @@ def test_it_does_not_wait_for_the_end_of_a_stream(protocol: Protocol, kind: str)
     assert (response.status, response.value) == (200, "alice")
     assert seen == [None]
     assert tab.get(user_of) is None
+
+
+@pytest.mark.parametrize(
+    ("loop", "store"),
+    [
+        ("thread", MemoryStore),
+        ("thread", BasicStore),
+        ("thread", AsyncBasicStore),
+        ("trio", MemoryStore),
+        ("trio", BasicStore),
+    ],
+)
+def test_nor_where_no_event_loop_is_at_hand(loop: str, store: type[Any]) -> None:
+    """As in a blocking generator, which Starlette runs in a thread; and under trio."""
+    engine = SessionEngine(new_secret(), store())
+    browser = Browser("asgi", engine)
+    browser.request(lambda session: session.login("alice"))
+    tab, seen = browser.twin(), list[str | None]()
+
+    async def leave(session: Session) -> None:
+        if loop == "trio":
+            session.logout()
+            seen.append(await trio.to_thread.run_sync(tab.get, user_of))
+        else:
+            await asyncio.to_thread(session.logout)
+            seen.append(await asyncio.to_thread(tab.get, user_of))
+
+    if loop == "trio":
+        browser.run = lambda coroutine: apart(trio.run, as_function(coroutine))
+    browser.request(user_of, later=leave)
+
+    assert seen == [None]
+
+
+def as_function(coroutine: Any) -> Any:
+    async def awaited() -> Any:
+        return await coroutine
+
+    return awaited
 
 
 def test_one_in_a_stream_that_the_store_refuses_lets_nobody_in(

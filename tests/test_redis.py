@@ -654,6 +654,67 @@ def test_sentinel_leads_to_the_primary_and_to_the_next_one(new_redis: NewRedis) 
             assert call("get", record(number).handle) == record(number, 2)
 
 
+class Watched:
+    """A primary with a replica, and three sentinels, of which a store knows the first."""
+
+    def __init__(self, new_redis: NewRedis) -> None:
+        primary = new_redis()
+        self.replica = new_redis(
+            "--replicaof", "127.0.0.1", str(primary.port), "--repl-diskless-sync-delay", "0"
+        )
+        self.sentinels = [sentinel_of(primary, new_redis) for _ in range(3)]
+        watch = client_of(f"redis://:watch@127.0.0.1:{self.sentinels[0].port}")
+        until(lambda: watch.sentinel_master("main")["num-other-sentinels"] == 2)
+        until(lambda: self.replica.client.info("replication")["master_link_status"] == "up")
+        self.url = f"redis+sentinel://127.0.0.1:{self.sentinels[0].port}/main?sentinel_password=watch"
+
+
+def is_refused(call: Call) -> bool:
+    try:
+        return bool(call("get", record(1).handle))
+    except StoreError:
+        return True
+
+
+@pytest.mark.check
+@pytest.mark.requirement("4")
+def test_who_is_cut_off_with_an_old_primary_reads_nothing_there(new_redis: NewRedis) -> None:
+    """Some seconds later, where replicas are waited for: the sentinel on the same side has no quorum."""
+    watched = Watched(new_redis)
+    others = (*watched.sentinels[1:], watched.replica)
+    with both_sides(f"{watched.url}&wait_replicas=1") as sides:
+        assert [is_refused(call) for call in sides] == [False, False]
+        for other in others:
+            other.freeze()
+        for call in sides:
+            until(lambda call=call: is_refused(call))  # type: ignore[misc]
+        for other in others:
+            other.thaw()
+        for call in sides:
+            until(lambda call=call: not is_refused(call))  # type: ignore[misc]
+
+
+@pytest.mark.check
+@pytest.mark.requirement("53")
+def test_sentinels_that_do_not_answer_stop_nobody(new_redis: NewRedis) -> None:
+    """Where no replica is waited for: the primary that was known is gone on with."""
+    watched = Watched(new_redis)
+    with closing(RedisStore(watched.url)) as store:
+        store.get(record(1).handle)
+        learnt_at = store._routes._learnt_at
+        for sentinel in watched.sentinels:
+            sentinel.freeze()
+
+        def is_asked_again() -> bool:
+            assert store.get(record(1).handle) is None
+            return store._routes._learnt_at > learnt_at
+
+        until(is_asked_again)
+        assert store.get(record(1).handle) is None
+        for sentinel in watched.sentinels:
+            sentinel.thaw()
+
+
 def sentinel_of(primary: OwnRedis, new_redis: NewRedis) -> OwnRedis:
     port = free_port()
     folder = primary.folder / str(port)

@@ -53,9 +53,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="with the tests of `make test` alone")
     options = parser.parse_args(arguments)
     chosen = [fault for fault in all_faults() if not options.promises or fault.promise in options.promises]
+    quick = options.quick or options.changed
+    if quick:
+        chosen = [fault for fault in chosen if not fault.longer]
     if options.changed:
         chosen = latest(chosen)
-    quick = options.quick or options.changed
     outcomes = []
     with one_run(), ThreadPoolExecutor(WORKERS) as pool:
         for number, outcome in enumerate(pool.map(partial(attempt, quick=quick), chosen), 1):

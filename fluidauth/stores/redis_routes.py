@@ -21,6 +21,7 @@ T = TypeVar("T")
 PAUSE = 0.05  # seconds before a server that is not ready is asked again
 FRESH = 0.05  # seconds for which what was learnt about the servers is not asked for again
 REST = 0.5  # seconds for which a server that did not answer in time is left alone
+CONFIRMED = 5.0  # seconds for which what Sentinel said of the primary counts, without a failure
 PROBE = 0.5  # seconds for the answer to where the servers are
 SLOTS = 16384
 
@@ -69,6 +70,7 @@ class Routes:
         self._slots: dict[int, Place] = {}
         self._learnt_at = 0.0
         self._is_stale = False
+        self._trouble = "nobody says which server is the primary"
         self._resting: dict[Place, tuple[float, LinkError]] = {}
 
     @property
@@ -156,7 +158,25 @@ class Routes:
         if self._is_single or place is None:
             return place
         is_doubtful = self._is_stale or self._rests(place)
-        return None if is_doubtful and time.monotonic() - self._learnt_at > FRESH else place
+        if is_doubtful and time.monotonic() - self._learnt_at > FRESH:
+            return None
+        return place if self.is_cluster or self._is_confirmed() else None
+
+    def _is_confirmed(self) -> bool:
+        """Return whether Sentinel was asked lately; if not, the caller does.
+
+        Who is cut off together with an old primary would read there, for as long as that lasts, what
+        has ended elsewhere. Where replicas are waited for, nobody goes on without a quorum of sentinels;
+        else one caller asks, and the primary is kept if no sentinel answers.
+        """
+        now = time.monotonic()
+        if now - self._learnt_at <= CONFIRMED:
+            return True
+        if self.settings.wait_replicas:
+            self._primary = None
+        else:
+            self._learnt_at = now
+        return False
 
     def _find(self, slot: int, attempts: _Attempts) -> Talk[Place]:
         """Ask until somebody knows the server of *slot*."""
@@ -165,23 +185,29 @@ class Routes:
             place = self._slots.get(slot) if self.is_cluster else self._primary
             if place is not None:
                 return place
-            attempts.check_time("nobody says which server is the primary")
+            attempts.check_time(self._trouble)
             yield Pause(PAUSE)
 
     def _learn(self) -> Talk[None]:
         """Find the servers anew, from the first that answers."""
-        command: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.settings.service)
+        service = self.settings.service
+        commands: tuple[Command, ...] = (("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service),)
+        if self.settings.wait_replicas:
+            commands += (("SENTINEL", "CKQUORUM", service),)
         asked: Iterable[Place] = self.settings.places
         if self.is_cluster:
-            command = ("CLUSTER", "SLOTS")
+            commands = (("CLUSTER", "SLOTS"),)
             asked = dict.fromkeys([*self._slots.values(), *self.settings.places])
         for place in [each for each in asked if not self._rests(each)]:
             try:
-                [reply] = yield Exchange(place, (command,), True, min(PROBE, self.settings.timeout))
+                reply, *quorum = yield Exchange(place, commands, True, min(PROBE, self.settings.timeout))
             except LinkError as error:
                 self._note_failure(error)
                 continue
-            if isinstance(reply, list) and self._take_in(reply, place):
+            refusal = next((each for each in quorum if isinstance(each, ReplyError)), None)
+            if refusal is not None:
+                self._trouble = f"this sentinel has no quorum, {refusal}"
+            elif isinstance(reply, list) and self._take_in(reply, place):
                 self._learnt_at, self._is_stale = time.monotonic(), False
                 return
 

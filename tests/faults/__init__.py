@@ -20,6 +20,8 @@ class Fault(NamedTuple):
     file: str
     old: str
     new: str
+    longer: bool = False
+    """Only tests that `make test` leaves to `make check` notice it."""
 
     def applied_to(self, text: str) -> str | None:
         """Return *text* with the fault in it; None unless *old* stands there exactly once."""
