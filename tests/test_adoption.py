@@ -32,7 +32,7 @@ from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
-from .support import Browser, FlakyStore, Protocol, apart
+from .support import AsyncBasicStore, Browser, FlakyStore, Protocol, apart, live_sessions
 
 DAY = 86_400
 
@@ -728,7 +728,8 @@ def test_an_old_cookie_is_in_no_traceback_of_an_outage(old: OldSystem, protocol:
     """It opens the session, here and there."""
     old.down = True
     cookie = "the-old-cookie-of-ada"
-    with closing(SessionEngine(new_secret(), MemoryStore(), adopt=[old])) as engine:
+    store = MemoryStore() if protocol == "wsgi" else AsyncBasicStore()  # which is read ahead, and awaited
+    with closing(SessionEngine(new_secret(), store, adopt=[old])) as engine:
         browser = Browser(protocol, engine, on_store_error="raise")
         error = browser.request(whoami, cookie_header=f"old={cookie}", catch=True).error
     assert isinstance(error, StoreError)
@@ -843,6 +844,12 @@ def test_a_login_of_ours_counts_more_than_fields(by_field: Browser) -> None:
         session["user"] = "bob"
         session.login("carol")
 
+    def again(session: Session) -> None:
+        session["user"] = "bob"
+        session.login("ada")
+
+    by_field.request(again)
+    assert by_field.get(lambda session: session.user_id) == "ada"
     by_field.request(both)
     by_field.request(lambda session: session.update(user="dave"))
 
@@ -858,3 +865,4 @@ def test_behind_the_head_it_is_a_logout(by_field: Browser, change: Any) -> None:
     by_field.request(whoami, later=change)
 
     assert former.get(whoami) == (None, {})
+    assert live_sessions(by_field.engine) == 0
