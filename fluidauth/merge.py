@@ -59,7 +59,7 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
             continue
         noted = state.additions.get(name)
         if noted and text == _encode_or_none(_add_up(state.pristine(name), *noted)):
-            additions[name] = noted
+            additions[name] = noted[0], [*noted[1]]  # the request may add more while this is saved
         else:
             puts[name] = value
     removals = state.base.keys() - dict.keys(fields)
@@ -129,10 +129,19 @@ def _refilled(held: Any, value: Any) -> Any:
         held.update(fresh)
         return held
     if isinstance(held, list) and isinstance(value, list):
-        same = {encode(each): each for each in held if isinstance(each, CONTAINERS)}
-        held[:] = [same.pop(encode(each), each) if isinstance(each, CONTAINERS) else each for each in value]
+        same: dict[str, list[Any]] = {}
+        for each in filter(_is_container, held):
+            same.setdefault(encode(each), []).append(each)
+        held[:] = [
+            same[encode(each)].pop(0) if _is_container(each) and same.get(encode(each)) else each
+            for each in value
+        ]
         return held
     return value
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, CONTAINERS)
 
 
 def _text_before(state: State, name: str) -> str | None:

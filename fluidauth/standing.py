@@ -16,7 +16,7 @@ from .sealing import Body, Tombstone, successor_of
 from .steps import Steps
 
 TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes
-MAX_CHAIN = 4  # renewals to follow from an old id
+MAX_CHAIN = 100  # renewals to follow from an old id
 
 
 class Live(NamedTuple):

@@ -20,12 +20,14 @@ from fluidauth import ConfigError, SessionEngine, StoreError
 from fluidauth.errors import StoreBusy
 from fluidauth.keys import new_secret
 from fluidauth.stores.postgres import PostgresStore
+from fluidauth.stores.postgres_statements import burial
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
 
 from .measures import Ticker
 from .servers.postgres import OwnPostgres, address_of, behind_a_pooler, new_database, pooler, postgres_url
 from .servers.proxy import Proxy
+from .servers.redis import until
 
 PATIENCE = 30  # seconds
 LIMIT = 1.0  # seconds, of the stores here
@@ -234,6 +236,28 @@ def test_a_swap_that_another_won_is_not_taken_for_ours(
         other.update(record(1, 2))
     proxy.cut_after(b"user-1")
     assert call("update", record(1, 2)) is False
+
+
+@pytest.mark.requirement("23")
+def test_a_renewal_under_way_escapes_no_revocation(call: Callable[..., Any], url: str) -> None:
+    """It is seen under its old id, which then is nobody's, and not yet under its new one."""
+    call("create", record(1))
+    renewal = burial("fluidauth", record(1, 2, user_id=None), record(2, user_id="user-1"))
+
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as watch:
+        other.execute(renewal.statement, renewal.values)
+
+        def is_waited_for() -> bool:
+            waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            return bool(watch.execute(f"SELECT 1 {waiting}").fetchall())
+
+        with ThreadPoolExecutor(1) as apart:
+            revoked = apart.submit(call, "delete_for_user", "user-1")
+            until(is_waited_for)
+            other.commit()
+            assert revoked.result() == 1
+
+    assert call("get", record(2).handle) is None
 
 
 # -- a server that fails -----------------------------------------------------------------------

@@ -80,7 +80,12 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
         return await self._do(statements.listing(self.namespace, user_id, after, limit))
 
     async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return await self._do(statements.revocation(self.namespace, user_id, except_handle))
+        removed = 0
+        while True:
+            found, gone = await self._do(statements.revocation(self.namespace, user_id, except_handle))
+            removed += gone
+            if gone == found:
+                return removed
 
     async def count_by_kid(self) -> dict[str, int]:
         return await self._do(statements.counting(self.namespace))

@@ -107,7 +107,12 @@ class PostgresStore(HoldsSecrets, SessionStore):
         return self.carry_out(statements.listing(self.namespace, user_id, after, limit))
 
     def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return self.carry_out(statements.revocation(self.namespace, user_id, except_handle))
+        removed = 0
+        while True:
+            found, gone = self.carry_out(statements.revocation(self.namespace, user_id, except_handle))
+            removed += gone
+            if gone == found:
+                return removed
 
     def count_by_kid(self) -> dict[str, int]:
         return self.carry_out(statements.counting(self.namespace))

@@ -84,8 +84,15 @@ _CLEAN_ALL = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle =
     FOR UPDATE))"""
 _LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload FROM fluidauth.sessions
     WHERE namespace = %s AND user_id = %s AND handle > %s ORDER BY handle LIMIT %s"""
-_DELETE_USER = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND user_id = %s
-    AND (%s::bytea IS NULL OR handle <> %s)"""
+# A session that is renewed at this moment is seen under its old id, which then is not the user's any
+# more, and not yet under its new one: as many must be deleted as there were, else it is done again.
+_DELETE_USER = """WITH found AS (
+        SELECT handle FROM fluidauth.sessions WHERE namespace = %s AND user_id = %s
+        AND (%s::bytea IS NULL OR handle <> %s)),
+    gone AS (
+        DELETE FROM fluidauth.sessions AS own USING found
+        WHERE own.namespace = %s AND own.user_id = %s AND own.handle = found.handle RETURNING 1)
+    SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM gone)"""
 _COUNT = "SELECT kid, count(*) FROM fluidauth.sessions WHERE namespace = %s GROUP BY kid"
 _SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload FROM fluidauth.sessions
     WHERE namespace = %s AND handle > %s ORDER BY handle LIMIT %s"""
@@ -164,9 +171,10 @@ def listing(space: str, user_id: str, after: str | None, limit: int) -> Call[lis
     return Call(_LIST, values, _records)
 
 
-def revocation(space: str, user_id: str, except_handle: str | None) -> Call[int]:
+def revocation(space: str, user_id: str, except_handle: str | None) -> Call[tuple[int, int]]:
+    """Is answered by how many sessions there were, and how many are gone; to be repeated until all are."""
     kept = None if except_handle is None else bytes.fromhex(except_handle)
-    return Call(_DELETE_USER, (space, user_id, kept, kept), _count)
+    return Call(_DELETE_USER, (space, user_id, kept, kept, space, user_id), lambda _, rows: rows[0])
 
 
 def counting(space: str) -> Call[dict[str, int]]:
