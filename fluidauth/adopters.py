@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from . import adoption, adoption_period
+from . import adoption, adoption_period, tokens
 from .adoption import Adopted, Adopter
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, PayloadError, StoreError
 from .events import logger
 from .policy import Notice, Policy
 from .secrecy import without_locals
@@ -83,7 +83,8 @@ class Adopters:
         """Return what the genuine old cookies in *source* name; no store is asked."""
         found: dict[str, Adoption] = {}
         for adopter, value in adoption.candidates(list(self._by_name.values()), source):
-            known = adoption.adoption_of(policy, adopter, value, now)
+            is_ours = tokens.verify(policy.sealer.keyring, value)[0]
+            known = None if is_ours else adoption.adoption_of(policy, adopter, value, now)
             if known is not None:
                 found.setdefault(known.marker, known)
         return list(found.values())
@@ -147,7 +148,11 @@ def _begin(
     if old is None or barred:
         notices.append(_REJECTED)
         return None
-    state = adoption.begin(known, old)
+    try:
+        state = adoption.begin(known, old)
+    except (PayloadError, TypeError, ValueError):  # what is no JSON, or no user id
+        notices.append(Notice("cookie_rejected", "unstorable"))
+        return None
     if not adoption.fits(policy, state, now):
         notices.append(Notice("cookie_rejected", "too_large"))
         return None

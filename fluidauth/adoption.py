@@ -8,6 +8,7 @@ store says that it was taken over, so that nothing brings it back once it has en
 from __future__ import annotations
 
 import hashlib
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -94,17 +95,22 @@ def resume(policy: Policy, adoption: Adoption, now: int) -> Steps[State | None]:
     if record is None:
         return None
     found = open_record(policy, record, adoption.marker, now)
-    if not isinstance(found, Tombstone):
+    credential = _credential_of(policy, adoption, found) if isinstance(found, Tombstone) else None
+    if credential is None:
         return State()
+    state, _ = admit(policy, [credential], [(yield ("get", credential.handle))], now)
+    if state.record is not None:  # the response that carried its cookie may be lost
+        state.adoption, state.due = adoption._replace(taken=True), True
+    return state
+
+
+def _credential_of(policy: Policy, adoption: Adoption, marker: Tombstone) -> Credential | None:
+    """Return what opens the session that *marker* leads to; None if it leads nowhere."""
     for key in policy.sealer.keyring.verifying_keys():
-        session_id = _session_id(key, adoption)
-        if handle_of(policy.handle_prefix, session_id) == found.successor:
-            credential = Credential(adoption.cookie.name, session_id, key.kid, found.successor)
-            state, _ = admit(policy, [credential], [(yield ("get", found.successor))], now)
-            if state.record is not None:  # the response that carried its cookie may be lost
-                state.adoption, state.due = adoption._replace(taken=True), True
-            return state
-    return State()
+        session_id = _session_id(key, adoption, marker.nonce)
+        if handle_of(policy.handle_prefix, session_id) == marker.successor:
+            return Credential(adoption.cookie.name, session_id, key.kid, marker.successor)
+    return None
 
 
 def begin(adoption: Adoption, old: Adopted) -> State:
@@ -127,17 +133,18 @@ def fits(policy: Policy, state: State, now: int) -> bool:
     """Return whether *state*, to be taken over, is no larger than ``max_payload``: else it never could be."""
     if state.adoption is not None:
         try:
-            _first_version(policy, state.adoption, new_body(policy, state.base, now), now)
+            _first_version(policy, state.adoption, "", new_body(policy, state.base, now), now)
         except PayloadError:
             return False
     return True
 
 
-def adopt(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Steps[Outcome]:
-    """Commit the changes of a request that came with an old cookie."""
+def adopt(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
+    """Commit the changes of a request that came with old cookies."""
     state = changes.state
+    adoption = state.adoption
     yield from _close_others(policy, state, now)  # first, as what must not be undone
-    if adoption.taken:
+    if adoption is None or adoption.taken:
         return (yield from commit(policy, changes, now))
     if state.ends or state.signs_in or state.detached:
         yield from close(policy, adoption.marker, adoption.until, now)
@@ -148,24 +155,39 @@ def adopt(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Ste
     if state.renews:
         if not (yield from close(policy, adoption.marker, adoption.until, now)):
             return Outcome(closed=CLOSED["ended"])
-        return (yield from create(policy, adoption.login and adoption.login.user_id, body, now))
-    credential, record = _first_version(policy, adoption, body, now)
-    try:
-        if (yield ("get", adoption.marker)) is not None:  # taken over meanwhile: never made anew
-            raise RecordExists
+        outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, now)
+        return (yield from _unless_revoked(policy, outcome, now))
+    return (yield from _take_over(policy, changes, adoption, body, now))
+
+
+def _take_over(policy: Policy, changes: Changes, adoption: Adoption, body: Body, now: int) -> Steps[Outcome]:
+    """Store the session of an old cookie, or make the changes to the one that another request made of it.
+
+    Each try has an id of its own. The marker, made once, says which counts: so none that was ended since is
+    ever made anew.
+    """
+    if (yield ("get", adoption.marker)) is None:
+        nonce = secrets.token_hex(8)
+        credential, record = _first_version(policy, adoption, nonce, body, now)
         yield ("create", record)
-    except RecordExists:
-        outcome = yield from _join(policy, changes, credential, now)
-    else:
-        if (yield from _was_revoked(policy, record.user_id, now)):
+        try:
+            yield ("create", _marked(policy, adoption.marker, adoption.until, record.handle, now, nonce))
+        except RecordExists:
             yield ("delete", record.handle)
-            return Outcome(closed=CLOSED["ended"])
-        notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
-        outcome = Outcome(record, body, credential, "issue", notices=[notice])
-    if not (yield from _mark(policy, adoption, record.handle, now)):  # under another key, at the same time
-        yield ("delete", record.handle)
-        return Outcome(closed=CLOSED["followed"])
-    return outcome
+        else:
+            notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
+            outcome = Outcome(record, body, credential, "issue", notices=[notice])
+            return (yield from _unless_revoked(policy, outcome, now))
+    return (yield from _join(policy, changes, adoption, now))
+
+
+def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome]:
+    """Return *outcome*, unless its user's sessions were ended since the request read the old one."""
+    record = outcome.record
+    if record is None or not (yield from _was_revoked(policy, record.user_id, now)):
+        return outcome
+    yield ("delete", record.handle)
+    return Outcome(closed=CLOSED["ended"])
 
 
 def _close_others(policy: Policy, state: State, now: int) -> Steps[None]:
@@ -182,37 +204,25 @@ def _was_revoked(policy: Policy, user_id: str | None, now: int) -> Steps[bool]:
     return user_id is not None and (yield from adoption_period.is_barred(policy, user_id, now))
 
 
-def _join(policy: Policy, changes: Changes, credential: Credential, now: int) -> Steps[Outcome]:
+def _join(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Steps[Outcome]:
     """Make *changes* to the session that a request beside this one took over."""
-    record = yield ("get", credential.handle)
-    found = None if record is None else open_record(policy, record, credential.handle, now)
-    if record is None or not isinstance(found, Body):
-        return Outcome(closed=CLOSED["ended"])
     state = changes.state.snapshot()
-    state.credential, state.record, state.body = credential, record, found
+    resumed = yield from resume(policy, adoption, now)
+    if resumed is None or resumed.record is None or resumed.body is None:
+        return Outcome(closed=CLOSED["ended"])
+    state.credential, state.record, state.body = resumed.credential, resumed.record, resumed.body
     state.login = state.adoption = None
-    fields = merged(changes, found.fields)
+    fields = merged(changes, resumed.body.fields)
     return (yield from commit(policy, changes._replace(state=state, fields=fields, upgrades=True), now))
 
 
 def _marked(
-    policy: Policy, marker: str, until: int, successor: str, made: int, version: int = 1
+    policy: Policy, marker: str, until: int, successor: str, made: int, nonce: str = "", version: int = 1
 ) -> SessionRecord:
     """Return the record that says that the old cookie was used, and leads to *successor*."""
     kid = policy.sealer.keyring.signing.kid
     record = SessionRecord(marker, None, made, until, version, kid, b"")
-    return policy.sealer.seal(record, Tombstone(successor, "adopt", until))
-
-
-def _mark(policy: Policy, adoption: Adoption, successor: str, now: int) -> Steps[bool]:
-    """Note that the old cookie was used; say if it leads to *successor*."""
-    try:
-        yield ("create", _marked(policy, adoption.marker, adoption.until, successor, now))
-    except RecordExists:
-        record = yield ("get", adoption.marker)
-        found = None if record is None else open_record(policy, record, adoption.marker, now)
-        return isinstance(found, Tombstone) and found.successor == successor
-    return True
+    return policy.sealer.seal(record, Tombstone(successor, "adopt", until, nonce))
 
 
 def close(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
@@ -235,7 +245,9 @@ def close(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
                 return False
             elif successor is not None:
                 lived = yield from end(policy, successor)  # before the marker says so, for who tries again
-                following = _marked(policy, marker, until, NOBODY, record.created_at, record.version + 1)
+                following = _marked(
+                    policy, marker, until, NOBODY, record.created_at, version=record.version + 1
+                )
                 if (yield ("update", following)):
                     yield ("delete", marker, 0)
                     yield from end(policy, successor)  # which a request under way may have made since
@@ -249,10 +261,10 @@ def close(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
 
 
 def _first_version(
-    policy: Policy, adoption: Adoption, body: Body, now: int
+    policy: Policy, adoption: Adoption, nonce: str, body: Body, now: int
 ) -> tuple[Credential, SessionRecord]:
     key = policy.sealer.keyring.signing
-    session_id = _session_id(key, adoption)
+    session_id = _session_id(key, adoption, nonce)
     handle = handle_of(policy.handle_prefix, session_id)
     user_id = None if adoption.login is None else adoption.login.user_id
     record = SessionRecord(handle, user_id, now, body.deadline, 1, key.kid, b"")
@@ -270,5 +282,5 @@ def adoption_of(policy: Policy, adopter: Adopter, value: str, now: int) -> Adopt
     return Adoption(adopter.name, adopter.cookie, value, message, marker, until)
 
 
-def _session_id(key: Key, adoption: Adoption) -> str:
-    return tokens.derived_session_id(key, adoption.message)
+def _session_id(key: Key, adoption: Adoption, nonce: str) -> str:
+    return tokens.derived_session_id(key, adoption.message + nonce.encode("ascii", "replace"))

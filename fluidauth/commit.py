@@ -36,6 +36,8 @@ _ID_TRIES = 3
 def commit(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
     """Make *changes* to the stored session, whatever others did to it meanwhile."""
     state = changes.state
+    if state.closed and not (state.ends or state.login):
+        return _dropped(next(reason for reason, text in CLOSED.items() if text == state.closed), state)
     ended = bool(state.ends or state.login) and (yield from _end_all(policy, state))
     if state.login is not None:
         outcome = yield from _log_in(policy, changes, state.login, now)

@@ -95,6 +95,8 @@ class SessionEngine:
         self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits, user_of)
         log = EventLog(on_event)
         self.gateway = SessionGateway(self.policy, blocking, twin, log, clock, adopters)
+        if adopters and not isinstance(store, AsyncSessionStore):  # which a loop that runs could not ask
+            self.gateway.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")
 
@@ -324,6 +326,9 @@ class SessionEngine:
             yield from adoption_period.end(self.policy, self._now())
         removed = yield from admin.revoke_all()  # of this, too
         if ends:
+            yield from adoption_period.end(self.policy, self._now())
+            # What a process took over that had not asked before, in the moment in which nothing said so.
+            removed += (yield from admin.revoke_all()) - 1
             yield from adoption_period.end(self.policy, self._now())
         return removed
 

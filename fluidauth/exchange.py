@@ -88,9 +88,8 @@ class Exchange(Generic[PassOn]):
         return None if self.unavailable else self.gateway.changes(self.session, self.keep)
 
     def leaving(self) -> Changes | None:
-        """Return the logout of a request that fails before its head; it stands whatever failed."""
-        done = self.started or self.unavailable
-        return None if done else self.gateway.changes(self.session, keep=False)
+        """Return the logout of a request that failed; it stands whatever did."""
+        return None if self.unavailable else self.gateway.changes(self.session, keep=False)
 
     def leave(self) -> None:
         """Carry out that logout; where the store refuses, nobody gets in here, and it is done later."""

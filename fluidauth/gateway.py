@@ -24,6 +24,7 @@ from .events import EventLog, EventName, SessionEvent
 from .lifecycle import Changes, Outcome, close, follow_user, settle
 from .policy import Notice, Policy
 from .records import MAX_LIFETIME, SessionRecord
+from .secrecy import clear_frames, without_locals
 from .session import Session
 from .state import Credential, State, barred
 from .steps import Steps, arun, run
@@ -118,6 +119,7 @@ class SessionGateway:
             self._failed("load", session, error)
             raise
 
+    @without_locals
     def look_up(self, token: str) -> State:
         """Return what *token*, the value of a cookie, stands for: as :meth:`load`, without a session."""
         try:
@@ -133,6 +135,7 @@ class SessionGateway:
             self._failed("load", None, error)
             raise
 
+    @without_locals
     async def alook_up(self, token: str) -> State:
         """Do as :meth:`look_up`, without blocking."""
         try:
@@ -156,6 +159,8 @@ class SessionGateway:
 
         Raise :class:`TooManyCookies`, with the cookie cleared, if there are more than are looked at.
         """
+        if self._adopters:
+            state.formers = tuple(self._adopters.presented(self.policy, session._cookies, self.now()))
         if session._presented:
             state.gone = tuple(session._presented)
             return
@@ -170,8 +175,7 @@ class SessionGateway:
                 "logout; the browser is told to drop ours, and the session may live on"
             )
         state.gone = tuple(credentials)
-        if self._adopters and not credentials:
-            state.formers = tuple(self._adopters.presented(self.policy, session._cookies, self.now()))
+        if not credentials:
             state.adoption = state.adoption or next(iter(state.formers), None)
 
     async def prefetch(self, session: Session) -> None:
@@ -257,7 +261,11 @@ class SessionGateway:
 
         If the store refuses, nobody gets in under it here, and it is tried again at the end.
         """
-        changes = None if _is_under_way(session._saving) else self.changes(session, keep=False)
+        saving = session._saving
+        if isinstance(saving, asyncio.Future) and not saving.done():  # then this is next
+            saving.add_done_callback(lambda _: self.leave(session))
+            return
+        changes = self.changes(session, keep=False)
         if changes is None:
             return
         if on_asyncio() and not session._may_block:
@@ -271,14 +279,20 @@ class SessionGateway:
         now = self.now()
         outcome = self.perform(self._steps(changes, now), "save", session)
         self._settle(session, changes, outcome, now)
-        old = changes.state.adoption
-        if old is not None and not self._adopters.forget(old):
-            self.report_failure("forget")
+        for old in changes.state.old:
+            if not self._adopters.forget(old):
+                self.report_failure("forget")
 
     async def acommit(self, session: Session, changes: Changes) -> None:
         """Do as :meth:`commit`; a cancelled caller does not stop it halfway."""
         if self._is_undisturbed():
-            await self._acommit(session, changes)
+            try:
+                await self._acommit(session, changes)
+            except Exception:
+                raise
+            except BaseException:  # cancelled under trio, which has no shield here: it may have ended halfway
+                self._deny_what_ends(changes.state)
+                raise
             return
         saving = session._saving = begun(self._acommit(session, changes))
         try:
@@ -291,14 +305,14 @@ class SessionGateway:
         now = self.now()
         outcome = await self._aperform(self._steps(changes, now), "save", session)
         self._settle(session, changes, outcome, now)
-        old = changes.state.adoption
-        if old is not None and not await self._adopters.aforget(old):
-            self.report_failure("forget")
+        for old in changes.state.old:
+            if not await self._adopters.aforget(old):
+                self.report_failure("forget")
 
     def _steps(self, changes: Changes, now: int) -> Steps[Outcome]:
-        found = changes.state.adoption
-        if found is not None:
-            return adoption.adopt(self.policy, changes, found, now)
+        state = changes.state
+        if state.adoption is not None or state.formers:
+            return adoption.adopt(self.policy, changes, now)
         return commit(self.policy, changes, now)
 
     async def quiet(self, session: Session) -> None:
@@ -324,7 +338,7 @@ class SessionGateway:
         """Deny nothing any longer of a session that has ended now."""
         if state.credential is not None:
             self._denials.remove(state.credential.handle)
-        for old in (*state.formers, *filter(None, (state.adoption,))):
+        for old in state.old:
             self._denials.lift(old.marker)
 
     def perform(self, steps: Steps[T], what: str, session: Session | None = None) -> T:
@@ -332,8 +346,10 @@ class SessionGateway:
         self._keyring.refresh()
         try:
             return run(self.store, steps)
-        except StoreError as error:
-            self._failed(what, session, error)
+        except Exception as error:
+            clear_frames(error)
+            if isinstance(error, StoreError):
+                self._failed(what, session, error)
             raise
 
     async def aperform(self, steps: Steps[T], what: str) -> T:
@@ -353,8 +369,10 @@ class SessionGateway:
         self._keyring.refresh()
         try:
             return await arun(self.twin, steps)
-        except StoreError as error:
-            self._failed(what, session, error)
+        except Exception as error:
+            clear_frames(error)
+            if isinstance(error, StoreError):
+                self._failed(what, session, error)
             raise
 
     def _failed(self, what: str, session: Session | None, error: StoreError) -> None:
@@ -373,6 +391,12 @@ class SessionGateway:
             self._denials.add(handle, record, until)
             self.report([Notice("revoke_failed", None, handle)])
         self._clean_at = 0
+
+    def _deny_what_ends(self, state: State) -> None:
+        """Let nobody in under what *state* was to end, and end it soon, whether that was done or not."""
+        if state.ends:
+            presented = [c.handle for c in (*state.gone, *filter(None, (state.credential,)))]
+            self._deny({handle: handle for handle in presented} | {old.marker: "" for old in state.old})
 
     def _may_go_on(self, credential: Credential) -> bool:
         """Return whether the key that admitted *credential* still verifies."""
@@ -458,10 +482,6 @@ class SessionGateway:
     def report_cache_override(self) -> None:
         """Tell that the application let caches keep a response that carries a cookie."""
         self.report([Notice("cache_overridden", "public")])
-
-
-def _is_under_way(saving: object) -> bool:
-    return saving is not None and not (isinstance(saving, asyncio.Future) and saving.done())
 
 
 def _place_of(line: str) -> tuple[str, ...]:

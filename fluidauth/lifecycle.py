@@ -34,6 +34,9 @@ class Changes(NamedTuple):
     touch_to: int
     """Where the expiry of a session only read should move, if nothing else is written."""
 
+    def __repr__(self) -> str:  # of values nothing reaches tracebacks
+        return f"<Changes to {list(self.edits.names)}>"
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -57,22 +60,30 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
         return None
     answerable = session._answerable
     if not keep:
+        follow_user(policy, session, state, now, keep)
         return Changes(state.only_its_end(), {}, NO_EDITS, False, answerable, 0) if state.ends else None
     follow_user(policy, session, state, now)
     edits = edits_of(state, session) if state.is_changed(session) else NO_EDITS
-    asks = state.renews or state.lifetime or edits or (state.adoption and not state.adoption.taken)
-    if state.ends or state.login or (not state.closed and asks):
+    if state.ends or state.login or _asks(state, edits):
         fields = dict(dict.items(session))
         reissues = is_stale(policy, state) or state.lifetime is not None
         return Changes(state.snapshot(), fields, edits, reissues, answerable, 0)
     return _refresh(policy, state, answerable, now)
 
 
-def follow_user(policy: Policy, session: Session, state: State, now: int) -> None:
+def _asks(state: State, edits: Edits) -> bool:
+    """Return whether there is anything to store, or to tell that it cannot be, as the session is closed."""
+    if state.closed:
+        return bool(edits)
+    return bool(state.renews or state.lifetime or edits or (state.adoption and not state.adoption.taken))
+
+
+def follow_user(policy: Policy, session: Session, state: State, now: int, keep: bool = True) -> None:
     """Sign in or out whom the application did by changing fields, as with a former system.
 
-    Whoever was signed in by :meth:`Session.login` stays so. Where no cookie can be sent any more for the new
-    id, the session ends. Raise ``TypeError`` or ``ValueError`` for a wrong user id.
+    Whoever was signed in by :meth:`Session.login` stays so. Where no cookie can be sent any more for the
+    new id, or the request failed and nothing else is kept, the session of who was signed in ends.
+    Raise ``TypeError`` or ``ValueError`` for a wrong user id.
     """
     user_of = policy.user_of
     if user_of is None or state.ends or state.closed or state.signs_in or not state.is_changed(session):
@@ -81,8 +92,9 @@ def follow_user(policy: Policy, session: Session, state: State, now: int) -> Non
     user_id = user_of(dict(dict.items(session)))
     if user_id == before or before != user_of({name: state.pristine(name) for name in state.base}):
         return
-    if not session._answerable or (user_id is None and not dict.__len__(session)):
-        session._end()
+    if not keep or not session._answerable or (user_id is None and not dict.__len__(session)):
+        if keep or before is not None:
+            session._end()
         return
     if user_id is not None:
         check_user_id(user_id)
@@ -165,6 +177,7 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
         asked = State()
         asked.carry_on(later, since)
         later.close(outcome.closed)
+        later.count_from(changes.fields, changes.edits.texts)
         later.ends, later.login = asked.ends, asked.login
         later.modified = asked.ends or asked.login is not None
         return []
@@ -176,12 +189,14 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
     if not session._answerable or outcome.cookie is None:
         return []
     presented = [c for c in (since.credential, *since.others) if c is not None]
-    former = dict.fromkeys(c.cookie for c in presented if c.cookie != policy.cookie.name)
+    olds = dict.fromkeys(each.cookie for each in since.old)
+    others = {policy.cookie.name, *(old.name for old in olds)}
+    former = dict.fromkeys(c.cookie for c in presented if c.cookie not in others)
     lines = [policy.cookie.expire(name) for name in former]
-    if since.adoption is not None:
-        old, ours = since.adoption.cookie, policy.cookie
-        in_place = (old.name, old.path, old.domain) == (ours.name, ours.path, ours.domain)
-        lines = [] if in_place else [old.expire(old.name)]
+    ours = policy.cookie
+    for old in olds:
+        if (old.name, old.path, old.domain) != (ours.name, ours.path, ours.domain):
+            lines.append(old.expire(old.name))
     if outcome.cookie == "expire":
         return [policy.cookie.expire(policy.cookie.name), *lines]
     if outcome.credential is None or outcome.record is None or outcome.body is None:

@@ -33,6 +33,7 @@ _NUMBERS = struct.Struct(">IQIQI")
 
 RenewalReason = Literal["login", "regenerate", "adopt"]
 _REASONS = get_args(RenewalReason)
+_GRAVE_LENGTH = 3  # of a tombstone without a nonce
 
 
 class Locked(NamedTuple):
@@ -64,6 +65,8 @@ class Tombstone(NamedTuple):
     successor: str
     reason: RenewalReason
     deadline: int
+    nonce: str = ""
+    """Of a session that was taken over: what its id was derived from, beside the old cookie."""
 
 
 class Sealer:
@@ -87,7 +90,9 @@ class Sealer:
         key = self.keyring.signing
         try:
             content = (
-                self._content(record.handle, body, self._encrypted) if isinstance(body, Body) else list(body)
+                self._content(record.handle, body, self._encrypted)
+                if isinstance(body, Body)
+                else list(body if body.nonce else body[:_GRAVE_LENGTH])
             )
             text = _FORMAT + key.kid.encode("ascii") + encode(content).encode("utf-8")
         except UnicodeEncodeError as error:
@@ -143,7 +148,12 @@ class Sealer:
                     and (auth_time is None or type(auth_time) is int)
                 ):
                     return body
-            elif is_handle(content[0]) and content[1] in _REASONS and type(content[2]) is int:
+            elif (
+                is_handle(content[0])
+                and content[1] in _REASONS
+                and type(content[2]) is int
+                and all(type(each) is str for each in content[3:])
+            ):
                 return Tombstone(*content)
         except (TypeError, ValueError, LookupError, AttributeError):
             pass  # only the holder of a key can have sealed what is not of this form
@@ -198,9 +208,21 @@ def successor_of(record: SessionRecord) -> str | None:
     To end a session it must be followed under a key that was revoked, too; a forged one
     widens only what is ended, and who can write it could delete as well.
     """
+    grave = _grave(record)
+    return grave[0] if grave else None
+
+
+def is_adoption(record: SessionRecord) -> bool:
+    """Return whether *record* says what became of sessions of a former system; nothing is verified."""
+    grave = _grave(record)
+    return grave is not None and grave[1] == "adopt"
+
+
+def _grave(record: SessionRecord) -> list[Any] | None:
+    """Return what *record* says as a tombstone; None if it is none."""
     try:
         content = decode(str(record.payload[_BODY_START:-_MAC_LENGTH], "utf-8"))
-        return content[0] if is_handle(content[0]) else None
+        return content if is_handle(content[0]) and len(content) > 1 else None
     except (TypeError, ValueError, LookupError):
         return None
 

@@ -24,7 +24,7 @@ def without_locals(function: Callable[P, T]) -> Callable[P, T]:
             try:
                 return await function(*args, **kwargs)
             except Exception as error:
-                _clear(error)
+                clear_frames(error)
                 del args, kwargs
                 raise
 
@@ -35,15 +35,15 @@ def without_locals(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            _clear(error)
+            clear_frames(error)
             del args, kwargs
             raise
 
     return called
 
 
-def _clear(error: BaseException | None) -> None:
-    """Clear the frames that *error* passed, and those of what it came of; frames that still run stay."""
+def clear_frames(error: BaseException | None) -> None:
+    """Empty the frames that *error* passed, and those of what it came of; frames that still run stay."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

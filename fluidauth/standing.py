@@ -12,7 +12,7 @@ from .admission import open_record
 from .errors import NotEnded, StoreError
 from .policy import Policy
 from .records import SessionRecord
-from .sealing import Body, Tombstone, successor_of
+from .sealing import Body, Tombstone, is_adoption, successor_of
 from .steps import Steps
 
 TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes
@@ -54,31 +54,50 @@ def find_live(policy: Policy, handle: str, now: int) -> Steps[Live | str]:
 def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
     """Delete the session, or what took its place under a new id; return whether one ended.
 
-    Tombstones go first, as ``commit._replace`` counts on. Even an expired one is followed, since a
-    logout is final however slow the request was. Raise ``NotEnded`` if the store fails.
+    Even an expired tombstone is followed, since a logout is final however slow the request was.
+    Raise ``NotEnded`` if the store fails.
     """
-    presented = handle
-    give_up = deadline()
+    way = [handle]
     try:
-        while True:
-            if version is not None and (yield ("delete", handle, version)):
-                return True
-            record = yield ("get", handle)
-            if record is None:
-                # Not here says nothing of a replica: a store that waits for those does so now.
-                yield ("delete", handle)
-                return False
-            if record.handle != handle:  # nothing is known of the one that was meant
-                raise StoreError("the store answered with another session's record")
-            successor = successor_of(record)
-            if successor is None:
-                version = record.version
-            else:
-                if (yield ("delete", handle, record.version)):
-                    handle, version = successor, None
-            check_time(give_up)
+        return (yield from _end(way, version, deadline()))
     except StoreError as error:
-        raise NotEnded({presented: handle}) from error
+        raise NotEnded({handle: way[-1]}) from error
+
+
+def _end(way: list[str], version: int | None, give_up: float) -> Steps[bool]:
+    """End what the last of *way* stands for; where that fails it is the one that is left.
+
+    A tombstone goes after what it leads to: whoever finds none, in a logout beside this one, says that all
+    has ended. And then it is looked once more, as a renewal in two steps looks for it when it is done.
+    """
+    handle = way[-1]
+    while True:
+        if version is not None and (yield ("delete", handle, version)):
+            return True
+        record = yield ("get", handle)
+        if record is None:
+            # Not here says nothing of a replica: a store that waits for those does so now.
+            yield ("delete", handle)
+            return False
+        if record.handle != handle:  # nothing is known of the one that was meant
+            raise StoreError("the store answered with another session's record")
+        successor = successor_of(record)
+        if successor is None:
+            version = record.version
+        else:
+            ended = yield from _end_next(way, successor, give_up)
+            if is_adoption(record):  # it stays, or the old cookie would be good again
+                return ended
+            if (yield ("delete", handle, record.version)):
+                return (yield from _end_next(way, successor, give_up)) or ended
+        check_time(give_up)
+
+
+def _end_next(way: list[str], successor: str, give_up: float) -> Steps[bool]:
+    way.append(successor)
+    ended = yield from _end(way, None, give_up)
+    way.pop()
+    return ended
 
 
 def deadline() -> float:

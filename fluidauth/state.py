@@ -134,6 +134,12 @@ class State:
         """Whether this request asked for a sign-in, which an adopted one is not."""
         return self.login is not None and (self.adoption is None or self.login is not self.adoption.login)
 
+    @property
+    def old(self) -> list[Adoption]:
+        """The sessions of former systems that the request presented, as far as they matter: each once."""
+        presented = (self.adoption, *self.formers)
+        return list({each.marker: each for each in reversed(presented) if each is not None}.values())
+
     def watch(self, name: str, value: Any) -> None:
         """Note what the container *value* holds, before it is handed out and may change inside."""
         if isinstance(value, CONTAINERS) and name not in self.texts and self.base.get(name) is value:
@@ -194,6 +200,10 @@ class State:
         self.closed = reason
         self.ends = self.renews = self.modified = self.due = False
         self.login = self.lifetime = None
+
+    def count_from(self, fields: dict[str, Any], texts: Mapping[str, str]) -> None:
+        """Count changes from *fields* on: what was done to them before was stored, or told to be lost."""
+        self.base, self.texts, self.additions = fields, {**self.texts, **texts}, _NOTHING
 
     def snapshot(self) -> State:
         """Return a copy that later requests do not change: what a save works from."""

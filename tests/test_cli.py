@@ -12,21 +12,25 @@ import stat
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from itsdangerous import TimestampSigner
 
-from fluidauth import CookieOptions, Keyring, SessionEngine, SQLiteStore, keyfile
+from fluidauth import CookieOptions, Keyring, Session, SessionEngine, SQLiteStore, keyfile
 from fluidauth.cli.commands import EXIT_CODES, fluidauth, run
 from fluidauth.errors import FieldTampered
+from fluidauth.integrations.starlette import StarletteCookie
 from fluidauth.keys import kid_of, new_secret
 from fluidauth.sealing import Body
 
 from .servers.postgres import new_database, postgres_url
 from .servers.redis import empty_redis
+from .support import Browser
 
 OLD, NEW = new_secret(), new_secret()
 LONG_AGO = 1_600_000_000
@@ -670,6 +674,38 @@ def test_check_reports_every_bad_record(cli: Cli, engine: SessionEngine, ring: P
     assert "by a revoked key" in cli("sessions", "show", handles[1]).out
     assert cli("sessions", "clean", "--revoked", "--json").json == {"removed": 0, "revoked": 4}
     assert len(stored_handles()) == 1
+
+
+@pytest.mark.requirement("63", "64")
+def test_what_says_that_an_old_cookie_was_used_is_none(cli: Cli, engine: SessionEngine, ring: Path) -> None:
+    """It is in no list, and stays when sessions under a revoked key are removed: nobody comes back."""
+    secret = new_secret()
+
+    def old_cookie(user: str) -> str:
+        fields = b64encode(json.dumps({"user": user}).encode())
+        return f"session={TimestampSigner(secret).sign(fields).decode()}"
+
+    cookies = [old_cookie("ada"), old_cookie("bob")]
+
+    def browser() -> Browser:
+        adopter = StarletteCookie(secret, user_id=lambda fields: fields.get("user"))
+        adopting = SessionEngine(Keyring.from_file(ring), engine.gateway.store, adopt=[adopter])
+        return Browser("wsgi", adopting)
+
+    def users() -> list[str | None]:
+        tab = browser()
+        return [tab.with_cookie(None).get(lambda session: session.user_id, cookie_header=c) for c in cookies]
+
+    browser().request(Session.logout, cookie_header=cookies[0])
+    browser().engine.revoke_user("bob")
+    listed = cli("sessions", "list", "--json").json["sessions"]
+    before = users()
+    promote_new(ring)
+    keyfile.change(ring, lambda r: r.revoked(kid_of(OLD), LONG_AGO))
+    cli("sessions", "clean", "--revoked")
+
+    assert listed == []
+    assert before == users() == [None, None]
 
 
 def test_check_finds_fields_that_cannot_be_read(cli: Cli, engine: SessionEngine) -> None:

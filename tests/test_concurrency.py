@@ -537,6 +537,62 @@ def test_a_container_held_across_a_save_is_the_sessions_still(tabs: Tabs) -> Non
     )
 
 
+@pytest.mark.requirement("67")
+def test_a_change_after_a_save_that_followed_is_told(tabs: Tabs) -> None:
+    """The session went on under a new id; what is done to a container that is held since is told."""
+
+    def late(session: Session, prefs: dict[str, str]) -> None:
+        prefs["theme"] = "dark"
+
+    def handler(session: Session) -> None:
+        prefs = session["prefs"]
+        tabs.other.cookie = tabs.mine.cookie
+        tabs.other.request(Session.regenerate)
+        session["step"] = 1
+        session.save()
+        late(session, prefs)
+
+    async def ahandler(session: Session) -> None:
+        await session.aload()
+        prefs = session["prefs"]
+        tabs.other.cookie = tabs.mine.cookie
+        tabs.other.request(Session.regenerate)
+        session["step"] = 1
+        await session.asave()
+        late(session, prefs)
+
+    tabs.mine.request(lambda session: session.update(prefs={"theme": "light"}))
+    tabs.mine.request(handler if tabs.mine.protocol == "wsgi" else ahandler)
+
+    assert tabs.other.get(lambda session: (session["prefs"], session["step"])) == ({"theme": "light"}, 1)
+    assert tabs.dropped() == ["followed"]
+
+
+@pytest.mark.requirement("67")
+def test_additions_while_a_save_waits_count_once() -> None:
+    """They are the next save's, also where this one has to be made again."""
+    store = Gate()
+    browser = Browser("asgi", SessionEngine(new_secret(), store))
+    browser.request(lambda session: session.update(n=0, log=[]))
+
+    async def handler(session: Session) -> None:
+        await session.aload()
+        session.add("n")
+        session.append("log", "first")
+        store.reached = reached = asyncio.Event()
+        saving = asyncio.create_task(session.asave())
+        await reached.wait()
+        browser.twin().request(lambda session: session.update(other=1))
+        session.add("n", 10)
+        session.append("log", "second")
+        store.opened.set()
+        await saving
+
+    browser.request(handler)
+
+    assert browser.get(dict) == {"n": 11, "log": ["first", "second"], "other": 1}
+
+
 class Gate(AsyncBasicStore):
     """Holds up the next update until it is opened."""
 

@@ -29,6 +29,7 @@ def test_the_security_page_has_its_sections() -> None:
         "Events",
         "When the store is out of order",
         "Revocation",
+        "How it was tested",
         "Known limits",
     ]
 

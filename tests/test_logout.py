@@ -261,6 +261,88 @@ def test_it_ends_all_that_came_also_where_one_is_denied(alice: Browser, outage: 
     assert live_sessions(alice.engine) == 0
 
 
+class UnderTrio(AsyncBasicStore):
+    """Somebody's own store for trio, in which the first deletion never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = trio.Event()
+
+    async def get(self, handle: str) -> Any:
+        return self._inner.get(handle)
+
+    async def create(self, record: Any) -> None:
+        self._inner.create(record)
+
+    async def delete(self, handle: str, version: int | None = None) -> bool:
+        if not self.reached.is_set():
+            self.reached.set()
+            await trio.sleep_forever()
+        return self._inner.delete(handle, version)
+
+    async def clean(self, now: int, limit: int | None = None) -> int:
+        return self._inner.clean(now, limit)
+
+
+def test_one_that_is_cancelled_under_trio_lets_nobody_in(events: list[SessionEvent]) -> None:
+    """A client goes away while its logout is carried out, and nothing shields that there."""
+    store = UnderTrio()
+    engine = SessionEngine(new_secret(), store, on_event=events.append)
+    browser = Browser("asgi", engine)
+    browser.run = lambda coroutine: apart(trio.run, as_function(coroutine))
+    browser.request(lambda session: session.login("alice"))
+
+    async def cancelled(coroutine: Any) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(as_function(coroutine))
+            await store.reached.wait()
+            nursery.cancel_scope.cancel()
+
+    tab = browser.twin()
+    tab.run = lambda coroutine: apart(trio.run, cancelled, coroutine)
+    tab.request(Session.logout, catch=True)
+
+    assert "revoke_failed" in [event.name for event in events]
+    assert browser.get(user_of) is None
+    assert live_sessions(engine) == 0
+
+
+class Overtaken(MemoryStore):
+    """Lets something else happen before a record is deleted, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Any = None
+
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return super().delete(handle, version)
+
+
+def test_of_two_none_succeeds_before_it_is_done(protocol: Protocol) -> None:
+    """Both come under an id that was replaced, and one is on its way to the new one."""
+    store, seen = Overtaken(), list[Any]()
+    browser = Browser(protocol, SessionEngine(new_secret(), store))
+    browser.request(lambda session: session.login("alice"))
+    former, other = browser.twin(), browser.twin()
+    browser.request(Session.regenerate)
+
+    def beside() -> None:
+        response = apart(other.request, Session.logout)
+        seen.extend((response.status, apart(browser.get, user_of)))
+
+    def leave(session: Session) -> None:
+        session.logout()
+        store.meanwhile = beside
+
+    former.request(leave)
+
+    assert seen == [200, None]
+    assert browser.get(user_of) is None
+
+
 # -- after the head --------------------------------------------------------------------------------
 
 

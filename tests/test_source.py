@@ -72,6 +72,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "what integrations share": ("integrations", "integrations.mirror"),
     "what frameworks began": ("integrations.django.adoption",),
     "settings of frameworks": ("integrations.django.configuration",),
+    "failures of stores under frameworks": ("integrations.django.asking",),
     "sessions as frameworks know them": (
         "integrations.django.checks",
         "integrations.django.store",
@@ -128,6 +129,7 @@ THIRD_PARTY = {
 }
 RANDOM_SOURCES = {
     "tokens": {"token_bytes"},
+    "adoption": {"token_hex"},
     "keys": {"token_urlsafe"},
     "encryption": {"urandom"},
     "stores.postgres_statements": {"urandom"},

@@ -14,7 +14,7 @@ from .. import admin
 from ..encryption import encrypted_by
 from ..inspection import Finding, every_record, inspect
 from ..records import SessionRecord, check_user_id, moment
-from ..sealing import Body, sealed_by
+from ..sealing import Body, is_adoption, sealed_by
 from ..steps import run
 from ..stores.base import SessionStore
 from .output import NO, Output, Refused, plural
@@ -59,7 +59,9 @@ def list_sessions(
         found = (
             record
             for record in _of_user(blocking, user, start)
-            if (expired or record.expires_at > at) and kid in (None, record.kid, sealed_by(record))
+            if (expired or record.expires_at > at)
+            and kid in (None, record.kid, sealed_by(record))
+            and not is_adoption(record)
         )
         page = list(islice(found, limit + 1))  # one more says whether another page follows
     following = page[limit - 1].handle if len(page) > limit else None

@@ -15,7 +15,7 @@ from ..inspection import PAGE, Census, every_record, inspect
 from ..moving import Moved, move_all
 from ..records import SessionRecord
 from ..rekeying import BATCH, RATE, Rekeyed, paced, rekey
-from ..sealing import sealed_by
+from ..sealing import is_adoption, sealed_by
 from ..steps import run
 from ..stores.base import SessionStore
 from ..stores.migrating import MigratingStore
@@ -96,7 +96,7 @@ def clean(out: Output, store: str, keyring: Path | None, trust_mount: bool, revo
         if revoked:
             gone = open_keyring(keyring, trust_mount).revoked
             for record in _tracked(out, blocking, "looking for revoked keys"):
-                if record.kid in gone or sealed_by(record) in gone:
+                if not is_adoption(record) and (record.kid in gone or sealed_by(record) in gone):
                     dead += blocking.delete(record.handle, record.version)
     under = f", {dead:,} under revoked keys" if revoked else ""
     out.answer({"removed": count, "revoked": dead}, f"{plural(count, 'expired record')} removed{under}")

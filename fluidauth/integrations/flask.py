@@ -221,6 +221,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         for found in opened:
             if isinstance(found, FlaskSession):
                 flask.g.get(OPEN, {}).pop(id(found), None)
+                found.flush_quietly()
                 found.exchange.leave()
 
     def _ended(self, session: FlaskSession) -> None:

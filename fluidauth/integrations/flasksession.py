@@ -8,6 +8,7 @@ nobody touched is never converted back.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask.json.tag import TaggedJSONSerializer
@@ -33,7 +34,12 @@ T = TypeVar("T")
 
 def _of_session(name: str) -> Any:
     """Return a property that asks the session behind."""
-    return property(lambda self: getattr(self.behind(), name), doc=getattr(Session, name).__doc__)
+
+    def asked(self: FlaskSession) -> Any:
+        self._read()
+        return getattr(self._behind, name)
+
+    return property(asked, doc=getattr(Session, name).__doc__)
 
 
 def tagged(serializer: TaggedJSONSerializer, name: str, value: Any) -> Any:
@@ -81,7 +87,12 @@ class FlaskSession(LazyDict, SessionMixin):
         self._touched: set[str] | None = None
         """Fields that changed, or were handed out and may; None before the session is loaded."""
         self._was_modified = False
+        self._appended: set[str] = set()
+        """Fields that were appended to, and not set since."""
         dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
+
+    def __repr__(self) -> str:
+        return repr(self._behind).replace("<Session", f"<{type(self).__name__}", 1)  # names, and no values
 
     # -- hooks of LazyDict -------------------------------------------------------
 
@@ -116,6 +127,7 @@ class FlaskSession(LazyDict, SessionMixin):
         check_key(key, "session")
         self._json(key, value)  # what cannot be stored is refused where it is set
         self._remove_unreadable(key)
+        self._appended.discard(key)
         dict.__setitem__(self, key, value)
 
     # -- what Flask documents ----------------------------------------------------
@@ -176,12 +188,19 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def add(self, key: str, amount: float = 1) -> None:
         """Do as :meth:`Session.add`."""
-        self._through(lambda session: session.add(key, amount))
+        self._flush_one(key)
+        self._behind.add(key, amount)
+        dict.__setitem__(self, key, dict.__getitem__(self._behind, key))
 
     def append(self, key: str, item: Any) -> None:
         """Do as :meth:`Session.append`."""
-        value = self._json(key, item)
-        self._through(lambda session: session.append(key, value))
+        value, items = self._json(key, item), self.get(key, [])
+        if key not in self._appended:  # once: a loop of appends would be quadratic
+            self._flush_one(key)
+        self._behind.append(key, value)
+        self._appended.add(key)
+        items.append(self._python(value))
+        dict.__setitem__(self, key, items)
 
     def require_fresh(self, max_age: int) -> None:
         """Do as :meth:`Session.require_fresh`."""
@@ -211,7 +230,9 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def closing(self, status: int) -> Changes | None:
         """Return what to commit before a response of *status*."""
-        if status < 500 and (self.modified or (self._touched is not None and self._behind._read().adoption)):
+        if status >= 500:
+            self.flush_quietly()
+        elif self.modified or (self._touched is not None and self._behind._read().adoption):
             self.exchange.gateway.follow_user(self._behind)
             self._apply_lifetime()
         return self.exchange.head_changes(status)
@@ -222,17 +243,27 @@ class FlaskSession(LazyDict, SessionMixin):
             self._flush()
         return self.exchange.last_changes()
 
+    def flush_quietly(self) -> None:
+        """Put the fields into the session behind for a request that failed, as far as they can be stored."""
+        if self._touched is not None:
+            with suppress(PayloadError):
+                self._flush()
+
     # -- there and back ----------------------------------------------------------
 
     def _flush(self) -> None:
         """Put the fields that were touched into the session behind, which finds out what changed."""
-        behind, touched = self._behind, self._read()
+        touched = self._read()
         for name in touched:
-            if name in dict.keys(self):
-                mirror.put(behind, name, self._json(name, dict.__getitem__(self, name)))
-            else:
-                mirror.remove(behind, name)
+            self._flush_one(name)
         touched.difference_update([name for name in touched if not self._is_container(name)])
+
+    def _flush_one(self, name: str) -> None:
+        self._read()
+        if name in dict.keys(self):
+            mirror.put(self._behind, name, self._json(name, dict.__getitem__(self, name)))
+        else:
+            mirror.remove(self._behind, name)
 
     def _is_container(self, name: str) -> bool:
         return isinstance(dict.get(self, name), CONTAINERS)

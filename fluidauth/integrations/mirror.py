@@ -23,7 +23,7 @@ def remove(session: Session, name: str) -> None:
 
 def refresh(
     fields: dict[str, Any],
-    session: Session,
+    session: dict[str, Any],
     to_json: Callable[[str, Any], Any],
     to_python: Callable[[Any], Any],
 ) -> None:
@@ -34,6 +34,15 @@ def refresh(
     for name, value in dict.items(session):
         if name not in held or not _same(to_json(name, dict.__getitem__(fields, name)), value):
             dict.__setitem__(fields, name, to_python(value))
+
+
+def rebased(fields: dict[str, Any], before: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
+    """Return *newer* with the changes made to it that led from *before* to *fields*; JSON all."""
+    kept = {name: value for name, value in newer.items() if name in fields or name not in before}
+    for name, value in fields.items():
+        if name not in before or not _same(value, before[name]):
+            kept[name] = value
+    return kept
 
 
 def _same(one: Any, other: Any) -> bool:

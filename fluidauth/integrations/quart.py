@@ -7,13 +7,16 @@ does as the one of :mod:`~fluidauth.integrations.flask`, whose session objects i
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
 
 import quart
 from flask.sessions import SessionMixin
 from quart import Quart, Response
 from quart.sessions import SessionInterface
 from quart.wrappers import BaseRequestWebsocket, Websocket
+from quart.wrappers.response import IterableBody
 
 from ..errors import ConfigError, StoreError
 from .flask import OPEN, Sessions, finish_head, make_unavailable
@@ -81,6 +84,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         for found in opened:
             if isinstance(found, FlaskSession):
                 quart.g.get(OPEN, {}).pop(id(found), None)
+                found.flush_quietly()
                 await found.exchange.aleave()
 
     async def save_session(  # type: ignore[override]  # as above
@@ -109,5 +113,33 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             return
         if response is not None:
             finish_head(exchange, response)
+            if isinstance(response.response, IterableBody):
+                response.response = _FollowedBody(response.response, partial(self._ended, session))
         if gateway.cleaning_due:
             app.add_background_task(gateway.atidy)
+
+    async def _ended(self, session: FlaskSession) -> None:
+        """Save what changed while the response was sent."""
+        exchange = session.exchange
+        try:
+            await exchange.gateway.quiet(exchange.session)
+            changes = session.ending()
+            if changes is not None:
+                await exchange.gateway.acommit(exchange.session, changes)
+        except StoreError:
+            if not self.responds:
+                raise
+
+
+class _FollowedBody(IterableBody):
+    """A stream, with something to do at its end, however that comes."""
+
+    def __init__(self, body: IterableBody, ended: Callable[[], Awaitable[None]]) -> None:
+        self.iter = body.iter
+        self._ended = ended
+
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await super().__aexit__(*error)
+        finally:
+            await self._ended()

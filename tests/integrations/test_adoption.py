@@ -18,10 +18,11 @@ import httpx
 import pytest
 import redis
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
+from django.contrib.sessions.backends.file import SessionStore as FileSession
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieSession
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import InterfaceError, connection
-from django.test import override_settings
+from django.test import Client, override_settings
 from flask_session.redis import RedisSessionInterface
 from itsdangerous import TimestampSigner
 
@@ -36,6 +37,7 @@ from fluidauth.testing import memory_engine
 from ..servers.processes import FORMER, serving
 from ..servers.redis import NewRedis, empty_redis
 from ..support import Browser
+from . import django_site
 
 # -- the upgrade, with real servers ----------------------------------------------------------------
 
@@ -299,6 +301,53 @@ def test_a_cache_that_is_down_is_no_logout() -> None:
     caches = {"default": {"BACKEND": f"{__name__}.DownCache"}}
     with override_settings(CACHES=caches), pytest.raises(StoreError, match="the cache does not answer"):
         DjangoSessions(engine).read("a" * 32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where Django keeps sessions in files; it looks that up once."""
+    found = tmp_path / "sessions"
+    found.mkdir()
+    monkeypatch.setattr(FileSession, "_storage_path", str(found), raising=False)
+    return found
+
+
+def take_away(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def put_a_file_there(folder: Path) -> None:
+    take_away(folder)
+    folder.touch()
+
+
+@pytest.mark.requirement("52")
+@pytest.mark.parametrize("outage", [take_away, put_a_file_there])
+def test_a_folder_that_is_out_of_order_is_no_logout(
+    folder: Path, outage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session store takes any error for an empty session; the visitor gets a 503 and keeps the cookie."""
+    old = FileSession()
+    old["_auth_user_id"] = "7"
+    old.save()
+    browser = Client(raise_request_exception=False)
+    browser.cookies["sessionid"] = old.session_key
+    options = {"store": MemoryStore(), "adopt": ["django.contrib.sessions.backends.file"]}
+    monkeypatch.setattr(django_site, "handlers", [lambda request: request.session.get("_auth_user_id")])
+
+    with override_settings(FLUIDAUTH=options):
+        outage(folder)
+        during = browser.get("/")
+        folder.unlink(missing_ok=True)
+        folder.with_name("elsewhere").rename(folder)
+        after = browser.get("/")
+
+    assert (during.status_code, list(during.cookies)) == (503, [])
+    assert after.json() == {"value": "7"}
+
+
+def test_a_file_that_is_not_there_is_no_outage(folder: Path) -> None:
+    assert DjangoSessions("django.contrib.sessions.backends.file").read("a" * 32) is None
 
 
 @pytest.mark.requirement("62")

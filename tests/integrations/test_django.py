@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import time
+import traceback
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.conf import settings as django_settings
 from django.contrib import auth
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.signed_cookies import SessionStore as FormerStore
 from django.core.management import call_command
+from django.http import HttpResponse
 from django.test import AsyncClient, Client, override_settings
+from django.utils.decorators import sync_and_async_middleware
 
 from fluidauth import ConfigError, MemoryStore, StoreError, keyfile
 from fluidauth.integrations.django import SessionStore, get_engine
 from fluidauth.integrations.django.checks import check_settings
 from fluidauth.keys import new_secret
 
-from ..support import opened
+from ..support import FlakyStore, opened
+from . import django_site
 from .django_site import handlers
 from .upstream import run_django_suite
 
@@ -535,6 +542,104 @@ def test_a_changed_password_follows_to_the_new_key(site: Site) -> None:
     assert len(get_engine().list_sessions(str(user().pk))) == 1
 
 
+def change_beside(session: Any) -> None:
+    """As another request does, which gives the session a new key as well."""
+    del session["sudo"]
+    session["y"] = 2
+    session["both"] = "beside"
+    session["same"] = ["beside"]
+    session.cycle_key()
+
+
+LOADED = {"sudo": True, "both": "before", "same": ["before"], "mine": 1, "gone": 1}
+FOLLOWED = {"y": 2, "same": ["beside"], "both": "own", "mine": 2, "new": [1]}
+
+
+def change_own(session: Any) -> None:
+    session.update({"both": "own", "mine": 2, "new": [1]})
+    del session["gone"]
+
+
+@pytest.mark.requirement("67")
+@pytest.mark.parametrize("encrypted", [[], "*"], ids=["none", "all"])
+@pytest.mark.parametrize("when", ["before", "between", "after"])
+def test_a_key_rotated_late_takes_nothing_of_others_back(site: Site, when: str, encrypted: Any) -> None:
+    """What this request changed goes onto the newer session; all else there is as the other one left it."""
+    with override_settings(FLUIDAUTH={"store": MemoryStore(), "encrypted_fields": encrypted}):
+        site.ask(put(**LOADED))
+        tab, key = site.twin(), str(site.cookie)
+
+        def slow(request: Any) -> None:
+            session = request.session
+            assert session["sudo"] is True
+            other = SessionStore(key)
+            change_beside(other)
+            site.client.cookies["sessionid"] = other.session_key
+            if when == "before":
+                change_own(session)
+            if when == "between":
+                with pytest.raises(UpdateError):
+                    session.save()
+                change_own(session)
+            session.cycle_key()
+            if when == "after":
+                change_own(session)
+            assert dict(session.items()) == FOLLOWED
+
+        tab.get(slow)
+
+        assert site.ask(fields_of) == FOLLOWED
+
+
+@pytest.mark.requirement("67")
+def test_a_key_rotated_late_with_await_takes_nothing_back() -> None:
+    first = SessionStore()
+    first.update(LOADED)
+    first.save()
+
+    async def slow() -> None:
+        session = SessionStore(first.session_key)
+        assert await session.aget("sudo") is True
+        await sync_to_async(change_beside)(first)
+        change_own(session)
+        await session.acycle_key()
+        with pytest.raises(UpdateError):  # no key is known to send
+            await session.asave()
+
+    asyncio.run(slow())
+
+    assert dict(SessionStore(first.session_key).items()) == FOLLOWED
+
+
+@pytest.mark.requirement("67")
+@pytest.mark.parametrize("how", ["key", "save"])
+def test_a_key_rotated_beside_a_changed_password_keeps_that(site: Site, how: str) -> None:
+    """The new hash stays in the session: whoever changed the password stays signed in."""
+    ada = User.objects.create_user(f"ada of {how} {type(site).__name__}", password="old")
+    site.ask(lambda request: auth.login(request, ada))
+    tab, other = site.twin(), Site()
+    other.client.cookies["sessionid"] = site.cookie
+
+    def change(request: Any) -> None:
+        request.user.set_password("new")
+        request.user.save()
+        auth.update_session_auth_hash(request, request.user)
+
+    def slow(request: Any) -> None:
+        assert name_of(request) == ada.username
+        other.ask(change)
+        request.session.cycle_key()
+        if how == "save":
+            request.session["n"] = 1
+
+    tab.get(slow)
+
+    assert other.ask(lambda request: [name_of(request), fields_of(request)]) == [
+        ada.username,
+        {"n": 1} if how == "save" else {},
+    ]
+
+
 def test_a_request_under_a_replaced_id_leaves_the_cookie_alone(site: Site) -> None:
     """The response to the login, which the browser got first, stays in force."""
     site.ask(put(n=1))
@@ -638,6 +743,175 @@ def test_a_failing_store_is_a_503_and_costs_no_cookie(site: Site, verb: str) -> 
         assert response.status_code == 503
         assert "sessionid" not in response.cookies
         assert site.ask(fields_of) == {"n": 1}
+
+
+@sync_and_async_middleware  # type: ignore[untyped-decorator]  # Django has no types
+def looking(get_response: Any) -> Any:
+    """A middleware that needs the session before the view."""
+    if iscoroutinefunction(get_response):
+
+        async def awaited(request: Any) -> Any:
+            await request.session.aget("n")
+            return await get_response(request)
+
+        return awaited
+
+    def called(request: Any) -> Any:
+        request.session.get("n")
+        return get_response(request)
+
+    return called
+
+
+def looking_afterwards(get_response: Any) -> Any:
+    """One that needs it when the view has answered."""
+
+    def called(request: Any) -> Any:
+        response = get_response(request)
+        request.session.get("n")
+        return response
+
+    return called
+
+
+OUTER, *_ = django_settings.MIDDLEWARE
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+NEEDY = {
+    "login required": (AUTHENTICATION, "django.contrib.auth.middleware.LoginRequiredMiddleware"),
+    "before": (f"{__name__}.looking",),
+    "after": (f"{__name__}.looking_afterwards",),
+}
+
+
+def error_page(request: Any) -> HttpResponse:
+    return HttpResponse("sorry", status=500)
+
+
+def error_page_with_session(request: Any) -> HttpResponse:
+    return HttpResponse(f"sorry, {request.session.get('n')}", status=500)
+
+
+@pytest.mark.requirement("52")
+@pytest.mark.parametrize("page", [error_page, error_page_with_session])
+@pytest.mark.parametrize("needy", NEEDY)
+def test_a_middleware_that_needs_a_failing_store_is_a_503(
+    site: Site, needy: str, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a view is, whatever the page for errors does; it costs no cookie."""
+    store = FlakyStore()
+    monkeypatch.setattr(django_site, "handler500", page, raising=False)
+    with override_settings(FLUIDAUTH={"store": store}):
+        site.ask(sign_in)
+        with override_settings(MIDDLEWARE=[OUTER, *NEEDY[needy]]):
+            tab = site.twin()
+            tab.client.raise_request_exception = False
+            store.broken = {"get"}
+            response = tab.get(bool)
+            store.broken = set()
+            after = tab.get(bool)
+
+    assert (response.status_code, list(response.cookies)) == (503, [])
+    assert response.headers["Retry-After"]
+    assert after.status_code == 200
+
+
+def test_an_error_of_the_application_stays_one(site: Site) -> None:
+    """Also if the store failed before it, and answers again."""
+    store = FlakyStore()
+
+    def recover(request: Any) -> None:
+        store.broken = {"get"}
+        with pytest.raises(StoreError):
+            request.session.get("n")
+        store.broken = set()
+        request.session.get("n")
+        raise ZeroDivisionError
+
+    with override_settings(FLUIDAUTH={"store": store}):
+        site.ask(put(n=1))
+        site.client.raise_request_exception = False
+        response = site.get(recover)
+
+    assert response.status_code == 500
+
+
+CALLS: dict[str, Any] = {
+    "exists": lambda session, key: session.exists(key),
+    "load": lambda session, key: session.load(),
+    "get": lambda session, key: session.get("n"),
+    "delete": lambda session, key: session.delete(key),
+    "delete by default": lambda session, key: session.delete(),
+    "flush": lambda session, key: session.flush(),
+    "save": lambda session, key: [session.clear(), session.save()],
+    "cycle_key": lambda session, key: session.cycle_key(),
+    "create": lambda session, key: [session.clear(), session.create()],
+    "handle": lambda session, key: session.handle,
+    "aexists": lambda session, key: asyncio.run(session.aexists(key)),
+    "aload": lambda session, key: asyncio.run(session.aload()),
+    "adelete": lambda session, key: asyncio.run(session.adelete(key)),
+    "adelete by default": lambda session, key: asyncio.run(session.adelete()),
+    "aflush": lambda session, key: asyncio.run(session.aflush()),
+    "asave": lambda session, key: [session.clear(), asyncio.run(session.asave())],
+    "acycle_key": lambda session, key: asyncio.run(session.acycle_key()),
+    "acreate": lambda session, key: [session.clear(), asyncio.run(session.acreate())],
+}
+
+
+@pytest.mark.requirement("25", "59")
+@pytest.mark.parametrize("call", CALLS)
+def test_no_session_key_is_in_what_a_failing_store_leads_to(call: str) -> None:
+    """Error reporters send the local variables of each frame, and of the errors behind an error."""
+    store = FlakyStore()
+    with override_settings(FLUIDAUTH={"store": store}):
+        first = SessionStore()
+        first["n"] = 1
+        first.save()
+        key = str(first.session_key)
+        store.broken = {"get", "create", "delete"}
+        with pytest.raises(StoreError) as caught:
+            CALLS[call](SessionStore(key), key)
+
+    error: BaseException | None = caught.value
+    shown = []
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if Path(frame.f_code.co_filename) != Path(__file__):
+                shown += [f"{frame.f_code.co_name}: {local!r}" for local in frame.f_locals.values()]
+        error = error.__cause__ or error.__context__
+
+    assert shown
+    assert [text for text in shown if key in text or key[9:41] in text] == []
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.parametrize("awaits", [False, True])
+def test_a_key_that_is_rotated_unread_is_dead(awaits: bool) -> None:
+    """Its fields were cleared, so that nothing was read."""
+    session = SessionStore()
+    session["n"] = 1
+    session.save()
+    former, session = session.session_key, SessionStore(session.session_key)
+
+    session.clear()
+    if awaits:
+        async_to_sync(session.acycle_key)()
+    else:
+        session.cycle_key()
+
+    assert session.session_key != former
+    assert not SessionStore().exists(former)
+
+
+@pytest.mark.requirement("59")
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_session_is_not_copied(copied: Any) -> None:
+    """Its key opens it."""
+    session = SessionStore()
+    session["n"] = 1
+    session.save()
+
+    with pytest.raises(TypeError, match="SessionStore cannot be pickled or copied"):
+        copied(session)
 
 
 def test_no_cache_keeps_a_session(site: Site) -> None:

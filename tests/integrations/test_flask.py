@@ -13,7 +13,7 @@ import flask
 import flask_login
 import pytest
 import quart
-from flask.json.tag import JSONTag
+from flask.json.tag import JSONTag, TaggedJSONSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
@@ -23,10 +23,11 @@ from fluidauth.errors import FreshLoginRequired, SessionClosed
 from fluidauth.integrations.flask import FluidAuthSessionInterface as FlaskInterface
 from fluidauth.integrations.flasksession import FlaskSession
 from fluidauth.integrations.quart import FluidAuthSessionInterface as QuartInterface
+from fluidauth.integrations.quart import session as quart_session
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock, memory_engine
 
-from ..support import FlakyStore
+from ..support import AsyncBasicStore, FlakyStore
 from .upstream import run_suite
 
 NOT_APPLICABLE = {
@@ -747,6 +748,113 @@ def test_a_logout_stands_whatever_fails_after_it(site_type: Site, setting: str, 
         site.get(leave)
 
     assert engine.list_sessions("alice") == []
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.parametrize("kind", ["sync", "async", "async, beside a save"])
+def test_a_logout_in_a_stream_of_quart_stands(kind: str) -> None:
+    """On a store that must be awaited; before the stream has ended, but where a save is under way."""
+    engine = SessionEngine(new_secret(), AsyncBasicStore(), cookie=CookieOptions(secure=False))
+    app: Any = quart.Quart(__name__)
+    alive = list[bool]()
+    app.session_interface = QuartInterface(engine)
+    handle = ""
+
+    async def login() -> str:
+        quart_session.login("ada")
+        return ""
+
+    async def leave() -> Any:
+        nonlocal handle
+        session: Any = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+        handle = session.handle
+
+        def sync() -> Any:
+            yield b"a"
+            session.logout()
+            yield b"b"
+
+        async def asynchronous() -> Any:
+            yield b"a"
+            if kind != "async":
+                session["n"] = 1
+                saving = asyncio.create_task(session.asave())
+                await asyncio.sleep(0)
+            session.logout()
+            yield b"b"
+            if kind != "async":
+                await saving
+
+        return sync() if kind == "sync" else asynchronous()
+
+    app.add_url_rule("/login", view_func=login)
+    app.add_url_rule("/leave", view_func=leave)
+
+    async def main() -> None:
+        client = app.test_client()
+        await client.get("/login")
+        await client.get("/leave")
+        alive.append(await engine.aget_session(handle) is not None)
+
+    asyncio.run(main())
+
+    assert handle
+    assert alive == [False]
+
+
+@pytest.mark.requirement("4", "66")
+@pytest.mark.parametrize("setting", ["default", "PROPAGATE_EXCEPTIONS"])
+@pytest.mark.parametrize("fails", ["handler", "503"])
+def test_a_logout_by_fields_stands_where_the_request_fails(
+    flask_login_site: FlaskSite, setting: str, fails: str
+) -> None:
+    site = flask_login_site
+    site.app.config[setting] = True
+    sign_in(site, "alice")
+
+    def leave(session: Any) -> Any:
+        flask_login.logout_user()
+        if fails == "handler":
+            audit_fails()
+        return "unavailable", 503
+
+    with suppress(RuntimeError):
+        site.get(leave)
+
+    assert site.ask(seen) == (None, None)
+    assert site.interface.engine_for(site.app).list_sessions("alice") == []
+
+
+class Counting(TaggedJSONSerializer):
+    """Counts the characters that it writes."""
+
+    written = 0
+
+    def dumps(self, value: Any) -> str:
+        text = super().dumps(value)
+        self.written += len(text)
+        return text
+
+
+@pytest.mark.requirement("43")
+def test_appending_in_a_loop_takes_linear_time(site: FlaskSite) -> None:
+    """So does adding beside long lists, and asking who is signed in."""
+
+    def written(count: int) -> int:
+        site.interface.serializer = serializer = Counting()
+
+        def grow(session: Any) -> None:
+            session["long"] = list(range(count))
+            for number in range(count):
+                session.append("items", {"n": number})
+                session.add("n")
+                assert session.user_id is None
+
+        site.ask(grow)
+        site.ask(lambda session: session.clear())
+        return serializer.written
+
+    assert written(400) < 6 * written(100)
 
 
 @pytest.mark.requirement("4")

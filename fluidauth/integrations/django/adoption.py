@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.cache import SessionStore as CacheStore
+from django.contrib.sessions.backends.file import SessionStore as FileStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.db import Error
 from django.utils.module_loading import import_string
@@ -71,8 +73,10 @@ class DjangoSessions(Adopter):
         try:
             if isinstance(store, CacheStore):
                 _ask_cache(store)
+            if isinstance(store, FileStore):
+                _ask_file(store)
             return function(store)
-        except (Error, _CacheDown) as error:
+        except (Error, OSError, _CacheDown) as error:
             raise StoreError(f"{self.engine} does not answer: {error}") from error
 
     @property
@@ -90,3 +94,15 @@ def _ask_cache(store: Any) -> None:
         store._cache.get(store.cache_key)
     except Exception as error:
         raise _CacheDown(str(error)) from error
+
+
+def _ask_file(store: Any) -> None:
+    """Raise ``OSError`` if the file cannot be read, which the session store takes for an empty session.
+
+    One that is not there is none, as long as its folder is there.
+    """
+    try:
+        with open(store._key_to_file(), "rb") as file:
+            file.read()
+    except FileNotFoundError:
+        os.stat(store.storage_path)

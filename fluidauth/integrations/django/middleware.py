@@ -8,6 +8,8 @@ cache (CVE-2026-35192).
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.http import HttpRequest, HttpResponse
@@ -23,7 +25,24 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         """Answer for a view that needed its session while the store was out of order."""
         return _unavailable() if isinstance(exception, StoreError) else None
 
+    def __call__(self, request: HttpRequest) -> Any:
+        """Answer as well for an error page that needed the session, and so became an error itself."""
+        try:
+            return super().__call__(request)
+        except StoreError:
+            return _unavailable()
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            response: HttpResponseBase = await super().__acall__(request)
+        except StoreError:
+            return _unavailable()
+        return response
+
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if _hides_failure(request, response):
+            response.close()
+            response = _unavailable()
         try:
             response = super().process_response(request, response)
         except StoreError:
@@ -34,6 +53,12 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         ):
             patch_cache_control(response, no_store=True)
         return response
+
+
+def _hides_failure(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Return whether Django made a 500 of a failing store, for a middleware that needed the session."""
+    session = getattr(request, "session", None)
+    return response.status_code == 500 and bool(getattr(session, "_failed", False))
 
 
 def _unavailable() -> HttpResponse:

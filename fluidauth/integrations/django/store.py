@@ -24,16 +24,18 @@ from ...lifecycle import Outcome, issue
 from ...policy import Notice
 from ...records import Lifetime
 from ...sealing import plain_fields
+from ...secrecy import HoldsSecrets
 from ...session import Session
 from ...standing import Live, find_live
 from ...state import State
 from ...steps import Steps
 from .. import mirror
 from .adoption import AUTH_USER
+from .asking import asks_store
 from .configuration import get_engine
 
 
-class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
+class SessionStore(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django has no types
     """A session of Django's contract, whole: concurrent changes are merged and a logout is final.
 
     Saving a session that was ended, or renewed, by another request raises ``UpdateError``, which Django
@@ -48,6 +50,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
     _due = False
     """Whether it should be saved though nobody changed it: its key was rotated, or it was idle long."""
     _modified = False
+    _failed = False
+    """Whether the store failed, the last time that it was asked for this session."""
     _was_ended = False
     """Whether this goes on empty in the place of a session that another request ended."""
     _shares = False
@@ -64,23 +68,28 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
     def modified(self, value: bool) -> None:
         self._modified = value
 
+    @asks_store
     def exists(self, session_key: str | None) -> bool:
         """Return whether *session_key* opens a live session."""
         engine = get_engine()
         handle = _handle(engine, session_key)
         return handle is not None and engine.get_session(handle) is not None
 
+    @asks_store
     async def aexists(self, session_key: str | None) -> bool:
         engine = get_engine()
         handle = _handle(engine, session_key)
         return handle is not None and await engine.aget_session(handle) is not None
 
+    @asks_store
     def load(self) -> dict[str, Any]:
         return self._loaded(self._look_up())
 
+    @asks_store
     async def aload(self) -> dict[str, Any]:
         return self._loaded(await self._alook_up())
 
+    @asks_store
     def create(self) -> None:
         """Store a new session with this one's fields; its key is always fresh."""
         gateway = get_engine().gateway
@@ -88,12 +97,14 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
         if self.get_expiry_age() <= 0:
             self.delete()
 
+    @asks_store
     async def acreate(self) -> None:
         gateway = get_engine().gateway
         self._created(gateway, await gateway.aperform(self._beginning(gateway), "create"))
         if self.get_expiry_age() <= 0:
             await self.adelete()
 
+    @asks_store
     def save(self, must_create: bool = False) -> None:
         """Save the session; raise ``UpdateError`` if it was ended meanwhile."""
         if must_create or self.session_key is None:
@@ -105,6 +116,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
             self._state = self._look_up()
         self._save(renews=False)
 
+    @asks_store
     async def asave(self, must_create: bool = False) -> None:
         if must_create or self.session_key is None:
             self._check_begins()
@@ -115,6 +127,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
             self._state = await self._alook_up()
         await self._asave(renews=False)
 
+    @asks_store
     def delete(self, session_key: str | None = None) -> None:
         """End the session under *session_key*, by default this one, for good."""
         engine, key = get_engine(), session_key or self.session_key
@@ -127,6 +140,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
             former.logout()
             engine.gateway.save(former)
 
+    @asks_store
     async def adelete(self, session_key: str | None = None) -> None:
         engine, key = get_engine(), session_key or self.session_key
         handle = _handle(engine, key)
@@ -138,6 +152,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
             former.logout()
             await engine.gateway.asave(former)
 
+    @asks_store
     def cycle_key(self) -> None:
         """Give the session a new key with the same data; the old one is dead at once.
 
@@ -149,18 +164,23 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
         if self._behind is None and self.session_key is None:
             self.create()  # nothing was stored yet
             return
+        if self._state is None and not self._was_ended:  # it was cleared, never read
+            self._state = self._look_up()
         try:
             self._save(renews=True)
         except UpdateError:
             steps = self._renewed()
             self._go_on(None if steps is None else get_engine().gateway.perform(steps, "load"))
 
+    @asks_store
     async def acycle_key(self) -> None:
         await self._aget_session()
         self.modified = True
         if self._behind is None and self.session_key is None:
             await self.acreate()  # as above
             return
+        if self._state is None and not self._was_ended:  # as above
+            self._state = await self._alook_up()
         try:
             await self._asave(renews=True)
         except UpdateError:
@@ -340,14 +360,21 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
 
     def _go_on(self, found: Live | str | None) -> None:
         """Go on with the session *found*, whose cookie another response carries, else as nobody."""
-        was_read = self._behind is not None
+        before = self._behind
         self._forget()
-        if isinstance(found, Live):
+        if before is not None and isinstance(found, Live):
             self._state = State(None, *found)  # what is saved is merged there, and no key is known to send
+            self._rebase(before, found.body.fields)
             return
         self._session_key, self._was_ended = None, True
-        if was_read:  # else all there is are this request's own fields
+        if before is not None:  # else all there is are this request's own fields
             self._session_cache: dict[str, Any] = {}
+
+    def _rebase(self, before: Session, newer: dict[str, Any]) -> None:
+        """Bring the fields to *newer* ones, with what was changed since *before* was merged into those."""
+        fields = self._json(self._session)
+        merged = mirror.rebased(fields, dict(dict.items(before)), newer)
+        mirror.refresh(self._session, merged, lambda name, value: fields[name], self._python)
 
     def _forget(self) -> None:
         self._state = self._session_behind = None

@@ -1,0 +1,50 @@
+"""How a session of Django's asks the store: it remembers a failure, and shows no session key in it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from ...errors import StoreError
+from ...secrecy import without_locals
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def asks_store(method: Callable[P, T]) -> Callable[P, T]:
+    """Return *method*, which notes in ``_failed`` of its session whether the store failed this time.
+
+    Its errors lead to no local variable: those are session keys, which open sessions.
+    """
+    return without_locals(_noting(method))
+
+
+def _noting(method: Callable[P, T]) -> Callable[P, T]:
+    if inspect.iscoroutinefunction(method):
+
+        @wraps(method)
+        async def awaited(session: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                answer = await method(session, *args, **kwargs)
+            except StoreError:
+                session._failed = True
+                raise
+            session._failed = False
+            return answer
+
+        return awaited  # type: ignore[return-value]  # T is an awaitable
+
+    @wraps(method)
+    def asked(session: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            answer = method(session, *args, **kwargs)
+        except StoreError:
+            session._failed = True
+            raise
+        session._failed = False
+        return answer
+
+    return asked  # type: ignore[return-value]  # P begins with the session
