@@ -654,6 +654,16 @@ def test_sentinel_leads_to_the_primary_and_to_the_next_one(new_redis: NewRedis) 
             assert call("get", record(number).handle) == record(number, 2)
 
 
+@pytest.mark.requirement("53")
+def test_sentinels_without_a_password_are_asked(new_redis: NewRedis) -> None:
+    """To whom there is nothing to say first."""
+    primary = new_redis()
+    sentinel = sentinel_of(primary, new_redis, password="")
+    with both_sides(f"redis+sentinel://127.0.0.1:{sentinel.port}/main") as sides:
+        sides[0]("create", record(1))
+        assert [call("get", record(1).handle) for call in sides] == [record(1)] * 2
+
+
 class Watched:
     """A primary with a replica, and three sentinels, of which a store knows the first."""
 
@@ -715,14 +725,14 @@ def test_sentinels_that_do_not_answer_stop_nobody(new_redis: NewRedis) -> None:
             sentinel.thaw()
 
 
-def sentinel_of(primary: OwnRedis, new_redis: NewRedis) -> OwnRedis:
+def sentinel_of(primary: OwnRedis, new_redis: NewRedis, password: str = "watch") -> OwnRedis:
     port = free_port()
     folder = primary.folder / str(port)
     folder.mkdir()
     (folder / "sentinel.conf").write_text(
         f"sentinel monitor main 127.0.0.1 {primary.port} 2\n"
         "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
-        "requirepass watch\n"
+        + (f"requirepass {password}\n" if password else "")
     )
     return new_redis(port=port, config=folder / "sentinel.conf")
 

@@ -186,6 +186,9 @@ class AsyncLink(asyncio.Protocol):
         if self.closed:
             asked.future.set_exception(LinkError(self.place, "closed", sent=False))
             return asked.future
+        if not commands:  # no reply would end it
+            asked.future.set_result([])
+            return asked.future
         if not self._asked:
             self._transport.write(packed(commands))
             self._asked.append(asked)
