@@ -422,6 +422,59 @@ def test_cancelled_reads_hand_nobody_the_row_of_another(url: str) -> None:
     assert asyncio.run(main()) == 0
 
 
+@pytest.mark.requirement("55")
+def test_who_is_cancelled_while_a_connection_goes_back_keeps_none(url: str) -> None:
+    """Another task holds the pool's lock at that moment, as it takes a connection or gives one back."""
+    twin = PostgresStore(url, pool_size=1, timeout=LIMIT).async_twin()
+
+    async def main() -> list[Any]:
+        await twin.create(record(1))
+        [pool] = twin._pools.values()  # type: ignore[attr-defined]
+        async with await psycopg.AsyncConnection.connect(url) as other:
+            await other.execute("LOCK TABLE fluidauth.sessions")
+            task = asyncio.create_task(twin.get(record(1).handle))
+            while pool.get_stats()["pool_available"]:
+                await asyncio.sleep(0)
+            async with pool._lock:
+                await other.commit()
+                while not pool._lock._waiters:
+                    await asyncio.sleep(0.001)
+                task.cancel()
+                given_up = await asyncio.gather(task, return_exceptions=True)
+        found = [*given_up, await twin.get(record(1).handle)]
+        await twin.close()
+        return found
+
+    given_up, found = asyncio.run(main())
+
+    assert isinstance(given_up, asyncio.CancelledError)
+    assert found == record(1)
+
+
+@pytest.mark.requirement("55")
+def test_an_event_loop_ends_while_a_connection_goes_back(url: str) -> None:
+    """And it is closed."""
+    twin = PostgresStore(url, pool_size=1, timeout=LIMIT).async_twin()
+
+    async def main() -> None:
+        await twin.get(record(1).handle)
+        [pool] = twin._pools.values()  # type: ignore[attr-defined]
+        links.extend(pool._pool)
+        tasks.append(asyncio.create_task(twin.get(record(1).handle)))
+        while pool.get_stats()["pool_available"]:
+            await asyncio.sleep(0)
+        await pool._lock.acquire()
+        while not pool._lock._waiters:
+            await asyncio.sleep(0.001)
+
+    tasks: list[Any] = []
+    links: list[Any] = []
+    asyncio.run(main())
+
+    assert [task.cancelled() for task in tasks] == [True]
+    assert [link.closed for link in links] == [True]
+
+
 def test_transactions_that_must_be_ordered_are_tried_again(url: str) -> None:
     """Where the database is set to serializable, which is not the default, concurrent writes still end."""
     with psycopg.connect(url, autocommit=True) as connection:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
@@ -16,7 +16,7 @@ from ..records import SessionRecord
 from ..secrecy import HoldsSecrets
 from . import postgres_statements as statements
 from .base import AsyncSessionStore
-from .bridge import on_asyncio
+from .bridge import begun, on_asyncio
 from .lookout import Lookout, Turn
 from .postgres_link import AsyncLink, Attempts, Settings
 from .postgres_statements import Call
@@ -48,6 +48,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._turns: dict[asyncio.AbstractEventLoop, Turn] = {}
         self._lookouts: defaultdict[str, Lookout] = defaultdict(Lookout)
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def get(self, handle: str) -> SessionRecord | None:
         return await self._do(statements.getting(self.namespace, handle))
@@ -119,10 +120,10 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
                 lost = link is not None and link.closed
                 attempts.after(error, lost)
                 if lost:
-                    await pool.drain()
+                    await self._whole(pool.drain())
             finally:
                 if link is not None:
-                    await pool.putconn(link)
+                    await self._whole(_given_back(pool, link))
         if attempts.in_doubt and not answer and call.proof is not None and await self._do(call.proof):
             return call.proven  # type: ignore[no-any-return]  # of the type of the answer
         return answer
@@ -132,6 +133,13 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
         cursor = await link.execute(statement, call.values, prepare=self._settings.prepare, binary=True)
         has_rows = cursor.pgresult is not None and cursor.pgresult.nfields
         return call.answer(cursor.rowcount, await cursor.fetchall() if has_rows else [])
+
+    async def _whole(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work* to its end, also if this task is cancelled: a pool never gets over half of it."""
+        task = begun(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        await asyncio.shield(task)
 
     def _turn(self) -> Turn:
         loop = asyncio.get_running_loop()
@@ -146,3 +154,11 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
         pool = self._pools.setdefault(asyncio.get_running_loop(), pool)
         await pool.open()
         return pool
+
+
+async def _given_back(pool: Pool, link: AsyncLink) -> None:
+    try:
+        await pool.putconn(link)
+    except asyncio.CancelledError:  # the event loop ends, and the pool with it
+        link.pgconn.finish()
+        raise
