@@ -6,6 +6,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import socket
 import ssl
 import subprocess
 import threading
@@ -27,7 +28,7 @@ from fluidauth.keys import new_secret
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.redis_layout import TOUCH, UPDATE, decoded, encoded
-from fluidauth.stores.redis_routes import _slot_of
+from fluidauth.stores.redis_routes import FRESH, _slot_of
 from fluidauth.stores.redis_url import Place
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
@@ -664,6 +665,98 @@ def test_sentinels_without_a_password_are_asked(new_redis: NewRedis) -> None:
         assert [call("get", record(1).handle) for call in sides] == [record(1)] * 2
 
 
+def name_instead(sentinel: OwnRedis, primary: OwnRedis) -> None:
+    """Have *sentinel* name another primary, as after a failover."""
+    sentinel.client.sentinel_remove("main")
+    sentinel.client.sentinel_monitor("main", "127.0.0.1", primary.port, 1)
+
+
+@pytest.mark.requirement("4")
+def test_a_connection_that_ended_unused_leads_to_a_sentinel(new_redis: NewRedis) -> None:
+    """Not to the old server again, which closed it at a failover and still has what ended since."""
+    old, new = new_redis(), new_redis()
+    sentinel = sentinel_of(old, new_redis, password="")
+    store = RedisStore(f"redis+sentinel://127.0.0.1:{sentinel.port}/main", timeout=LIMIT)
+    twin = store.async_twin()
+
+    async def main() -> list[Any]:
+        await twin.create(record(1))
+        before = [store.get(record(1).handle), await twin.get(record(1).handle)]
+        [links] = twin._links.values()  # type: ignore[attr-defined]
+        link, learnt_at = links._open[Place("127.0.0.1", old.port), False], time.monotonic()
+        name_instead(sentinel, new)
+        old.client.client_kill_filter(_type="normal")
+        while not link.closed or time.monotonic() - learnt_at <= FRESH:
+            await asyncio.sleep(0.01)
+        after = [store.get(record(1).handle), await twin.get(record(1).handle)]
+        await twin.close()
+        return before + after
+
+    assert asyncio.run(main()) == [record(1), record(1), None, None]
+
+
+@pytest.mark.requirement("4")
+def test_what_a_sentinel_names_must_be_a_primary(new_redis: NewRedis) -> None:
+    """A replica that it takes for one yet is not read from."""
+    primary = new_redis()
+    replica = new_redis("--replicaof", "127.0.0.1", str(primary.port))
+    sentinel = sentinel_of(replica, new_redis, password="")
+    with both_sides(f"redis+sentinel://127.0.0.1:{sentinel.port}/main") as sides:
+        for call in sides:
+            with pytest.raises(StoreError, match="it is a replica"):
+                call("get", record(1).handle)
+        replica.client.replicaof("no", "one")
+        assert [call("get", record(1).handle) for call in sides] == [None, None]
+
+
+@pytest.mark.requirement("4")
+def test_a_primary_whose_replicas_do_not_answer_is_doubted(new_redis: NewRedis) -> None:
+    """Others may have taken its place: who could not end a session there asks a sentinel again."""
+    for side in (0, 1):
+        old, new = new_redis(), new_redis()
+        sentinel = sentinel_of(old, new_redis, password="", quorum=1)
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+        with both_sides(url, wait_replicas=1) as sides:
+            sides[side]("create", record(1, user_id=None))
+            assert sides[side]("get", record(1).handle) is not None
+            name_instead(sentinel, new)
+            with pytest.raises(StoreError, match="reached 0 of 1 replicas"):
+                sides[side]("delete", record(2).handle)
+            assert sides[side]("get", record(1).handle) is None
+
+
+@pytest.mark.requirement("53")
+def test_replicas_that_are_waited_for_in_vain_stop_no_reads(new_redis: NewRedis) -> None:
+    """Nor does one connection on which several tasks wait for them for longer than the time limit."""
+    twin = RedisStore(new_redis().url, timeout=0.4, wait_replicas=1).async_twin()
+
+    async def main() -> tuple[list[Any], Any]:
+        deletions = [twin.delete(record(number).handle) for number in range(4)]
+        failures = await asyncio.gather(*deletions, return_exceptions=True)
+        found = await twin.get(record(1).handle)
+        await twin.close()
+        return failures, found
+
+    failures, found = asyncio.run(main())
+
+    assert any("no answer within" in str(failure) for failure in failures)
+    assert found is None
+
+
+@pytest.mark.requirement("53")
+def test_a_silent_sentinel_is_passed_over(new_redis: NewRedis) -> None:
+    """Long before the time limit, on either side."""
+    sentinel = sentinel_of(new_redis(), new_redis)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{sentinel.port}"
+        url = f"redis+sentinel://{hosts}/main?sentinel_password=watch"
+        with both_sides(url, timeout=5.0) as sides:
+            for call in sides:
+                with Ticker() as ticker:
+                    assert call("get", record(1).handle) is None
+                assert ticker.seconds < 3
+
+
 class Watched:
     """A primary with a replica, and three sentinels, of which a store knows the first."""
 
@@ -725,12 +818,12 @@ def test_sentinels_that_do_not_answer_stop_nobody(new_redis: NewRedis) -> None:
             sentinel.thaw()
 
 
-def sentinel_of(primary: OwnRedis, new_redis: NewRedis, password: str = "watch") -> OwnRedis:
+def sentinel_of(primary: OwnRedis, new_redis: NewRedis, password: str = "watch", quorum: int = 2) -> OwnRedis:
     port = free_port()
     folder = primary.folder / str(port)
     folder.mkdir()
     (folder / "sentinel.conf").write_text(
-        f"sentinel monitor main 127.0.0.1 {primary.port} 2\n"
+        f"sentinel monitor main 127.0.0.1 {primary.port} {quorum}\n"
         "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
         + (f"requirepass {password}\n" if password else "")
     )

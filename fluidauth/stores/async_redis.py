@@ -140,15 +140,22 @@ class _Links:
         """Return the replies to *step*; raise :class:`LinkError`."""
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
-        link = self._open.get((step.place, step.apart))
-        if link is None or link.closed:
-            link = await self._opened(step.place, step.apart)
         if step.limit is None:
-            return await link.ask(step.commands)
+            return await self._replies(step)
         try:
-            return await asyncio.wait_for(link.ask(step.commands), step.limit)
+            return await asyncio.wait_for(self._replies(step), step.limit)
         except TimeoutError as error:
             raise LinkError(step.place, error, sent=True) from None
+
+    async def _replies(self, step: Exchange) -> list[Any]:
+        key = step.place, step.apart
+        link = self._open.get(key)
+        if link is not None and link.closed:
+            del self._open[key]
+            if step.tells:
+                raise LinkError(step.place, "closed by the server", sent=False)
+            link = None
+        return await (link or await self._opened(step.place, step.apart)).ask(step.commands)
 
     async def _opened(self, place: Place, apart: bool) -> AsyncLink:
         """Return a new connection, one for all tasks that want it now, whichever of them is cancelled."""

@@ -156,4 +156,5 @@ def greeting_for(settings: Settings, place: Place) -> Greeting:
     """Return what to say first to the server at *place*; a sentinel has a login of its own and no scripts."""
     if settings.kind == "sentinel" and place in settings.places:
         return Greeting(settings.sentinel_login, ())
-    return Greeting(settings.login, SCRIPTS)
+    # A sentinel names an old primary until it has heard of the new one.
+    return Greeting(settings.login, SCRIPTS, to_primary=settings.kind == "sentinel")

@@ -234,6 +234,7 @@ class RedisRecords:
         wait = ("WAIT", self._replicas, int(self._routes.settings.timeout * 500))
         found, reached = yield from self._ask(key, command, wait, apart=True)
         if reached < self._replicas:
+            self._routes.doubt()
             raise StoreError(
                 f"what is not to be undone reached {reached} of {self._replicas} replicas of Redis in time"
             )

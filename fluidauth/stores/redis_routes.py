@@ -48,6 +48,8 @@ class Exchange(NamedTuple):
     """They may take long, and nobody else is to wait for them."""
     limit: float | None = None
     """Seconds, if fewer than the usual."""
+    tells: bool = False
+    """A connection that ended while nobody used it is an error, and not made again at once."""
 
 
 class Pause(NamedTuple):
@@ -94,10 +96,11 @@ class Routes:
             sent = commands if detour is None else tuple(c for each in commands for c in (("ASKING",), each))
             detour = None
             try:
-                replies: list[Any] = yield Exchange(place, sent, apart)
+                # Who closed the connection may not be in charge any more, and not know it yet.
+                replies: list[Any] = yield Exchange(place, sent, apart, tells=not self._is_single)
             except LinkError as error:
                 if error.refusal is None:
-                    self._note_failure(error)
+                    self._note_failure(error, rests=not apart)
                     attempts.after_loss(error)
                     if error.sent:
                         commands = tuple(_again(command) for command in commands)
@@ -231,9 +234,14 @@ class Routes:
 
     # -- servers that do not answer -----------------------------------------------------
 
-    def _note_failure(self, error: LinkError) -> None:
+    def doubt(self) -> None:
+        """Ask again where the servers are, if anybody says so."""
         self._is_stale = True
-        if error.timed_out:
+
+    def _note_failure(self, error: LinkError, rests: bool = True) -> None:
+        """Doubt what is known; who did not answer in time *rests*, unless only replicas were waited for."""
+        self.doubt()
+        if error.timed_out and rests:
             self._resting[error.place] = (time.monotonic() + REST, error)
 
     def _rests(self, place: Place) -> bool:

@@ -55,9 +55,12 @@ class LinkError(Exception):
 class Greeting:
     """What each new connection says first, and what it makes of the answers."""
 
-    def __init__(self, login: Login, scripts: Sequence[Script]) -> None:
+    def __init__(self, login: Login, scripts: Sequence[Script], *, to_primary: bool = False) -> None:
         self._scripts = scripts
         self.commands: list[Command] = [("SCRIPT", "LOAD", script.source) for script in scripts]
+        self._to_primary = to_primary
+        if to_primary:  # the one word for that which no ACL forbids
+            self.commands.insert(0, ("HELLO", 2))
         if login.database:
             self.commands.insert(0, ("SELECT", login.database))
         if login.password:
@@ -71,6 +74,8 @@ class Greeting:
             error = LinkError(place, str(refusal), sent=False)
             error.refusal = refusal
             raise error
+        if self._to_primary and b"replica" in replies[-1 - len(self._scripts)]:
+            raise LinkError(place, "it is a replica", sent=False)
         for script, sha in zip(self._scripts, replies[len(replies) - len(self._scripts) :], strict=True):
             script.sha = sha
 
