@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fluidauth import ConfigError, MemoryStore, SessionEngine, SessionRecord, SQLiteStore
+from fluidauth import ConfigError, MemoryStore, Session, SessionEngine, SessionRecord, SQLiteStore
 from fluidauth.errors import RecordExists
 from fluidauth.keys import new_secret
 from fluidauth.moving import move_all
@@ -145,7 +145,7 @@ def log_out(world: World, who: int, migration: Migration) -> Act:
 def log_out_of_what_was_read(world: World, who: int, migration: Migration) -> Act:
     world.ending = True
     while (found := (yield from migration.get(FIRST.handle))) is not None:
-        if (yield from migration.change(FIRST.handle, "delete", FIRST.handle, found.version)):
+        if (yield from migration.delete(FIRST.handle, found.version)):
             break
     world.ended = True
 
@@ -280,6 +280,39 @@ def test_a_logout_that_finds_nothing_is_final_too() -> None:
         moving.step()
 
     assert world.run(mover.get(FIRST.handle)) is None
+
+
+@pytest.mark.requirement("3", "4")
+@pytest.mark.parametrize("end", [Session.logout, Session.regenerate])
+def test_what_ends_is_not_in_a_restored_old_store_either(
+    protocol: Protocol, end: Callable[[Session], None]
+) -> None:
+    """It has again what was carried over: from a backup, or from a replica that lacks the removal."""
+    old, new, secret = MemoryStore(), MemoryStore(), new_secret()
+    browser = Browser(protocol, SessionEngine(secret, MigratingStore(old, new)))
+    browser.request(lambda session: session.login("ada"))
+    [there] = new.scan()
+    old.create(there)
+
+    assert browser.twin().request(end).status == 200
+
+    assert old.scan() == []
+    new.delete(there.handle)  # as a tombstone goes in the end
+    assert browser.get(lambda session: session.user_id) is None
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.parametrize("moving", [True, False])
+def test_a_version_that_ends_is_that_of_the_new_store(moving: bool) -> None:
+    old, new = MemoryStore(), MemoryStore()
+    both = MigratingStore(old, new, moving=moving)
+    old.create(FIRST)
+    new.create(FIRST._replace(version=2))
+
+    assert both.delete(FIRST.handle, 1) is False
+    assert both.delete(FIRST.handle, 2) is True
+
+    assert both.get(FIRST.handle) is None
 
 
 # -- as settings -------------------------------------------------------------------------------

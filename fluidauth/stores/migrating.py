@@ -61,9 +61,7 @@ class MigratingStore(SessionStore):
         return self._run(self._migration.change(record.handle, "update", record))
 
     def delete(self, handle: str, version: int | None = None) -> bool:
-        if version is None:
-            return self._run(self._migration.delete(handle))
-        return self._run(self._migration.change(handle, "delete", handle, version))
+        return self._run(self._migration.delete(handle, version))
 
     def clean(self, now: int, limit: int | None = None) -> int:
         return self._run(self._migration.clean(now, limit))
@@ -147,9 +145,7 @@ class AsyncMigratingStore(AsyncSessionStore):
         return await self._run(self._migration.change(record.handle, "update", record))
 
     async def delete(self, handle: str, version: int | None = None) -> bool:
-        if version is None:
-            return await self._run(self._migration.delete(handle))
-        return await self._run(self._migration.change(handle, "delete", handle, version))
+        return await self._run(self._migration.delete(handle, version))
 
     async def clean(self, now: int, limit: int | None = None) -> int:
         return await self._run(self._migration.clean(now, limit))

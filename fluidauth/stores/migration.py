@@ -13,6 +13,9 @@ that no change is lost. A marked record whose claim is gone stands for a session
 the new store or has ended. So whoever ends one removes the claim, then the old record as he
 found it, then the new one: a mover that was before 2 or 3 fails there, and a logout is final.
 
+The old store may have a session again that was carried over: it was restored, or failed over.
+The new one counts; whoever ends the session or renews its id removes that copy first.
+
 Each talk is a generator that yields ``(place, method, *arguments)`` and is sent the answer.
 """
 
@@ -64,6 +67,8 @@ class Migration:
 
     def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
         yield from self._refuse_taken(record.handle)
+        if (left := (yield (OLD, "get", tombstone.handle))) is not None:
+            yield from self._drop_copy(left)
         return (yield from self.change(tombstone.handle, "replace", tombstone, record))
 
     def _refuse_taken(self, handle: str) -> Talk[None]:
@@ -79,14 +84,23 @@ class Migration:
         place, found = yield from self._found(handle, self._moving)
         return found is not None and bool((yield (place, method, *arguments)))
 
-    def delete(self, handle: str) -> Talk[bool]:
+    def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
+        """Remove a session from both stores, if it has this *version*, of which only the new one's counts."""
+        found: SessionRecord | None = None
         for _ in range(_TRIES):
             left: SessionRecord | None = yield (OLD, "get", handle)
             if left is None:
-                return bool((yield (NEW, "delete", handle)))
+                return bool((yield (NEW, "delete", handle, version)))
+            if version is not None:
+                found = yield (NEW, "get", handle)
+                if found is None and _is_marked(left):
+                    yield from self._finish(left)
+                    continue
+                if (found or left).version != version:
+                    return False
             if (yield from self._removed(left)):
-                yield (NEW, "delete", handle)
-                return True
+                is_gone: bool = yield (NEW, "delete", handle, version)
+                return is_gone or found is None
         raise _contended()
 
     def move(self, handle: str) -> Talk[bool]:
@@ -94,10 +108,14 @@ class Migration:
         if (yield (NEW, "get", handle)) is None:
             place, found = yield from self._found(handle, moving=True)
             return place == NEW and found is not None
-        left: SessionRecord | None = yield (OLD, "get", handle)
-        if left is not None:
+        if (left := (yield (OLD, "get", handle))) is not None:
             yield from self._removed(left)
         return False
+
+    def _drop_copy(self, left: SessionRecord) -> Talk[None]:
+        """Remove *left* if the new store has its session: it would outlive the end of that."""
+        if (yield (NEW, "get", left.handle)) is not None:
+            yield from self._removed(left)
 
     def _found(self, handle: str, moving: bool) -> Talk[tuple[int, SessionRecord | None]]:
         """Return where a session is that was not in the new store just now, and its record."""
