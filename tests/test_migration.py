@@ -16,6 +16,7 @@ from fluidauth import ConfigError, MemoryStore, Session, SessionEngine, SessionR
 from fluidauth.errors import RecordExists
 from fluidauth.keys import new_secret
 from fluidauth.moving import move_all
+from fluidauth.records import MAX_LIFETIME
 from fluidauth.stores.migrating import MigratingStore
 from fluidauth.stores.migration import NEW, OLD, Migration, Talk
 from fluidauth.stores.redis import RedisStore
@@ -313,6 +314,26 @@ def test_a_version_that_ends_is_that_of_the_new_store(moving: bool) -> None:
     assert both.delete(FIRST.handle, 2) is True
 
     assert both.get(FIRST.handle) is None
+
+
+@pytest.mark.requirement("64")
+@pytest.mark.parametrize("age", [MAX_LIFETIME + 100, 10**10])
+def test_what_began_long_ago_is_carried_over_to_redis(age: int) -> None:
+    """As the mark by which a revocation ends the coming in of former sessions; Redis drops what expired."""
+    created_at = max(0, int(time.time()) - age)
+    with closing(RedisStore(empty_redis())) as new:
+        both = MigratingStore(MemoryStore(), new)
+        marks = [
+            make_record(name, created_at=created_at, expires_at=int(time.time()) + left)
+            for name, left in (("read", 100), ("moved", 0))
+        ]
+        for mark in marks:
+            both.old.create(mark)
+
+        assert both.move(marks[1].handle)
+        assert both.get(marks[0].handle) == marks[0]
+
+        assert sorted(new.scan()) == sorted(marks)
 
 
 # -- as settings -------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ Talk = Generator[tuple[Any, ...], Any, T]
 OLD, NEW = 0, 1
 
 _PAGE = 500  # records
+_OUTLIVES = 86_400  # seconds, as clocks differ and steps are taken over
 _TRIES = 20  # against others who change the same session, each of whom gets on
 
 # Nothing that an engine seals begins so.
@@ -222,8 +223,11 @@ def _claim_in(marked: SessionRecord) -> SessionRecord:
 
 
 def _claim(record: SessionRecord, handle: str) -> SessionRecord:
-    """Return a claim for *record*: nobody's, and there for as long as any session lives."""
-    expires_at = record.created_at + MAX_LIFETIME
+    """Return a claim for *record*: nobody's, and there for as long as any session lives.
+
+    And for longer than *record*, which may be older: without its claim it counts as ended.
+    """
+    expires_at = max(record.created_at + MAX_LIFETIME, record.expires_at + _OUTLIVES)
     return record._replace(handle=handle, user_id=None, expires_at=expires_at, version=1, payload=_CLAIM)
 
 
