@@ -101,6 +101,7 @@ def own(new_redis: NewRedis) -> OwnRedis:
 # -- settings ------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("12")
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -117,6 +118,10 @@ def own(new_redis: NewRedis) -> OwnRedis:
         ("redis+galaxy://u:hunter2@one", "use redis://"),
         ("redis://u:hunter2@host?namespace=a:b", "namespace"),
         ("rediss://u:hunter2@host?ssl_ca_certs=/nowhere", "certificates .* cannot be used"),
+        ("redis://u:hunter2@host?ssl_ca_certs=/nowhere", "ssl_ca_certs is for TLS"),
+        ("redis+sentinel://u:hunter2@host/main?ssl_certfile=/nowhere", "ssl_certfile is for TLS"),
+        ("unix:///u:hunter2?ssl_keyfile=/nowhere", "ssl_keyfile is for TLS"),
+        ("rediss://u:hunter2@host?ssl_keyfile=/nowhere", "give ssl_certfile as well"),
     ],
 )
 def test_wrong_settings_are_refused_without_the_password(url: str, message: str) -> None:

@@ -107,6 +107,7 @@ def settings_of(url: str, **given: Any) -> Settings:
         raise ConfigError(f"the Redis URL names no service of the sentinels; {FORM}")
     if kind == "cluster" and database not in ("", "0"):
         raise ConfigError("a Redis cluster has one database, 0")
+    _check_tls(options, has_tls)
     places = (Place(path, 0),) if scheme == "unix" else _places(hosts, kind)
     return Settings(
         kind,
@@ -164,6 +165,15 @@ def _number(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"the Redis URL has a {what} that is no number; {FORM}")
     return int(text)
+
+
+def _check_tls(options: dict[str, Any], has_tls: bool) -> None:
+    """Raise if a file for TLS is named that would not be used."""
+    named = [name for name in _TLS_FILES if options.get(name)]
+    if named and not has_tls:
+        raise ConfigError(f"{named[0]} is for TLS, and the Redis URL speaks none: use rediss://")
+    if "ssl_keyfile" in named and "ssl_certfile" not in named:
+        raise ConfigError("ssl_keyfile is the key of a certificate: give ssl_certfile as well")
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
