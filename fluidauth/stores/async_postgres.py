@@ -16,7 +16,7 @@ from ..records import SessionRecord
 from ..secrecy import HoldsSecrets
 from . import postgres_statements as statements
 from .base import AsyncSessionStore
-from .bridge import begun, on_asyncio
+from .bridge import on_asyncio
 from .lookout import Lookout, Turn
 from .postgres_link import AsyncLink, Attempts, Settings
 from .postgres_statements import Call
@@ -120,10 +120,10 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
                 lost = link is not None and link.closed
                 attempts.after(error, lost)
                 if lost:
-                    await self._whole(pool.drain())
+                    await asyncio.shield(self._begun(pool.drain()))
             finally:
                 if link is not None:
-                    await self._whole(_given_back(pool, link))
+                    await self._give_back(pool, link)
         if attempts.in_doubt and not answer and call.proof is not None and await self._do(call.proof):
             return call.proven  # type: ignore[no-any-return]  # of the type of the answer
         return answer
@@ -134,12 +134,19 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
         has_rows = cursor.pgresult is not None and cursor.pgresult.nfields
         return call.answer(cursor.rowcount, await cursor.fetchall() if has_rows else [])
 
-    async def _whole(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do *work* to its end, also if this task is cancelled: a pool never gets over half of it."""
-        task = begun(work)
+    async def _give_back(self, pool: Pool, link: AsyncLink) -> None:
+        try:
+            await pool.putconn(link)
+        except asyncio.CancelledError:  # it waited for the pool's lock, and nobody has the connection
+            self._begun(_given_back(pool, link))
+            raise
+
+    def _begun(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have *work* done to its end, also if this task is cancelled: a pool never gets over half of it."""
+        task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        await asyncio.shield(task)
+        return task
 
     def _turn(self) -> Turn:
         loop = asyncio.get_running_loop()
@@ -157,8 +164,10 @@ class AsyncPostgresStore(HoldsSecrets, AsyncSessionStore):
 
 
 async def _given_back(pool: Pool, link: AsyncLink) -> None:
+    """Do what was cancelled halfway once more."""
     try:
+        link._pool = pool
         await pool.putconn(link)
-    except asyncio.CancelledError:  # the event loop ends, and the pool with it
+    except BaseException:  # the event loop ends, and the pool with it
         link.pgconn.finish()
         raise
