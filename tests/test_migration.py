@@ -205,9 +205,12 @@ class Play(NamedTuple):
             {who for who in range(1, 6) if chance.random() < 0.3},
         )
 
-    def run(self) -> World:
+    def run(self, restored: bool = False) -> World:
+        """Return the world after it; *restored*: the old store has again what was carried over."""
         world = World()
         world.stores[OLD].create(FIRST)
+        if restored:
+            world.stores[NEW].create(FIRST)
         running = {
             who: Actor(world, act(world, who, Migration(moving, KIN_DIGITS)))
             for who, (act, moving) in enumerate(zip(self.acts, self.moving, strict=True), 1)
@@ -235,6 +238,15 @@ def test_whoever_meets_a_session_on_its_way_keeps_every_promise(seed: int) -> No
         assert problems_after(world) == [], play
         claims = [record for record in world.stores[NEW].scan() if record.payload.startswith(b"fluidauth")]
         assert not claims or play.dying, play
+
+
+@pytest.mark.requirement("4", "5")
+def test_a_copy_in_a_restored_old_store_revives_and_undoes_nothing() -> None:
+    chance = random.Random(0)
+    for _ in range(PLAYS):
+        play = Play.at_random(chance)
+        play = play._replace(moving=[True] * len(play.acts))
+        assert problems_after(play.run(restored=True)) == [], play
 
 
 def problems_after(world: World) -> list[str]:

@@ -142,7 +142,10 @@ class Migration:
     def _finish(self, marked: SessionRecord) -> Talk[SessionRecord | None]:
         """Carry over what was *marked* before; None if it ended since."""
         record = unmarked(marked)
-        done = yield (NEW, "replace", _claim_in(marked)._replace(version=2), record)
+        try:
+            done = yield (NEW, "replace", _claim_in(marked)._replace(version=2), record)
+        except RecordExists:  # what was marked is a copy of it
+            done = False
         found: SessionRecord | None = record if done else (yield (NEW, "get", record.handle))
         yield from self._removed(marked)
         return found
