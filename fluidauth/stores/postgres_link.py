@@ -18,6 +18,7 @@ from .lookout import Lookout
 
 INIT = "create it with `fluidauth sessions init`, or call create_schema()"
 _WAYS = ((waiting.WAIT_R, select.POLLIN), (waiting.WAIT_W, select.POLLOUT))
+_LOSSES = 3  # a connection made just now may be dead as well
 _IN_DOUBT = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
 # Nothing was done, and to try again may well work.
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
@@ -115,8 +116,12 @@ class Attempts:
 
     def __init__(self, timeout: float) -> None:
         self._give_up = time.monotonic() + timeout
-        self.in_doubt = False
-        """The answer of an attempt was lost, so that it may have been carried out."""
+        self._losses = 0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the answer of an attempt was lost, so that it may have been carried out."""
+        return self._losses > 0
 
     @property
     def left(self) -> float:
@@ -126,9 +131,9 @@ class Attempts:
     def after(self, error: Exception, lost: bool) -> None:
         """Return if it should be made again after *error*; if not, raise the store's own."""
         is_late = time.monotonic() >= self._give_up
-        if is_late or not (isinstance(error, _AGAIN) or (lost and not self.in_doubt)):
+        self._losses += lost
+        if is_late or not (isinstance(error, _AGAIN) or (lost and self._losses < _LOSSES)):
             raise_store_error(error)
-        self.in_doubt = self.in_doubt or lost
 
 
 def conninfo_of(url: str, timeout: float) -> str:
