@@ -37,5 +37,5 @@ async def notes(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 # Browsers keep a Secure cookie, the default, over https only.
-cookie = CookieOptions(secure="DEVELOPMENT" not in os.environ)
+cookie = CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1")
 app = SessionMiddleware(notes, engine=SessionEngine(cookie=cookie))

@@ -52,5 +52,5 @@ def sign_out() -> None:
     redirect("/notes")
 
 
-engine = SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
 app = SessionMiddleware(pages, engine=engine)

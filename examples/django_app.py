@@ -22,13 +22,14 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import path
+from django.views.decorators.http import require_POST
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
     # An application of yours has a secret of its own, from the same command.
     SECRET_KEY=(os.environ.get("FLUIDAUTH_SECRET") or os.environ["FLUIDAUTH_SECRETS"]).split()[0],
     SESSION_ENGINE="fluidauth.integrations.django",
-    SESSION_COOKIE_SECURE="DEVELOPMENT" not in os.environ,
+    SESSION_COOKIE_SECURE=os.environ.get("DEVELOPMENT") != "1",
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "fluidauth.integrations.django"],
     MIDDLEWARE=[
         "fluidauth.integrations.django.middleware.SessionMiddleware",
@@ -55,6 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"hello": request.user.get_username() or None})
 
 
+@require_POST  # type: ignore[untyped-decorator]  # Django has no types
 def sign_in(request: HttpRequest) -> HttpResponse:
     # Here a real application compares a password: django.contrib.auth.authenticate().
     user, _ = User.objects.get_or_create(username=request.POST["name"])
@@ -70,6 +72,7 @@ def notes(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"user": request.user.get_username(), "notes": request.session.get("notes", [])})
 
 
+@require_POST  # type: ignore[untyped-decorator]  # Django has no types
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     return redirect("/notes")

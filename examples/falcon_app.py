@@ -91,6 +91,6 @@ def with_routes(api: Any, suffix: str | None) -> Any:
     return api
 
 
-engine = SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
 app = SessionMiddleware(with_routes(falcon.App(), None), engine=engine)
 asgi_app = SessionMiddleware(with_routes(falcon.asgi.App(), "async"), engine=engine)

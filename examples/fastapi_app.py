@@ -19,7 +19,7 @@ from fluidauth import CookieOptions, SessionEngine
 from fluidauth.integrations.fastapi import CurrentSession
 from fluidauth.integrations.starlette import SessionMiddleware
 
-engine = SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
 app = FastAPI()
 app.add_middleware(SessionMiddleware, engine=engine)
 

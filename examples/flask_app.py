@@ -19,7 +19,7 @@ from fluidauth.integrations.flask import FluidAuthSessionInterface, session
 
 app = Flask(__name__)
 app.session_interface = FluidAuthSessionInterface(
-    SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+    SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
 )
 
 

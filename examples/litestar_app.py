@@ -62,7 +62,7 @@ async def sign_out(session: Session) -> Redirect:
     return Redirect("/notes", status_code=303)
 
 
-engine = SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
 pages = Litestar(
     [home, sign_in, notes, add_note, sign_out],
     dependencies={

@@ -63,5 +63,5 @@ def pages() -> Any:
         return config.make_wsgi_app()
 
 
-engine = SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
 app = SessionMiddleware(pages(), engine=engine)

@@ -19,7 +19,7 @@ from fluidauth.integrations.quart import FluidAuthSessionInterface, session
 
 app = Quart(__name__)
 app.session_interface = FluidAuthSessionInterface(  # type: ignore[assignment]  # Quart infers its own kind
-    SessionEngine(cookie=CookieOptions(secure="DEVELOPMENT" not in os.environ))
+    SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
 )
 
 

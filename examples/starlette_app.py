@@ -52,5 +52,5 @@ app = Starlette(
         Route("/notes", notes, methods=["GET", "POST"]),
         Route("/sign-out", sign_out, methods=["POST"]),
     ],
-    middleware=[Middleware(SessionMiddleware, https_only="DEVELOPMENT" not in os.environ)],
+    middleware=[Middleware(SessionMiddleware, https_only=os.environ.get("DEVELOPMENT") != "1")],
 )

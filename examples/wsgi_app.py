@@ -37,5 +37,5 @@ def notes(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 
 # Browsers keep a Secure cookie, the default, over https only.
-cookie = CookieOptions(secure="DEVELOPMENT" not in os.environ)
+cookie = CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1")
 app = SessionMiddleware(notes, engine=SessionEngine(cookie=cookie))
