@@ -62,7 +62,8 @@ def close(policy: Policy, session: Session, now: int, keep: bool = True) -> Chan
     if not keep:
         follow_user(policy, session, state, now, keep)
         return Changes(state.only_its_end(), {}, NO_EDITS, False, answerable, 0) if state.ends else None
-    follow_user(policy, session, state, now)
+    if policy.user_of is not None:
+        follow_user(policy, session, state, now)
     edits = edits_of(state, session) if state.is_changed(session) else NO_EDITS
     if state.ends or state.login or _asks(state, edits):
         fields = dict(dict.items(session))
@@ -189,9 +190,10 @@ def settle(policy: Policy, session: Session, changes: Changes, outcome: Outcome,
     if not session._answerable or outcome.cookie is None:
         return []
     presented = [c for c in (since.credential, *since.others) if c is not None]
-    olds = dict.fromkeys(each.cookie for each in since.old)
-    others = {policy.cookie.name, *(old.name for old in olds)}
-    former = dict.fromkeys(c.cookie for c in presented if c.cookie not in others)
+    olds = {each.cookie: each.cookie.name for each in since.old}
+    former = dict.fromkeys(
+        c.cookie for c in presented if c.cookie != policy.cookie.name and c.cookie not in olds.values()
+    )
     lines = [policy.cookie.expire(name) for name in former]
     ours = policy.cookie
     for old in olds:

@@ -70,6 +70,9 @@ class Adoption(NamedTuple):
         return f"<Adoption {self.name}>"
 
 
+_NO_ADOPTIONS: list[Adoption] = []
+
+
 class State:
     """A loaded session's origin in the store, and what this request asked for since.
 
@@ -137,6 +140,8 @@ class State:
     @property
     def old(self) -> list[Adoption]:
         """The sessions of former systems that the request presented, as far as they matter: each once."""
+        if self.adoption is None and not self.formers:
+            return _NO_ADOPTIONS  # as nearly always
         presented = (self.adoption, *self.formers)
         return list({each.marker: each for each in reversed(presented) if each is not None}.values())
 

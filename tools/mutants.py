@@ -30,7 +30,7 @@ COPIED = ("fluidauth", "tests", "tools", "docs", "examples", "README.md", "pypro
 WORKERS = 2
 TIMEOUT = 300  # seconds for the tests of one promise
 DAY = 24 * 60 * 60  # seconds
-MOST = 40  # faults of changed files, in `make check`
+MOST = 16  # faults of changed files, in `make check`
 QUICK = "not check and not matrix"
 LINKED = (".sources",)  # what tests fetched once
 
