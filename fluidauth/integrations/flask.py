@@ -93,19 +93,27 @@ class Sessions:
         secrets = (app.secret_key, *(app.config.get("SECRET_KEY_FALLBACKS") or ()))
         with self._lock:
             if self._engine is None or secrets != self._secrets:
-                self._engine = self._build(list(secrets), app.permanent_session_lifetime)
+                self._engine = self._build(list(secrets), app)
                 self._secrets = secrets
                 self._gateways.clear()
             return self._engine
 
-    def _build(self, secrets: list[str | bytes], lasts: timedelta) -> SessionEngine:
+    def _build(self: Any, secrets: list[str | bytes], app: Any) -> SessionEngine:
         """Return an engine that does as Flask does where nothing is set, and takes over Flask's sessions."""
         store = self._store if self._engine is None else self._engine.gateway.store
         cookie = CookieOptions(name=COOKIE_NAME, secure=False)
+        former = FlaskCookie(
+            secrets[0],
+            secrets[1:],
+            session_cookie=self.get_cookie_name(app),
+            lifetime=app.permanent_session_lifetime,
+            path=self.get_cookie_path(app),
+            domain=(self.get_cookie_domain(app) or "").removeprefix(".") or None,
+        )
         return SessionEngine(
             secrets,
             store,
-            adopt=[FlaskCookie(secrets[0], secrets[1:], lifetime=lasts)] if self._adopts else (),
+            adopt=[former] if self._adopts else (),
             adopt_until=self._adopt_until,
             absolute_timeout=MAX_LIFETIME,
             idle_timeout=PERMANENT_LIFETIME,

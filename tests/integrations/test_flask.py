@@ -825,6 +825,21 @@ def test_a_logout_by_fields_stands_where_the_request_fails(
     assert site.interface.engine_for(site.app).list_sessions("alice") == []
 
 
+@pytest.mark.requirement("62")
+def test_a_former_cookie_is_known_by_the_applications_own_name() -> None:
+    """The line that changes logs nobody out, whatever the cookie is called."""
+    secret = new_secret()
+    former = flask.Flask(__name__)
+    former.config.update(SECRET_KEY=secret, SESSION_COOKIE_NAME="shop", SESSION_COOKIE_PATH="/")
+    signing = flask.sessions.SecureCookieSessionInterface().get_signing_serializer(former)
+    assert signing is not None
+    site = FlaskSite(store=MemoryStore(), SECRET_KEY=secret, SESSION_COOKIE_NAME="shop")
+    site.client.set_cookie("shop", signing.dumps({"_user_id": "ada"}))
+
+    assert site.ask(lambda session: session.user_id) == "ada"
+    assert site.ask(lambda session: session.user_id) == "ada"
+
+
 class Counting(TaggedJSONSerializer):
     """Counts the characters that it writes."""
 
