@@ -343,6 +343,28 @@ def test_of_two_none_succeeds_before_it_is_done(protocol: Protocol) -> None:
     assert browser.get(user_of) is None
 
 
+def test_it_follows_a_thousand_renewals(protocol: Protocol) -> None:
+    """As many as there may be, from the first id to the last."""
+    engine = SessionEngine(new_secret(), MemoryStore())
+    browser = Browser(protocol, engine)
+    browser.request(lambda session: session.login("alice"))
+    former = browser.twin()
+
+    def renew(session: Session) -> None:
+        session.regenerate()
+        session.save()
+
+    def renew_all(session: Session) -> None:
+        for _ in range(1_500):
+            renew(session)
+
+    browser.request(renew_all)
+    former.request(Session.logout)
+
+    assert browser.get(user_of) is None
+    assert live_sessions(engine) == 0
+
+
 # -- after the head --------------------------------------------------------------------------------
 
 
