@@ -308,15 +308,15 @@ def test_one_that_is_cancelled_under_trio_lets_nobody_in(events: list[SessionEve
 
 
 class Overtaken(MemoryStore):
-    """Lets something else happen before a record is deleted, once."""
+    """Lets something else happen before a session is deleted, once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.meanwhile: Any = None
 
     def delete(self, handle: str, version: int | None = None) -> bool:
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
+        if self.meanwhile is not None and getattr(self.get(handle), "user_id", None):  # no tombstone
+            meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
         return super().delete(handle, version)
 
@@ -341,6 +341,19 @@ def test_of_two_none_succeeds_before_it_is_done(protocol: Protocol) -> None:
 
     assert seen == [200, None]
     assert browser.get(user_of) is None
+
+
+@pytest.mark.requirement("52")
+def test_one_under_a_former_id_that_is_refused_denies_the_new_one(alice: Browser, outage: FlakyStore) -> None:
+    former = alice.twin()
+    alice.request(Session.regenerate)
+
+    def leave(session: Session) -> None:
+        session.logout()
+        outage.broken = {"delete"}
+
+    assert former.request(leave).status == 503
+    assert alice.get(user_of) is None
 
 
 def test_it_follows_a_thousand_renewals(protocol: Protocol) -> None:
