@@ -36,9 +36,9 @@ from fluidauth.encryption import FieldCipher
 from fluidauth.engine import MAX_PAYLOAD
 from fluidauth.keys import new_secret
 from fluidauth.lifecycle import first_version, new_body
-from fluidauth.records import SessionRecord
+from fluidauth.records import Body, SessionRecord
 from fluidauth.rekeying import BATCH, RATE, rekey
-from fluidauth.sealing import Body, Sealer
+from fluidauth.sealing import Sealer
 from fluidauth.stores.sqlite_file import connect
 
 DATA_BYTES = 288  # of one session's fields, as json.dumps writes them

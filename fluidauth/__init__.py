@@ -4,6 +4,11 @@ Everything that an application needs is here; errors beyond the common ones are 
 ``fluidauth.errors``, test suites for stores in ``fluidauth.testing``.
 """
 
+from fluidauth.stores.base import AsyncSessionStore as AsyncSessionStore
+from fluidauth.stores.base import SessionStore as SessionStore
+from fluidauth.stores.memory import MemoryStore as MemoryStore
+from fluidauth.stores.sqlite import SQLiteStore as SQLiteStore
+
 from .asgi import ASGISessionMiddleware as ASGISessionMiddleware
 from .cookies import CookieOptions as CookieOptions
 from .engine import SessionEngine as SessionEngine
@@ -19,8 +24,4 @@ from .records import Lifetime as Lifetime
 from .records import SessionInfo as SessionInfo
 from .records import SessionRecord as SessionRecord
 from .session import Session as Session
-from .stores.base import AsyncSessionStore as AsyncSessionStore
-from .stores.base import SessionStore as SessionStore
-from .stores.memory import MemoryStore as MemoryStore
-from .stores.sqlite import SQLiteStore as SQLiteStore
 from .wsgi import WSGISessionMiddleware as WSGISessionMiddleware

@@ -97,7 +97,7 @@ def revoke_all() -> Steps[int]:
             return removed
 
 
-def cookie_header(policy: Policy, token: str, now: int) -> Steps[str]:
+def set_cookie_header(policy: Policy, token: str, now: int) -> Steps[str]:
     """Render ``Set-Cookie`` for the live session of *token*."""
     presented, _ = identify(policy, f"{policy.cookie.name}={token}")
     del token  # a traceback that prints locals must not show it while the store fails

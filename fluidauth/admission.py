@@ -6,16 +6,15 @@ keyring look at its file. Whatever a client sends or a row says, nothing here ra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from . import tokens
-from .cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, find_values
+from .cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, CookieSource, find_values, request_cookies
 from .errors import RecordTampered
+from .events import Notice
 from .expiry import next_expiry
-from .policy import Notice, Policy
-from .records import SessionRecord, handle_of
-from .sealing import Body, Tombstone
-from .session import CookieSource
+from .policy import Policy
+from .records import Body, SessionRecord, Tombstone, handle_of
 from .state import Credential, State, barred
 
 MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
@@ -28,7 +27,7 @@ def identify(
 
     No store is asked for anything else. Of more than *limit* candidates none is looked at.
     """
-    header = cookie_header(source)
+    header = request_cookies(source)
     if len(header) > MAX_HEADER_LENGTH:
         ours = any(name in header for name in policy.cookie_names)
         return [], [Notice("cookie_rejected", "too_long")] if ours else []
@@ -55,20 +54,6 @@ def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[N
         return [], [Notice("cookie_rejected", kid)]
     handle = handle_of(policy.handle_prefix, session_id)
     return [Credential(policy.cookie.name, session_id, kid, handle)], []
-
-
-def cookie_header(source: CookieSource) -> str:
-    """Return the text of a request's ``Cookie`` header, or headers."""
-    return source if isinstance(source, str) else _joined(source)
-
-
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    # HTTP/2 may split the header; RFC 9113, section 8.2.3 joins it with "; ".
-    found: list[bytes] = []
-    for name, value in headers:  # a comprehension is a call of its own before Python 3.12
-        if len(name) == 6 and name.lower() == b"cookie":
-            found.append(value)
-    return b"; ".join(found).decode("latin-1")
 
 
 def admit(

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+
 from . import adoption, adoption_period, tokens
 from .adoption import Adopted, Adopter
+from .concurrency import in_thread
+from .cookies import CookieSource
 from .errors import ConfigError, PayloadError, StoreError
-from .events import logger
-from .policy import Notice, Policy
+from .events import Notice, logger
+from .policy import Policy
 from .secrecy import without_locals
-from .session import CookieSource
 from .state import Adoption, State
 from .steps import Steps, arun, run
-from .stores.base import AsyncSessionStore, SessionStore
-from .stores.bridge import in_thread
 
 
 class Found(NamedTuple):

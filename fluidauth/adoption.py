@@ -15,18 +15,18 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from . import adoption_period, tokens
-from .admission import admit, cookie_header, open_record
+from .admission import admit, open_record
 from .adoption_period import NOBODY
 from .commit import CLOSED, commit, create, merged
-from .cookies import MAX_HEADER_LENGTH, CookieOptions, find_values
+from .cookies import MAX_HEADER_LENGTH, CookieOptions, CookieSource, find_values, request_cookies
 from .errors import NotEnded, PayloadError, RecordExists, StoreError
+from .events import Notice
 from .jsonvalues import check
 from .keys import Key
 from .lifecycle import Changes, Outcome, new_body
-from .policy import Notice, Policy
-from .records import MAX_LIFETIME, SessionRecord, check_user_id, handle_of, length_prefixed
-from .sealing import Body, Tombstone, successor_of
-from .session import CookieSource
+from .policy import Policy
+from .records import MAX_LIFETIME, Body, SessionRecord, Tombstone, check_user_id, handle_of, length_prefixed
+from .sealing import successor_of
 from .standing import check_time, deadline, end
 from .state import Adoption, Credential, Login, State
 from .steps import PAUSE, Steps
@@ -80,7 +80,7 @@ class Adopter(ABC):
 
 def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tuple[Adopter, str]]:
     """Yield the cookies in *source* that may be of another system."""
-    header = cookie_header(source)
+    header = request_cookies(source)
     if len(header) > MAX_HEADER_LENGTH:
         return
     for adopter in adopters:

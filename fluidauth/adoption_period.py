@@ -11,8 +11,7 @@ from contextlib import suppress
 
 from .errors import RecordExists, RecordTampered
 from .policy import Policy
-from .records import MAX_LIFETIME, SessionRecord, handle_of
-from .sealing import Tombstone
+from .records import MAX_LIFETIME, SessionRecord, Tombstone, handle_of
 from .standing import check_time, deadline
 from .steps import Steps
 

@@ -9,20 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import NotEnded, NotSupported, OutcomeUnknown, RecordExists, StoreError
-from .events import EventName
+from .events import EventName, Notice
 from .expiry import is_expired, next_expiry, shortens_idle, with_lifetime
-from .lifecycle import (
-    Changes,
-    Outcome,
-    first_version,
-    new_body,
-    next_version,
-    tombstone_of,
-)
+from .lifecycle import Changes, Outcome, first_version, new_body, next_version, tombstone_of
 from .merge import apply
-from .policy import Notice, Policy
-from .records import SessionRecord
-from .sealing import Body, RenewalReason
+from .policy import Policy
+from .records import Body, RenewalReason, SessionRecord
 from .standing import Live, check_time, deadline, end, find, find_live
 from .state import Login, State
 from .steps import TAKE_TURN, Steps

@@ -9,11 +9,15 @@ seconds for 64 KB (CVE-2024-7592).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from .errors import ConfigError
 from .records import MAX_LIFETIME, seconds
+
+CookieSource = str | Iterable[tuple[bytes, bytes]]
+"""A ``Cookie`` header's text (WSGI), or the header list of an ASGI scope."""
 
 MAX_HEADER_LENGTH = 64 * 1024
 MAX_CANDIDATES = 4
@@ -126,6 +130,20 @@ class CookieOptions:
                 "; partitioned" if self.partitioned else "",
             )
         )
+
+
+def request_cookies(source: CookieSource) -> str:
+    """Return the text of a request's ``Cookie`` header, or headers."""
+    return source if isinstance(source, str) else _joined(source)
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    # HTTP/2 may split the header; RFC 9113, section 8.2.3 joins it with "; ".
+    found: list[bytes] = []
+    for name, value in headers:  # a comprehension is a call of its own before Python 3.12
+        if len(name) == 6 and name.lower() == b"cookie":
+            found.append(value)
+    return b"; ".join(found).decode("latin-1")
 
 
 def find_values(header: str, names: tuple[str, ...], limit: int = MAX_CANDIDATES) -> list[tuple[str, str]]:

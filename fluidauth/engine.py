@@ -9,18 +9,23 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.bridge import SyncBridge, to_async
+from fluidauth.stores.memory import MemoryStore
+from fluidauth.stores.urls import store_at, store_from_url
+
 from . import admin, adoption_period
 from .adopters import Adopters
 from .adoption import Adopter
 from .commit import CLOSED
 from .cookies import CookieOptions
 from .errors import ConfigError, NoSuchSession, StoreError
-from .events import EventLog, SessionEvent, logger
+from .events import EventLog, Notice, SessionEvent, logger
 from .explanation import Explanation, Headers, explain
 from .gateway import SessionGateway
 from .keyring import Keyring
 from .lifecycle import Outcome, issue
-from .policy import Notice, Policy
+from .policy import Policy
 from .records import Lifetime, SessionInfo, check_lifetime, check_user_id, seconds
 from .sealing import Sealer
 from .secrecy import without_locals
@@ -28,10 +33,6 @@ from .session import Session
 from .standing import Live
 from .state import Credential, State
 from .steps import Steps
-from .stores.base import AsyncSessionStore, SessionStore
-from .stores.bridge import SyncBridge, to_async
-from .stores.memory import MemoryStore
-from .stores.urls import store_at, store_from_url
 
 T = TypeVar("T")
 
@@ -175,15 +176,15 @@ class SessionEngine:
         """Do as :meth:`extend_session`, without blocking."""
         return await self._arun(self._extension(handle, seconds), "extend")
 
-    def cookie_header(self, token: str) -> str:
+    def set_cookie_header(self, token: str) -> str:
         """Return the ``Set-Cookie`` value for *token*; raise :class:`NoSuchSession` if it opens none."""
-        steps = admin.cookie_header(self.policy, token, self._now())
+        steps = admin.set_cookie_header(self.policy, token, self._now())
         del token  # a traceback that prints locals must not show it while the store fails
         return self._run(steps, "get")
 
-    async def acookie_header(self, token: str) -> str:
-        """Do as :meth:`cookie_header`, without blocking."""
-        steps = admin.cookie_header(self.policy, token, self._now())
+    async def aset_cookie_header(self, token: str) -> str:
+        """Do as :meth:`set_cookie_header`, without blocking."""
+        steps = admin.set_cookie_header(self.policy, token, self._now())
         del token  # as above
         return await self._arun(steps, "get")
 

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 EventName = Literal[
     "session_created",
@@ -135,3 +135,12 @@ class _Window:
 def _log(event: SessionEvent, dropped: int) -> None:
     held_back = f" ({dropped} more held back)" if dropped else ""
     logger.log(_LEVELS[event.name], "%s%s", event, held_back, extra={"event": event})
+
+
+class Notice(NamedTuple):
+    """Something to tell the operator; the engine makes an event of it."""
+
+    name: EventName
+    reason: str | None = None
+    handle: str | None = None
+    user_id: str | None = None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .records import Lifetime, SessionRecord
-from .sealing import Body
+from .records import Body, Lifetime, SessionRecord
 
 # A touch is written when it would move the deadline by this part of the idle timeout.
 _TOUCH_FRACTION = 20

@@ -14,8 +14,8 @@ from .cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_value
 from .expiry import is_expired
 from .inspection import inspect
 from .policy import Policy
-from .records import SessionRecord, handle_of, moment
-from .sealing import Body, Tombstone, sealed_by
+from .records import Body, SessionRecord, Tombstone, handle_of, moment
+from .sealing import sealed_by
 from .steps import Steps
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")  # a session id, which has 32 characters, is not shown as a name

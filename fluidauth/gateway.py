@@ -13,23 +13,24 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+
 from . import admin, adoption
 from .admission import admit, identify, identify_token
 from .adopters import Adopters, Found
 from .commit import commit
+from .concurrency import begun, on_asyncio
 from .cookies import MAX_HEADER_LENGTH, MAX_LEAVING, CookieOptions
 from .denials import Denials
 from .errors import ConfigError, NotEnded, StoreError, TooManyCookies
-from .events import EventLog, EventName, SessionEvent
+from .events import EventLog, EventName, Notice, SessionEvent
 from .lifecycle import Changes, Outcome, close, follow_user, settle
-from .policy import Notice, Policy
+from .policy import Policy
 from .records import MAX_LIFETIME, SessionRecord
 from .secrecy import clear_frames, without_locals
 from .session import Session
 from .state import Credential, State, barred
 from .steps import Steps, arun, run
-from .stores.base import AsyncSessionStore, SessionStore
-from .stores.bridge import begun, on_asyncio
 
 T = TypeVar("T")
 

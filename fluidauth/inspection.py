@@ -14,10 +14,11 @@ from typing import Any, Literal, NamedTuple
 from .admission import open_record
 from .encryption import encrypted_by
 from .errors import RecordTampered
+from .events import Notice
 from .expiry import is_expired
-from .policy import Notice, Policy
-from .records import SessionRecord
-from .sealing import Body, Tombstone, sealed_by
+from .policy import Policy
+from .records import Body, SessionRecord, Tombstone
+from .sealing import sealed_by
 
 Scan = Callable[[str | None, int], list[SessionRecord]]
 

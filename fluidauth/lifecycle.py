@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 
 from . import tokens
 from .admission import is_stale
+from .events import Notice
 from .expiry import expiry_from, is_expired, next_expiry
 from .merge import NO_EDITS, Edits, edits_of, take_over
-from .policy import Notice, Policy
-from .records import Lifetime, SessionRecord, check_user_id, handle_of
-from .sealing import Body, RenewalReason, Tombstone
+from .policy import Policy
+from .records import Body, Lifetime, RenewalReason, SessionRecord, Tombstone, check_user_id, handle_of
 from .session import Session
 from .state import Credential, Login, State
 

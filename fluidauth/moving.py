@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fluidauth.stores.migrating import MigratingStore
+
 from .inspection import pages
-from .stores.migrating import MigratingStore
 
 BATCH = 50  # records between two reports
 

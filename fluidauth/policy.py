@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from .cookies import CookieOptions
-from .events import EventName
 from .records import Lifetime, handle_prefix
 from .sealing import Sealer
 
@@ -40,12 +39,3 @@ class Policy:
         user_of: UserOf | None = None,
     ) -> Policy:
         return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace), kin_digits, user_of)
-
-
-class Notice(NamedTuple):
-    """Something to tell the operator; the engine makes an event of it."""
-
-    name: EventName
-    reason: str | None = None
-    handle: str | None = None
-    user_id: str | None = None

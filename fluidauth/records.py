@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from .errors import ConfigError
+from .errors import ConfigError, FieldError
 
 # Browsers keep no cookie longer than 400 days (RFC 6265bis section 5.5), so no
 # session can last longer either.
@@ -159,3 +160,39 @@ def handle_of(prefix: bytes, session_id: str) -> str:
 def is_handle(handle: object) -> bool:
     """Return whether *handle* has the form of a handle; no store is asked for another."""
     return isinstance(handle, str) and _HANDLE.fullmatch(handle) is not None
+
+
+RenewalReason = Literal["login", "regenerate", "adopt"]
+
+
+class Locked(NamedTuple):
+    """An encrypted field as stored, and why it could not be read, if it could not."""
+
+    envelope: str
+    error: FieldError | None
+
+
+class Body(NamedTuple):
+    """What the payload of a live session says. Times are Unix seconds, lengths seconds."""
+
+    fields: dict[str, Any]
+    deadline: int
+    idle: int | None
+    persistent: bool
+    auth_time: int | None
+    locked: Mapping[str, Locked] = {}
+    """Encrypted fields as read; an unchanged one keeps its envelope when sealed again."""
+
+    def unreadable(self) -> frozenset[str]:
+        """Return the names of the encrypted fields that could not be read."""
+        return frozenset(name for name, locked in self.locked.items() if locked.error)
+
+
+class Tombstone(NamedTuple):
+    """What is left under an old id: the handle that took its place, until *deadline*."""
+
+    successor: str
+    reason: RenewalReason
+    deadline: int
+    nonce: str = ""
+    """Of a session that was taken over: what its id was derived from, beside the old cookie."""

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from fluidauth.stores.base import SessionStore
+
 from .errors import RecordTampered
 from .inspection import pages, refusal
 from .records import SessionRecord
 from .sealing import Sealer, sealed_by
-from .stores.base import SessionStore
 
 BATCH = 50  # records in one transaction: requests that write wait a few milliseconds for it
 RATE = 500  # records a second, so that requests do not notice (benchmarks/rotation.py)

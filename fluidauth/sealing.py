@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import hmac
 import struct
-from collections.abc import Collection, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Collection
+from typing import Any, get_args
 
 from .encryption import FieldCipher
 from .errors import FieldError, PayloadError, RecordTampered
 from .jsonvalues import decode, encode
 from .keyring import Keyring
 from .keys import Key
-from .records import SessionRecord, is_handle
+from .records import Body, Locked, RenewalReason, SessionRecord, Tombstone, is_handle
 
 _FORMAT = b"\x01"
 _BODY_START = 7  # behind the format byte and the kid
@@ -31,42 +31,8 @@ _PLAIN_LENGTH = 5  # of a body without encrypted fields
 _HANDLE_LENGTH = (64).to_bytes(4, "big")
 _NUMBERS = struct.Struct(">IQIQI")
 
-RenewalReason = Literal["login", "regenerate", "adopt"]
 _REASONS = get_args(RenewalReason)
 _GRAVE_LENGTH = 3  # of a tombstone without a nonce
-
-
-class Locked(NamedTuple):
-    """An encrypted field as stored, and why it could not be read, if it could not."""
-
-    envelope: str
-    error: FieldError | None
-
-
-class Body(NamedTuple):
-    """What the payload of a live session says. Times are Unix seconds, lengths seconds."""
-
-    fields: dict[str, Any]
-    deadline: int
-    idle: int | None
-    persistent: bool
-    auth_time: int | None
-    locked: Mapping[str, Locked] = {}
-    """Encrypted fields as read; an unchanged one keeps its envelope when sealed again."""
-
-    def unreadable(self) -> frozenset[str]:
-        """Return the names of the encrypted fields that could not be read."""
-        return frozenset(name for name, locked in self.locked.items() if locked.error)
-
-
-class Tombstone(NamedTuple):
-    """What is left under an old id: the handle that took its place, until *deadline*."""
-
-    successor: str
-    reason: RenewalReason
-    deadline: int
-    nonce: str = ""
-    """Of a session that was taken over: what its id was derived from, beside the old cookie."""
 
 
 class Sealer:

@@ -5,10 +5,11 @@ Nothing here does I/O: loading and saving are asked of the engine.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
+from .cookies import CookieSource
 from .errors import FreshLoginRequired, SessionClosed, SessionNotLoaded, StoreError
 from .jsonvalues import check, check_key
 from .lazydict import PLACEHOLDER, LazyDict
@@ -16,9 +17,6 @@ from .records import Lifetime, SessionRecord, check_lifetime, check_user_id, sec
 from .state import Credential, Login, State
 
 _NO_COOKIES: dict[tuple[str, ...], str] = {}  # never written to
-
-CookieSource = str | Iterable[tuple[bytes, bytes]]
-"""A ``Cookie`` header's text (WSGI), or the header list of an ASGI scope."""
 
 
 class SessionCalls(Protocol):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from .admission import open_record
 from .errors import NotEnded, StoreError
 from .policy import Policy
-from .records import SessionRecord
-from .sealing import Body, Tombstone, is_adoption, successor_of
+from .records import Body, SessionRecord, Tombstone
+from .sealing import is_adoption, successor_of
 from .steps import Steps
 
 TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes

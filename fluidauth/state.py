@@ -13,8 +13,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from .cookies import CookieOptions
 from .errors import PayloadError
 from .jsonvalues import CONTAINERS, decode, encode
-from .records import Lifetime, SessionRecord
-from .sealing import Body
+from .records import Body, Lifetime, SessionRecord
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 AdditionKind = Literal["add", "append"]

@@ -13,9 +13,11 @@ import time
 from collections.abc import Generator
 from typing import Any, TypeVar
 
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.bridge import AsyncBridge
+
+from .concurrency import on_asyncio
 from .errors import NotSupported, RecordExists, StoreError
-from .stores.base import AsyncSessionStore, SessionStore
-from .stores.bridge import AsyncBridge, on_asyncio
 from .turns import aturn, turn
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
+from .concurrency import on_asyncio
 from .forks import renew_in_child
-from .stores.bridge import on_asyncio
 
 LockT = TypeVar("LockT")
 

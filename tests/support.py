@@ -25,7 +25,7 @@ from fluidauth import (
     SQLiteStore,
     StoreError,
 )
-from fluidauth.sealing import Body
+from fluidauth.records import Body
 from fluidauth.stores.bridge import SyncBridge
 from fluidauth.stores.migrating import AsyncMigratingStore, MigratingStore
 from fluidauth.stores.postgres import PostgresStore

@@ -26,7 +26,7 @@ from fluidauth.cli.commands import EXIT_CODES, fluidauth, run
 from fluidauth.errors import FieldTampered
 from fluidauth.integrations.starlette import StarletteCookie
 from fluidauth.keys import kid_of, new_secret
-from fluidauth.sealing import Body
+from fluidauth.records import Body
 
 from .servers.postgres import new_database, postgres_url
 from .servers.redis import empty_redis
@@ -782,7 +782,7 @@ def test_copy_moves_every_session_and_what_is_done_is_done(
     assert second.err == "next: give the application the new store alone\n"
     assert [record.handle for record in engine.gateway.store.scan()] == [expired]
     with closing(SessionEngine(Keyring.from_file(tmp_path / "keyring.json"), new)) as moved:
-        assert all(moved.cookie_header(token) for token in tokens)
+        assert all(moved.set_cookie_header(token) for token in tokens)
 
 
 @pytest.mark.parametrize("store", ["sqlite:///a.db", "sqlite:///a.db + sqlite:///b.db"])

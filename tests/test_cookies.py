@@ -25,9 +25,10 @@ from fluidauth import (
 )
 from fluidauth.admission import admit, identify
 from fluidauth.cookies import find_values, http_date
+from fluidauth.events import Notice
 from fluidauth.keys import Key
 from fluidauth.lifecycle import first_version, new_body
-from fluidauth.policy import Notice, Policy
+from fluidauth.policy import Policy
 from fluidauth.records import SessionRecord
 from fluidauth.sealing import Sealer
 from fluidauth.state import Credential

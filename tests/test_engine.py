@@ -99,9 +99,9 @@ def admin(request: pytest.FixtureRequest, full: SessionEngine) -> Calls:
 
 
 def test_a_session_can_begin_without_a_request(calls: Calls, protocol: Any) -> None:
-    """create_session and cookie_header sign a user in from a script or a socket."""
+    """create_session and set_cookie_header sign a user in from a script or a socket."""
     token, session = calls.create_session("user-42", {"a": 1})
-    line = calls.cookie_header(token)
+    line = calls.set_cookie_header(token)
 
     browser = Browser(protocol, calls.engine)
     browser.cookie = line.partition(";")[0].partition("=")[2]
@@ -116,7 +116,7 @@ def test_a_cookie_header_counts_what_is_left(calls: Calls, clock: FakeClock) -> 
     token, _ = calls.create_session("user-42", lifetime=Lifetime(absolute=timedelta(hours=2)))
     clock.advance(600)
 
-    line = calls.cookie_header(token)
+    line = calls.set_cookie_header(token)
 
     assert "; Max-Age=6600;" in line
 
@@ -128,7 +128,7 @@ def test_a_cookie_header_needs_a_live_session(calls: Calls) -> None:
 
     for dead in (token, "", token[:-1] + "!"):
         with pytest.raises(NoSuchSession, match="the token opens no live session"):
-            calls.cookie_header(dead)
+            calls.set_cookie_header(dead)
 
 
 def test_a_session_is_read_by_its_handle(calls: Calls) -> None:

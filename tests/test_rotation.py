@@ -30,8 +30,9 @@ from fluidauth.errors import FieldKeyMissing, FluidAuthError
 from fluidauth.events import SessionEvent
 from fluidauth.inspection import KeyUse, every_record, inspect
 from fluidauth.keys import kid_of, new_secret
+from fluidauth.records import Body, Locked, Tombstone
 from fluidauth.rekeying import Rekeyed, rekey
-from fluidauth.sealing import Body, Locked, Tombstone, sealed_by
+from fluidauth.sealing import sealed_by
 from fluidauth.testing import FakeClock
 
 from .support import Browser, FlakyStore, Protocol, Task, opened
@@ -522,7 +523,7 @@ def test_nothing_secret_is_left_anywhere(
         told += [repr(engine), repr(store), repr(keyring), repr(events), str(events), repr(engine.policy)]
         told.append(str(engine.explain({"Cookie": f"__Host-session={browser.cookie}"})))
         try:
-            engine.cookie_header((browser.cookie or "")[:-1] + "!")
+            engine.set_cookie_header((browser.cookie or "")[:-1] + "!")
         except FluidAuthError as error:
             told.append(repr(error))
         at_rest = b"".join(file.read_bytes() for file in tmp_path.glob("sessions.db*"))

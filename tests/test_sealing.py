@@ -17,10 +17,11 @@ from fluidauth import CookieOptions, Keyring, Lifetime, MemoryStore, PayloadErro
 from fluidauth.admission import open_record
 from fluidauth.encryption import FieldCipher
 from fluidauth.errors import FieldError, FieldFormatError, FieldKeyMissing, FieldTampered, RecordTampered
+from fluidauth.events import Notice
 from fluidauth.keys import Key
-from fluidauth.policy import Notice, Policy
-from fluidauth.records import SessionRecord, handle_of, handle_prefix, length_prefixed
-from fluidauth.sealing import Body, Sealer, Tombstone
+from fluidauth.policy import Policy
+from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, handle_prefix, length_prefixed
+from fluidauth.sealing import Sealer
 from fluidauth.state import Credential, State
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fluidauth import Keyring, tokens
-from fluidauth.records import SessionRecord, handle_of, handle_prefix
-from fluidauth.sealing import Body, Sealer, Tombstone
+from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, handle_prefix
+from fluidauth.sealing import Sealer
 
 FILE = Path(__file__).with_name("vectors.json")
 VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

@@ -17,28 +17,21 @@ from urllib.parse import urlsplit
 
 import click
 
-from .. import keyfile
-from ..admission import MAX_CLOCK_SKEW
-from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, SessionEngine
-from ..errors import ConfigError, NotSupported, StoreError
-from ..inspection import every_record
-from ..keyring import Keyring
-from ..policy import Policy
-from ..records import MAX_LIFETIME
-from ..sealing import sealed_by
-from ..stores.base import SessionStore
-from ..stores.memory import MemoryStore
-from ..stores.sqlite import SQLiteStore
+from fluidauth import keyfile
+from fluidauth.admission import MAX_CLOCK_SKEW
+from fluidauth.engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, SessionEngine
+from fluidauth.errors import ConfigError, NotSupported, StoreError
+from fluidauth.inspection import every_record
+from fluidauth.keyring import Keyring
+from fluidauth.policy import Policy
+from fluidauth.records import MAX_LIFETIME
+from fluidauth.sealing import sealed_by
+from fluidauth.stores.base import SessionStore
+from fluidauth.stores.memory import MemoryStore
+from fluidauth.stores.sqlite import SQLiteStore
+
 from .output import NO, Output
-from .settings import (
-    command,
-    keyring_option,
-    now,
-    open_keyring,
-    open_store,
-    store_option,
-    variables_set,
-)
+from .settings import command, keyring_option, now, open_keyring, open_store, store_option, variables_set
 
 _DAY = 24 * 60 * 60
 _YEAR = 365 * _DAY

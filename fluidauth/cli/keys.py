@@ -8,20 +8,14 @@ from typing import Any
 
 import click
 
-from .. import keyfile
-from ..keydocument import KeyDocument, KeyEntry
-from ..keyring import RELOAD_INTERVAL
-from ..keys import kid_of, new_secret
-from ..records import moment
+from fluidauth import keyfile
+from fluidauth.keydocument import KeyDocument, KeyEntry
+from fluidauth.keyring import RELOAD_INTERVAL
+from fluidauth.keys import kid_of, new_secret
+from fluidauth.records import moment
+
 from .output import Output, Refused
-from .settings import (
-    command,
-    keyring_file_option,
-    now,
-    secret_input,
-    trust_mount_option,
-    variables_set,
-)
+from .settings import command, keyring_file_option, now, secret_input, trust_mount_option, variables_set
 
 _DAY = 24 * 60 * 60
 _LOOK_AGAIN = 0.1  # seconds

@@ -10,14 +10,15 @@ from typing import Any
 
 import click
 
-from .. import keyfile
-from ..engine import DEFAULT_PATH
-from ..errors import ConfigError, StoreError
-from ..inspection import KeyUse, every_record
-from ..keydocument import KeyDocument, KeyEntry
-from ..keyring import Keyring
-from ..keys import new_secret
-from ..records import moment
+from fluidauth import keyfile
+from fluidauth.engine import DEFAULT_PATH
+from fluidauth.errors import ConfigError, StoreError
+from fluidauth.inspection import KeyUse, every_record
+from fluidauth.keydocument import KeyDocument, KeyEntry
+from fluidauth.keyring import Keyring
+from fluidauth.keys import new_secret
+from fluidauth.records import moment
+
 from .keys import interval_option, keys, no_wait_option, shown, wait_since
 from .output import NO, Output, Refused, plural
 from .settings import command, count_records, keyring_file_option, now, open_store, policy_for

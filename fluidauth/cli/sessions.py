@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from .. import admin
-from ..encryption import encrypted_by
-from ..inspection import Finding, every_record, inspect
-from ..records import SessionRecord, check_user_id, moment
-from ..sealing import Body, is_adoption, sealed_by
-from ..steps import run
-from ..stores.base import SessionStore
+from fluidauth import admin
+from fluidauth.encryption import encrypted_by
+from fluidauth.inspection import Finding, every_record, inspect
+from fluidauth.records import Body, SessionRecord, check_user_id, moment
+from fluidauth.sealing import is_adoption, sealed_by
+from fluidauth.steps import run
+from fluidauth.stores.base import SessionStore
+
 from .output import NO, Output, Refused, plural
 from .settings import (
     command,

@@ -13,17 +13,18 @@ from typing import Any, TypeVar
 
 import click
 
-from ..cookies import CookieOptions
-from ..engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_PATH, MAX_PAYLOAD
-from ..errors import ConfigError, FluidAuthError, KeyStateError, NotSupported, StoreError
-from ..keyring import SECRET_VARIABLES, Keyring
-from ..policy import Policy
-from ..records import Lifetime, is_handle
-from ..sealing import Sealer
-from ..stores.base import SessionStore
-from ..stores.migrating import MigratingStore
-from ..stores.sqlite import SQLiteStore
-from ..stores.urls import store_at
+from fluidauth.cookies import CookieOptions
+from fluidauth.engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_PATH, MAX_PAYLOAD
+from fluidauth.errors import ConfigError, FluidAuthError, KeyStateError, NotSupported, StoreError
+from fluidauth.keyring import SECRET_VARIABLES, Keyring
+from fluidauth.policy import Policy
+from fluidauth.records import Lifetime, is_handle
+from fluidauth.sealing import Sealer
+from fluidauth.stores.base import SessionStore
+from fluidauth.stores.migrating import MigratingStore
+from fluidauth.stores.sqlite import SQLiteStore
+from fluidauth.stores.urls import store_at
+
 from .output import Output, Refused, Unable
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from ..cookies import CookieOptions
-from ..explanation import Explanation
-from ..explanation import explain as explained
-from ..steps import run
-from ..stores.urls import store_at
+from fluidauth.cookies import CookieOptions
+from fluidauth.explanation import Explanation
+from fluidauth.explanation import explain as explained
+from fluidauth.steps import run
+from fluidauth.stores.urls import store_at
+
 from .output import NO, Output
 from .settings import (
     command,

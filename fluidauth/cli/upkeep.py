@@ -10,15 +10,16 @@ from pathlib import Path
 
 import click
 
-from .. import admin
-from ..inspection import PAGE, Census, every_record, inspect
-from ..moving import Moved, move_all
-from ..records import SessionRecord
-from ..rekeying import BATCH, RATE, Rekeyed, paced, rekey
-from ..sealing import is_adoption, sealed_by
-from ..steps import run
-from ..stores.base import SessionStore
-from ..stores.migrating import MigratingStore
+from fluidauth import admin
+from fluidauth.inspection import PAGE, Census, every_record, inspect
+from fluidauth.moving import Moved, move_all
+from fluidauth.records import SessionRecord
+from fluidauth.rekeying import BATCH, RATE, Rekeyed, paced, rekey
+from fluidauth.sealing import is_adoption, sealed_by
+from fluidauth.steps import run
+from fluidauth.stores.base import SessionStore
+from fluidauth.stores.migrating import MigratingStore
+
 from .output import NO, Output, Refused, plural
 from .sessions import sessions
 from .settings import (

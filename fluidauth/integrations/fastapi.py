@@ -16,7 +16,8 @@ from fastapi.openapi.models import APIKey, APIKeyIn
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from ..session import Session
+from fluidauth.session import Session
+
 from .starlette import session_of
 
 

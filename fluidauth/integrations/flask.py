@@ -20,16 +20,17 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin, session_json_serializer
 from werkzeug.sansio.response import Response as AnyResponse
 
-from ..cookies import CookieOptions
-from ..engine import SessionEngine
-from ..errors import ConfigError, StoreError
-from ..exchange import Exchange, OnStoreError, check_settings
-from ..gateway import SessionGateway
-from ..headers import TEXT
-from ..records import MAX_LIFETIME, Lifetime, seconds
-from ..secrecy import without_locals
-from ..session import Session
-from ..stores.base import AsyncSessionStore, SessionStore
+from fluidauth.cookies import CookieOptions
+from fluidauth.engine import SessionEngine
+from fluidauth.errors import ConfigError, StoreError
+from fluidauth.exchange import Exchange, OnStoreError, check_settings
+from fluidauth.gateway import SessionGateway
+from fluidauth.headers import TEXT
+from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
+from fluidauth.secrecy import without_locals
+from fluidauth.session import Session
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+
 from .flaskadoption import FlaskCookie, FlaskSessionRedis
 from .flasksession import FlaskSession
 

@@ -11,11 +11,12 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface, session_json_serializer
 from itsdangerous import BadData, Signer
 
-from ..adoption import Adopted, Adopter
-from ..cookies import CookieOptions
-from ..errors import ConfigError, StoreError
-from ..records import MAX_LIFETIME
-from ..secrecy import HoldsSecrets, without_locals
+from fluidauth.adoption import Adopted, Adopter
+from fluidauth.cookies import CookieOptions
+from fluidauth.errors import ConfigError, StoreError
+from fluidauth.records import MAX_LIFETIME
+from fluidauth.secrecy import HoldsSecrets, without_locals
+
 from .flasksession import tagged, untagged
 
 LIFETIME = timedelta(days=31)  # Flask's default

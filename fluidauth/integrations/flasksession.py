@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionMixin
 
-from ..errors import PayloadError
-from ..exchange import Exchange
-from ..jsonvalues import CONTAINERS, check, check_key, decode, encode
-from ..lazydict import PLACEHOLDER, LazyDict
-from ..lifecycle import Changes
-from ..records import Lifetime
-from ..session import Session
+from fluidauth.errors import PayloadError
+from fluidauth.exchange import Exchange
+from fluidauth.jsonvalues import CONTAINERS, check, check_key, decode, encode
+from fluidauth.lazydict import PLACEHOLDER, LazyDict
+from fluidauth.lifecycle import Changes
+from fluidauth.records import Lifetime
+from fluidauth.session import Session
+
 from . import mirror
 
 PERMANENT = "_permanent"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..jsonvalues import CONTAINERS, encode
-from ..session import Session
+from fluidauth.jsonvalues import CONTAINERS, encode
+from fluidauth.session import Session
 
 
 def put(session: Session, name: str, value: Any) -> None:

@@ -18,7 +18,8 @@ from quart.sessions import SessionInterface
 from quart.wrappers import BaseRequestWebsocket, Websocket
 from quart.wrappers.response import IterableBody
 
-from ..errors import ConfigError, StoreError
+from fluidauth.errors import ConfigError, StoreError
+
 from .flask import OPEN, Sessions, finish_head, make_unavailable
 from .flasksession import FlaskSession
 

@@ -16,15 +16,15 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from ..adoption import Adopted, Adopter
-from ..asgi import ASGIApp, ASGISessionMiddleware
-from ..cookies import CookieOptions
-from ..engine import SessionEngine
-from ..errors import ConfigError
-from ..exchange import OnStoreError
-from ..secrecy import HoldsSecrets, without_locals
-from ..session import Session
-from ..stores.base import AsyncSessionStore, SessionStore
+from fluidauth.adoption import Adopted, Adopter
+from fluidauth.asgi import ASGIApp, ASGISessionMiddleware
+from fluidauth.cookies import CookieOptions
+from fluidauth.engine import SessionEngine
+from fluidauth.errors import ConfigError
+from fluidauth.exchange import OnStoreError
+from fluidauth.secrecy import HoldsSecrets, without_locals
+from fluidauth.session import Session
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
 

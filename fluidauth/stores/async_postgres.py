@@ -10,13 +10,14 @@ from typing import Any, Protocol, TypeVar
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from ..errors import RecordExists
-from ..forks import renew_in_child
-from ..records import SessionRecord
-from ..secrecy import HoldsSecrets
+from fluidauth.concurrency import on_asyncio
+from fluidauth.errors import RecordExists
+from fluidauth.forks import renew_in_child
+from fluidauth.records import SessionRecord
+from fluidauth.secrecy import HoldsSecrets
+
 from . import postgres_statements as statements
 from .base import AsyncSessionStore
-from .bridge import on_asyncio
 from .lookout import Lookout, Turn
 from .postgres_link import AsyncLink, Attempts, Settings
 from .postgres_statements import Call

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol, TypeVar
 
-from ..forks import renew_in_child
-from ..records import SessionRecord
-from ..secrecy import HoldsSecrets
+from fluidauth.concurrency import on_asyncio
+from fluidauth.forks import renew_in_child
+from fluidauth.records import SessionRecord
+from fluidauth.secrecy import HoldsSecrets
+
 from .base import AsyncSessionStore
-from .bridge import on_asyncio
 from .redis_layout import KIN_DIGITS, greeting_for
 from .redis_records import RedisRecords
 from .redis_routes import Exchange, Pause, Routes, Talk

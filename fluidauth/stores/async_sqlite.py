@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ..errors import StoreBusy
-from ..records import SessionRecord
+from fluidauth.concurrency import on_asyncio
+from fluidauth.errors import StoreBusy
+from fluidauth.records import SessionRecord
+
 from . import sqlite_writes as writes
 from .base import AsyncSessionStore, SessionStore
-from .bridge import on_asyncio
 from .group_commit import GroupCommit, Write
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from ..errors import NotSupported
-from ..records import SessionRecord
+from fluidauth.errors import NotSupported
+from fluidauth.records import SessionRecord
 
 DEFAULT_NAMESPACE = "fluidauth"
 

@@ -6,49 +6,21 @@ once, and our own stores have native twins; the bridge serves other people's.
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 
-from ..errors import UsageError
-from ..records import SessionRecord
+from fluidauth.concurrency import T, in_thread, on_asyncio
+from fluidauth.errors import UsageError
+from fluidauth.records import SessionRecord
+
 from .base import AsyncSessionStore, SessionStore
-
-T = TypeVar("T")
 
 
 def to_async(store: SessionStore) -> AsyncSessionStore:
     """Return the native twin of *store*, or a bridge to it."""
     return store.async_twin() or AsyncBridge(store)
-
-
-def on_asyncio() -> bool:
-    """Return whether an asyncio event loop runs in this thread (not so under trio)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Return a task for *work*; since Python 3.12 it has done already what needs no waiting."""
-    if sys.version_info < (3, 12):
-        return asyncio.ensure_future(work)
-    return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
-
-
-async def in_thread(function: Callable[..., T], *args: Any, thread_sensitive: bool = False) -> T:
-    """Return ``function(*args)``, called in a thread where an asyncio loop runs, and here where none does.
-
-    *thread_sensitive*: in the thread that all blocking code of a request shares, as Django's database wants.
-    """
-    if not on_asyncio():
-        return function(*args)
-    return await sync_to_async(function, thread_sensitive=thread_sensitive)(*args)
 
 
 class AsyncBridge(AsyncSessionStore):

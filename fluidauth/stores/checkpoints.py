@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from ..errors import StoreError
+from fluidauth.errors import StoreError
+
 from .connections import Connections
 
 ROWS = 1_000  # changed between two checkpoints of a process, as SQLite's own thousand pages

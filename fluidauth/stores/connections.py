@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..errors import StoreBusy, StoreError
-from ..forks import renew_in_child
+from fluidauth.errors import StoreBusy, StoreError
+from fluidauth.forks import renew_in_child
 
 _LOOK_AGAIN = 0.001  # seconds, while others bring back what they borrowed
 

@@ -37,8 +37,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import StoreBusy, StoreError
-from ..forks import renew_in_child
+from fluidauth.errors import StoreBusy, StoreError
+from fluidauth.forks import renew_in_child
 
 T = TypeVar("T")
 

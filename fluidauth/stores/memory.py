@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..errors import ConfigError, RecordExists, StoreError
-from ..records import SessionRecord, check_namespace
+from fluidauth.errors import ConfigError, RecordExists, StoreError
+from fluidauth.records import SessionRecord, check_namespace
+
 from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
 
 

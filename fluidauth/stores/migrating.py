@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ..errors import ConfigError, RecordExists
-from ..records import SessionRecord
+from fluidauth.errors import ConfigError, RecordExists
+from fluidauth.records import SessionRecord
+
 from .base import AsyncSessionStore, SessionStore
 from .bridge import to_async
 from .migration import Migration, Talk

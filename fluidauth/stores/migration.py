@@ -25,8 +25,8 @@ import os
 from collections.abc import Generator
 from typing import Any, TypeVar
 
-from ..errors import RecordExists, StoreError
-from ..records import MAX_LIFETIME, SessionRecord
+from fluidauth.errors import RecordExists, StoreError
+from fluidauth.records import MAX_LIFETIME, SessionRecord
 
 T = TypeVar("T")
 Talk = Generator[tuple[Any, ...], Any, T]

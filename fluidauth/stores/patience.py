@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..errors import StoreBusy, StoreError
+from fluidauth.errors import StoreBusy, StoreError
 
 T = TypeVar("T")
 

@@ -16,10 +16,11 @@ from typing import TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from ..errors import ConfigError, RecordExists
-from ..forks import renew_in_child
-from ..records import SessionRecord, check_namespace
-from ..secrecy import HoldsSecrets, without_locals
+from fluidauth.errors import ConfigError, RecordExists
+from fluidauth.forks import renew_in_child
+from fluidauth.records import SessionRecord, check_namespace
+from fluidauth.secrecy import HoldsSecrets, without_locals
+
 from . import postgres_statements as statements
 from .async_postgres import AsyncPostgresStore
 from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore

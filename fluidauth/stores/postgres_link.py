@@ -13,7 +13,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
-from ..errors import ConfigError, RecordExists, StoreBusy, StoreError
+from fluidauth.errors import ConfigError, RecordExists, StoreBusy, StoreError
+
 from .lookout import Lookout
 
 INIT = "create it with `fluidauth sessions init`, or call create_schema()"

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from ..errors import OutcomeUnknown
-from ..records import END_OF_TIME, SessionRecord
+from fluidauth.errors import OutcomeUnknown
+from fluidauth.records import END_OF_TIME, SessionRecord
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]

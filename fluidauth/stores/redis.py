@@ -7,10 +7,11 @@ import threading
 import time
 from typing import Any, TypeVar
 
-from ..errors import StoreBusy, StoreError
-from ..forks import renew_in_child
-from ..records import SessionRecord
-from ..secrecy import HoldsSecrets, without_locals
+from fluidauth.errors import StoreBusy, StoreError
+from fluidauth.forks import renew_in_child
+from fluidauth.records import SessionRecord
+from fluidauth.secrecy import HoldsSecrets, without_locals
+
 from .async_redis import AsyncRedisStore
 from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
 from .redis_layout import KIN_DIGITS, greeting_for

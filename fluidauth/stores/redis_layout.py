@@ -15,8 +15,9 @@ from __future__ import annotations
 import os
 import struct
 
-from ..errors import StoreError
-from ..records import MAX_USER_ID_LENGTH, SessionRecord
+from fluidauth.errors import StoreError
+from fluidauth.records import MAX_USER_ID_LENGTH, SessionRecord
+
 from .redis_url import Place, Settings
 from .redis_wire import Greeting, Script
 

@@ -9,8 +9,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from ..errors import OutcomeUnknown, RecordExists, StoreError
-from ..records import END_OF_TIME, MAX_LIFETIME, SessionRecord
+from fluidauth.errors import OutcomeUnknown, RecordExists, StoreError
+from fluidauth.records import END_OF_TIME, MAX_LIFETIME, SessionRecord
+
 from .redis_layout import (
     CREATE,
     DELETE,

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from hiredis import ReplyError
 
-from ..errors import StoreBusy, StoreError
+from fluidauth.errors import StoreBusy, StoreError
+
 from .redis_url import Place, Settings
 from .redis_wire import Command, LinkError
 

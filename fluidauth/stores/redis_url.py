@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from ..errors import ConfigError
-from ..records import check_namespace
+from fluidauth.errors import ConfigError
+from fluidauth.records import check_namespace
 
 FORM = (
     "use redis://user:password@host:6379/0, rediss:// for TLS, unix:///path, redis+sentinel://host,host/name "

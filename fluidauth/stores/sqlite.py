@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ..errors import ConfigError, StoreBusy, StoreError
-from ..forks import pause_for_fork, renew_in_child
-from ..records import SessionRecord, check_namespace
+from fluidauth.concurrency import on_asyncio
+from fluidauth.errors import ConfigError, StoreBusy, StoreError
+from fluidauth.forks import pause_for_fork, renew_in_child
+from fluidauth.records import SessionRecord, check_namespace
+
 from . import sqlite_writes as writes
 from .async_sqlite import AsyncSQLiteStore
 from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
-from .bridge import on_asyncio
 from .group_commit import GroupCommit, Write
 from .patience import is_busy, store_error
 from .sqlite_file import LOCK_WAIT, SessionFile, advice

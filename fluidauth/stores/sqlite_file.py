@@ -16,7 +16,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from ..errors import ConfigError, StoreError
+from fluidauth.errors import ConfigError, StoreError
+
 from .checkpoints import Checkpoints
 from .connections import Connections
 from .patience import give_up_after, is_busy, patiently, primary_code, store_error

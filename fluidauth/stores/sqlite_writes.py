@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import FluidAuthError, RecordExists, StoreBusy
-from ..records import END_OF_TIME, SessionRecord
+from fluidauth.errors import FluidAuthError, RecordExists, StoreBusy
+from fluidauth.records import END_OF_TIME, SessionRecord
+
 from .group_commit import Write
 from .patience import give_up_after, is_busy, patiently, primary_code, store_error
 

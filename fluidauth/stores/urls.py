@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from ..errors import ConfigError
-from ..secrecy import without_locals
+from fluidauth.errors import ConfigError
+from fluidauth.secrecy import without_locals
+
 from .base import SessionStore
 from .memory import MemoryStore
 from .migrating import MigratingStore

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..cookies import CookieOptions
-from ..engine import SessionEngine
-from ..keys import new_secret
-from ..session import Session
-from ..stores.memory import MemoryStore
+from fluidauth.cookies import CookieOptions
+from fluidauth.engine import SessionEngine
+from fluidauth.keys import new_secret
+from fluidauth.session import Session
+from fluidauth.stores.memory import MemoryStore
 
 
 def memory_engine(*, clock: Callable[[], float] = time.time, **options: Any) -> SessionEngine:

@@ -18,9 +18,10 @@ import threading
 from functools import cached_property
 from typing import Any
 
-from ..errors import NotSupported, RecordExists
-from ..records import SessionRecord
-from ..stores.base import AsyncSessionStore, SessionStore
+from fluidauth.errors import NotSupported, RecordExists
+from fluidauth.records import SessionRecord
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+
 from .clock import BEGINNING
 
 Call = tuple[str, SessionRecord]

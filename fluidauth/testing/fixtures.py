@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..engine import SessionEngine
+from fluidauth.engine import SessionEngine
+
 from .clients import memory_engine
 from .clock import FakeClock
 

@@ -14,10 +14,10 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Cook
 from django.db import Error
 from django.utils.module_loading import import_string
 
-from ...adoption import Adopted, Adopter
-from ...cookies import CookieOptions
-from ...errors import StoreError
-from ...records import MAX_LIFETIME
+from fluidauth.adoption import Adopted, Adopter
+from fluidauth.cookies import CookieOptions
+from fluidauth.errors import StoreError
+from fluidauth.records import MAX_LIFETIME
 
 _KEY = re.compile(r"[a-z0-9]{8,40}")  # of which Django makes its session keys
 AUTH_USER = "_auth_user_id"  # where django.contrib.auth keeps the user's primary key

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from ...errors import StoreError
-from ...secrecy import without_locals
+from fluidauth.errors import StoreError
+from fluidauth.secrecy import without_locals
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core import checks
 from django.utils.module_loading import import_string
 
-from ...errors import ConfigError, StoreError
+from fluidauth.errors import ConfigError, StoreError
+
 from .configuration import build_engine
 
 _ENGINE = "fluidauth.integrations.django"

@@ -9,12 +9,13 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from ...cookies import CookieOptions
-from ...engine import SessionEngine
-from ...errors import ConfigError
-from ...keyring import Keyring
-from ...records import MAX_LIFETIME
-from ...secrecy import without_locals
+from fluidauth.cookies import CookieOptions
+from fluidauth.engine import SessionEngine
+from fluidauth.errors import ConfigError
+from fluidauth.keyring import Keyring
+from fluidauth.records import MAX_LIFETIME
+from fluidauth.secrecy import without_locals
+
 from .adoption import DjangoSessions
 
 OPTIONS = (

@@ -16,8 +16,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
-from ...errors import StoreError
-from ...headers import UNAVAILABLE
+from fluidauth.errors import StoreError
+from fluidauth.headers import UNAVAILABLE
 
 
 class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Django has no types

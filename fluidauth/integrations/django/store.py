@@ -13,23 +13,24 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.core.signing import JSONSerializer
 
-from ... import admin
-from ...admission import identify
-from ...commit import CLOSED
-from ...engine import SessionEngine
-from ...errors import ConfigError
-from ...gateway import SessionGateway
-from ...jsonvalues import decode
-from ...lifecycle import Outcome, issue
-from ...policy import Notice
-from ...records import Lifetime
-from ...sealing import plain_fields
-from ...secrecy import HoldsSecrets
-from ...session import Session
-from ...standing import Live, find_live
-from ...state import State
-from ...steps import Steps
-from .. import mirror
+from fluidauth import admin
+from fluidauth.admission import identify
+from fluidauth.commit import CLOSED
+from fluidauth.engine import SessionEngine
+from fluidauth.errors import ConfigError
+from fluidauth.events import Notice
+from fluidauth.gateway import SessionGateway
+from fluidauth.integrations import mirror
+from fluidauth.jsonvalues import decode
+from fluidauth.lifecycle import Outcome, issue
+from fluidauth.records import Lifetime
+from fluidauth.sealing import plain_fields
+from fluidauth.secrecy import HoldsSecrets
+from fluidauth.session import Session
+from fluidauth.standing import Live, find_live
+from fluidauth.state import State
+from fluidauth.steps import Steps
+
 from .adoption import AUTH_USER
 from .asking import asks_store
 from .configuration import get_engine
