@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 
 from fluidauth import ASGISessionMiddleware, SessionEngine, SQLiteStore
 from fluidauth.keys import new_secret
-from fluidauth.stores.async_sqlite import AsyncSQLiteStore
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.bridge import AsyncBridge
-from fluidauth.stores.group_commit import GroupCommit, Write
-from fluidauth.stores.sqlite_file import SessionFile
+from fluidauth.stores.sqlite import AsyncSQLiteStore
+from fluidauth.stores.sqlite.file import SessionFile
+from fluidauth.stores.sqlite.group_commit import GroupCommit, Write
 
 SESSIONS = 2_000
 CONCURRENT = 32

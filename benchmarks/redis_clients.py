@@ -1,6 +1,6 @@
 """What a GET costs through each client of Redis for Python, with one request at a time and with 32.
 
-The connections of ``fluidauth.stores.redis_wire`` beside redis-py, and beside coredis and Valkey
+The connections of ``fluidauth.stores.redis.connection`` beside redis-py, and beside coredis and Valkey
 GLIDE where they are installed (``pip install coredis valkey-glide``; the second is another package,
 ``valkey-glide-sync``, for blocking code). Clients take turns in one process, on one real server;
 the figures are medians in microseconds a request.
@@ -25,8 +25,8 @@ import redis.asyncio
 
 from benchmarks.suite.crew import redis_server
 from fluidauth.stores.redis import RedisStore
-from fluidauth.stores.redis_url import Place, Settings
-from fluidauth.stores.redis_wire import AsyncLink, Greeting, Link, Script
+from fluidauth.stores.redis.connection import AsyncLink, Greeting, Link, Script
+from fluidauth.stores.redis.url import Place, Settings
 
 KEY, VALUE = "session", os.urandom(400)
 VISIT = 640  # requests in a row

@@ -31,15 +31,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from fluidauth import Keyring, SessionEngine, SQLiteStore, tokens
-from fluidauth.encryption import FieldCipher
-from fluidauth.engine import MAX_PAYLOAD
+from fluidauth import Keyring, SessionEngine, SQLiteStore
+from fluidauth.engine.engine import MAX_PAYLOAD
+from fluidauth.formats import tokens
+from fluidauth.formats.encryption import FieldCipher
+from fluidauth.formats.payloads import Sealer
 from fluidauth.keys import new_secret
-from fluidauth.lifecycle import first_version, new_body
+from fluidauth.maintenance.rekey import BATCH, RATE, rekey
 from fluidauth.records import Body, SessionRecord
-from fluidauth.rekeying import BATCH, RATE, rekey
-from fluidauth.sealing import Sealer
-from fluidauth.stores.sqlite_file import connect
+from fluidauth.rules.saving import first_version, new_body
+from fluidauth.stores.sqlite.file import connect
 
 DATA_BYTES = 288  # of one session's fields, as json.dumps writes them
 SECRET_FIELD = "email"  # 64 bytes of JSON text

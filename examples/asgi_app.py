@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from fluidauth import CookieOptions, SessionEngine, SessionMiddleware
-from fluidauth.asgi import Receive, Scope, Send
+from fluidauth.middleware.asgi import Receive, Scope, Send
 
 PAGE = Path(__file__).with_name("page.html").read_bytes()
 

@@ -14,22 +14,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from . import adoption_period, tokens
-from .admission import admit, open_record
-from .adoption_period import NOBODY
-from .commit import CLOSED, commit, create, merged
-from .cookies import MAX_HEADER_LENGTH, CookieOptions, CookieSource, find_values, request_cookies
+from fluidauth.formats import tokens
+from fluidauth.formats.cookies import (
+    MAX_HEADER_LENGTH,
+    CookieOptions,
+    CookieSource,
+    find_values,
+    request_cookies,
+)
+from fluidauth.formats.json_values import check
+from fluidauth.formats.payloads import successor_of
+from fluidauth.operations import adoption_period
+from fluidauth.operations.adoption_period import NOBODY
+from fluidauth.operations.lookup import check_time, deadline, end
+from fluidauth.operations.runner import PAUSE, Steps
+from fluidauth.operations.save import CLOSED, commit, create, merged
+from fluidauth.rules.loading import admit, open_record
+from fluidauth.rules.policy import Policy
+from fluidauth.rules.saving import Changes, Outcome, new_body
+from fluidauth.session.state import Adoption, Credential, Login, State
+
 from .errors import NotEnded, PayloadError, RecordExists, StoreError
 from .events import Notice
-from .jsonvalues import check
 from .keys import Key
-from .lifecycle import Changes, Outcome, new_body
-from .policy import Policy
 from .records import MAX_LIFETIME, Body, SessionRecord, Tombstone, check_user_id, handle_of, length_prefixed
-from .sealing import successor_of
-from .standing import check_time, deadline, end
-from .state import Adoption, Credential, Login, State
-from .steps import PAUSE, Steps
 
 
 class Adopted(NamedTuple):

@@ -23,13 +23,13 @@ from fluidauth import (
     SessionEngine,
     SessionRecord,
     StoreError,
-    admin,
 )
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.errors import FreshLoginRequired, NotSupported
 from fluidauth.events import SessionEvent
+from fluidauth.formats.payloads import successor_of
 from fluidauth.keys import new_secret
-from fluidauth.sealing import successor_of
+from fluidauth.operations import manage
 from fluidauth.stores.bridge import SyncBridge
 from fluidauth.testing import FakeClock
 
@@ -722,7 +722,7 @@ def test_revoking_all_ends_it(browser: Browser, old: OldSystem, clock: FakeClock
     browser.request(Session.logout)
     old.sessions["ada"] = Adopted({}, "ada")
 
-    browser.engine.gateway.perform(admin.revoke_all(), "revoke")  # as far as another process has come
+    browser.engine.gateway.perform(manage.revoke_all(), "revoke")  # as far as another process has come
     meanwhile = browser.with_cookie(None).get(whoami, cookie_header="old=anon")
     browser.engine.revoke_all()
     again = SessionEngine(new_secret(), browser.engine.gateway.store, adopt=[old], clock=clock)

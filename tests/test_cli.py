@@ -21,11 +21,13 @@ from typing import Any, NamedTuple
 import pytest
 from itsdangerous import TimestampSigner
 
-from fluidauth import CookieOptions, Keyring, Session, SessionEngine, SQLiteStore, keyfile
+from fluidauth import CookieOptions, Keyring, Session, SessionEngine, SQLiteStore
 from fluidauth.cli.commands import EXIT_CODES, fluidauth, run
 from fluidauth.errors import FieldTampered
 from fluidauth.integrations.starlette import StarletteCookie
-from fluidauth.keys import kid_of, new_secret
+from fluidauth.keys import file as keyfile
+from fluidauth.keys import new_secret
+from fluidauth.keys.key import kid_of
 from fluidauth.records import Body
 
 from .servers.postgres import new_database, postgres_url

@@ -13,25 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluidauth import (
-    ConfigError,
-    CookieOptions,
-    Keyring,
-    Lifetime,
-    MemoryStore,
-    Session,
-    SessionEngine,
-    tokens,
-)
-from fluidauth.admission import admit, identify
-from fluidauth.cookies import find_values, http_date
+from fluidauth import ConfigError, CookieOptions, Keyring, Lifetime, MemoryStore, Session, SessionEngine
 from fluidauth.events import Notice
+from fluidauth.formats import tokens
+from fluidauth.formats.cookies import find_values, http_date
+from fluidauth.formats.payloads import Sealer
 from fluidauth.keys import Key
-from fluidauth.lifecycle import first_version, new_body
-from fluidauth.policy import Policy
 from fluidauth.records import SessionRecord
-from fluidauth.sealing import Sealer
-from fluidauth.state import Credential
+from fluidauth.rules.loading import admit, identify
+from fluidauth.rules.policy import Policy
+from fluidauth.rules.saving import first_version, new_body
+from fluidauth.session.state import Credential
 
 from .measures import steps_of
 

@@ -19,9 +19,9 @@ import pytest
 
 from fluidauth import SessionRecord, SQLiteStore, StoreError
 from fluidauth.errors import RecordExists, StoreBusy
-from fluidauth.stores import checkpoints, sqlite_writes
 from fluidauth.stores.base import AsyncSessionStore
-from fluidauth.stores.group_commit import INSTANT, MAX_BATCH, GroupCommit, Write
+from fluidauth.stores.sqlite import checkpoints, writes
+from fluidauth.stores.sqlite.group_commit import INSTANT, MAX_BATCH, GroupCommit, Write
 from fluidauth.testing import BEGINNING, make_record
 
 from .measures import Ticker
@@ -222,7 +222,7 @@ def test_an_interrupted_follower_blocks_nobody() -> None:
     with ThreadPoolExecutor(3) as threads, pytest.MonkeyPatch.context() as patch:
         first = threads.submit(group.run, Write(print))
         assert begun.wait(PATIENCE)
-        patch.setattr("fluidauth.stores.group_commit._Thread.wait", interrupted)
+        patch.setattr("fluidauth.stores.sqlite.group_commit._Thread.wait", interrupted)
         with pytest.raises(KeyboardInterrupt):
             group.run(Write(print))
         patch.undo()
@@ -484,15 +484,15 @@ def test_a_write_that_met_a_lock_is_done_with_the_next(store: SQLiteStore) -> No
     for number in range(3):
         store.create(record(number))
     again: list[Write[Any]] = [
-        Write(sqlite_writes.update, record(0, 2)),
-        Write(sqlite_writes.insert, record(8)),
+        Write(writes.update, record(0, 2)),
+        Write(writes.insert, record(8)),
     ]
     for write in again:
         write.error = StoreBusy("the first time")
     file = store._opened()
     connection = file.writers.borrow()
 
-    sqlite_writes.carry_out(connection, file.space, [*again, Write(sqlite_writes.update, record(1, 2))], 1.0)
+    writes.carry_out(connection, file.space, [*again, Write(writes.update, record(1, 2))], 1.0)
     file.writers.give_back(connection)
 
     assert [write.result() for write in again] == [True, None]
@@ -678,7 +678,7 @@ def test_statistics_do_not_mislead_the_joint_update(store: SQLiteStore, path: Pa
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ANALYZE")
     with closing(sqlite3.connect(path)) as connection:
-        statement = sqlite_writes._UPDATE_PAYLOADS.format(rows=", ".join([sqlite_writes._ROW] * 2))
+        statement = writes._UPDATE_PAYLOADS.format(rows=", ".join([writes._ROW] * 2))
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * 16).fetchall()
 
     assert any("SEARCH fluidauth_sessions USING INDEX" in row[3] for row in plan)

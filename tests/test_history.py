@@ -389,7 +389,7 @@ def test_the_checker_catches_a_broken_store(
 def test_the_checker_catches_mixed_up_sessions(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value of another session is found, where the record's MAC does not stop it first."""
     sound = problems_in(run_lives(InProcess(protocol, Mixing()), range(8)))
-    monkeypatch.setattr("fluidauth.sealing.hmac.compare_digest", lambda ours, theirs: True)
+    monkeypatch.setattr("fluidauth.formats.payloads.hmac.compare_digest", lambda ours, theirs: True)
     mixed = problems_in(run_lives(InProcess(protocol, Mixing()), range(8)))
 
     assert not any("was shown" in sentence for sentence in sound)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluidauth import CookieOptions, MemoryStore, PayloadError, Session, SessionEngine
-from fluidauth.jsonvalues import _encoder, check, check_key, decode, encode
+from fluidauth.formats.json_values import _encoder, check, check_key, decode, encode
 
 from .measures import calls_of
 

@@ -20,10 +20,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluidauth import ConfigError, Keyring, MemoryStore, Session, SessionEngine, StoreError, keyfile, tokens
+from fluidauth import ConfigError, Keyring, MemoryStore, Session, SessionEngine, StoreError
 from fluidauth.events import SessionEvent
-from fluidauth.keydocument import STATES, KeyDocument, KeyEntry, KeyState, parse
-from fluidauth.keys import Key, kid_of, new_secret
+from fluidauth.formats import tokens
+from fluidauth.keys import Key, new_secret
+from fluidauth.keys import file as keyfile
+from fluidauth.keys.document import STATES, KeyDocument, KeyEntry, KeyState, parse
+from fluidauth.keys.key import kid_of
 from fluidauth.testing import FakeClock
 
 from .support import Browser, Protocol
@@ -238,7 +241,7 @@ def test_a_malformed_file_stops_the_start(path: Path, kind: str) -> None:
         Keyring.from_file(path)
 
     report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    ours = [frame for frame in report.stack if "fluidauth" in Path(frame.filename).parent.name]
+    ours = [frame for frame in report.stack if "fluidauth" in Path(frame.filename).parts]
     told = "".join([str(caught.value), *(str(frame.locals) for frame in ours)])
     assert ours
     assert reason in str(caught.value)

@@ -24,7 +24,7 @@ from fluidauth import (
     SessionRecord,
     StoreError,
 )
-from fluidauth.encryption import FieldCipher
+from fluidauth.formats.encryption import FieldCipher
 from fluidauth.keys import Key, new_secret
 
 GOOD = "TEST-ONLY-0123456789-abcdefghijklmn"

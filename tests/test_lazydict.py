@@ -25,7 +25,7 @@ from fluidauth import (
     SessionRecord,
     StoreError,
 )
-from fluidauth.lazydict import LazyDict
+from fluidauth.session.lazydict import LazyDict
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
 FIELDS: dict[str, Any] = {"a": 1, "b": [2, {"c": None}]}

@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from fluidauth import MemoryStore, Session, SessionEngine, StoreError
-from fluidauth.cookies import MAX_LEAVING
 from fluidauth.errors import SessionNotLoaded, TooManyCookies
 from fluidauth.events import SessionEvent
+from fluidauth.formats.cookies import MAX_LEAVING
 from fluidauth.keys import new_secret
 
 from .support import AsyncBasicStore, BasicStore, Browser, FlakyStore, Protocol, apart, live_sessions

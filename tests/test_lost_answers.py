@@ -19,7 +19,7 @@ from fluidauth.keys import new_secret
 from fluidauth.stores.base import SessionStore
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
-from fluidauth.stores.redis_layout import DELETE, REPLACE, UPDATE
+from fluidauth.stores.redis.scripts import DELETE, REPLACE, UPDATE
 
 from .servers.postgres import address_of, empty_postgres
 from .servers.proxy import Proxy

@@ -15,10 +15,10 @@ import pytest
 from fluidauth import ConfigError, MemoryStore, Session, SessionEngine, SessionRecord, SQLiteStore
 from fluidauth.errors import RecordExists
 from fluidauth.keys import new_secret
-from fluidauth.moving import move_all
+from fluidauth.maintenance.move import move_all
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.stores.migrating import MigratingStore
-from fluidauth.stores.migration import NEW, OLD, Migration, Talk
+from fluidauth.stores.migrating.handover import NEW, OLD, Migration, Talk
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record

@@ -23,7 +23,7 @@ import pytest
 from fluidauth import Session, SessionEngine, SQLiteStore
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
-from fluidauth.stores import sqlite_file
+from fluidauth.stores.sqlite import file as sqlite_file
 from fluidauth.testing import FakeClock
 
 from .measures import Ticker

@@ -20,7 +20,7 @@ from fluidauth import ConfigError, SessionEngine, StoreError
 from fluidauth.errors import StoreBusy
 from fluidauth.keys import new_secret
 from fluidauth.stores.postgres import PostgresStore
-from fluidauth.stores.postgres_statements import burial
+from fluidauth.stores.postgres.statements import burial
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
 

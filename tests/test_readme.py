@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fluidauth import SQLiteStore, keyfile
+from fluidauth import SQLiteStore
 from fluidauth.cli.commands import run
+from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 
 README = Path(__file__).parent.parent / "README.md"

@@ -27,9 +27,9 @@ from fluidauth.errors import StoreBusy
 from fluidauth.keys import new_secret
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.stores.redis import RedisStore
-from fluidauth.stores.redis_layout import TOUCH, UPDATE, decoded, encoded
-from fluidauth.stores.redis_routes import FRESH, _slot_of
-from fluidauth.stores.redis_url import Place
+from fluidauth.stores.redis.routing import FRESH, _slot_of
+from fluidauth.stores.redis.scripts import TOUCH, UPDATE, decoded, encoded
+from fluidauth.stores.redis.url import Place
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
 

@@ -18,7 +18,7 @@ from fluidauth import (
     SQLiteStore,
     StoreError,
 )
-from fluidauth.denials import MAX_DENIALS, Denials
+from fluidauth.engine.denylist import MAX_DENIALS, Denials
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock

@@ -23,16 +23,17 @@ from fluidauth import (
     SessionRecord,
     SQLiteStore,
     StoreError,
-    keyfile,
 )
-from fluidauth.encryption import FieldCipher, encrypted_by
 from fluidauth.errors import FieldKeyMissing, FluidAuthError
 from fluidauth.events import SessionEvent
-from fluidauth.inspection import KeyUse, every_record, inspect
-from fluidauth.keys import kid_of, new_secret
+from fluidauth.formats.encryption import FieldCipher, encrypted_by
+from fluidauth.formats.payloads import sealed_by
+from fluidauth.keys import file as keyfile
+from fluidauth.keys import new_secret
+from fluidauth.keys.key import kid_of
+from fluidauth.maintenance.census import KeyUse, every_record, inspect
+from fluidauth.maintenance.rekey import Rekeyed, rekey
 from fluidauth.records import Body, Locked, Tombstone
-from fluidauth.rekeying import Rekeyed, rekey
-from fluidauth.sealing import sealed_by
 from fluidauth.testing import FakeClock
 
 from .support import Browser, FlakyStore, Protocol, Task, opened

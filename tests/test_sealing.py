@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluidauth import CookieOptions, Keyring, Lifetime, MemoryStore, PayloadError, Session, SessionEngine
-from fluidauth.admission import open_record
-from fluidauth.encryption import FieldCipher
 from fluidauth.errors import FieldError, FieldFormatError, FieldKeyMissing, FieldTampered, RecordTampered
 from fluidauth.events import Notice
+from fluidauth.formats.encryption import FieldCipher
+from fluidauth.formats.payloads import Sealer
 from fluidauth.keys import Key
-from fluidauth.policy import Policy
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, handle_prefix, length_prefixed
-from fluidauth.sealing import Sealer
-from fluidauth.state import Credential, State
+from fluidauth.rules.loading import open_record
+from fluidauth.rules.policy import Policy
+from fluidauth.session.state import Credential, State
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
 OLD_SECRET = "TEST-ONLY-9876543210-nmlkjihgfedcba"

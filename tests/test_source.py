@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -25,117 +26,67 @@ def name_of(path: Path) -> str:
 SOURCES = {name_of(path): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 
-# Lowest first. A module may import those of lower layers and of no other.
-LAYERS: dict[str, tuple[str, ...]] = {
-    "errors": ("errors",),
-    "values": ("records", "jsonvalues", "headers", "events", "forks", "secrecy", "concurrency"),
-    "settings": ("keys", "cookies"),
-    "keyring file, as text": ("keydocument",),
-    "keyring file": ("keyfile",),
-    "keys in force": ("keyring",),
-    "cryptography": ("tokens", "encryption"),
-    "payloads": ("sealing",),
-    "parts of a session": ("state", "lazydict", "policy", "expiry", "denials"),
-    "session": ("session",),
-    "what changed, and what is let in": ("merge", "admission"),
-    "rules": ("lifecycle",),
-    "contract of stores": ("stores.base", "stores.lookout", "stores.patience"),
-    "parts of stores": (
-        "stores.bridge",
-        "stores.connections",
-        "stores.group_commit",
-        "stores.postgres_link",
-        "stores.postgres_statements",
-        "stores.redis_url",
-    ),
-    "checkpoints": ("stores.checkpoints",),
-    "files and connections": ("stores.sqlite_file", "stores.sqlite_writes", "stores.redis_wire"),
-    "what is said to servers": ("stores.redis_layout", "stores.redis_routes"),
-    "calls as talks": ("stores.migration", "stores.redis_records"),
-    "asynchronous sides": ("stores.async_postgres", "stores.async_redis", "stores.async_sqlite"),
-    "stores": ("stores", "stores.memory", "stores.postgres", "stores.redis", "stores.sqlite"),
-    "two stores as one": ("stores.migrating",),
-    "stores from settings": ("stores.urls",),
-    "turns": ("turns",),
-    "steps": ("steps",),
-    "where a session stands": ("standing",),
-    "store work of a request": ("commit",),
-    "store work of other calls": ("admin", "adoption_period", "inspection"),
-    "sessions of other systems": ("adoption",),
-    "what is built on that": ("rekeying", "moving", "explanation"),
-    "former systems": ("adopters",),
-    "where rules and store meet": ("gateway",),
-    "engine": ("engine",),
-    "what protocols share": ("exchange",),
-    "protocols": ("asgi", "wsgi"),
-    "choice of protocol": ("middleware",),
-    "what integrations share": ("integrations", "integrations.mirror"),
-    "what frameworks began": ("integrations.django.adoption",),
-    "settings of frameworks": ("integrations.django.configuration",),
-    "failures of stores under frameworks": ("integrations.django.asking",),
-    "sessions as frameworks know them": (
-        "integrations.django.checks",
-        "integrations.django.store",
-        "integrations.flasksession",
-    ),
-    "what Flask began": ("integrations.flaskadoption",),
-    "frameworks": (
-        "integrations.django",
-        "integrations.django.apps",
-        "integrations.django.middleware",
-        "integrations.flask",
-        "integrations.starlette",
-    ),
-    "frameworks on frameworks": ("integrations.fastapi", "integrations.quart"),
-    "public names": ("",),
-    "help for tests": ("testing.clock",),
-    "more help for tests": ("testing.clients", "testing.contract"),
-    "all help for tests": ("testing", "testing.fixtures"),
-    "what commands say": ("cli.output",),
-    "what commands work on": ("cli.settings",),
-    "commands": ("cli.keys", "cli.sessions", "cli.token", "cli.doctor"),
-    "more commands": ("cli.upkeep", "cli.revocation"),
-    "all commands": ("cli.commands",),
-    "the command": ("cli",),
-    "the module as a command": ("__main__",),
-}
-HEIGHTS = {module: height for height, modules in enumerate(LAYERS.values()) for module in modules}
+# Lowest first. A package, or module at the top, may import what stands on a lower floor and nothing else.
+FLOORS = (
+    "errors events after_fork concurrency secrecy",
+    "records",
+    "keys stores",
+    "formats",
+    "session",
+    "rules",
+    "maintenance",
+    "operations",
+    "adoption",
+    "engine",
+    "middleware cli testing",
+    "integrations . __main__",
+)
+HEIGHTS = {room: height for height, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 THIRD_PARTY = {
-    "keys": {"cryptography"},
-    "encryption": {"cryptography"},
+    "keys.key": {"cryptography"},
+    "formats.encryption": {"cryptography"},
     "concurrency": {"asgiref"},
     "stores.bridge": {"asgiref"},
-    "stores.postgres_link": {"psycopg", "psycopg_pool"},
-    "stores.postgres": {"psycopg", "psycopg_pool"},
-    "stores.async_postgres": {"psycopg", "psycopg_pool"},
-    "stores.redis_wire": {"hiredis"},
-    "stores.redis_routes": {"hiredis"},
+    "stores.postgres.connection": {"psycopg", "psycopg_pool"},
+    "stores.postgres.store": {"psycopg", "psycopg_pool"},
+    "stores.postgres.async_store": {"psycopg", "psycopg_pool"},
+    "stores.redis.connection": {"hiredis"},
+    "stores.redis.routing": {"hiredis"},
     **{
         f"cli.{name}": {"click"}
-        for name in ("settings", "keys", "revocation", "sessions", "upkeep", "token", "doctor", "commands")
+        for name in (
+            "options",
+            "keys",
+            "keys_revoke",
+            "sessions",
+            "sessions_all",
+            "token",
+            "doctor",
+            "commands",
+        )
     },
     "cli.output": {"click", "rich"},
     **{
         f"integrations.django.{name}": {"django"}
-        for name in ("adoption", "apps", "checks", "configuration", "middleware", "store")
+        for name in ("adopters", "apps", "checks", "configuration", "middleware", "store")
     },
     "integrations.fastapi": {"fastapi", "starlette"},
-    "integrations.flask": {"flask", "werkzeug"},
-    "integrations.flaskadoption": {"flask", "itsdangerous", "msgspec", "redis"},
-    "integrations.flasksession": {"flask"},
+    "integrations.flask.interface": {"flask", "werkzeug"},
+    "integrations.flask.adopters": {"flask", "itsdangerous", "msgspec", "redis"},
+    "integrations.flask.sessions": {"flask"},
     "integrations.quart": {"flask", "quart"},
     "integrations.starlette": {"itsdangerous", "starlette"},
     "testing.fixtures": {"pytest"},
 }
 RANDOM_SOURCES = {
-    "tokens": {"token_bytes"},
+    "formats.tokens": {"token_bytes"},
     "adoption": {"token_hex"},
-    "keys": {"token_urlsafe"},
-    "encryption": {"urandom"},
-    "stores.postgres_statements": {"urandom"},
-    "stores.redis_layout": {"urandom"},
-    "stores.migration": {"urandom"},
+    "keys.key": {"token_urlsafe"},
+    "formats.encryption": {"urandom"},
+    "stores.postgres.statements": {"urandom"},
+    "stores.redis.scripts": {"urandom"},
+    "stores.migrating.handover": {"urandom"},
 }
 
 
@@ -169,17 +120,33 @@ def own_imports(module: str) -> set[str]:
     return found
 
 
-def test_every_module_has_its_layer() -> None:
-    """A new module is put into the table above before anything imports it."""
-    assert sorted(HEIGHTS) == sorted(TREES)
+def room_of(module: str) -> str:
+    """Return the package, or module at the top, that *module* is in; ``.`` for ``fluidauth`` itself."""
+    return module.partition(".")[0] or "."
+
+
+def test_every_room_has_its_floor() -> None:
+    """A new package is put into the list above before anything imports it."""
+    assert sorted(HEIGHTS) == sorted({room_of(module) for module in TREES})
+    assert len(FLOORS) <= 12
+    assert len(HEIGHTS) <= 25
 
 
 @pytest.mark.parametrize("module", TREES)
 def test_imports_point_down(module: str) -> None:
-    """No module knows what is built on it, or beside it."""
-    upward = {other for other in own_imports(module) if HEIGHTS[other] >= HEIGHTS[module]}
+    """No package knows what is built on it, or beside it."""
+    room = room_of(module)
 
-    assert upward == set()
+    upward = {other for other in own_imports(module) if HEIGHTS[room_of(other)] >= HEIGHTS[room]}
+
+    assert {other for other in upward if room_of(other) != room} == set()
+
+
+def test_no_imports_go_in_circles() -> None:
+    """Within a package the modules have an order as well."""
+    graph = {module: own_imports(module) for module in TREES}
+
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, with the circle
 
 
 @pytest.mark.parametrize("module", [name for name in TREES if name.startswith("stores")])
@@ -187,7 +154,7 @@ def test_a_store_knows_records_alone(module: str) -> None:
     """Neither keys nor cookies nor rules: what it cannot see it cannot leak or misjudge."""
     others = {name for name in own_imports(module) if not name.startswith("stores")}
 
-    assert others <= {"errors", "records", "forks", "secrecy", "concurrency"}
+    assert others <= {"errors", "records", "after_fork", "secrecy", "concurrency"}
 
 
 def test_the_import_lint_sees_imports() -> None:
@@ -207,7 +174,7 @@ def test_the_import_lint_sees_imports() -> None:
         "fluidauth.engine",
     ]
     assert own_imports("stores.memory") == {"errors", "records", "stores.base"}
-    assert "tokens" in own_imports("lifecycle")
+    assert "formats.tokens" in own_imports("rules.saving")
 
 
 @pytest.mark.parametrize("module", TREES)

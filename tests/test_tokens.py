@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluidauth import Keyring, tokens
+from fluidauth import Keyring
+from fluidauth.formats import tokens
 from fluidauth.keys import Key, new_secret
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"

@@ -13,9 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from fluidauth import Keyring, tokens
+from fluidauth import Keyring
+from fluidauth.formats import tokens
+from fluidauth.formats.payloads import Sealer
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, handle_prefix
-from fluidauth.sealing import Sealer
 
 FILE = Path(__file__).with_name("vectors.json")
 VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from . import revocation, upkeep  # noqa: F401  their commands join those of keys and sessions
+from . import keys_revoke, sessions_all  # noqa: F401  their commands join those of keys and sessions
 from .doctor import doctor
 from .keys import keys
 from .output import NO, UNABLE

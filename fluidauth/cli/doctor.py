@@ -17,21 +17,22 @@ from urllib.parse import urlsplit
 
 import click
 
-from fluidauth import keyfile
-from fluidauth.admission import MAX_CLOCK_SKEW
-from fluidauth.engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, SessionEngine
+from fluidauth.engine import SessionEngine
+from fluidauth.engine.engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT
 from fluidauth.errors import ConfigError, NotSupported, StoreError
-from fluidauth.inspection import every_record
-from fluidauth.keyring import Keyring
-from fluidauth.policy import Policy
+from fluidauth.formats.payloads import sealed_by
+from fluidauth.keys import Keyring
+from fluidauth.keys import file as keyfile
+from fluidauth.maintenance.census import every_record
 from fluidauth.records import MAX_LIFETIME
-from fluidauth.sealing import sealed_by
+from fluidauth.rules.loading import MAX_CLOCK_SKEW
+from fluidauth.rules.policy import Policy
 from fluidauth.stores.base import SessionStore
 from fluidauth.stores.memory import MemoryStore
 from fluidauth.stores.sqlite import SQLiteStore
 
+from .options import command, keyring_option, now, open_keyring, open_store, store_option, variables_set
 from .output import NO, Output
-from .settings import command, keyring_option, now, open_keyring, open_store, store_option, variables_set
 
 _DAY = 24 * 60 * 60
 _YEAR = 365 * _DAY

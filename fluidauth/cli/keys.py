@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from fluidauth import keyfile
-from fluidauth.keydocument import KeyDocument, KeyEntry
-from fluidauth.keyring import RELOAD_INTERVAL
-from fluidauth.keys import kid_of, new_secret
+from fluidauth.keys import file as keyfile
+from fluidauth.keys import new_secret
+from fluidauth.keys.document import KeyDocument, KeyEntry
+from fluidauth.keys.key import kid_of
+from fluidauth.keys.ring import RELOAD_INTERVAL
 from fluidauth.records import moment
 
+from .options import command, keyring_file_option, now, secret_input, trust_mount_option, variables_set
 from .output import Output, Refused
-from .settings import command, keyring_file_option, now, secret_input, trust_mount_option, variables_set
 
 _DAY = 24 * 60 * 60
 _LOOK_AGAIN = 0.1  # seconds

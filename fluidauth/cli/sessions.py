@@ -10,16 +10,15 @@ from typing import Any
 
 import click
 
-from fluidauth import admin
-from fluidauth.encryption import encrypted_by
-from fluidauth.inspection import Finding, every_record, inspect
+from fluidauth.formats.encryption import encrypted_by
+from fluidauth.formats.payloads import is_adoption, sealed_by
+from fluidauth.maintenance.census import Finding, every_record, inspect
+from fluidauth.operations import manage
+from fluidauth.operations.runner import run
 from fluidauth.records import Body, SessionRecord, check_user_id, moment
-from fluidauth.sealing import is_adoption, sealed_by
-from fluidauth.steps import run
 from fluidauth.stores.base import SessionStore
 
-from .output import NO, Output, Refused, plural
-from .settings import (
+from .options import (
     command,
     keyring_option,
     now,
@@ -29,6 +28,7 @@ from .settings import (
     store_option,
     whole_handle,
 )
+from .output import NO, Output, Refused, plural
 
 _SHOWN = 12  # digits of a handle, enough to name a session among millions
 
@@ -123,7 +123,7 @@ def revoke(out: Output, handle: str, store: str, keyring: Path | None, trust_mou
         policy = policy_for(open_keyring(keyring, trust_mount), blocking)
         whole = whole_handle(blocking, handle)
         record = blocking.get(whole)
-        ended = run(blocking, admin.delete(policy, whole))
+        ended = run(blocking, manage.delete(policy, whole))
     of_user = f" of {record.user_id!r}" if record and record.user_id is not None else ""
     out.answer(
         {"handle": whole, "user_id": record.user_id if record else None, "revoked": ended},
@@ -142,7 +142,7 @@ def revoke_user(out: Output, user: str, store: str, kept: str | None) -> None:
     check_user(user)
     with closing(open_store(store)) as blocking:
         whole = whole_handle(blocking, kept) if kept else None
-        count = run(blocking, admin.revoke_user(user, whole))
+        count = run(blocking, manage.revoke_user(user, whole))
     out.answer({"user": user, "revoked": count}, f"{plural(count, 'session')} of {user!r} ended")
     if not count:
         raise click.exceptions.Exit(NO)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from fluidauth.cookies import CookieOptions
-from fluidauth.explanation import Explanation
-from fluidauth.explanation import explain as explained
-from fluidauth.steps import run
+from fluidauth.formats.cookies import CookieOptions
+from fluidauth.operations.explain import Explanation
+from fluidauth.operations.explain import explain as explained
+from fluidauth.operations.runner import run
 from fluidauth.stores.urls import store_at
 
-from .output import NO, Output
-from .settings import (
+from .options import (
     command,
     keyring_option,
     now,
@@ -23,6 +22,7 @@ from .settings import (
     secret_input,
     store_option,
 )
+from .output import NO, Output
 
 _NAMES = ("__Secure-session", "session")  # besides __Host-session, depending on the other options
 

@@ -19,9 +19,8 @@ from quart.wrappers import BaseRequestWebsocket, Websocket
 from quart.wrappers.response import IterableBody
 
 from fluidauth.errors import ConfigError, StoreError
-
-from .flask import OPEN, Sessions, finish_head, make_unavailable
-from .flasksession import FlaskSession
+from fluidauth.integrations.flask.interface import OPEN, Sessions, finish_head, make_unavailable
+from fluidauth.integrations.flask.sessions import FlaskSession
 
 session = cast(FlaskSession, quart.session)
 """``quart.session`` itself, for those who want its type as well."""

@@ -17,11 +17,12 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from fluidauth.adoption import Adopted, Adopter
-from fluidauth.asgi import ASGIApp, ASGISessionMiddleware
-from fluidauth.cookies import CookieOptions
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.visit import OnStoreError
 from fluidauth.errors import ConfigError
-from fluidauth.exchange import OnStoreError
+from fluidauth.formats.cookies import CookieOptions
+from fluidauth.middleware import ASGISessionMiddleware
+from fluidauth.middleware.asgi import ASGIApp
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.session import Session
 from fluidauth.stores.base import AsyncSessionStore, SessionStore

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fluidauth.cookies import CookieOptions
 from fluidauth.engine import SessionEngine
+from fluidauth.formats.cookies import CookieOptions
 from fluidauth.keys import new_secret
 from fluidauth.session import Session
 from fluidauth.stores.memory import MemoryStore

@@ -24,9 +24,10 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.utils.decorators import sync_and_async_middleware
 
-from fluidauth import ConfigError, MemoryStore, StoreError, keyfile
+from fluidauth import ConfigError, MemoryStore, StoreError
 from fluidauth.integrations.django import SessionStore, get_engine
 from fluidauth.integrations.django.checks import check_settings
+from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 
 from ..support import FlakyStore, opened

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from fluidauth import ConfigError, CookieOptions, MemoryStore, PayloadError, SessionEngine, StoreError
 from fluidauth.errors import FreshLoginRequired, SessionClosed
 from fluidauth.integrations.flask import FluidAuthSessionInterface as FlaskInterface
-from fluidauth.integrations.flasksession import FlaskSession
+from fluidauth.integrations.flask.sessions import FlaskSession
 from fluidauth.integrations.quart import FluidAuthSessionInterface as QuartInterface
 from fluidauth.integrations.quart import session as quart_session
 from fluidauth.keys import new_secret

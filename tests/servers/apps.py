@@ -11,8 +11,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from fluidauth import Keyring, Session, SessionEngine, SessionMiddleware
 from fluidauth.adoption import Adopter
-from fluidauth.asgi import Receive, Scope, Send
 from fluidauth.integrations.starlette import StarletteCookie
+from fluidauth.middleware.asgi import Receive, Scope, Send
 
 from .operations import outside, step
 

@@ -112,7 +112,7 @@ def fill(path: Path, make_engine: Any, visitors: Iterable[Fields], cookie: str =
 
 def fill_redis(url: str, make_engine: Any, visitors: Iterable[Fields]) -> Iterator[str]:
     """Put sessions into Redis by plain SET, as the other adapters do."""
-    from fluidauth.stores.redis_layout import encoded
+    from fluidauth.stores.redis.scripts import encoded
 
     for rows in made(make_engine, visitors):
         write_to_redis(

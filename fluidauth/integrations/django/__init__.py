@@ -6,7 +6,7 @@ is the only line that changes. ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign;
 may say where sessions are kept, and more. In ``INSTALLED_APPS`` this module checks these settings.
 """
 
-from .adoption import DjangoSessions
+from .adopters import DjangoSessions
 from .configuration import get_engine
 from .store import SessionStore
 

@@ -9,14 +9,14 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from fluidauth.cookies import CookieOptions
 from fluidauth.engine import SessionEngine
 from fluidauth.errors import ConfigError
-from fluidauth.keyring import Keyring
+from fluidauth.formats.cookies import CookieOptions
+from fluidauth.keys import Keyring
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.secrecy import without_locals
 
-from .adoption import DjangoSessions
+from .adopters import DjangoSessions
 
 OPTIONS = (
     "secret",

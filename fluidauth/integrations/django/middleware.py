@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
 from fluidauth.errors import StoreError
-from fluidauth.headers import UNAVAILABLE
+from fluidauth.formats.headers import UNAVAILABLE
 
 
 class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Django has no types

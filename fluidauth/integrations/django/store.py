@@ -13,25 +13,25 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.core.signing import JSONSerializer
 
-from fluidauth import admin
-from fluidauth.admission import identify
-from fluidauth.commit import CLOSED
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.requests import SessionGateway
 from fluidauth.errors import ConfigError
 from fluidauth.events import Notice
-from fluidauth.gateway import SessionGateway
-from fluidauth.integrations import mirror
-from fluidauth.jsonvalues import decode
-from fluidauth.lifecycle import Outcome, issue
+from fluidauth.formats.json_values import decode
+from fluidauth.formats.payloads import plain_fields
+from fluidauth.integrations import json_mirror
+from fluidauth.operations import manage
+from fluidauth.operations.lookup import Live, find_live
+from fluidauth.operations.runner import Steps
+from fluidauth.operations.save import CLOSED
 from fluidauth.records import Lifetime
-from fluidauth.sealing import plain_fields
+from fluidauth.rules.loading import identify
+from fluidauth.rules.saving import Outcome, issue
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.session import Session
-from fluidauth.standing import Live, find_live
-from fluidauth.state import State
-from fluidauth.steps import Steps
+from fluidauth.session.state import State
 
-from .adoption import AUTH_USER
+from .adopters import AUTH_USER
 from .asking import asks_store
 from .configuration import get_engine
 
@@ -134,7 +134,7 @@ class SessionStore(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django h
         engine, key = get_engine(), session_key or self.session_key
         handle = _handle(engine, key)
         if handle is not None:
-            ended = engine.gateway.perform(admin.delete(engine.policy, handle), "revoke")
+            ended = engine.gateway.perform(manage.delete(engine.policy, handle), "revoke")
             self._deleted(engine, handle, ended)
         elif key and (state := engine.gateway.look_up(key)).adoption is not None:
             former = _session_of(state)
@@ -146,7 +146,7 @@ class SessionStore(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django h
         engine, key = get_engine(), session_key or self.session_key
         handle = _handle(engine, key)
         if handle is not None:
-            ended = await engine.gateway.aperform(admin.delete(engine.policy, handle), "revoke")
+            ended = await engine.gateway.aperform(manage.delete(engine.policy, handle), "revoke")
             self._deleted(engine, handle, ended)
         elif key and (state := await engine.gateway.alook_up(key)).adoption is not None:
             former = _session_of(state)
@@ -280,7 +280,7 @@ class SessionStore(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django h
 
     def _beginning(self, gateway: SessionGateway) -> Steps[Outcome]:
         fields = self._json(self._get_session(no_load=True))
-        return admin.begin(gateway.policy, _user_of(fields), fields, self._lifetime(), gateway.now())
+        return manage.begin(gateway.policy, _user_of(fields), fields, self._lifetime(), gateway.now())
 
     def _created(self, gateway: SessionGateway, outcome: Outcome) -> None:
         gateway.report(outcome.notices)
@@ -331,9 +331,9 @@ class SessionStore(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django h
             if before not in (None, user_id):  # what was another user's is not carried on
                 fields = {name: value for name, value in fields.items() if loaded.get(name) != value}
         for name in dict.keys(behind) - fields.keys():
-            mirror.remove(behind, name)
+            json_mirror.remove(behind, name)
         for name, value in fields.items():
-            mirror.put(behind, name, value)
+            json_mirror.put(behind, name, value)
         # Never nothing: only a write tells that the id was replaced meanwhile, and Django sends the cookie.
         touched = self._modified or renews or settings.SESSION_SAVE_EVERY_REQUEST
         behind.set_lifetime(self._lifetime() if touched else _remaining(behind))
@@ -348,7 +348,7 @@ class SessionStore(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django h
         if state.record is None:  # without fields, which the engine does not keep
             return False
         self._session_key = _token(state)
-        mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
+        json_mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
         return True
 
     def _renewed(self) -> Steps[Live | str] | None:
@@ -374,8 +374,8 @@ class SessionStore(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django h
     def _rebase(self, before: Session, newer: dict[str, Any]) -> None:
         """Bring the fields to *newer* ones, with what was changed since *before* was merged into those."""
         fields = self._json(self._session)
-        merged = mirror.rebased(fields, dict(dict.items(before)), newer)
-        mirror.refresh(self._session, merged, lambda name, value: fields[name], self._python)
+        merged = json_mirror.rebased(fields, dict(dict.items(before)), newer)
+        json_mirror.refresh(self._session, merged, lambda name, value: fields[name], self._python)
 
     def _forget(self) -> None:
         self._state = self._session_behind = None

@@ -1,0 +1,164 @@
+"""The former systems of one engine, asked in turn for whom an unknown cookie belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from fluidauth import adoption
+from fluidauth.adoption import Adopted, Adopter
+from fluidauth.concurrency import in_thread
+from fluidauth.errors import ConfigError, PayloadError, StoreError
+from fluidauth.events import Notice, logger
+from fluidauth.formats import tokens
+from fluidauth.formats.cookies import CookieSource
+from fluidauth.operations import adoption_period
+from fluidauth.operations.runner import Steps, arun, run
+from fluidauth.rules.policy import Policy
+from fluidauth.secrecy import without_locals
+from fluidauth.session.state import Adoption, State
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+
+
+class Found(NamedTuple):
+    """What became of the old cookies of a request."""
+
+    state: State | None
+    """None if there is none, or none is genuine."""
+    notices: list[Notice]
+
+
+class Adopters:
+    """Raise :class:`ConfigError` unless *adopters* is a list of :class:`Adopter`, each of another name."""
+
+    def __init__(self, adopters: Sequence[Adopter], until: datetime | None = None) -> None:
+        if not isinstance(adopters, list | tuple) or not all(isinstance(each, Adopter) for each in adopters):
+            raise ConfigError("adopt must be a list of adopters, such as StarletteCookie(secret)")
+        self._by_name = {each.name: each for each in adopters}
+        if len(self._by_name) < len(adopters):
+            raise ConfigError("adopt has two adopters of one name; give one of them another")
+        if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
+            raise ConfigError(f"adopt_until={until!r} must be a datetime with a time zone")
+        self._until = None if until is None else int(until.timestamp())
+        self._told: int | None = None
+        """Until when sessions are taken over, as the log says; None before the store was asked."""
+
+    def __bool__(self) -> bool:
+        return bool(self._by_name)
+
+    @without_locals
+    def find(self, policy: Policy, store: SessionStore, source: CookieSource, now: int) -> Found:
+        """Return the state of the session that an old cookie in *source* stands for."""
+        notices: list[Notice] = []
+        for adopter, value in adoption.candidates(list(self._by_name.values()), source):
+            known = _known(policy, adopter, value, now, notices)
+            if known is None:
+                continue
+            state = run(store, self._resume(policy, known, now))
+            if state is None:
+                state = run(store, _begin(policy, known, adopter.read(value), now, notices))
+            if state is not None:
+                return Found(state, notices)
+        return Found(None, notices)
+
+    @without_locals
+    async def afind(self, policy: Policy, twin: AsyncSessionStore, source: CookieSource, now: int) -> Found:
+        """Do as :meth:`find`, without blocking."""
+        notices: list[Notice] = []
+        for adopter, value in adoption.candidates(list(self._by_name.values()), source):
+            known = _known(policy, adopter, value, now, notices)
+            if known is None:
+                continue
+            state = await arun(twin, self._resume(policy, known, now))
+            if state is None:
+                if adopter.blocks:
+                    old = await in_thread(adopter.read, value, thread_sensitive=True)
+                else:
+                    old = adopter.read(value)
+                state = await arun(twin, _begin(policy, known, old, now, notices))
+            if state is not None:
+                return Found(state, notices)
+        return Found(None, notices)
+
+    def presented(self, policy: Policy, source: CookieSource, now: int) -> list[Adoption]:
+        """Return what the genuine old cookies in *source* name; no store is asked."""
+        found: dict[str, Adoption] = {}
+        for adopter, value in adoption.candidates(list(self._by_name.values()), source):
+            is_ours = tokens.verify(policy.sealer.keyring, value)[0]
+            known = None if is_ours else adoption.adoption_of(policy, adopter, value, now)
+            if known is not None:
+                found.setdefault(known.marker, known)
+        return list(found.values())
+
+    def _resume(self, policy: Policy, known: Adoption, now: int) -> Steps[State | None]:
+        """Return what was taken over before; nobody where nothing is any more, None where it may be now."""
+        began = yield from adoption_period.begin(policy, now, self._told is None)
+        if not self._is_open(began, now):
+            return State()
+        return (yield from adoption.resume(policy, known, now))
+
+    def _is_open(self, began: int, now: int) -> bool:
+        """Return whether sessions come in still, where the first did at *began*; tell once until when."""
+        until: int = began + max(each.lifetime for each in self._by_name.values())
+        if began and self._until is not None:
+            until = self._until
+        if until != self._told:
+            self._told = until
+            moment = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            logger.warning(
+                "sessions of %s are taken over until %s, and who knows their secret signs in as anybody; "
+                "adopt_until= ends that sooner",
+                ", ".join(self._by_name),
+                moment,
+            )
+        return now < until
+
+    def user_of(self, fields: dict[str, Any]) -> str | None:
+        """Return whom *fields* say to be signed in, by the first former system that knows."""
+        found = (each.user_of(fields) for each in self._by_name.values())
+        return next((user_id for user_id in found if user_id is not None), None)
+
+    def forget(self, old: Adoption) -> bool:
+        """Let the former system drop what was taken over; say if it could. The new session is stored."""
+        if not old.taken:
+            try:
+                self._by_name[old.name].forget(old.value)
+            except StoreError:
+                return False
+        return True
+
+    async def aforget(self, old: Adoption) -> bool:
+        """Do as :meth:`forget`, without blocking."""
+        return await in_thread(self.forget, old, thread_sensitive=True)
+
+
+def _known(policy: Policy, adopter: Adopter, value: str, now: int, notices: list[Notice]) -> Adoption | None:
+    """Return what is known of the cookie *value*; a forged one is told of, and no store is asked for it."""
+    known = adoption.adoption_of(policy, adopter, value, now)
+    if known is None:
+        notices.append(_REJECTED)
+    return known
+
+
+def _begin(
+    policy: Policy, known: Adoption, old: Adopted | None, now: int, notices: list[Notice]
+) -> Steps[State | None]:
+    """Return the state of *old*, to be taken over, unless its user's sessions were ended meanwhile."""
+    user_id = None if old is None else old.user_id
+    barred = user_id is not None and (yield from adoption_period.is_barred(policy, user_id, now))
+    if old is None or barred:
+        notices.append(_REJECTED)
+        return None
+    try:
+        state = adoption.begin(known, old)
+    except (PayloadError, TypeError, ValueError):  # what is no JSON, or no user id
+        notices.append(Notice("cookie_rejected", "unstorable"))
+        return None
+    if not adoption.fits(policy, state, now):
+        notices.append(Notice("cookie_rejected", "too_large"))
+        return None
+    return state
+
+
+_REJECTED = Notice("cookie_rejected", "old_system")

@@ -1,0 +1,1 @@
+"""Bytes in, values out, and back; ``tests/vectors.json`` fixes them. No clock, no store."""

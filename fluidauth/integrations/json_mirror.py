@@ -1,0 +1,52 @@
+"""Fields as a framework holds them beside a session of plain JSON: what differs is carried over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fluidauth.formats.json_values import CONTAINERS, encode
+from fluidauth.session import Session
+
+
+def put(session: Session, name: str, value: Any) -> None:
+    """Set the field *name* to the JSON *value*, unless it is that already."""
+    if not dict.__contains__(session, name) or not _same(value, dict.__getitem__(session, name)):
+        session[name] = value
+
+
+def remove(session: Session, name: str) -> None:
+    """Remove the field *name*, if it is there."""
+    if dict.__contains__(session, name):
+        del session[name]
+
+
+def refresh(
+    fields: dict[str, Any],
+    session: dict[str, Any],
+    to_json: Callable[[str, Any], Any],
+    to_python: Callable[[Any], Any],
+) -> None:
+    """Bring *fields* to those of *session*; a value that is the same stays the same object."""
+    held = dict.keys(fields)
+    for name in held - dict.keys(session):
+        dict.__delitem__(fields, name)
+    for name, value in dict.items(session):
+        if name not in held or not _same(to_json(name, dict.__getitem__(fields, name)), value):
+            dict.__setitem__(fields, name, to_python(value))
+
+
+def rebased(fields: dict[str, Any], before: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
+    """Return *newer* with the changes made to it that led from *before* to *fields*; JSON all."""
+    kept = {name: value for name, value in newer.items() if name in fields or name not in before}
+    for name, value in fields.items():
+        if name not in before or not _same(value, before[name]):
+            kept[name] = value
+    return kept
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two JSON values are equal; to Python, 1 and True are."""
+    if isinstance(one, CONTAINERS):
+        return isinstance(other, CONTAINERS) and one == other and encode(one) == encode(other)
+    return type(one) is type(other) and bool(one == other)

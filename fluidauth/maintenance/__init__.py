@@ -1,0 +1,1 @@
+"""Walks over a whole store, at a pace, for the command line."""

@@ -1,0 +1,5 @@
+"""HTTP messages, of WSGI and ASGI: a session is saved before the head of its response leaves."""
+
+from .asgi import ASGISessionMiddleware as ASGISessionMiddleware
+from .auto import SessionMiddleware as SessionMiddleware
+from .wsgi import WSGISessionMiddleware as WSGISessionMiddleware

@@ -1,0 +1,193 @@
+"""Sessions for WSGI applications (PEP 3333)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from fluidauth.engine import SessionEngine
+from fluidauth.engine.visit import Exchange, OnStoreError, check_settings
+from fluidauth.errors import StoreError
+from fluidauth.formats.headers import TEXT
+from fluidauth.session import Session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class WSGISessionMiddleware:
+    """Puts a :class:`Session` into ``environ[environ_key]`` and saves it with the response.
+
+    ``on_store_error="respond"`` answers 503 when the store fails a request that needs
+    its session; ``"raise"`` leaves the error to the application and the server. Raise
+    :class:`ConfigError` for a wrong argument.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        engine: SessionEngine,
+        environ_key: str = "fluidauth.session",
+        on_store_error: OnStoreError = "respond",
+    ) -> None:
+        check_settings(engine, on_store_error)
+        self.app = app
+        self.engine = engine
+        self.environ_key = environ_key
+        self._responds = on_store_error == "respond"
+        self._gateway = engine.gateway
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        outer = environ.get(self.environ_key)
+        if isinstance(outer, Session) and outer._calls is self._gateway:
+            return self.app(environ, start_response)  # nested in itself
+        session = Session(self._gateway, environ.get("HTTP_COOKIE", ""))
+        environ[self.environ_key] = session
+        exchange = _WSGIExchange(
+            self._gateway, session, self._responds, environ, self.environ_key, start_response
+        )
+        return exchange.respond(self.app)
+
+
+class _WSGIExchange(Exchange["StartResponse"]):
+    __slots__ = ()
+
+    def respond(self, app: WSGIApplication) -> Iterable[bytes]:
+        """Call *app*; return its body, wrapped if the session may change while it is sent."""
+        try:
+            body = app(self.request, self.start)
+        except BaseException as error:
+            return self.failed(error)
+        if self.unavailable:
+            _close(body)
+            return self.answer_body()
+        # A list is complete and a file is the server's to send: nothing can change later.
+        tidies = self.gateway.cleaning_due and self.session._state is not None
+        complete = type(body) in (list, tuple) and not tidies
+        if complete or _is_file(body, self.request):
+            if self.owes_more():
+                self.ended()
+            return body
+        return _Body(self, body)
+
+    def start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]:
+        """Save the session and start the response; again, with exc_info, before the first byte."""
+        if self.unavailable:
+            return _swallow
+        code = int(status[:3])
+        if not self.owes_more():
+            self.keep = code < 500
+            return self._pass_on_head(status, headers, exc_info)
+        if self.hides_failure(code):
+            self.leave()
+            return self._start_unavailable(exc_info)
+        try:
+            changes = self.head_changes(code)
+            if changes is not None:
+                self.gateway.commit(self.session, changes)
+        except StoreError:
+            if not self.responds:
+                raise
+            return self._start_unavailable(exc_info)
+        return self._pass_on_head(status, headers, exc_info)
+
+    def failed(self, error: BaseException) -> list[bytes]:
+        """Answer *error* with 503 if the store failed, else carry out a logout and raise it on."""
+        if self.answers(error):
+            if not self.unavailable:
+                self.leave()
+                self._start_unavailable(None)
+            return self.answer_body()
+        self.keep = False
+        self.ended()
+        raise error
+
+    def ended(self) -> None:
+        """Save what changed after the head."""
+        try:
+            changes = self.last_changes()
+            if changes is not None:
+                self.gateway.commit(self.session, changes)
+        except StoreError:
+            if not self.responds:
+                raise
+
+    def answer_body(self) -> list[bytes]:
+        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.answer.body]
+
+    def _pass_on_head(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any
+    ) -> Callable[[bytes], object]:
+        self.close_head()
+        if self.session._accessed:
+            headers = self.amended(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
+        return self._pass_on(status, headers, exc_info)
+
+    def _start_unavailable(self, exc_info: Any) -> Callable[[bytes], object]:
+        self.unavailable = True
+        self._pass_on(self.answer.status, self.answer_headers(), exc_info)
+        return _swallow
+
+    def _pass_on(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any
+    ) -> Callable[[bytes], object]:
+        if exc_info is None:  # a server need not accept the third argument
+            return self.pass_on(status, headers)
+        return self.pass_on(status, headers, exc_info)
+
+
+class _Body:
+    """An application's iterable; the server's close() saves the session once more."""
+
+    def __init__(self, exchange: _WSGIExchange, body: Iterable[bytes]) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._chunks = iter(body)
+        self._replaced = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._replaced:
+            raise StopIteration
+        try:
+            chunk = next(self._chunks, None)
+        except BaseException as error:
+            return self._replace(self._exchange.failed(error))
+        if self._exchange.unavailable:  # the head was late, and its save failed
+            return self._replace(self._exchange.answer_body())
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def close(self) -> None:
+        try:
+            _close(self._body)
+        finally:
+            self._exchange.ended()
+            gateway = self._exchange.gateway
+            if gateway.cleaning_due and self._exchange.session._state is not None:
+                gateway.tidy()
+
+    def _replace(self, chunks: list[bytes]) -> bytes:
+        self._replaced = True
+        return b"".join(chunks)
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _is_file(body: object, environ: WSGIEnvironment) -> bool:
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+
+def _swallow(data: bytes, /) -> None:
+    """Take what an application writes to a response that was replaced."""

@@ -1,0 +1,1 @@
+"""Generators that yield store calls: the only code that decides in which order a store is asked."""

@@ -1,0 +1,200 @@
+"""Why a request is in a session, or is not: what a cookie is worth, step by step.
+
+Nothing here shows a token or an id, nor keeps one once its handle is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from fluidauth.formats import tokens
+from fluidauth.formats.cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_values
+from fluidauth.formats.payloads import sealed_by
+from fluidauth.maintenance.census import inspect
+from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, moment
+from fluidauth.rules.expiry import is_expired
+from fluidauth.rules.policy import Policy
+
+from .runner import Steps
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")  # a session id, which has 32 characters, is not shown as a name
+Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
+"""A mapping or pairs, in text or bytes; also a WSGI environ or the headers of an ASGI scope."""
+
+
+class Remark(NamedTuple):
+    """One thing that was looked at, whether it was as it should be, and what was found."""
+
+    subject: str
+    good: bool
+    says: str
+
+
+class Explanation(NamedTuple):
+    """What a request's cookie opens, and why. Holds no secret."""
+
+    opens: bool | None
+    """Whether a live session; None if the store was not asked."""
+    reason: str
+    """``live``, ``genuine`` (offline), ``no_cookie``, or what the request would log: the reason of
+    ``cookie_rejected``, else the event's name."""
+    handle: str | None
+    user_id: str | None
+    remarks: tuple[Remark, ...]
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether the request comes from a user who logged in."""
+        return bool(self.opens) and self.user_id is not None
+
+
+class _Presented(NamedTuple):
+    """What one cookie of our name is, without its value."""
+
+    handle: str
+    reason: str
+    remarks: tuple[Remark, ...]
+
+
+def explain(policy: Policy, headers: Headers, now: int, offline: bool = False) -> Steps[Explanation]:
+    """Explain what the cookies in *headers* open at the time *now*; *offline*: without the store."""
+    try:
+        presented, remarks, reason = _presented_in(policy, _cookie_text(headers))
+    finally:
+        del headers  # a traceback that prints locals must not show it while the store fails
+    return _explained(policy, presented, remarks, reason, now, offline)
+
+
+def _explained(
+    policy: Policy,
+    presented: list[_Presented],
+    remarks: list[Remark],
+    reason: str,
+    now: int,
+    offline: bool,
+) -> Steps[Explanation]:
+    found: list[Explanation] = []
+    for cookie in presented:
+        about = Explanation(False, cookie.reason, cookie.handle or None, None, cookie.remarks)
+        if cookie.handle and offline:
+            about = about._replace(opens=None, reason="genuine")
+        elif cookie.handle:
+            record = yield ("get", cookie.handle)
+            about = _opened(policy, about, record, now)
+        found.append(about)
+    if not found:
+        return Explanation(False, reason, None, None, tuple(remarks))
+    remarks += [remark for about in found for remark in about.remarks]
+    live = [about for about in found if about.opens]
+    if len({about.handle for about in live}) > 1:
+        remarks.append(Remark("cookies", False, "they open two sessions: one was planted, so neither counts"))
+        return Explanation(False, "ambiguous", None, None, tuple(remarks))
+    genuine = [about for about in found if about.handle]
+    return (live or genuine or found)[0]._replace(remarks=tuple(remarks))
+
+
+# -- the cookie ----------------------------------------------------------------------------
+
+
+def _cookie_text(headers: Headers) -> str:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    texts = [_text(value) for name, value in pairs if _text(name).lower() in ("cookie", "http_cookie")]
+    return "; ".join(texts)
+
+
+def _text(given: object) -> str:
+    return given.decode("latin-1") if isinstance(given, bytes) else given if isinstance(given, str) else ""
+
+
+def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[Remark], str]:
+    """Return the cookies of our name in *header*; if none counts, remarks and the reason why."""
+    names = " or ".join(policy.cookie_names)
+    if len(header) > MAX_HEADER_LENGTH:
+        return (
+            [],
+            [Remark("cookie", False, f"the header has more than {MAX_HEADER_LENGTH} characters")],
+            "too_long",
+        )
+    values = find_values(header, policy.cookie_names)
+    if not values:
+        found = {pair.partition("=")[0].strip(" \t") for pair in header.split(";") if "=" in pair}
+        others = sorted(name for name in found if _NAME.fullmatch(name))
+        seen = f"; it has {', '.join(others[:10])}" if others else ""
+        return [], [Remark("cookie", False, f"the request has none named {names}{seen}")], "no_cookie"
+    if len(values) > MAX_CANDIDATES:
+        return (
+            [],
+            [Remark("cookie", False, f"{len(values)} of our name; at most {MAX_CANDIDATES} are read")],
+            "too_many",
+        )
+    presented = {_presented(policy, name, token): None for name, token in values}
+    return list(presented), [], ""
+
+
+def _presented(policy: Policy, name: str, token: str) -> _Presented:
+    keyring = policy.sealer.keyring
+    remarks = [Remark("cookie", True, f"found as {name}")]
+    session_id, verdict = tokens.verify(keyring, token)
+    if verdict == "malformed":
+        remarks.append(Remark("form", False, _malformation(token)))
+        return _Presented("", verdict, tuple(remarks))
+    remarks.append(Remark("form", True, "version 1"))
+    kid = ascii(token[2:8])[1:-1]
+    state = keyring.state_of(token[2:8])
+    known = f": the keyring has {', '.join(keyring.kids)}" if state == "unknown" else ""
+    remarks.append(Remark("key", state not in ("unknown", "revoked"), f"{kid} is {state}{known}"))
+    if session_id:
+        remarks.append(Remark("signature", True, "genuine"))
+        return _Presented(handle_of(policy.handle_prefix, session_id), "", tuple(remarks))
+    if verdict == "bad_mac":
+        remarks.append(Remark("signature", False, "does not fit: changed on the way, or forged"))
+    return _Presented("", verdict, tuple(remarks))
+
+
+def _malformation(token: str) -> str:
+    if len(token) != TOKEN_LENGTH:
+        return f"has {len(token)} characters, not {TOKEN_LENGTH}: cut, quoted or another application's"
+    if token[:2] != "1.":
+        return "its version is not 1"
+    return "is not of the form version.key.id.signature"
+
+
+# -- the record ----------------------------------------------------------------------------
+
+
+def _opened(policy: Policy, about: Explanation, record: SessionRecord | None, now: int) -> Explanation:
+    """Return *about* with what the store's *record* adds."""
+    remarks = list(about.remarks)
+    if record is None:
+        remarks.append(Remark("record", False, "none: logged out, expired and cleaned, or in another store"))
+        return about._replace(reason="unknown_id", remarks=tuple(remarks))
+    if record.handle != about.handle:
+        remarks.append(Remark("record", False, "the store answered with another session's"))
+        return about._replace(reason="record_tampered", remarks=tuple(remarks))
+    remarks.append(
+        Remark("record", True, f"version {record.version}, created {moment(record.created_at)} UTC")
+    )
+    found = inspect(policy, record, now)
+    sealed = found.content is not None
+    remarks.append(Remark("seal", sealed, f"genuine, by key {sealed_by(record)}" if sealed else found.detail))
+    if isinstance(found.content, Tombstone):
+        remarks.append(Remark("tombstone", False, found.detail))
+        reason = "replaced" if now < found.content.deadline else "unknown_id"
+        return about._replace(reason=reason, remarks=tuple(remarks))
+    if not isinstance(found.content, Body):
+        return about._replace(reason="record_tampered", remarks=tuple(remarks))
+    opens = found.verdict in ("live", "undecryptable", "revoked")  # this cookie is genuine
+    remarks.append(Remark("expiry", opens, _expiry(record, found.content, found.detail if not opens else "")))
+    if found.verdict == "undecryptable":
+        remarks.append(Remark("fields", False, found.detail))
+    expired = is_expired(record, found.content, now)
+    reason = "live" if opens else "session_expired" if expired else "clock_skew"
+    return about._replace(opens=opens, reason=reason, user_id=record.user_id, remarks=tuple(remarks))
+
+
+def _expiry(record: SessionRecord, body: Body, problem: str) -> str:
+    idle = "" if body.idle is None else f", idle limit {body.idle} s"
+    until, latest = moment(min(record.expires_at, body.deadline)), moment(body.deadline)
+    return f"{problem or 'live'}: until {until} UTC unless used, {latest} UTC at the latest{idle}"

@@ -1,0 +1,83 @@
+"""One after the other, where several requests of this process change the same session.
+
+Compare and swap keeps every change without it. But of fifty requests that all retry at
+once only one gets through each time, and the rest have merged in vain: 1,275 merges for
+50 changes. Whoever lost once therefore waits for its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Generic, TypeVar
+
+from fluidauth.after_fork import renew_in_child
+from fluidauth.concurrency import on_asyncio
+
+LockT = TypeVar("LockT")
+
+TIME_LIMIT = 1.0  # seconds; nothing is lost if two go on together after that
+
+
+class _Locks(Generic[LockT]):
+    """A lock for each name that somebody uses now."""
+
+    def __init__(self, make: type[LockT]) -> None:
+        self._make = make
+        self._start()
+        renew_in_child(self, _Locks._start)
+
+    def _start(self) -> None:
+        self._mutex = threading.Lock()
+        self._used: dict[Hashable, tuple[LockT, int]] = {}
+
+    @contextmanager
+    def named(self, name: Hashable) -> Iterator[LockT]:
+        with self._mutex:
+            lock, users = self._used.get(name) or (self._make(), 0)
+            self._used[name] = lock, users + 1
+        try:
+            yield lock
+        finally:
+            with self._mutex:
+                users = self._used[name][1] - 1
+                if users:
+                    self._used[name] = lock, users
+                else:
+                    del self._used[name]
+
+
+_of_threads: _Locks[Any] = _Locks(threading.Lock)
+_of_tasks = _Locks(asyncio.Lock)
+
+
+@contextmanager
+def turn(handle: str) -> Iterator[None]:
+    """Wait until no other thread has its turn with the session *handle*."""
+    with _of_threads.named(handle) as lock:
+        acquired = lock.acquire(timeout=TIME_LIMIT)
+        try:
+            yield
+        finally:
+            if acquired:
+                lock.release()
+
+
+@asynccontextmanager
+async def aturn(handle: str) -> AsyncIterator[None]:
+    """Wait until no other task of this event loop has its turn; not where asyncio does not run."""
+    if not on_asyncio():
+        yield
+        return
+    with _of_tasks.named((asyncio.get_running_loop(), handle)) as lock:
+        acquired = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TIME_LIMIT):
+                acquired = await lock.acquire()
+        try:
+            yield
+        finally:
+            if acquired:
+                lock.release()

@@ -1,0 +1,77 @@
+"""Store calls as values: a generator yields ``(method, *arguments)`` and is sent the answer.
+
+So each sequence of calls is written once; :func:`run` drives it on a blocking store,
+:func:`arun` on an asynchronous one. ``(TAKE_TURN, handle)`` is no store call: the rest of
+the steps is then carried out while no other request of this process that asked for the
+same turn is. ``(PAUSE,)`` lets other processes have the store for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from fluidauth.concurrency import on_asyncio
+from fluidauth.errors import NotSupported, RecordExists, StoreError
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.bridge import AsyncBridge
+
+from .locks import aturn, turn
+
+T = TypeVar("T")
+Steps = Generator[tuple[Any, ...], Any, T]
+
+TAKE_TURN = "take turn"
+PAUSE = "pause"
+PAUSE_LENGTH = 0.01  # seconds; who waits for a lock looks again that often
+_STORE_ERRORS = (StoreError, RecordExists, NotSupported)
+
+
+def run(store: SessionStore, steps: Steps[T]) -> T:
+    """Carry out *steps* on a blocking store."""
+    try:
+        call = next(steps)
+        while call[0] is not TAKE_TURN:
+            try:
+                answer = _do(store, call)
+            except _STORE_ERRORS as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(answer)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+    with turn(call[1]):  # rare; a stack for it, made each time, took 0.5 of a commit's 10 µs
+        return run(store, steps)
+
+
+def _do(store: SessionStore, call: tuple[Any, ...]) -> Any:
+    if call[0] is PAUSE:
+        return time.sleep(PAUSE_LENGTH)
+    return getattr(store, call[0])(*call[1:])
+
+
+async def arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
+    """Carry out *steps* on an asynchronous store."""
+    if isinstance(store, AsyncBridge):
+        return await store.run_whole(run, steps)  # one hop to a thread, not one a step
+    try:
+        call = next(steps)
+        while call[0] is not TAKE_TURN:
+            try:
+                answer = await _ado(store, call)
+            except _STORE_ERRORS as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(answer)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+    async with aturn(call[1]):
+        return await arun(store, steps)
+
+
+async def _ado(store: AsyncSessionStore, call: tuple[Any, ...]) -> Any:
+    if call[0] is PAUSE:
+        return await asyncio.sleep(PAUSE_LENGTH) if on_asyncio() else None
+    return await getattr(store, call[0])(*call[1:])

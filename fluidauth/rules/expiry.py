@@ -1,0 +1,53 @@
+"""When a session ends: the earlier of its idle and absolute deadlines, in Unix seconds."""
+
+from __future__ import annotations
+
+from fluidauth.records import Body, Lifetime, SessionRecord
+
+# A touch is written when it would move the deadline by this part of the idle timeout.
+_TOUCH_FRACTION = 20
+
+
+def expiry_from(body: Body, now: int) -> int:
+    """Return where the expiry stands for a session used at *now*."""
+    if body.idle is None or now + body.idle > body.deadline:
+        return body.deadline
+    return now + body.idle
+
+
+def next_expiry(record: SessionRecord, body: Body, now: int) -> int:
+    """Return where the stored expiry should stand: it moves forward alone, and only if far enough.
+
+    The expiry is indexed, so that moving it doubles what a write costs.
+    """
+    if body.idle is None:
+        return record.expires_at
+    step = body.idle // _TOUCH_FRACTION or 1
+    if now + body.idle - record.expires_at < step:  # nearly always
+        return record.expires_at
+    due = expiry_from(body, now)
+    return due if due - record.expires_at >= step else record.expires_at
+
+
+def is_expired(record: SessionRecord, body: Body, now: int) -> bool:
+    """Return whether the session is dead at *now*, whatever a database's writer made of its row."""
+    return now >= record.expires_at or now >= body.deadline
+
+
+def with_lifetime(
+    record: SessionRecord, body: Body, lifetime: Lifetime, limit: int, now: int
+) -> tuple[SessionRecord, Body]:
+    """Return a live session with *lifetime* from now on.
+
+    A deadline may move back, and forward up to *limit* seconds after the login or beginning.
+    """
+    begun = record.created_at if body.auth_time is None else body.auth_time
+    deadline = min(now + lifetime.absolute_seconds, max(body.deadline, begun + limit))
+    body = body._replace(deadline=deadline, idle=lifetime.idle_seconds, persistent=lifetime.persistent)
+    return record._replace(expires_at=expiry_from(body, now)), body
+
+
+def shortens_idle(body: Body, lifetime: Lifetime) -> bool:
+    """Return whether a session would expire sooner under *lifetime* when nobody uses it."""
+    idle = lifetime.idle_seconds
+    return idle is not None and (body.idle is None or idle < body.idle)

@@ -1,0 +1,150 @@
+"""From a request's cookies to the state of its session: what opens it, and what does not.
+
+No store is asked, and the clock is passed in; a key id that is not known may make the
+keyring look at its file. Whatever a client sends or a row says, nothing here raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fluidauth.errors import RecordTampered
+from fluidauth.events import Notice
+from fluidauth.formats import tokens
+from fluidauth.formats.cookies import (
+    MAX_CANDIDATES,
+    MAX_HEADER_LENGTH,
+    CookieSource,
+    find_values,
+    request_cookies,
+)
+from fluidauth.records import Body, SessionRecord, Tombstone, handle_of
+from fluidauth.session.state import Credential, State, barred
+
+from .expiry import next_expiry
+from .policy import Policy
+
+MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
+
+
+def identify(
+    policy: Policy, source: CookieSource, limit: int = MAX_CANDIDATES
+) -> tuple[list[Credential], list[Notice]]:
+    """Return the genuine credentials in a request's cookies, one for each session id.
+
+    No store is asked for anything else. Of more than *limit* candidates none is looked at.
+    """
+    header = request_cookies(source)
+    if len(header) > MAX_HEADER_LENGTH:
+        ours = any(name in header for name in policy.cookie_names)
+        return [], [Notice("cookie_rejected", "too_long")] if ours else []
+    values = find_values(header, policy.cookie_names, limit)
+    if len(values) > limit:
+        return [], [Notice("cookie_rejected", "too_many")]
+    credentials: list[Credential] = []
+    notices: list[Notice] = []
+    for name, value in values:  # those under the name in use first: it stands for the session
+        session_id, kid = tokens.verify(policy.sealer.keyring, value)
+        if not session_id:
+            notices.append(Notice("cookie_rejected", kid))
+            continue
+        handle = handle_of(policy.handle_prefix, session_id)
+        if not credentials or handle not in [known.handle for known in credentials]:
+            credentials.append(Credential(name, session_id, kid, handle))
+    return credentials, notices
+
+
+def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
+    """Return the credential that *token*, the value of a cookie of ours, is, if it is genuine."""
+    session_id, kid = tokens.verify(policy.sealer.keyring, token)
+    if not session_id:
+        return [], [Notice("cookie_rejected", kid)]
+    handle = handle_of(policy.handle_prefix, session_id)
+    return [Credential(policy.cookie.name, session_id, kid, handle)], []
+
+
+def admit(
+    policy: Policy,
+    credentials: Sequence[Credential],
+    records: Sequence[SessionRecord | None],
+    now: int,
+) -> tuple[State, Sequence[Notice]]:
+    """Return the state for what the store answered to *credentials*.
+
+    Exactly one live session counts; two different ones make the request anonymous,
+    since one of them was planted.
+    """
+    if len(credentials) != 1:
+        return _admit_several(policy, credentials, records, now)
+    credential, record = credentials[0], records[0]
+    handle = credential.handle
+    if record is None:
+        return State(), [Notice("cookie_rejected", "unknown_id", handle)]
+    found = open_record(policy, record, handle, now)
+    if isinstance(found, Body):
+        state = State(credential, record, found)
+        if next_expiry(record, found, now) != record.expires_at or _is_stale(policy, credential, record):
+            state.due = True
+        return state, ()
+    if isinstance(found, Tombstone):
+        return barred(credential, "replaced"), [Notice("cookie_rejected", "replaced", handle)]
+    return State(), [found]
+
+
+def _admit_several(
+    policy: Policy,
+    credentials: Sequence[Credential],
+    records: Sequence[SessionRecord | None],
+    now: int,
+) -> tuple[State, Sequence[Notice]]:
+    states: list[State] = []
+    notices: list[Notice] = []
+    for credential, record in zip(credentials, records, strict=True):
+        state, told = admit(policy, [credential], [record], now)
+        states.append(state)
+        notices.extend(told)
+    live = [state for state in states if state.record is not None]
+    if len(live) > 1:
+        anonymous = State()
+        anonymous.others = tuple(credentials)
+        return anonymous, [*notices, Notice("ambiguous")]
+    return (live or [state for state in states if state.barred] or [State()])[0], notices
+
+
+def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) -> Body | Tombstone | Notice:
+    """Return what *record*, asked for by *handle*, is worth at the time *now*."""
+    if record.handle != handle:  # a desynchronised connection answered another's question
+        return Notice("record_tampered", "handle", handle)
+    try:
+        body = policy.sealer.unseal(record)
+        if isinstance(body, Tombstone):
+            return body if now < body.deadline else Notice("cookie_rejected", "unknown_id", handle)
+        if now >= record.expires_at or now >= body.deadline:
+            return Notice("session_expired", None, handle, record.user_id)
+    except RecordTampered as error:
+        return Notice("record_tampered", error.reason, handle)
+    except TypeError:  # expires_at, which no MAC covers, is no number
+        return Notice("record_tampered", "format", handle)
+    if record.created_at > now + MAX_CLOCK_SKEW:
+        return Notice("clock_skew", None, handle)
+    return body
+
+
+def is_stale(policy: Policy, state: State) -> bool:
+    """Return whether row or cookie are under a key or name that is to be replaced.
+
+    A key that is only pending here signs elsewhere already: this process has not read its
+    keyring file again yet, and must not take back what another one did.
+    """
+    record, credential = state.record, state.credential
+    if record is None or credential is None:
+        return False
+    return state.adoption is not None or _is_stale(policy, credential, record)
+
+
+def _is_stale(policy: Policy, credential: Credential, record: SessionRecord) -> bool:
+    sealer = policy.sealer
+    stale = sealer.keyring.stale
+    if stale and (credential.kid in stale or sealer.is_stale(record)):
+        return True
+    return credential.cookie != policy.cookie_names[0]

@@ -1,0 +1,41 @@
+"""What an engine was configured with: all that the rules of a session's life need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fluidauth.formats.cookies import CookieOptions
+from fluidauth.formats.payloads import Sealer
+from fluidauth.records import Lifetime, handle_prefix
+
+UserOf = Callable[[dict[str, Any]], str | None]
+"""From the fields of a session, plain JSON, to a user id; None for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Keys, cookie and timeouts of one engine."""
+
+    sealer: Sealer
+    cookie: CookieOptions
+    lifetime: Lifetime
+    cookie_names: tuple[str, ...]
+    handle_prefix: bytes
+    kin_digits: int
+    """How many digits a store wants the handle of a renewed id to have in common with the one before."""
+    user_of: UserOf | None = None
+    """Finds who is signed in, where the application of a former system says so in fields."""
+
+    @classmethod
+    def of(
+        cls,
+        sealer: Sealer,
+        cookie: CookieOptions,
+        lifetime: Lifetime,
+        namespace: str,
+        kin_digits: int = 0,
+        user_of: UserOf | None = None,
+    ) -> Policy:
+        return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace), kin_digits, user_of)

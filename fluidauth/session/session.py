@@ -1,0 +1,384 @@
+"""The dict that an application sees; it remembers what happened to it.
+
+Nothing here does I/O: loading and saving are asked of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from fluidauth.errors import FreshLoginRequired, SessionClosed, SessionNotLoaded, StoreError
+from fluidauth.formats.cookies import CookieSource
+from fluidauth.formats.json_values import check, check_key
+from fluidauth.records import Lifetime, SessionRecord, check_lifetime, check_user_id, seconds
+
+from .lazydict import PLACEHOLDER, LazyDict
+from .state import Credential, Login, State
+
+_NO_COOKIES: dict[tuple[str, ...], str] = {}  # never written to
+
+
+class SessionCalls(Protocol):
+    """What a session asks of the engine that made it."""
+
+    def now(self) -> int: ...
+    def load(self, session: Session) -> None: ...
+    async def aload(self, session: Session) -> None: ...
+    def save(self, session: Session) -> None: ...
+    async def asave(self, session: Session) -> None: ...
+    def present(self, session: Session, state: State) -> None: ...
+    def leave(self, session: Session) -> None: ...
+
+
+class Session(LazyDict):
+    """The session of one request; to the application, a dict of JSON values.
+
+    Reading it the first time loads it. Changes, also deep inside values, are saved
+    before the response head leaves. Raise :class:`PayloadError` for what is not JSON,
+    :class:`StoreError` if the store is out of order, :class:`SessionNotLoaded` in
+    asynchronous code before ``aload()`` on a remote store, :class:`SessionClosed` for
+    what can no longer be kept.
+    """
+
+    __slots__ = (
+        "_accessed",
+        "_answerable",
+        "_calls",
+        "_cookies",
+        "_failed",
+        "_is_late",
+        "_may_block",
+        "_prefetched",
+        "_presented",
+        "_readable",
+        "_saving",
+        "_set_cookies",
+        "_state",
+    )
+
+    def __init__(self, calls: SessionCalls, cookies: CookieSource = "", may_block: bool = True) -> None:
+        self._calls = calls
+        self._cookies = cookies
+        self._may_block = may_block
+        self._accessed = False
+        self._answerable = True  # a cookie can still be sent
+        self._readable = True  # a first access can still be told in Vary
+        self._is_late = False  # the response head was sent: nothing that is asked for waits for it
+        self._prefetched: State | Exception | None = None
+        self._presented: Sequence[Credential] = ()  # genuine ones, as far as cookies were looked at
+        self._state: State | None = None
+        self._set_cookies = _NO_COOKIES
+        self._failed = False  # the store, the last time that it was asked for this session
+        self._saving: Awaitable[None] | None = None
+        dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
+
+    # -- loading ---------------------------------------------------------------
+
+    def _read(self) -> State:
+        """Return the state, loading first if need be; every access passes here."""
+        if self._state is not None:
+            return self._state
+        if not self._readable:
+            raise SessionClosed(
+                "the session was first used after the response head was sent, too late for "
+                "Vary and Set-Cookie; read it before the first byte of the response"
+            )
+        self._accessed = True
+        if self._prefetched is None:
+            if not self._may_block:
+                raise SessionNotLoaded(
+                    "this store cannot be read without waiting; call `await session.aload()` "
+                    "first, or give the middleware autoload=True"
+                )
+            self._calls.load(self)
+        return self._install()
+
+    def _install(self) -> State:
+        found = self._prefetched
+        if not isinstance(found, State):
+            raise found or SessionNotLoaded("the session was not loaded")
+        self._state = found
+        dict.clear(self)
+        dict.update(self, found.base)
+        return found
+
+    def _watch(self, key: str, value: Any) -> None:
+        self._read().watch(key, value)
+
+    def _watch_all(self) -> None:
+        self._read().watch_all()
+
+    def _change(self) -> State:
+        state = self._read()
+        if state.closed:
+            raise SessionClosed(f"this session is closed: {state.closed}")
+        if not self._answerable and (state.record is None or state.ends):
+            raise SessionClosed(
+                "a new session needs a Set-Cookie header, but the response head was sent already"
+            )
+        state.modified = True
+        return state
+
+    def _become(self, fields: dict[str, Any]) -> None:
+        """Take over *fields*, a plain dict that the application put in this one's place."""
+        for name in self.keys() - fields.keys():
+            del self[name]
+        for name, value in fields.items():
+            if name not in self or dict.__getitem__(self, name) is not value:
+                self[name] = value
+
+    def _explain_missing(self, key: object) -> None:
+        state = self._read()
+        if state.body is not None and key in state.unreadable:
+            raise state.body.locked[str(key)].error or KeyError(key)
+
+    def _remove_unreadable(self, key: str | None = None) -> bool:
+        state = self._change()
+        known = key is None or key in state.unreadable
+        state.unreadable = frozenset() if key is None else state.unreadable - {key}
+        return known
+
+    def _answerable_state(self, what: str) -> State:
+        state = self._read()
+        if not self._answerable:
+            raise SessionClosed(f"{what} needs a Set-Cookie header, but no response head is left to carry it")
+        return state
+
+    async def aload(self) -> None:
+        """Read the session from the store, once; needed before access to a remote store."""
+        if self._state is None:
+            if self._readable:
+                self._accessed = True
+                if self._prefetched is None:
+                    await self._calls.aload(self)
+            self._read()
+
+    def reload(self) -> None:
+        """Read the session again; changes of this request not yet saved are dropped."""
+        before = self._read()
+        self._calls.load(self)
+        self._reinstall(before)
+
+    async def areload(self) -> None:
+        """Do as :meth:`reload`, without blocking."""
+        await self.aload()
+        before = self._read()
+        await self._calls.aload(self)
+        self._reinstall(before)
+
+    def _reinstall(self, before: State) -> None:
+        state = self._install()
+        state.closed = before.closed
+        if before.ends:  # a logout stands
+            dict.clear(self)
+            state.forget()
+            state.ends, state.gone = True, before.gone
+
+    def save(self) -> None:
+        """Save now, not at the response head: for handlers that run long."""
+        self._read()
+        self._calls.save(self)
+
+    async def asave(self) -> None:
+        """Do as :meth:`save`, without blocking."""
+        await self.aload()
+        await self._calls.asave(self)
+
+    # -- identity --------------------------------------------------------------
+
+    def login(
+        self, user_id: str, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
+    ) -> None:
+        """Sign *user_id* in under a new id; the old id is dead from the save on.
+
+        Fields are kept, unless another user was signed in. *lifetime* overrides the
+        engine's timeouts for this session (NIST SP 800-63B-4, section 5.2). Raise
+        ``TypeError`` if *user_id* is not text.
+        """
+        check_user_id(user_id)
+        check_lifetime(lifetime)
+        check(data or {}, "data")
+        state = self._answerable_state("login()")
+        if self.user_id not in (None, user_id):
+            dict.clear(self)
+            state.forget()
+        state.closed = None
+        state.renews = False
+        state.login = Login(user_id, lifetime, self._calls.now())
+        state.modified = True
+        self.update(data or {})
+
+    def regenerate(self) -> None:
+        """Give the session a new id with the same data; the old id is dead from the save on."""
+        state = self._answerable_state("regenerate()")
+        if state.closed:
+            raise SessionClosed(f"this session is closed: {state.closed}")
+        if not (state.signs_in or state.ends):
+            state.renews = state.modified = True
+
+    def set_lifetime(self, lifetime: Lifetime) -> None:
+        """Give the session other timeouts, counted from now, and its cookie their expiry.
+
+        It may end sooner for it, and later only up to the engine's absolute timeout after its
+        login or beginning (NIST SP 800-63B-4, section 5.2). Raise ``TypeError`` for no ``Lifetime``.
+        """
+        if not isinstance(lifetime, Lifetime):
+            raise TypeError(f"lifetime={lifetime!r} must be a Lifetime, such as Lifetime(absolute=3600)")
+        state = self._answerable_state("set_lifetime()")
+        self._change()
+        if state.login is not None and state.signs_in:
+            state.login = state.login._replace(lifetime=lifetime)
+        else:
+            state.lifetime = lifetime
+
+    def logout(self) -> None:
+        """End the session for good; the save removes its record, even if the handler fails.
+
+        The cookie names it: nothing is read for that, should the store be out of order. Where the response
+        has begun, in a stream or a WebSocket, it is ended at once. A later write in the same request starts
+        a fresh session. Raise :class:`TooManyCookies` if there are more of our name than are looked at.
+        """
+        self._end()
+        if self._is_late:
+            self._calls.leave(self)
+
+    destroy = logout
+
+    def _end(self) -> None:
+        """Have the next save end the session."""
+        state = self._state or self._read_or_nothing()
+        self._calls.present(self, state)
+        dict.clear(self)
+        state.forget()
+        state.ends = True
+
+    def _read_or_nothing(self) -> State:
+        """Return the state; that of nobody if it cannot be read."""
+        try:
+            return self._read()
+        except (StoreError, SessionNotLoaded, SessionClosed):
+            self._accessed = True
+            self._state = State()
+            return self._state
+
+    def require_fresh(self, max_age: int | timedelta) -> None:
+        """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago."""
+        limit = seconds("max_age", max_age)
+        auth_time = self.auth_time
+        if auth_time is None or self._calls.now() - auth_time > limit:
+            raise FreshLoginRequired(f"this needs a login within the last {limit} seconds")
+
+    @property
+    def user_id(self) -> str | None:
+        """The user signed in, or None."""
+        state = self._read()
+        if state.login is not None:
+            return state.login.user_id
+        return state.record.user_id if state.record and not state.detached else None
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.user_id is not None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no stored session stands behind this one yet."""
+        state = self._read()
+        return state.record is None or state.detached
+
+    @property
+    def auth_time(self) -> int | None:
+        """When the user signed in, in Unix seconds, or None."""
+        state = self._read()
+        if state.login is not None:
+            return state.login.auth_time
+        return state.body.auth_time if state.body and not state.detached else None
+
+    @property
+    def handle(self) -> str | None:
+        """The digest that names this session in the store, in logs and in admin calls.
+
+        It opens nothing. None until the session is stored.
+        """
+        record = self._stored()
+        return record.handle if record else None
+
+    @property
+    def created_at(self) -> int | None:
+        """Unix seconds; None until the session is stored."""
+        record = self._stored()
+        return record.created_at if record else None
+
+    @property
+    def expires_at(self) -> int | None:
+        """The earlier of idle and absolute deadline, in Unix seconds; None until stored."""
+        record = self._stored()
+        return record.expires_at if record else None
+
+    def _stored(self) -> SessionRecord | None:
+        state = self._read()
+        return None if state.detached or state.login else state.record
+
+    # -- changes that merge ----------------------------------------------------
+
+    def add(self, key: str, amount: float = 1) -> None:
+        """Add *amount* to the number under *key* (0 if absent).
+
+        Concurrent additions all count, where a plain assignment would overwrite.
+        Raise ``TypeError`` if there is something else under *key*.
+        """
+        value = self.get(key, 0)
+        for number in (value, amount):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise TypeError(f"session.add({key!r}) needs numbers, not {number!r}")
+        check_key(key, "session")
+        self._change().note(key, "add", amount)
+        self[key] = value + amount
+
+    def append(self, key: str, item: Any) -> None:
+        """Append *item* to the list under *key* (empty if absent).
+
+        Items that concurrent requests append are all kept. Raise ``TypeError`` if there
+        is something else under *key*.
+        """
+        items = self.get(key, [])
+        if not isinstance(items, list):
+            raise TypeError(f"session.append({key!r}) needs a list, not {type(items).__name__}")
+        check_key(key, "session")
+        check(item, f"session[{key!r}][{len(items)}]", depth=2)
+        self._change().note(key, "append", item)
+        items.append(item)
+        # Not by an assignment, which checks what was there already each time; the save does so once.
+        self._remove_unreadable(key)
+        dict.__setitem__(self, key, items)
+
+    # -- what frameworks ask ---------------------------------------------------
+
+    @property
+    def accessed(self) -> bool:
+        """Whether this request used the session; its response then varies by cookie."""
+        return self._accessed
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed the session."""
+        return self._state is not None and self._state.is_changed(self)
+
+    def mark_accessed(self) -> None:
+        """Count the session as used; load it where that needs no waiting."""
+        self._accessed = True
+        if self._may_block or self._prefetched is not None:
+            self._read()
+
+    def mark_modified(self) -> None:
+        """Compare every field at the save; seldom needed, as changes are found by themselves."""
+        self._change()
+
+    def __repr__(self) -> str:
+        # Names only, without loading: values must not reach logs and tracebacks.
+        self._accessed = True
+        if self._state is None:
+            return "<Session, not loaded>"
+        return f"<Session {self.user_id or 'anonymous'!r} fields={list(dict.keys(self))}>"

@@ -1,0 +1,196 @@
+"""Two stores as one, while sessions move from the old one to the new one."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from fluidauth.errors import ConfigError, RecordExists
+from fluidauth.records import SessionRecord
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.bridge import to_async
+
+from .handover import Migration, Talk
+
+T = TypeVar("T")
+
+
+class MigratingStore(SessionStore):
+    """Reads *new*, then *old*, and moves each session to *new* at its first use.
+
+    So a service goes to another store without logging anyone out:
+
+    1. Every process gets ``MigratingStore(old, new, moving=False)``: it finds sessions in
+       either store and changes them where they are; new ones still begin in *old*.
+    2. When no process knows *old* alone any more, every process gets
+       ``MigratingStore(old, new)``.
+    3. ``fluidauth sessions copy`` moves those that nobody used, and says when none is left;
+       from then on ``new`` serves alone.
+
+    A service that stops for a moment can leave the first step out. What the module
+    ``migration`` describes keeps every promise of the stores: no change is lost and a logout
+    is final, whichever process dies halfway. *new* must offer ``replace``, as all our
+    stores do. While a session is on its way ``count_by_kid`` counts it twice.
+
+    Raise :class:`ConfigError` if the stores are one, or of different namespaces.
+    """
+
+    def __init__(self, old: SessionStore, new: SessionStore, *, moving: bool = True) -> None:
+        if old is new:
+            raise ConfigError("a MigratingStore needs two stores, an old one and a new one")
+        if old.namespace != new.namespace:
+            raise ConfigError(
+                f"sessions keep their namespace when they move: {old.namespace!r} is not {new.namespace!r}"
+            )
+        self.namespace = old.namespace
+        self.old, self.new, self.moving = old, new, moving
+        # The old store is cleaned by moving: what is left in it goes with it.
+        self.expires_itself = new.expires_itself
+        self.kin_digits = max(old.kin_digits, new.kin_digits)
+        self._migration = Migration(moving, new.kin_digits)
+
+    def __repr__(self) -> str:
+        sign = "->" if self.moving else "+"
+        return f"<MigratingStore {self.old!r} {sign} {self.new!r}>"
+
+    def get(self, handle: str) -> SessionRecord | None:
+        return self._run(self._migration.get(handle))
+
+    def create(self, record: SessionRecord) -> None:
+        self._run(self._migration.create(record))
+
+    def update(self, record: SessionRecord) -> bool:
+        return self._run(self._migration.change(record.handle, "update", record))
+
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        return self._run(self._migration.delete(handle, version))
+
+    def clean(self, now: int, limit: int | None = None) -> int:
+        return self._run(self._migration.clean(now, limit))
+
+    def touch(self, handle: str, expires_at: int) -> bool:
+        return self._run(self._migration.change(handle, "touch", handle, expires_at))
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return self._run(self._migration.replace(tombstone, record))
+
+    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self._run(self._migration.page("list_for_user", (user_id,), after, limit))
+
+    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        return self._run(self._migration.revoke(user_id, except_handle))
+
+    def count_by_kid(self) -> dict[str, int]:
+        return _summed(*self._run(self._migration.both("count_by_kid")))
+
+    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self._run(self._migration.page("scan", (), after, limit))
+
+    def move(self, handle: str) -> bool:
+        """Move one session to the new store, if *moving* or not; say if it was not there before."""
+        return self._run(self._migration.move(handle))
+
+    def damage(self) -> list[str]:
+        return [*self.old.damage(), *self.new.damage()]
+
+    def advice(self) -> list[str]:
+        return [*self.old.advice(), *self.new.advice()]
+
+    def create_schema(self) -> bool:
+        created = [self.old.create_schema(), self.new.create_schema()]
+        return any(created)
+
+    def open(self) -> None:
+        self.old.open()
+        self.new.open()
+
+    def close(self) -> None:
+        try:
+            self.old.close()
+        finally:
+            self.new.close()
+
+    def async_twin(self) -> AsyncSessionStore:
+        return AsyncMigratingStore(self, self._migration)
+
+    def _run(self, talk: Talk[T]) -> T:
+        places = (self.old, self.new)
+        try:
+            place, method, *arguments = next(talk)
+            while True:
+                try:
+                    answer = getattr(places[place], method)(*arguments)
+                except RecordExists as error:
+                    place, method, *arguments = talk.throw(error)
+                else:
+                    place, method, *arguments = talk.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+class AsyncMigratingStore(AsyncSessionStore):
+    """The same two stores for asynchronous code, each through its own twin."""
+
+    def __init__(self, store: MigratingStore, migration: Migration) -> None:
+        self.namespace = store.namespace
+        self.expires_itself, self.kin_digits = store.expires_itself, store.kin_digits
+        self._places = (to_async(store.old), to_async(store.new))
+        self._migration = migration
+
+    async def get(self, handle: str) -> SessionRecord | None:
+        return await self._run(self._migration.get(handle))
+
+    async def create(self, record: SessionRecord) -> None:
+        await self._run(self._migration.create(record))
+
+    async def update(self, record: SessionRecord) -> bool:
+        return await self._run(self._migration.change(record.handle, "update", record))
+
+    async def delete(self, handle: str, version: int | None = None) -> bool:
+        return await self._run(self._migration.delete(handle, version))
+
+    async def clean(self, now: int, limit: int | None = None) -> int:
+        return await self._run(self._migration.clean(now, limit))
+
+    async def touch(self, handle: str, expires_at: int) -> bool:
+        return await self._run(self._migration.change(handle, "touch", handle, expires_at))
+
+    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return await self._run(self._migration.replace(tombstone, record))
+
+    async def list_for_user(
+        self, user_id: str, after: str | None = None, limit: int = 100
+    ) -> list[SessionRecord]:
+        return await self._run(self._migration.page("list_for_user", (user_id,), after, limit))
+
+    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        return await self._run(self._migration.revoke(user_id, except_handle))
+
+    async def count_by_kid(self) -> dict[str, int]:
+        return _summed(*await self._run(self._migration.both("count_by_kid")))
+
+    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return await self._run(self._migration.page("scan", (), after, limit))
+
+    async def close(self) -> None:
+        old, new = self._places
+        try:
+            await old.close()
+        finally:
+            await new.close()
+
+    async def _run(self, talk: Talk[T]) -> T:
+        try:
+            place, method, *arguments = next(talk)
+            while True:
+                try:
+                    answer = await getattr(self._places[place], method)(*arguments)
+                except RecordExists as error:
+                    place, method, *arguments = talk.throw(error)
+                else:
+                    place, method, *arguments = talk.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+def _summed(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
+    return {kid: left.get(kid, 0) + right.get(kid, 0) for kid in {**left, **right}}

@@ -1,0 +1,178 @@
+"""Connections to PostgreSQL: none is waited for without end or used again in doubt; what its errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from typing import Any, NamedTuple, NoReturn
+
+import psycopg
+from psycopg import errors, waiting
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg_pool import PoolTimeout
+
+from fluidauth.errors import ConfigError, RecordExists, StoreBusy, StoreError
+from fluidauth.stores.polling import Lookout
+
+INIT = "create it with `fluidauth sessions init`, or call create_schema()"
+_WAYS = ((waiting.WAIT_R, select.POLLIN), (waiting.WAIT_W, select.POLLOUT))
+_LOSSES = 3  # a connection made just now may be dead as well
+_IN_DOUBT = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
+# Nothing was done, and to try again may well work.
+_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
+
+
+class Settings(NamedTuple):
+    """What both sides of a store need to know."""
+
+    conninfo: str
+    namespace: str
+    timeout: float
+    """Seconds."""
+    pool_size: int
+    prepare: bool
+
+    @property
+    def pool(self) -> dict[str, Any]:
+        """Return how psycopg's pool is set up."""
+        return {
+            "conninfo": self.conninfo,
+            "kwargs": {"autocommit": True},
+            "min_size": 0,
+            "max_size": self.pool_size,
+            "reconnect_timeout": self.timeout,
+        }
+
+
+class Link(psycopg.Connection[Any]):
+    """A connection whose every wait ends after ``limit`` seconds.
+
+    It closes unless the server has answered in full: the next one to use it would get that answer.
+    """
+
+    limit = 2.0
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=timeout or self.limit)
+        except BaseException:
+            if self.pgconn.transaction_status in _IN_DOUBT:
+                self.pgconn.finish()
+            raise
+
+
+class AsyncLink(psycopg.AsyncConnection[Any]):
+    """The same on an event loop; a cancelled wait ends the connection too."""
+
+    limit = 2.0
+    lookout: Lookout | None = None
+    """Looks out for the answer to the call that this connection is used for; None if nobody should."""
+
+    @classmethod
+    async def connect(cls, *arguments: Any, **options: Any) -> Any:
+        """Connect; a task that is cancelled meanwhile is so once more.
+
+        The pool's own catch the first, go on, and would keep an event loop from ending for ever.
+        """
+        try:
+            return await super().connect(*arguments, **options)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None:
+                asyncio.get_running_loop().call_soon(task.cancel)
+            raise
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        gen = hastened(gen, self.pgconn.socket, self.lookout) if self.lookout else gen
+        try:
+            return await waiting.wait_async(
+                gen, self.pgconn.socket, interval=interval, timeout=timeout or self.limit
+            )
+        except BaseException:
+            if self.pgconn.transaction_status in _IN_DOUBT:
+                self.pgconn.finish()
+            raise
+
+
+def hastened(gen: Any, descriptor: int, lookout: Lookout) -> Any:
+    """Do what *gen*, one of psycopg's, does, but wait only for what *lookout* does not catch."""
+    look = select.poll()
+    try:
+        state = next(gen)
+        while True:
+            look.register(descriptor, sum(event for way, event in _WAYS if state & way))
+            # To a full buffer nobody looks out; what is sent is nearly always taken at once.
+            events = lookout.catch(lambda: look.poll(0) or None) if state == waiting.WAIT_R else look.poll(0)
+            ready = sum(way for way, event in _WAYS if events[0][1] & event) if events else 0
+            state = gen.send(ready or (yield state))
+    except StopIteration as done:
+        return done.value
+
+
+class Attempts:
+    """Whether a call that failed is made again: for *timeout* seconds at most."""
+
+    def __init__(self, timeout: float) -> None:
+        self._give_up = time.monotonic() + timeout
+        self._losses = 0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the answer of an attempt was lost, so that it may have been carried out."""
+        return self._losses > 0
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return max(0.001, self._give_up - time.monotonic())
+
+    def after(self, error: Exception, lost: bool) -> None:
+        """Return if it should be made again after *error*; if not, raise the store's own."""
+        is_late = time.monotonic() >= self._give_up
+        self._losses += lost
+        if is_late or not (isinstance(error, _AGAIN) or (lost and self._losses < _LOSSES)):
+            raise_store_error(error)
+
+
+def conninfo_of(url: str, timeout: float) -> str:
+    """Return what to connect with; raise :class:`ConfigError`, without repeating it, if *url* is none."""
+    try:
+        known = conninfo_to_dict(url)
+        # A replica may not know yet that a session has ended.
+        known.setdefault("target_session_attrs", "read-write")
+        known.setdefault("connect_timeout", str(max(2, round(timeout))))
+        return make_conninfo("", **known)
+    except psycopg.ProgrammingError:
+        raise ConfigError("the PostgreSQL URL is not one; use postgresql://user@host/database") from None
+
+
+def place_of(conninfo: str) -> str:
+    """Return the host and database of *conninfo*, for people: no user, no password."""
+    known = conninfo_to_dict(conninfo)
+    return f"{known.get('host') or 'localhost'}/{known.get('dbname') or ''}"
+
+
+def raise_store_error(error: Exception) -> NoReturn:
+    """Raise the store's own error for *error*."""
+    if isinstance(error, errors.UniqueViolation):
+        raise RecordExists from error
+    if isinstance(error, PoolTimeout):
+        raise StoreBusy(
+            "no PostgreSQL connection could be had in time; the logger psycopg.pool knows why"
+        ) from error
+    if isinstance(error, _AGAIN):
+        raise StoreBusy("PostgreSQL could not order this among concurrent transactions") from error
+    if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
+        raise StoreError(f"the database has no fluidauth schema; {INIT}") from error
+    if isinstance(error, errors.DuplicatePreparedStatement | errors.InvalidSqlStatementName):
+        raise StoreError(
+            "a pooler between here and PostgreSQL knows no prepared statements: add prepare=no to the URL"
+        ) from error
+    raise StoreError(f"PostgreSQL cannot do it: {type(error).__name__}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return what the server said, without the details, in which it quotes values."""
+    return next(iter(str(error).splitlines()), "")

@@ -1,0 +1,196 @@
+"""Sessions in PostgreSQL: durable, shared by any number of machines.
+
+Each call is one statement on one connection, which commits by itself. psycopg and its pool,
+the driver's own, do the talking. A statement is prepared at its first use, but not with
+``prepare=False``, for poolers that hand each transaction to another server connection
+and do not know prepared statements.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from fluidauth.after_fork import renew_in_child
+from fluidauth.errors import ConfigError, RecordExists
+from fluidauth.records import SessionRecord, check_namespace
+from fluidauth.secrecy import HoldsSecrets, without_locals
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+
+from . import statements
+from .async_store import AsyncPostgresStore
+from .connection import INIT, Attempts, Link, Settings, conninfo_of, place_of, raise_store_error
+from .statements import BEGIN_SCHEMA, FIND_VERSION, LOCK_SCHEMA, MIGRATIONS, NOTE_VERSION, VERSION, Call
+
+T = TypeVar("T")
+
+
+class PostgresStore(HoldsSecrets, SessionStore):
+    """Sessions in the database at *url*, ``postgresql://user:password@host/database``.
+
+    Its tables lie in a schema of their own, ``fluidauth``, which :meth:`create_schema` makes.
+    *timeout* (seconds) bounds each wait for a connection or an answer; *pool_size* the
+    connections of this process, and as many again for each event loop. Raise
+    :class:`ConfigError` for a wrong setting or schema, ``StoreError`` for every failure later.
+    """
+
+    @without_locals
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        timeout: float = 2.0,
+        pool_size: int = 8,
+        prepare: bool = True,
+    ) -> None:
+        if not 0 < timeout <= 60 or pool_size < 1:
+            raise ConfigError("timeout must be above 0 and at most 60 seconds, pool_size at least 1")
+        self.namespace = check_namespace(namespace)
+        self.settings = Settings(conninfo_of(url, timeout), namespace, timeout, pool_size, prepare)
+        self._link: type[Link] = type("Link", (Link,), {"limit": timeout})
+        self._begin()
+        renew_in_child(self, PostgresStore._begin)
+
+    def _begin(self) -> None:
+        """Have no connections yet: those of a parent process are its own."""
+        self._opening = threading.Lock()
+        self._pool: ConnectionPool[Link] | None = None
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "settings"):  # as of RedisStore
+            return "<PostgresStore, not built>"
+        return f"<PostgresStore {place_of(self.settings.conninfo)} namespace={self.namespace!r}>"
+
+    # -- the five verbs --------------------------------------------------------
+
+    def get(self, handle: str) -> SessionRecord | None:
+        return self.carry_out(statements.getting(self.namespace, handle))
+
+    def create(self, record: SessionRecord) -> None:
+        if not self.carry_out(statements.creation(self.namespace, record)):
+            raise RecordExists
+
+    def update(self, record: SessionRecord) -> bool:
+        return self.carry_out(statements.updating(self.namespace, record))
+
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        return self.carry_out(statements.deletion(self.namespace, handle, version))
+
+    def clean(self, now: int, limit: int | None = None) -> int:
+        return self.carry_out(statements.cleaning(self.namespace, now, limit))
+
+    # -- optional --------------------------------------------------------------
+
+    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return self.carry_out(statements.updating_all(self.namespace, records))
+
+    def touch(self, handle: str, expires_at: int) -> bool:
+        return self.carry_out(statements.touching(self.namespace, handle, expires_at))
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return self.carry_out(statements.burial(self.namespace, tombstone, record))
+
+    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self.carry_out(statements.listing(self.namespace, user_id, after, limit))
+
+    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        removed = 0
+        while True:
+            found, gone = self.carry_out(statements.revocation(self.namespace, user_id, except_handle))
+            removed += gone
+            if gone == found:
+                return removed
+
+    def count_by_kid(self) -> dict[str, int]:
+        return self.carry_out(statements.counting(self.namespace))
+
+    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self.carry_out(statements.scanning(self.namespace, after, limit))
+
+    def async_twin(self) -> AsyncSessionStore:
+        return AsyncPostgresStore(self.settings, self)
+
+    # -- the schema --------------------------------------------------------------
+
+    def create_schema(self) -> bool:
+        """Create the schema ``fluidauth`` or bring it up to date; say if there was anything to do.
+
+        Several processes may do so at once. Raise ``StoreError`` if the database refuses.
+        """
+        with self._alone() as connection, connection.transaction():
+            connection.execute(LOCK_SCHEMA)
+            connection.execute(BEGIN_SCHEMA)
+            before = _version(connection)
+            for version, step in enumerate(MIGRATIONS[before:], before + 1):
+                connection.execute(step)
+                connection.execute(NOTE_VERSION, (version,))
+            return before < VERSION
+
+    def open(self) -> None:
+        """Connect, and look whether the schema is the one that this code works with."""
+        with self._alone() as connection:
+            found = _version(connection)
+        if found < VERSION:
+            raise ConfigError(f"the fluidauth schema has version {found}, not {VERSION}; {INIT}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[Link]:
+        """Give a connection beside the pool, which would not say why it gets none."""
+        try:
+            with self._link.connect(self.settings.conninfo, autocommit=True) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise_store_error(error)
+
+    def close(self) -> None:
+        with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    # -- one call on one connection ------------------------------------------------
+
+    def carry_out(self, call: Call[T]) -> T:
+        """Return the answer to *call*; raise ``StoreError`` or ``RecordExists``."""
+        attempts = Attempts(self.settings.timeout)
+        while True:
+            pool = self._pool or self._opened()
+            link = None
+            try:
+                link = pool.getconn(attempts.left)
+                answer = _ask(link, call, self.settings.prepare)
+                break
+            except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+                lost = link is not None and link.closed
+                attempts.after(error, lost)
+                if lost:
+                    pool.drain()  # the others that wait there are as old
+            finally:
+                if link is not None:
+                    pool.putconn(link)
+        if attempts.in_doubt and not answer and call.proof is not None and self.carry_out(call.proof):
+            return call.proven  # type: ignore[no-any-return]  # of the type of the answer
+        return answer
+
+    def _opened(self) -> ConnectionPool[Link]:
+        with self._opening:
+            if self._pool is None:
+                self._pool = ConnectionPool(connection_class=self._link, open=True, **self.settings.pool)
+            return self._pool
+
+
+def _version(connection: Link) -> int:
+    return int(connection.execute(FIND_VERSION).fetchall()[0][0])
+
+
+def _ask(link: Link, call: Call[T], prepare: bool) -> T:
+    statement = call.statement
+    cursor = link.execute(statement, call.values, prepare=prepare, binary=True)
+    has_rows = cursor.pgresult is not None and cursor.pgresult.nfields
+    return call.answer(cursor.rowcount, cursor.fetchall() if has_rows else [])

@@ -1,0 +1,181 @@
+"""The asynchronous side of Redis: two connections of each event loop to each server, for all its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol, TypeVar
+
+from fluidauth.after_fork import renew_in_child
+from fluidauth.concurrency import on_asyncio
+from fluidauth.records import SessionRecord
+from fluidauth.secrecy import HoldsSecrets
+from fluidauth.stores.base import AsyncSessionStore
+
+from .commands import RedisRecords
+from .connection import AsyncLink, LinkError
+from .routing import Exchange, Pause, Routes, Talk
+from .scripts import KIN_DIGITS, greeting_for
+from .url import Place, Settings
+
+T = TypeVar("T")
+
+
+class Blocking(Protocol):
+    """The synchronous side."""
+
+    def carry_out(self, talk: Talk[T]) -> T: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncRedisStore(HoldsSecrets, AsyncSessionStore):
+    """What *blocking* does, to await; under trio it blocks."""
+
+    expires_itself = True
+
+    def __init__(self, settings: Settings, blocking: Blocking) -> None:
+        self.namespace = settings.namespace
+        self.kin_digits = KIN_DIGITS if settings.kind == "cluster" else 0
+        self._settings = settings
+        self._blocking = blocking
+        self._begin()
+        renew_in_child(self, AsyncRedisStore._begin)
+
+    def _begin(self) -> None:
+        self._records = RedisRecords(Routes(self._settings))
+        self._links: dict[asyncio.AbstractEventLoop, _Links] = {}
+
+    async def get(self, handle: str) -> SessionRecord | None:
+        return await self._do(self._records.get(handle))
+
+    async def create(self, record: SessionRecord) -> None:
+        await self._do(self._records.create(record))
+
+    async def update(self, record: SessionRecord) -> bool:
+        return await self._do(self._records.update(record))
+
+    async def delete(self, handle: str, version: int | None = None) -> bool:
+        return await self._do(self._records.delete(handle, version))
+
+    async def clean(self, now: int, limit: int | None = None) -> int:
+        return await self._do(self._records.clean(now, limit))
+
+    async def touch(self, handle: str, expires_at: int) -> bool:
+        return await self._do(self._records.touch(handle, expires_at))
+
+    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return await self._do(self._records.replace(tombstone, record))
+
+    async def list_for_user(
+        self, user_id: str, after: str | None = None, limit: int = 100
+    ) -> list[SessionRecord]:
+        return await self._do(self._records.list_for_user(user_id, after, limit))
+
+    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        return await self._do(self._records.delete_for_user(user_id, except_handle))
+
+    async def count_by_kid(self) -> dict[str, int]:
+        return await self._do(self._records.count_by_kid())
+
+    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return await self._do(self._records.scan(after, limit))
+
+    async def close(self) -> None:
+        """Close the connections of this event loop, and those of the synchronous side."""
+        if on_asyncio():
+            links = self._links.pop(asyncio.get_running_loop(), None)
+            if links is not None:
+                links.close()
+        self._blocking.close()
+
+    async def _do(self, talk: Talk[T]) -> T:
+        try:
+            links = self._links[asyncio.get_running_loop()]
+        except (KeyError, RuntimeError):
+            if not on_asyncio():
+                return self._blocking.carry_out(talk)
+            links = await self._opened()
+        try:
+            step = next(talk)
+            while True:
+                try:
+                    answer = await links.answer(step)
+                except LinkError as error:
+                    step = talk.throw(error)
+                else:
+                    step = talk.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+    async def _opened(self) -> _Links:
+        for ended in [loop for loop in self._links if loop.is_closed()]:
+            del self._links[ended]
+        links = self._links.setdefault(asyncio.get_running_loop(), _Links(self._settings))
+        await links.close_with_loop()
+        return links
+
+
+class _Links:
+    """The connections of one event loop: to each server one, and another for what takes long."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open: dict[tuple[Place, bool], AsyncLink] = {}
+        self._opening: dict[tuple[Place, bool], asyncio.Task[AsyncLink]] = {}
+        self._guard: AsyncGenerator[None, None] | None = None
+
+    async def close_with_loop(self) -> None:
+        """Have the connections closed when the event loop ends, which ends its asynchronous generators."""
+        if self._guard is None:
+            self._guard = self._until_the_end()
+            await anext(self._guard)
+
+    async def _until_the_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self.close()
+
+    async def answer(self, step: Exchange | Pause) -> Any:
+        """Return the replies to *step*; raise :class:`LinkError`."""
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.seconds)
+        if step.limit is None:
+            return await self._replies(step)
+        try:
+            return await asyncio.wait_for(self._replies(step), step.limit)
+        except TimeoutError as error:
+            raise LinkError(step.place, error, sent=True) from None
+
+    async def _replies(self, step: Exchange) -> list[Any]:
+        key = step.place, step.apart
+        link = self._open.get(key)
+        if link is not None and link.closed:
+            del self._open[key]
+            if step.tells:
+                raise LinkError(step.place, "closed by the server", sent=False)
+            link = None
+        return await (link or await self._opened(step.place, step.apart)).ask(step.commands)
+
+    async def _opened(self, place: Place, apart: bool) -> AsyncLink:
+        """Return a new connection, one for all tasks that want it now, whichever of them is cancelled."""
+        key = place, apart
+        if key not in self._opening:
+            greeting = greeting_for(self._settings, place)
+            opening = AsyncLink.opened(self._settings, place, greeting, self._settings.timeout)
+            self._opening[key] = asyncio.ensure_future(opening)
+            self._opening[key].add_done_callback(lambda task: self._settle(key, task))
+        return await asyncio.shield(self._opening[key])
+
+    def _settle(self, key: tuple[Place, bool], task: asyncio.Task[AsyncLink]) -> None:
+        del self._opening[key]
+        if not task.cancelled() and task.exception() is None:
+            self._open[key] = task.result()
+
+    def close(self) -> None:
+        for task in list(self._opening.values()):
+            task.cancel()
+        for link in self._open.values():
+            link.close()
+        self._open.clear()

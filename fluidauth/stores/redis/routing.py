@@ -1,0 +1,311 @@
+"""Which Redis server is asked, and what is done when it cannot answer: single, Sentinel or Cluster.
+
+Written once, as generators of what to send (:class:`Exchange`), for threads and event loops.
+"""
+
+from __future__ import annotations
+
+import time
+from binascii import crc_hqx
+from collections.abc import Generator, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+from hiredis import ReplyError
+
+from fluidauth.errors import StoreBusy, StoreError
+
+from .connection import Command, LinkError
+from .url import Place, Settings
+
+T = TypeVar("T")
+
+PAUSE = 0.05  # seconds before a server that is not ready is asked again
+FRESH = 0.05  # seconds for which what was learnt about the servers is not asked for again
+REST = 0.5  # seconds for which a server that did not answer in time is left alone
+CONFIRMED = 5.0  # seconds for which what Sentinel said of the primary counts, without a failure
+PROBE = 0.5  # seconds for the answer to where the servers are
+SLOTS = 16384
+
+# Nothing was done, and it may be soon.
+_SOON = frozenset(("LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY"))
+_MEANINGS = {
+    "MISCONF": "it cannot write to its disk, and is set up to refuse changes then",
+    "NOREPLICAS": "too few replicas are connected, and it is set up to refuse changes then",
+    "OOM": "it is out of memory, and set up to refuse writes then",
+    "READONLY": "it is a replica; give the primary, or Sentinel",
+    "NOAUTH": "it wants a password",
+    "WRONGPASS": "it refuses the user and password",
+    "NOPERM": "it does not permit this to the user",
+    "WRONGTYPE": "something else is stored under a key of ours",
+}
+
+
+class Exchange(NamedTuple):
+    """Commands for one server, to be sent together."""
+
+    place: Place
+    commands: tuple[Command, ...]
+    apart: bool = False
+    """They may take long, and nobody else is to wait for them."""
+    limit: float | None = None
+    """Seconds, if fewer than the usual."""
+    tells: bool = False
+    """A connection that ended while nobody used it is an error, and not made again at once."""
+
+
+class Pause(NamedTuple):
+    """Nothing to do for some *seconds*."""
+
+    seconds: float
+
+
+Talk = Generator[Exchange | Pause, Any, T]
+"""Is sent the list of replies to each :class:`Exchange`, or has :class:`LinkError` thrown in."""
+
+
+class Routes:
+    """Where the keys of one store lie, as far as is known: shared by all its threads or tasks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._is_single = settings.kind == "single"
+        self._primary: Place | None = settings.places[0] if self._is_single else None
+        self._slots: dict[int, Place] = {}
+        self._learnt_at = 0.0
+        self._is_stale = False
+        self._trouble = "nobody says which server is the primary"
+        self._resting: dict[Place, tuple[float, LinkError]] = {}
+
+    @property
+    def is_cluster(self) -> bool:
+        return self.settings.kind == "cluster"
+
+    # -- asking -------------------------------------------------------------------
+
+    def ask(self, key: bytes, *commands: Command, apart: bool = False) -> Talk[list[Any]]:
+        """Send *commands* to the server of *key*; return the replies, none of them an error.
+
+        Each may be sent more than once: what it does must not depend on that. A script has one more
+        argument once it may have been carried out and its answer was lost.
+        """
+        attempts = _Attempts(self.settings)
+        slot = _slot_of(key) if self.is_cluster else 0
+        detour: Place | None = None
+        while True:
+            place = detour or self._known(slot) or (yield from self._find(slot, attempts))
+            self._check_rest(place)
+            sent = commands if detour is None else tuple(c for each in commands for c in (("ASKING",), each))
+            detour = None
+            try:
+                # Who closed the connection may not be in charge any more, and not know it yet.
+                replies: list[Any] = yield Exchange(place, sent, apart, tells=not self._is_single)
+            except LinkError as error:
+                if error.refusal is None:
+                    self._note_failure(error, rests=not apart)
+                    attempts.after_loss(error)
+                    if error.sent:
+                        commands = tuple(_again(command) for command in commands)
+                    yield Pause(PAUSE if attempts.count > 1 else 0)
+                    continue
+                replies = [error.refusal]
+            problem = next((each for each in replies if isinstance(each, ReplyError)), None)
+            if problem is None:
+                return replies if len(sent) == len(commands) else replies[1::2]
+            code, words = code_of(problem), str(problem).split(" ")
+            if code == "NOSCRIPT":
+                yield from self._load_scripts(place, commands)
+            elif code == "MOVED":
+                self._slots[slot] = _place_in(words[2], place)
+                self._is_stale = True
+            elif code == "ASK":
+                detour = _place_in(words[2], place)
+            elif code in _SOON or (code == "READONLY" and not self._is_single):
+                self._is_stale = True
+                yield Pause(PAUSE)
+            else:
+                raise _refusal(problem)
+            attempts.check_time(problem)
+
+    def at(self, place: Place, *commands: Command) -> Talk[list[Any]]:
+        """Send *commands* to *place*, whatever keys they speak of; return the replies, errors among them."""
+        attempts = _Attempts(self.settings)
+        while True:
+            try:
+                replies: list[Any] = yield Exchange(place, commands, True)
+                return replies
+            except LinkError as error:
+                if code_of(error.refusal) in _SOON:
+                    attempts.check_time(error.refusal)
+                else:
+                    attempts.after_loss(error)
+                yield Pause(PAUSE)
+
+    def primaries(self) -> Talk[list[Place]]:
+        """Return all servers that hold keys."""
+        if self._known(0) is None:
+            yield from self._find(0, _Attempts(self.settings))
+        return sorted(set(self._slots.values())) if self.is_cluster else [p for p in [self._primary] if p]
+
+    def one_for_each_primary(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Return one of *keys* for each primary that has any, by what is known of them."""
+        found: dict[Place | None, bytes] = {}
+        for key in keys:
+            place = self._slots.get(_slot_of(key)) if self.is_cluster else self._primary
+            found.setdefault(place, key)
+        return list(found.values())
+
+    # -- where a key is -------------------------------------------------------------
+
+    def _known(self, slot: int) -> Place | None:
+        """Return the server of *slot*; None if that must be asked for."""
+        place = self._slots.get(slot) if self.is_cluster else self._primary
+        if self._is_single or place is None:
+            return place
+        is_doubtful = self._is_stale or self._rests(place)
+        if is_doubtful and time.monotonic() - self._learnt_at > FRESH:
+            return None
+        return place if self.is_cluster or self._is_confirmed() else None
+
+    def _is_confirmed(self) -> bool:
+        """Return whether Sentinel was asked lately; if not, the caller does.
+
+        Who is cut off together with an old primary would read there, for as long as that lasts, what
+        has ended elsewhere. Where replicas are waited for, nobody goes on without a quorum of sentinels;
+        else one caller asks, and the primary is kept if no sentinel answers.
+        """
+        now = time.monotonic()
+        if now - self._learnt_at <= CONFIRMED:
+            return True
+        if self.settings.wait_replicas:
+            self._primary = None
+        else:
+            self._learnt_at = now
+        return False
+
+    def _find(self, slot: int, attempts: _Attempts) -> Talk[Place]:
+        """Ask until somebody knows the server of *slot*."""
+        while True:
+            yield from self._learn()
+            place = self._slots.get(slot) if self.is_cluster else self._primary
+            if place is not None:
+                return place
+            attempts.check_time(self._trouble)
+            yield Pause(PAUSE)
+
+    def _learn(self) -> Talk[None]:
+        """Find the servers anew, from the first that answers."""
+        service = self.settings.service
+        commands: tuple[Command, ...] = (("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service),)
+        if self.settings.wait_replicas:
+            commands += (("SENTINEL", "CKQUORUM", service),)
+        asked: Iterable[Place] = self.settings.places
+        if self.is_cluster:
+            commands = (("CLUSTER", "SLOTS"),)
+            asked = dict.fromkeys([*self._slots.values(), *self.settings.places])
+        for place in [each for each in asked if not self._rests(each)]:
+            try:
+                reply, *quorum = yield Exchange(place, commands, True, min(PROBE, self.settings.timeout))
+            except LinkError as error:
+                self._note_failure(error)
+                continue
+            refusal = next((each for each in quorum if isinstance(each, ReplyError)), None)
+            if refusal is not None:
+                self._trouble = f"this sentinel has no quorum, {refusal}"
+            elif isinstance(reply, list) and self._take_in(reply, place):
+                self._learnt_at, self._is_stale = time.monotonic(), False
+                return
+
+    def _take_in(self, reply: list[Any], asked: Place) -> bool:
+        """Note the servers that *reply* names; return whether there are any."""
+        if not self.is_cluster:
+            self._primary = Place(reply[0].decode(), int(reply[1]))
+            return True
+        self._slots = {
+            slot: _node(primary, asked)
+            for first, last, primary, *_ in reply
+            for slot in range(first, last + 1)
+        }
+        return bool(self._slots)
+
+    def _load_scripts(self, place: Place, commands: Iterable[Command]) -> Talk[None]:
+        """Give back to *place* the scripts that it forgot."""
+        yield Exchange(
+            place, tuple(("SCRIPT", "LOAD", c[0].source) for c in commands if not isinstance(c[0], str))
+        )
+
+    # -- servers that do not answer -----------------------------------------------------
+
+    def doubt(self) -> None:
+        """Ask again where the servers are, if anybody says so."""
+        self._is_stale = True
+
+    def _note_failure(self, error: LinkError, rests: bool = True) -> None:
+        """Doubt what is known; who did not answer in time *rests*, unless only replicas were waited for."""
+        self.doubt()
+        if error.timed_out and rests:
+            self._resting[error.place] = (time.monotonic() + REST, error)
+
+    def _rests(self, place: Place) -> bool:
+        return place in self._resting and self._resting[place][0] > time.monotonic()
+
+    def _check_rest(self, place: Place) -> None:
+        """Raise if *place* let somebody wait in vain just now: not every request is to wait as long."""
+        if self._resting and self._rests(place):
+            error = self._resting[place][1]
+            raise StoreError(f"Redis does not answer: {error}") from error
+
+
+class _Attempts:
+    """How long one call goes on trying."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._is_single = settings.kind == "single"
+        self._give_up = time.monotonic() + settings.timeout
+        self.count = 0
+
+    def after_loss(self, error: LinkError) -> None:
+        """Return if another connection should be tried; if not, raise the store's own error."""
+        self.count += 1
+        if time.monotonic() >= self._give_up or (self._is_single and not error.sent):
+            raise StoreError(f"Redis does not answer: {error}") from error
+
+    def check_time(self, problem: object) -> None:
+        """Raise if there is none left."""
+        if time.monotonic() >= self._give_up:
+            raise StoreBusy(f"Redis is not ready: {problem}")
+
+
+def _again(command: Command) -> Command:
+    return command if isinstance(command[0], str) else (*command, "again")
+
+
+def code_of(problem: object) -> str:
+    """Return the word for what is wrong; before Redis 7 a script tells it behind words of its own."""
+    text = str(problem)
+    if text.startswith("ERR Error running script"):
+        text = text.rpartition(": -")[2]
+    return text.partition(" ")[0]
+
+
+def _refusal(problem: ReplyError) -> StoreError:
+    code = code_of(problem)
+    error = StoreError(f"Redis cannot do it: {_MEANINGS.get(code, problem)} ({code})")
+    error.__cause__ = problem
+    return error
+
+
+def _slot_of(key: bytes) -> int:
+    """Return the slot of *key*: by what stands in its first braces, if anything does."""
+    tag = key.partition(b"{")[2].partition(b"}")
+    return crc_hqx(tag[0] if tag[0] and tag[1] else key, 0) % SLOTS
+
+
+def _place_in(address: str, asked: Place) -> Place:
+    """Return ``host:port`` as a place; without a host it is that of who says so."""
+    host, _, port = address.rpartition(":")
+    return Place(host or asked.host, int(port))
+
+
+def _node(described: list[Any], asked: Place) -> Place:
+    host = (described[0] or b"").decode()
+    return Place(host if host not in ("", "?") else asked.host, described[1])

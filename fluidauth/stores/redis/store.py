@@ -1,0 +1,194 @@
+"""Sessions in Redis or Valkey: shared by any number of machines, as durable as the server is set up to be."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, TypeVar
+
+from fluidauth.after_fork import renew_in_child
+from fluidauth.errors import StoreBusy, StoreError
+from fluidauth.records import SessionRecord
+from fluidauth.secrecy import HoldsSecrets, without_locals
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+
+from .async_store import AsyncRedisStore
+from .commands import RedisRecords
+from .connection import Link, LinkError
+from .routing import Exchange, Pause, Routes, Talk
+from .scripts import KIN_DIGITS, greeting_for
+from .url import Place, Settings, settings_of
+
+T = TypeVar("T")
+
+logger = logging.getLogger("fluidauth")
+
+
+class RedisStore(HoldsSecrets, SessionStore):
+    """Sessions in the Redis 6.2 or newer, or Valkey, at *url*.
+
+    ``redis://user:password@host:6379/0``, ``rediss://`` for TLS, ``unix:///path?db=0``,
+    ``redis+sentinel://host:26379,host/name/0`` or ``redis+cluster://host:6379,host``. *timeout*
+    (seconds) bounds each wait for a connection or an answer; *pool_size* the connections of this
+    process to each server for threads; an event loop needs two. With *wait_replicas* a logout
+    succeeds once so many replicas have it. Raise :class:`ConfigError` for a wrong setting,
+    ``StoreError`` for every failure later.
+    """
+
+    expires_itself = True
+
+    @without_locals
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        timeout: float = 2.0,
+        pool_size: int = 32,
+        wait_replicas: int = 0,
+    ) -> None:
+        self.settings = settings_of(
+            url, namespace=namespace, timeout=timeout, pool_size=pool_size, wait_replicas=wait_replicas
+        )
+        self.namespace = self.settings.namespace
+        self.kin_digits = KIN_DIGITS if self.settings.kind == "cluster" else 0
+        self._begin()
+        renew_in_child(self, RedisStore._begin)
+
+    def _begin(self) -> None:
+        """Have no connections yet: those of a parent process are its own."""
+        self._routes = Routes(self.settings)
+        self._records = RedisRecords(self._routes)
+        self._pools: dict[Place, _Pool] = {}
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "settings"):  # a traceback shows a store that was refused
+            return "<RedisStore, not built>"
+        return f"<RedisStore {self.settings.place} namespace={self.namespace!r}>"
+
+    # -- the five verbs --------------------------------------------------------
+
+    def get(self, handle: str) -> SessionRecord | None:
+        return self.carry_out(self._records.get(handle))
+
+    def create(self, record: SessionRecord) -> None:
+        self.carry_out(self._records.create(record))
+
+    def update(self, record: SessionRecord) -> bool:
+        return self.carry_out(self._records.update(record))
+
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        return self.carry_out(self._records.delete(handle, version))
+
+    def clean(self, now: int, limit: int | None = None) -> int:
+        return self.carry_out(self._records.clean(now, limit))
+
+    # -- optional --------------------------------------------------------------
+
+    def touch(self, handle: str, expires_at: int) -> bool:
+        return self.carry_out(self._records.touch(handle, expires_at))
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return self.carry_out(self._records.replace(tombstone, record))
+
+    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self.carry_out(self._records.list_for_user(user_id, after, limit))
+
+    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        return self.carry_out(self._records.delete_for_user(user_id, except_handle))
+
+    def count_by_kid(self) -> dict[str, int]:
+        return self.carry_out(self._records.count_by_kid())
+
+    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return self.carry_out(self._records.scan(after, limit))
+
+    def advice(self) -> list[str]:
+        return self.carry_out(self._records.advice())
+
+    def open(self) -> None:
+        """Connect, and warn of settings under which Redis would lose sessions."""
+        for sentence in self.advice():
+            logger.warning("%s", sentence)
+
+    def close(self) -> None:
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+    def async_twin(self) -> AsyncSessionStore:
+        return AsyncRedisStore(self.settings, self)
+
+    # -- talking ------------------------------------------------------------------
+
+    def carry_out(self, talk: Talk[T]) -> T:
+        """Say what *talk* wants said; return what comes of it. Raise ``StoreError`` or ``RecordExists``."""
+        try:
+            step = next(talk)
+            while True:
+                try:
+                    answer = self._answer(step)
+                except (LinkError, StoreError) as error:
+                    step = talk.throw(error)
+                else:
+                    step = talk.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+    def _answer(self, step: Exchange | Pause) -> Any:
+        if isinstance(step, Pause):
+            return time.sleep(step.seconds)
+        pool = self._pools.get(step.place)
+        if pool is None:
+            pool = self._pools.setdefault(step.place, _Pool(self.settings, step.place))
+        return pool.exchange(step)
+
+
+class _Pool:
+    """Connections to one server, opened when needed; the last one used is handed out first."""
+
+    def __init__(self, settings: Settings, place: Place) -> None:
+        self._settings = settings
+        self._place = place
+        self._greeting = greeting_for(settings, place)
+        self._idle: list[Link] = []
+        self._in_use: set[Link | None] = set()
+        self._leave = threading.BoundedSemaphore(settings.pool_size)
+        self._is_closed = False
+
+    def exchange(self, exchange: Exchange) -> list[Any]:
+        """Return the replies; raise :class:`LinkError`, or ``StoreBusy`` if all connections are in use."""
+        if not self._leave.acquire(timeout=self._settings.timeout):
+            raise StoreBusy("all connections to Redis were in use for longer than the time limit")
+        link = None
+        try:
+            link = self._borrow(exchange.limit or self._settings.timeout)
+            self._in_use.add(link)
+            replies = link.ask(exchange.commands, alone=len(self._in_use) == 1)
+            if self._is_closed:
+                link.close()
+            else:
+                self._idle.append(link)
+            return replies
+        except LinkError:
+            self.close_idle()  # the others that wait there are as old
+            raise
+        finally:
+            self._in_use.discard(link)
+            self._leave.release()
+
+    def _borrow(self, limit: float) -> Link:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Link(self._settings, self._place, self._greeting, limit)
+
+    def close_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for link in idle:
+            link.close()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self.close_idle()

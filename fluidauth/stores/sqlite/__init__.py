@@ -1,0 +1,8 @@
+"""One SQLite file for all processes of a machine: WAL, one writer, group commit.
+
+SQLite alone is known here: its locks, its log, its errors. The blocking store decides, its asynchronous
+twin runs it in the loop or in a thread.
+"""
+
+from .async_store import AsyncSQLiteStore as AsyncSQLiteStore
+from .store import SQLiteStore as SQLiteStore

@@ -1,0 +1,328 @@
+"""Sessions in one SQLite file: durable, shared by the processes of one machine.
+
+Write-ahead logging lets reads go on beside a write. One connection of this process
+writes, and commits together what is asked for at once (see ``group_commit``); others
+read. A rowid table with a 32-byte handle takes 489 bytes a session, against 653 for hex
+text and WITHOUT ROWID, and writes 17 % faster.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from fluidauth.after_fork import pause_for_fork, renew_in_child
+from fluidauth.concurrency import on_asyncio
+from fluidauth.errors import ConfigError, StoreBusy, StoreError
+from fluidauth.records import SessionRecord, check_namespace
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+
+from . import writes
+from .async_store import AsyncSQLiteStore
+from .file import LOCK_WAIT, SessionFile, advice
+from .group_commit import GroupCommit, Write
+from .locking import is_busy, store_error
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("fluidauth")
+
+# The handle is known, and what the payload's MAC covers.
+_GET = """SELECT user_id, created_at, expires_at, version, kid, payload
+    FROM fluidauth_sessions WHERE namespace = ? AND handle = ?"""
+_LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
+    FROM fluidauth_sessions WHERE namespace = ? AND user_id = ? AND handle > ?
+    ORDER BY handle LIMIT ?"""
+_CHECK = "SELECT quick_check FROM pragma_quick_check WHERE ? IS NOT NULL"  # every call gives a namespace
+_COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ? GROUP BY kid"
+# Left to itself SQLite would sort the whole namespace for each page.
+_SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
+    FROM fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
+    WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
+
+
+class SQLiteStore(SessionStore):
+    """Sessions in the file *path*, created with mode 0600 if absent.
+
+    ``durability="full"``: what was acknowledged is on disk and survives a power cut.
+    ``"normal"``: a power cut may lose the last moments, a killed process nothing.
+    *timeout* (seconds) bounds each wait for a lock or a connection; *pool_size* the
+    connections that read. Raise :class:`ConfigError` for a place that cannot serve, and
+    ``StoreError`` for every failure later.
+    """
+
+    inline = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Literal["full", "normal"] = "full",
+        namespace: str = DEFAULT_NAMESPACE,
+        timeout: float = 2.0,
+        pool_size: int = 8,
+    ) -> None:
+        if durability not in ("full", "normal"):
+            raise ConfigError(f"durability={durability!r} must be 'full' or 'normal'")
+        if str(path) in ("", ":memory:"):
+            raise ConfigError(f"path={str(path)!r} names no file; use MemoryStore for memory")
+        if not 0 < timeout <= 60 or pool_size < 1:
+            raise ConfigError("timeout must be above 0 and at most 60 seconds, pool_size at least 1")
+        self.path = Path(path).absolute()
+        self.namespace = check_namespace(namespace)
+        self._durability = durability
+        self._timeout = timeout
+        self._pool_size = pool_size
+        self._was_open = False
+        self._file: SessionFile | None = None
+        self._commits = GroupCommit(self._carry_out)
+        self._unlock()
+        pause_for_fork(self, SQLiteStore._pause, SQLiteStore._resume)
+        renew_in_child(self, SQLiteStore._unlock)
+
+    def _unlock(self) -> None:
+        self._opening = threading.Lock()
+        self._holds_opening = False  # whether the thread that forks does
+
+    def _pause(self) -> None:
+        self._holds_opening = self._opening.acquire(timeout=self._timeout)
+        if self._file is not None:
+            self._file.pause()
+
+    def _resume(self) -> None:
+        if self._file is not None:
+            self._file.resume()
+        if self._holds_opening:
+            self._opening.release()
+
+    def __repr__(self) -> str:
+        return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"
+
+    # -- the five verbs --------------------------------------------------------
+
+    def get(self, handle: str) -> SessionRecord | None:
+        rows = self._read(_GET, (bytes.fromhex(handle),))
+        return SessionRecord._make((handle, *rows[0])) if rows else None
+
+    def create(self, record: SessionRecord) -> None:
+        self._commits.run(writes.creation(record))
+
+    def update(self, record: SessionRecord) -> bool:
+        commits = self._commits
+        if commits.takes_lead():
+            try:
+                done = self._update_at_once(record)
+            finally:
+                commits.pass_on()
+            if done is not None:
+                return done
+        return commits.run(writes.updating(record))
+
+    def delete(self, handle: str, version: int | None = None) -> bool:
+        return self._commits.run(writes.deletion(handle, version)) > 0
+
+    def clean(self, now: int, limit: int | None = None) -> int:
+        return self._commits.run(writes.cleaning(now, limit))
+
+    # -- optional --------------------------------------------------------------
+
+    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return self._commits.run(writes.updating_all(records))
+
+    def touch(self, handle: str, expires_at: int) -> bool:
+        return self._commits.run(writes.touching(handle, expires_at)) > 0
+
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
+        return self._commits.run(writes.burial(tombstone, record))
+
+    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return [_record(row) for row in self._read(_LIST, (user_id, bytes.fromhex(after or ""), limit))]
+
+    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
+        return self._commits.run(writes.revocation(user_id, except_handle))
+
+    def count_by_kid(self) -> dict[str, int]:
+        return dict(self._read(_COUNT, ()))
+
+    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        return [_record(row) for row in self._read(_SCAN, (bytes.fromhex(after or ""), limit))]
+
+    def damage(self) -> list[str]:
+        """Return what ``PRAGMA quick_check`` finds; it reads the whole file."""
+        return [row[0] for row in self._read(_CHECK, ()) if row[0] != "ok"]
+
+    def advice(self) -> list[str]:
+        try:
+            return advice(self.path)
+        except (OSError, sqlite3.Error) as error:
+            return [f"{self.path} cannot be looked at: {error}"]
+
+    def create_schema(self) -> bool:
+        is_new = not self.path.exists()
+        self.open()
+        return is_new
+
+    def open(self) -> None:
+        """Create the file and its tables if absent; raise for a place that cannot serve."""
+        self._opened()
+
+    def close(self) -> None:
+        """Carry out what has queued up, and close the file."""
+        self._commits.close()
+        with self._opening:
+            file, self._file = self._file, None
+        if file is not None:
+            file.checkpoints.close()
+            file.retire()
+
+    def async_twin(self) -> AsyncSessionStore:
+        return AsyncSQLiteStore(self, self._commits)
+
+    # -- the file ----------------------------------------------------------------
+
+    def _opened(self) -> SessionFile:
+        with self._opening:
+            if self._file is None:
+                # A file that was there before is not made anew: its sessions are lost, or
+                # it is about to come back.
+                self._file = SessionFile(
+                    self.path,
+                    self.namespace,
+                    self._durability,
+                    self._timeout,
+                    self._pool_size,
+                    create=not self._was_open,
+                )
+                self._was_open = True
+            return self._file
+
+    def _left(self, file: SessionFile) -> None:
+        """Let go of *file*, which is not the one at its path any more."""
+        with self._opening:
+            if self._file is not file:
+                return
+            self._file = None
+        _logger.warning("%s was removed or replaced; opening what is there now", self.path)
+        file.retire()
+
+    # -- one call on one connection ----------------------------------------------
+
+    def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._read_once(statement, values)
+        except StoreBusy:
+            if on_asyncio():  # nothing may hold up an event loop
+                raise
+        return self._until_free(lambda: self._read_once(statement, values))
+
+    def _until_free(self, call: Callable[[], T]) -> T:
+        """Call again, within the time limit, while somebody has the file to himself."""
+        give_up = time.monotonic() + self._timeout
+        while True:
+            try:
+                return call()
+            except StoreBusy:
+                if time.monotonic() >= give_up:
+                    raise
+
+    def _read_once(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        file = self._file
+        if file is None:
+            file = self._opened()
+        if time.monotonic() >= file.check_at and not file.is_in_place():
+            self._left(file)
+            file = self._opened()
+        pool = file.writers  # a second connection would read anew what the first one wrote
+        connection = pool.take()
+        if connection is None:
+            pool = file.readers
+            connection = pool.take() or pool.borrow(LOCK_WAIT if on_asyncio() else None)
+        try:
+            rows = connection.execute(statement, (file.space, *values)).fetchall()
+        except sqlite3.Error as error:
+            if "decode" in str(error):  # text that is not UTF-8 was planted; its MAC will fail
+                connection.text_factory = _decode
+                pool.give_back(connection)
+                return self._read_once(statement, values)
+            if is_busy(error):
+                pool.give_back(connection)
+            else:
+                pool.discard(connection)
+            raise store_error("read", error) from error
+        except BaseException:
+            pool.discard(connection)
+            raise
+        pool.give_back(connection)
+        return rows
+
+    def _update_at_once(self, record: SessionRecord) -> bool | None:
+        """Do as :meth:`_carry_out` for what most requests write; None if anything was in the way.
+
+        One statement that commits by itself needs no :class:`Write`: to make one, carry it out
+        and ask for its result takes as long as the statement. What failed was not written.
+        """
+        file = self._file
+        connection = file.writers.take() if file else None
+        if file is None or connection is None:
+            return None
+        try:
+            done = writes.update(connection, file.space, record)
+        except writes.OWN_ERRORS:  # the queue meets it again, and knows what to do
+            file.writers.give_back(connection)
+            return None
+        except BaseException:
+            file.writers.discard(connection)
+            raise
+        file.writers.give_back(connection)
+        self._written(file, done)
+        return done
+
+    def _carry_out(self, batch: Sequence[Write[Any]], may_wait: bool) -> None:
+        """Carry out *batch* on the one connection that writes; each write is told its outcome."""
+        try:
+            file = self._file or (self._until_free(self._opened) if may_wait else self._opened())
+            self._carry_out_on(file, batch, self._timeout if may_wait else None)
+        except (StoreError, ConfigError, sqlite3.Error) as error:
+            for write in batch:
+                kind = StoreBusy if isinstance(error, StoreBusy) else StoreError
+                write.error = kind(f"session database cannot be written: {error}")
+                write.error.__cause__ = error
+
+    def _carry_out_on(self, file: SessionFile, batch: Sequence[Write[Any]], timeout: float | None) -> None:
+        connection = file.writers.borrow() if timeout is not None else file.writers.take()
+        if connection is None:
+            raise StoreBusy("the connection that writes is in use")
+        before = connection.total_changes
+        try:
+            relaxed = self._durability == "full" and not any(write.durable for write in batch)
+            is_sound = writes.carry_out(connection, file.space, batch, timeout, relaxed)
+        except BaseException:
+            file.writers.discard(connection)
+            raise
+        changes = connection.total_changes - before
+        if is_sound:
+            file.writers.give_back(connection)
+        else:
+            file.writers.discard(connection)
+        self._written(file, changes)
+
+    def _written(self, file: SessionFile, changes: int) -> None:
+        """Note that so many rows changed in *file*; raise ``StoreError`` if nobody will find them."""
+        if not file.is_in_place():  # written into the void
+            self._left(file)
+            raise StoreError(f"{self.path} was removed or replaced")
+        file.checkpoints.count(changes)
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
+
+
+def _record(row: tuple[Any, ...]) -> SessionRecord:
+    return SessionRecord(row[0].hex(), *row[1:])

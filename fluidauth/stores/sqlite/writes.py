@@ -1,0 +1,308 @@
+"""What is written to a session file: each write alone, or many as one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from fluidauth.errors import FluidAuthError, RecordExists, StoreBusy
+from fluidauth.records import END_OF_TIME, SessionRecord
+
+from .group_commit import Write
+from .locking import give_up_after, is_busy, patiently, primary_code, store_error
+
+Writes = Sequence[Write[Any]]
+
+_CREATE = """INSERT INTO fluidauth_sessions
+    (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
+    VALUES (:space, :handle, :user_id, :created_at, :expires_at, :version, :kid, :payload)"""
+# Neither user nor expiry change in most updates: their indexes are then left alone,
+# which halves the pages written.
+_UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?, kid = ?, payload = ?
+    WHERE handle = ? AND namespace = ? AND version = ? AND user_id IS ? AND expires_at >= ?"""
+_UPDATE_PAYLOADS = """WITH given (version, kid, payload, handle, space, former, user_id, expires_at)
+        AS (VALUES {rows})
+    UPDATE fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
+    SET version = given.version, kid = given.kid, payload = given.payload
+    FROM given WHERE fluidauth_sessions.handle = given.handle
+    AND fluidauth_sessions.namespace = given.space AND fluidauth_sessions.version = given.former
+    AND fluidauth_sessions.user_id IS given.user_id AND fluidauth_sessions.expires_at >= given.expires_at
+    RETURNING handle"""
+_UPDATE = """UPDATE fluidauth_sessions
+    SET user_id = :user_id, expires_at = max(expires_at, :expires_at),
+        version = :version, kid = :kid, payload = :payload
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
+_BURY = """UPDATE fluidauth_sessions
+    SET user_id = :user_id, expires_at = :expires_at,
+        version = :version, kid = :kid, payload = :payload
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
+_DELETE = """DELETE FROM fluidauth_sessions
+    WHERE handle = :handle AND namespace = :space AND (:version IS NULL OR version = :version)"""
+_TOUCH = """UPDATE fluidauth_sessions SET expires_at = :expires_at
+    WHERE handle = :handle AND namespace = :space AND expires_at < :expires_at"""
+_CLEAN = """DELETE FROM fluidauth_sessions WHERE id IN (
+    SELECT id FROM fluidauth_sessions WHERE namespace = :space AND expires_at <= :now LIMIT :limit)"""
+_DELETE_USER = """DELETE FROM fluidauth_sessions
+    WHERE namespace = :space AND user_id = :user_id AND (:kept IS NULL OR handle <> :kept)"""
+
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_NO_ROW = (None,) * 8
+_MAX_ROWS = 256
+# What a write can cause itself: RecordExists, a value that SQLite has no type for. All
+# else comes from elsewhere, such as a signal's handler.
+OWN_ERRORS = (sqlite3.Error, FluidAuthError, OverflowError, TypeError, ValueError)
+
+
+# -- one write ------------------------------------------------------------------------
+
+
+def change(connection: sqlite3.Connection, space: int, statement: str, values: dict[str, Any]) -> int:
+    """Run one *statement*; return how many rows it changed."""
+    return connection.execute(statement, {"space": space, **values}).rowcount
+
+
+def update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
+    """Compare and swap; say if it was done."""
+    return (
+        connection.execute(_UPDATE_PAYLOAD, _payload_row(space, record)).rowcount > 0
+        or connection.execute(_UPDATE, _columns(space, record)).rowcount > 0
+    )
+
+
+def update_all(connection: sqlite3.Connection, space: int, records: Sequence[SessionRecord]) -> list[bool]:
+    """Compare and swap each of *records*, of different handles, at once; say of each if it was done."""
+    rows = [_payload_row(space, record) for record in records]
+    with _undone_if_it_fails(connection):
+        if connection.executemany(_UPDATE_PAYLOAD, rows).rowcount == len(rows):  # nearly always
+            return [True] * len(rows)
+        connection.execute("ROLLBACK TO writes")
+        return [update(connection, space, record) for record in records]
+
+
+def insert(connection: sqlite3.Connection, space: int, record: SessionRecord) -> None:
+    """Insert; raise ``RecordExists`` if the handle is there."""
+    try:
+        connection.execute(_CREATE, _columns(space, record))
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            raise
+        raise RecordExists from error
+
+
+def bury_and_insert(
+    connection: sqlite3.Connection, space: int, tombstone: SessionRecord, record: SessionRecord
+) -> bool:
+    """Compare and swap to *tombstone* and insert *record*, both or neither."""
+    with _undone_if_it_fails(connection):
+        buried = connection.execute(_BURY, _columns(space, tombstone)).rowcount > 0
+        if buried:
+            insert(connection, space, record)
+    return buried
+
+
+@contextmanager
+def _undone_if_it_fails(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do several statements all or none, alone or inside a transaction."""
+    connection.execute("SAVEPOINT writes")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # some errors undo all by themselves
+            connection.execute("ROLLBACK TO writes")
+            connection.execute("RELEASE writes")
+        raise
+    connection.execute("RELEASE writes")
+
+
+def _update_together(connection: sqlite3.Connection, space: int, records: list[SessionRecord]) -> set[bytes]:
+    """Compare and swap each of *records*, of different handles; return the handles where it was done.
+
+    An update that moves the expiry or changes the user is not: :func:`update` does it.
+    """
+    length = 2
+    while length < len(records):  # few different statements: each is prepared once
+        length *= 2
+    values = [value for record in records for value in _payload_row(space, record)]
+    values.extend(_NO_ROW * (length - len(records)))
+    statement = _UPDATE_PAYLOADS.format(rows=", ".join([_ROW] * length))
+    return {row[0] for row in connection.execute(statement, values).fetchall()}
+
+
+def _payload_row(space: int, record: SessionRecord) -> tuple[Any, ...]:
+    handle, user_id, _, expires_at, version, kid, payload = record
+    return version, kid, payload, bytes.fromhex(handle), space, version - 1, user_id, expires_at
+
+
+def _columns(space: int, record: SessionRecord) -> dict[str, Any]:
+    columns = record._asdict()
+    columns["handle"] = bytes.fromhex(record.handle)
+    columns["space"] = space
+    return columns
+
+
+# -- as calls ask for them ------------------------------------------------------------
+
+
+def creation(record: SessionRecord) -> Write[None]:
+    """Return the insertion of *record*."""
+    return Write(insert, record)
+
+
+def updating(record: SessionRecord) -> Write[bool]:
+    """Return the compare and swap to *record*."""
+    return Write(update, record)
+
+
+def updating_all(records: Sequence[SessionRecord]) -> Write[list[bool]]:
+    """Return the compare and swap to each of *records*."""
+    return Write(update_all, records)
+
+
+def deletion(handle: str, version: int | None) -> Write[int]:
+    """Return the removal of *handle*, at *version* if given."""
+    return Write(change, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
+
+
+def touching(handle: str, expires_at: int) -> Write[int]:
+    """Return the move of the expiry forward; a power cut may undo it."""
+    values = {"handle": bytes.fromhex(handle), "expires_at": expires_at}
+    return Write(change, _TOUCH, values, durable=False)
+
+
+def burial(tombstone: SessionRecord, record: SessionRecord) -> Write[bool]:
+    """Return the swap to *tombstone* and the insertion of *record*."""
+    return Write(bury_and_insert, tombstone, record)
+
+
+def revocation(user_id: str, except_handle: str | None) -> Write[int]:
+    """Return the removal of the user's records but one."""
+    kept = None if except_handle is None else bytes.fromhex(except_handle)
+    return Write(change, _DELETE_USER, {"user_id": user_id, "kept": kept})
+
+
+def cleaning(now: int, limit: int | None) -> Write[int]:
+    """Return the removal of what has expired, *limit* rows at most; a power cut may undo it.
+
+    Not where all time has passed: that is a revocation of everything.
+    """
+    values = {"now": now, "limit": -1 if limit is None else limit}
+    return Write(change, _CLEAN, values, durable=now >= END_OF_TIME)
+
+
+# -- transactions ---------------------------------------------------------------------
+
+
+def carry_out(
+    connection: sqlite3.Connection, space: int, writes: Writes, timeout: float | None, relaxed: bool = False
+) -> bool:
+    """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock, if at all.
+
+    Together as one transaction; one by one if that fails, so that only those fail that
+    cannot be done. *relaxed*: nothing waits for the disk. Return whether the connection
+    is still good.
+    """
+    give_up = give_up_after(timeout)
+    if relaxed:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    if len(writes) == 1:
+        is_sound = _alone(connection, space, writes[0], give_up)
+    elif _together(connection, space, writes, give_up):
+        is_sound = True
+    else:
+        outcomes = [_alone(connection, space, write, give_up) for write in writes]
+        is_sound = all(outcomes)
+    if relaxed:
+        connection.execute("PRAGMA synchronous = FULL")
+    return is_sound
+
+
+def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_up: float) -> bool:
+    """Return whether all of *writes* were committed, or are known to be hopeless."""
+    try:
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up)
+    except sqlite3.Error as error:
+        if not is_busy(error):
+            return False
+        for write in writes:  # one by one they would fare no better
+            write.error = store_error("written", error)
+        return True
+    try:
+        for write in _left_over(connection, space, writes):
+            _inside(connection, space, write)
+        connection.execute("COMMIT")
+    except BaseException as error:
+        foreign = not isinstance(error, OWN_ERRORS)
+        if foreign and not connection.in_transaction:
+            raise  # a signal's handler, after the commit
+        for write in writes:
+            write.reset()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if foreign:
+            raise
+        return False  # who caused it meets it again alone
+    return True
+
+
+def _left_over(connection: sqlite3.Connection, space: int, writes: Writes) -> Writes:
+    """Do the updates among *writes* in one statement; return what that did not do.
+
+    They may overtake the others: no caller has two writes in one transaction.
+    """
+    updates: dict[bytes, Write[Any]] = {}
+    for write in writes:
+        if write.work is update and len(updates) < _MAX_ROWS:
+            updates.setdefault(bytes.fromhex(write.values[0].handle), write)
+    if len(updates) < 2:
+        return writes
+    done = _update_together(connection, space, [write.values[0] for write in updates.values()])
+    for handle in done:
+        updates[handle].answer, updates[handle].error = True, None
+    finished = {id(updates[handle]) for handle in done}
+    return [write for write in writes if id(write) not in finished]
+
+
+def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> None:
+    """Do *write* inside a transaction; raise only if that was rolled back as a whole."""
+    write.error = None
+    try:
+        write.answer = write.work(connection, space, *write.values)
+    except sqlite3.Error as error:
+        if not connection.in_transaction or _wants_room(error):
+            raise
+        write.error = store_error("written", error)
+    except OWN_ERRORS as error:
+        write.error = error
+
+
+def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], give_up: float) -> bool:
+    """Do *write* as a transaction of its own; return whether the connection is still good."""
+
+    def attempt() -> None:
+        write.answer = write.work(connection, space, *write.values)
+
+    write.error = None
+    try:
+        try:
+            patiently(attempt, give_up)
+        except sqlite3.Error as error:
+            if not _wants_room(error):
+                raise
+            if not give_up:
+                raise StoreBusy("the log must be moved first, which is not for an event loop") from error
+            # A full disk may still have room for a small change, a logout above all,
+            # once the log gives back its own.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            patiently(attempt, give_up)
+    except sqlite3.Error as error:
+        write.error = store_error("written", error)
+        return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
+    except OWN_ERRORS as error:
+        write.error = error
+    return True
+
+
+def _wants_room(error: sqlite3.Error) -> bool:
+    return primary_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
