@@ -39,7 +39,7 @@ from fluidauth.formats.payloads import Sealer
 from fluidauth.keys import new_secret
 from fluidauth.maintenance.rekey import BATCH, RATE, rekey
 from fluidauth.records import Body, SessionRecord
-from fluidauth.rules.saving import first_version, new_body
+from fluidauth.rules.versions import first_version, new_body
 from fluidauth.stores.sqlite.file import connect
 
 DATA_BYTES = 288  # of one session's fields, as json.dumps writes them

@@ -22,7 +22,7 @@ from fluidauth.keys import Key
 from fluidauth.records import SessionRecord
 from fluidauth.rules.loading import admit, identify
 from fluidauth.rules.policy import Policy
-from fluidauth.rules.saving import first_version, new_body
+from fluidauth.rules.versions import first_version, new_body
 from fluidauth.session.state import Credential
 
 from .measures import steps_of

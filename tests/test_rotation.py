@@ -31,9 +31,10 @@ from fluidauth.formats.payloads import sealed_by
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
-from fluidauth.maintenance.census import KeyUse, every_record, inspect
+from fluidauth.maintenance.census import KeyUse, every_record
 from fluidauth.maintenance.rekey import Rekeyed, rekey
 from fluidauth.records import Body, Locked, Tombstone
+from fluidauth.rules.verdicts import inspect
 from fluidauth.testing import FakeClock
 
 from .support import Browser, FlakyStore, Protocol, Task, opened

@@ -32,11 +32,9 @@ FLOORS = (
     "records",
     "keys stores",
     "formats",
-    "session",
+    "session adoption",
     "rules",
-    "maintenance",
-    "operations",
-    "adoption",
+    "operations maintenance",
     "engine",
     "middleware cli testing",
     "integrations . __main__",
@@ -81,8 +79,8 @@ THIRD_PARTY = {
 }
 RANDOM_SOURCES = {
     "formats.tokens": {"token_bytes"},
-    "adoption": {"token_hex"},
-    "keys.key": {"token_urlsafe"},
+    "operations.adopt": {"token_hex"},
+    "keys.strength": {"token_urlsafe"},
     "formats.encryption": {"urandom"},
     "stores.postgres.statements": {"urandom"},
     "stores.redis.scripts": {"urandom"},
@@ -174,7 +172,7 @@ def test_the_import_lint_sees_imports() -> None:
         "fluidauth.engine",
     ]
     assert own_imports("stores.memory") == {"errors", "records", "stores.base"}
-    assert "formats.tokens" in own_imports("rules.saving")
+    assert "formats.tokens" in own_imports("rules.versions")
 
 
 @pytest.mark.parametrize("module", TREES)

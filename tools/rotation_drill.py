@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from fluidauth.keys.ring import RELOAD_INTERVAL
+from fluidauth.keys.follower import RELOAD_INTERVAL
 from tests.drill import WATCHED, WORKERS, Drill, Leak, Report
 
 FEWEST = 5 * WATCHED  # so that some of the clients of each leak are not watched

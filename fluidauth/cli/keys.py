@@ -11,8 +11,8 @@ import click
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.document import KeyDocument, KeyEntry
+from fluidauth.keys.follower import RELOAD_INTERVAL
 from fluidauth.keys.key import kid_of
-from fluidauth.keys.ring import RELOAD_INTERVAL
 from fluidauth.records import moment
 
 from .options import command, keyring_file_option, now, secret_input, trust_mount_option, variables_set

@@ -12,10 +12,11 @@ import click
 
 from fluidauth.formats.encryption import encrypted_by
 from fluidauth.formats.payloads import is_adoption, sealed_by
-from fluidauth.maintenance.census import Finding, every_record, inspect
+from fluidauth.maintenance.census import every_record
 from fluidauth.operations import manage
 from fluidauth.operations.runner import run
 from fluidauth.records import Body, SessionRecord, check_user_id, moment
+from fluidauth.rules.verdicts import Finding, inspect
 from fluidauth.stores.base import SessionStore
 
 from .options import (

@@ -11,12 +11,13 @@ from pathlib import Path
 import click
 
 from fluidauth.formats.payloads import is_adoption, sealed_by
-from fluidauth.maintenance.census import PAGE, Census, every_record, inspect
+from fluidauth.maintenance.census import PAGE, Census, every_record
 from fluidauth.maintenance.move import Moved, move_all
 from fluidauth.maintenance.rekey import BATCH, RATE, Rekeyed, paced, rekey
 from fluidauth.operations import manage
 from fluidauth.operations.runner import run
 from fluidauth.records import SessionRecord
+from fluidauth.rules.verdicts import inspect
 from fluidauth.stores.base import SessionStore
 from fluidauth.stores.migrating import MigratingStore
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from fluidauth import adoption
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.concurrency import in_thread
 from fluidauth.errors import ConfigError, PayloadError, StoreError
 from fluidauth.events import Notice, logger
 from fluidauth.formats import tokens
 from fluidauth.formats.cookies import CookieSource
-from fluidauth.operations import adoption_period
+from fluidauth.operations import adopt, adoption_period
 from fluidauth.operations.runner import Steps, arun, run
 from fluidauth.rules.policy import Policy
 from fluidauth.secrecy import without_locals
@@ -51,7 +50,7 @@ class Adopters:
     def find(self, policy: Policy, store: SessionStore, source: CookieSource, now: int) -> Found:
         """Return the state of the session that an old cookie in *source* stands for."""
         notices: list[Notice] = []
-        for adopter, value in adoption.candidates(list(self._by_name.values()), source):
+        for adopter, value in adopt.candidates(list(self._by_name.values()), source):
             known = _known(policy, adopter, value, now, notices)
             if known is None:
                 continue
@@ -66,7 +65,7 @@ class Adopters:
     async def afind(self, policy: Policy, twin: AsyncSessionStore, source: CookieSource, now: int) -> Found:
         """Do as :meth:`find`, without blocking."""
         notices: list[Notice] = []
-        for adopter, value in adoption.candidates(list(self._by_name.values()), source):
+        for adopter, value in adopt.candidates(list(self._by_name.values()), source):
             known = _known(policy, adopter, value, now, notices)
             if known is None:
                 continue
@@ -84,9 +83,9 @@ class Adopters:
     def presented(self, policy: Policy, source: CookieSource, now: int) -> list[Adoption]:
         """Return what the genuine old cookies in *source* name; no store is asked."""
         found: dict[str, Adoption] = {}
-        for adopter, value in adoption.candidates(list(self._by_name.values()), source):
+        for adopter, value in adopt.candidates(list(self._by_name.values()), source):
             is_ours = tokens.verify(policy.sealer.keyring, value)[0]
-            known = None if is_ours else adoption.adoption_of(policy, adopter, value, now)
+            known = None if is_ours else adopt.adoption_of(policy, adopter, value, now)
             if known is not None:
                 found.setdefault(known.marker, known)
         return list(found.values())
@@ -96,7 +95,7 @@ class Adopters:
         began = yield from adoption_period.begin(policy, now, self._told is None)
         if not self._is_open(began, now):
             return State()
-        return (yield from adoption.resume(policy, known, now))
+        return (yield from adopt.resume(policy, known, now))
 
     def _is_open(self, began: int, now: int) -> bool:
         """Return whether sessions come in still, where the first did at *began*; tell once until when."""
@@ -135,7 +134,7 @@ class Adopters:
 
 def _known(policy: Policy, adopter: Adopter, value: str, now: int, notices: list[Notice]) -> Adoption | None:
     """Return what is known of the cookie *value*; a forged one is told of, and no store is asked for it."""
-    known = adoption.adoption_of(policy, adopter, value, now)
+    known = adopt.adoption_of(policy, adopter, value, now)
     if known is None:
         notices.append(_REJECTED)
     return known
@@ -151,11 +150,11 @@ def _begin(
         notices.append(_REJECTED)
         return None
     try:
-        state = adoption.begin(known, old)
+        state = adopt.begin(known, old)
     except (PayloadError, TypeError, ValueError):  # what is no JSON, or no user id
         notices.append(Notice("cookie_rejected", "unstorable"))
         return None
-    if not adoption.fits(policy, state, now):
+    if not adopt.fits(policy, state, now):
         notices.append(Notice("cookie_rejected", "too_large"))
         return None
     return state

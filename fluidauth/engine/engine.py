@@ -22,7 +22,8 @@ from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import CLOSED
 from fluidauth.records import Lifetime, SessionInfo, check_lifetime, check_user_id, seconds
 from fluidauth.rules.policy import Policy
-from fluidauth.rules.saving import Outcome, issue
+from fluidauth.rules.saving import Outcome
+from fluidauth.rules.versions import issue
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
 from fluidauth.session.state import Credential, State

@@ -13,12 +13,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from fluidauth import adoption
 from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import ConfigError, NotEnded, StoreError, TooManyCookies
 from fluidauth.events import EventLog, EventName, Notice, SessionEvent
 from fluidauth.formats.cookies import MAX_HEADER_LENGTH, MAX_LEAVING, CookieOptions
-from fluidauth.operations import manage
+from fluidauth.operations import adopt, manage
 from fluidauth.operations.runner import Steps, arun, run
 from fluidauth.operations.save import commit
 from fluidauth.records import MAX_LIFETIME, SessionRecord
@@ -314,7 +313,7 @@ class SessionGateway:
     def _steps(self, changes: Changes, now: int) -> Steps[Outcome]:
         state = changes.state
         if state.adoption is not None or state.formers:
-            return adoption.adopt(self.policy, changes, now)
+            return adopt.adopt(self.policy, changes, now)
         return commit(self.policy, changes, now)
 
     async def quiet(self, session: Session) -> None:
@@ -450,7 +449,7 @@ class SessionGateway:
         """Return what ends a denied session now; *record* is left of it, nothing of a former system's."""
         if record:
             return manage.delete(self.policy, record)
-        return adoption.close(self.policy, handle, until, self.now())
+        return adopt.close(self.policy, handle, until, self.now())
 
     def _removed(self, handle: str, record: str, ended: bool) -> None:
         if record:

@@ -1,5 +1,5 @@
 """Secrets: what is derived from them, their states, their file. No session is known here."""
 
 from .key import Key as Key
-from .key import new_secret as new_secret
 from .ring import Keyring as Keyring
+from .strength import new_secret as new_secret

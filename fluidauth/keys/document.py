@@ -21,7 +21,8 @@ from typing import Any, Literal, get_args
 
 from fluidauth.errors import ConfigError, KeyStateError
 
-from .key import kid_of, problem_with
+from .key import kid_of
+from .strength import problem_with
 
 KeyState = Literal["pending", "signing", "verifying", "revoked"]
 STATES: tuple[KeyState, ...] = get_args(KeyState)  # a key only moves forward through them

@@ -8,32 +8,22 @@ second. All or nothing: a file that cannot be trusted leaves the ring as it was.
 from __future__ import annotations
 
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from fluidauth.after_fork import renew_in_child
 from fluidauth.errors import ConfigError
-from fluidauth.events import EventName
 from fluidauth.secrecy import HoldsSecrets, without_locals
 
 from . import file as keyfile
 from .document import KeyDocument, KeyState
-from .key import NEW_SECRET_COMMAND, Key, NoKey, problem_with
+from .follower import RELOAD_INTERVAL, Follower, KeyringListener
+from .key import Key, NoKey
+from .strength import NEW_SECRET_COMMAND, problem_with
 
-RELOAD_INTERVAL = 5.0  # seconds between two looks at the file
-EARLY_INTERVAL = 1.0  # seconds between two looks because of a key id that is not known
 SECRET_VARIABLES = ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS", "FLUIDAUTH_KEYRING")
 _NONE: frozenset[str] = frozenset()
-
-
-class KeyringListener(Protocol):
-    """Who is told what becomes of a keyring's file."""
-
-    def keyring_event(self, name: EventName, reason: str) -> None: ...
 
 
 class Keyring(HoldsSecrets):
@@ -47,7 +37,7 @@ class Keyring(HoldsSecrets):
     __slots__ = ("__weakref__", "_by_kid", "_file", "revoked", "signing", "stale")
 
     def __init__(self, signing: Key, verifying: Iterable[Key] = ()) -> None:
-        self._file: _Followed | None = None
+        self._file: Follower | None = None
         self.signing = signing
         verifying = list(verifying)
         self._by_kid: dict[str, Key] = {}
@@ -120,7 +110,7 @@ class Keyring(HoldsSecrets):
         """
         if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 < interval <= 3600:
             raise ConfigError(f"interval={interval!r} must be above 0 and at most 3600 seconds")
-        followed = _Followed(Path(path).absolute(), interval, trust_mount, clock)
+        followed = Follower(Path(path).absolute(), interval, trust_mount, clock)
         document, followed.stamp = keyfile.read(followed.path, trust_mount=trust_mount)
         if document.signing is None:
             raise ConfigError(f"keyring file {path} has no signing key; promote one")
@@ -134,7 +124,7 @@ class Keyring(HoldsSecrets):
         """Return the key named *kid*, or None; for one that is not known, look at the file first."""
         key = self._by_kid.get(kid)
         if key is None and self._file is not None and kid not in self.revoked:
-            self._look_early(self._file)
+            self._file.look_early(self._install)
             key = self._by_kid.get(kid)
         return key
 
@@ -146,7 +136,7 @@ class Keyring(HoldsSecrets):
         """Follow the file if the interval has passed; costs one look at the clock if not."""
         followed = self._file
         if followed is not None and followed.clock() >= followed.look_at:
-            self._look(followed, may_wait=False)
+            followed.look(self._install, may_wait=False)
 
     def report_to(self, listener: KeyringListener) -> None:
         """Tell *listener*, as long as it lives, when the file was reloaded or rejected."""
@@ -176,47 +166,6 @@ class Keyring(HoldsSecrets):
         verifying = [kid for kid in self.kids if kid != self.signing.kid]
         return f"<Keyring signing={self.signing.kid} verifying={verifying}>"
 
-    # -- following the file --------------------------------------------------------
-
-    def _look_early(self, followed: _Followed) -> None:
-        if followed.clock() >= followed.look_early_at:
-            self._look(followed, may_wait=True)
-
-    def _look(self, followed: _Followed, may_wait: bool) -> None:
-        """Load the file if it is another; a thread that need not wait for another's look does not."""
-        if not followed.lock.acquire(blocking=may_wait):
-            return
-        news = None
-        try:
-            now = followed.clock()
-            if now < (followed.look_early_at if may_wait else followed.look_at):
-                return  # somebody else looked meanwhile
-            followed.look_at, followed.look_early_at = now + followed.interval, now + EARLY_INTERVAL
-            # None: it was read so soon after a change that its times would not show another.
-            if keyfile.stamp_of(followed.path) != followed.stamp or followed.stamp is None:
-                news = self._reload(followed)
-        finally:
-            followed.lock.release()
-        if news is not None:  # without the lock: who is told may ask for keys
-            followed.tell(*news)
-
-    def _reload(self, followed: _Followed) -> tuple[EventName, str] | None:
-        """Put what the file says in force, all or nothing; return what to tell of it."""
-        try:
-            document, stamp = keyfile.read(followed.path, trust_mount=followed.trust_mount)
-            followed.check(document)
-        except ConfigError as error:
-            return "keyring_rejected", str(error)
-        is_new = not followed.is_in_force(document)
-        if is_new:
-            self._install(document)
-            followed.accept(document)
-        followed.stamp = stamp  # last: a child that is forked before reads the file again
-        if not is_new:
-            return None
-        unsigned = "" if document.signing else ", no key signs: nothing can be stored"
-        return "keyring_reloaded", f"serial {document.serial}{unsigned}"
-
     def _install(self, document: KeyDocument) -> None:
         """Put the keys of *document* in force; those that are in force already are kept."""
         keys = {
@@ -233,60 +182,6 @@ class Keyring(HoldsSecrets):
         self.signing = keys[signing.kid] if signing else NoKey()
         # Without a signing key nothing can be signed anew.
         self.stale = frozenset(kid for kid in keys if states[kid] == "verifying") if signing else _NONE
-
-
-class _Followed:
-    """The file of a keyring, and when to look at it."""
-
-    def __init__(self, path: Path, interval: float, trust_mount: bool, clock: Callable[[], float]) -> None:
-        self.path = path
-        self.interval = interval
-        self.trust_mount = trust_mount
-        self.clock = clock
-        self.stamp: keyfile.Stamp | None = None
-        self.serial = 0
-        self.in_force: Mapping[str, KeyState] = {}
-        self.history: Mapping[str, KeyState] = {}
-        """The last state of every key that there ever was."""
-        self.look_at = clock() + interval
-        self.look_early_at = 0.0
-        self.listeners: weakref.WeakSet[KeyringListener] = weakref.WeakSet()
-        self._unlock()
-        renew_in_child(self, _Followed._unlock)
-
-    def _unlock(self) -> None:
-        self.lock = threading.Lock()  # a forked child must not inherit it held
-
-    def accept(self, document: KeyDocument) -> None:
-        """Remember what is in force: what comes next must follow it."""
-        self.serial, self.in_force = document.serial, document.states
-        self.history = {**self.history, **document.states}
-
-    def is_in_force(self, document: KeyDocument) -> bool:
-        return (document.serial, document.states) == (self.serial, self.in_force)
-
-    def check(self, document: KeyDocument) -> None:
-        """Raise :class:`ConfigError` unless *document* may follow what is in force."""
-        try:
-            document.check_follows(self.serial, self.history)
-            if self.in_force.keys().isdisjoint(document.states):
-                raise ConfigError("it has none of the keys in force: another deployment's?")
-            # A revocation must not be put off, even where it leaves nothing that signs.
-            had_one = "signing" in self.in_force.values()
-            if document.signing is None and had_one and not self._has_more_revoked(document):
-                raise ConfigError("it has no signing key")
-        except ConfigError as error:
-            raise ConfigError(f"keyring file {self.path}: {error}") from error
-
-    def _has_more_revoked(self, document: KeyDocument) -> bool:
-        return any(
-            state == "revoked" and self.in_force.get(kid) != "revoked"
-            for kid, state in document.states.items()
-        )
-
-    def tell(self, name: EventName, reason: str) -> None:
-        for listener in list(self.listeners):
-            listener.keyring_event(name, reason)
 
 
 def _listed(secrets: Any) -> list[Any]:

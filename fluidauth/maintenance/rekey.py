@@ -15,9 +15,10 @@ from typing import Protocol, TypeVar
 from fluidauth.errors import RecordTampered
 from fluidauth.formats.payloads import Sealer, sealed_by
 from fluidauth.records import SessionRecord
+from fluidauth.rules.verdicts import refusal
 from fluidauth.stores.base import SessionStore
 
-from .census import pages, refusal
+from .census import pages
 
 BATCH = 50  # records in one transaction: requests that write wait a few milliseconds for it
 RATE = 500  # records a second, so that requests do not notice (benchmarks/rotation.py)

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from fluidauth.formats import tokens
 from fluidauth.formats.cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_values
 from fluidauth.formats.payloads import sealed_by
-from fluidauth.maintenance.census import inspect
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, moment
 from fluidauth.rules.expiry import is_expired
 from fluidauth.rules.policy import Policy
+from fluidauth.rules.verdicts import inspect
 
 from .runner import Steps
 

@@ -9,7 +9,8 @@ from fluidauth.formats.json_values import check
 from fluidauth.records import END_OF_TIME, Lifetime, SessionInfo, SessionRecord, is_handle
 from fluidauth.rules.loading import identify
 from fluidauth.rules.policy import Policy
-from fluidauth.rules.saving import Outcome, issue, new_body, next_version
+from fluidauth.rules.saving import Outcome
+from fluidauth.rules.versions import issue, new_body, next_version
 
 from .lookup import Live, end, find
 from .runner import PAUSE, Steps

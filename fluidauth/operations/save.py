@@ -13,7 +13,8 @@ from fluidauth.events import EventName, Notice
 from fluidauth.records import Body, RenewalReason, SessionRecord
 from fluidauth.rules.expiry import is_expired, next_expiry, shortens_idle, with_lifetime
 from fluidauth.rules.policy import Policy
-from fluidauth.rules.saving import Changes, Outcome, first_version, new_body, next_version, tombstone_of
+from fluidauth.rules.saving import Changes, Outcome
+from fluidauth.rules.versions import first_version, new_body, next_version, tombstone_of
 from fluidauth.session.edits import apply
 from fluidauth.session.state import Login, State
 

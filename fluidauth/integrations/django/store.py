@@ -26,7 +26,8 @@ from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import CLOSED
 from fluidauth.records import Lifetime
 from fluidauth.rules.loading import identify
-from fluidauth.rules.saving import Outcome, issue
+from fluidauth.rules.saving import Outcome
+from fluidauth.rules.versions import issue
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.session import Session
 from fluidauth.session.state import State

@@ -1,0 +1,83 @@
+"""Secrets that are strong enough to be keys, and how one is made."""
+
+from __future__ import annotations
+
+import re
+import secrets as _secrets
+
+from fluidauth.records import is_utf8
+
+SECRET_PREFIX = "fask1_"
+MIN_SECRET_LENGTH = 32
+MAX_SECRET_LENGTH = 1024
+NEW_SECRET_COMMAND = 'python -c "from fluidauth.keys import new_secret; print(new_secret())"'
+_OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
+
+# Words that stand in published examples; chance puts none into a random secret.
+_PLACEHOLDERS = (
+    "changeme",
+    "change_me",
+    "change-me",
+    "insecure",
+    "placeholder",
+    "password",
+    "your_secret",
+    "your-secret",
+    "secret_key",
+    "secret-key",
+    "secretkey",
+    "thisismys",
+    "thisisase",
+    "your_own_random",
+    "test_non_dev",
+)
+
+
+# Keys printed in the documentation of Flask and FastAPI: well-formed and known to all.
+_PUBLISHED = (
+    "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+)
+
+
+def new_secret() -> str:
+    """Return a new secret: ``fask1_`` (so that scanners find a leak) and 256 random bits."""
+    return SECRET_PREFIX + _secrets.token_urlsafe(32)
+
+
+def problem_with(secrets: list[str | bytes]) -> str | None:
+    """Say which of *secrets* is weak and why, without showing it; None if none is."""
+    if not secrets:
+        return "secret= is an empty list; give at least one secret"
+    for position, secret in enumerate(secrets):
+        weakness = _weakness(secret)
+        if weakness:
+            which = "the secret" if len(secrets) == 1 else f"secret number {position + 1}"
+            return f"{which} {weakness}; make a good one with\n    {NEW_SECRET_COMMAND}"
+    return None
+
+
+def _weakness(secret: object) -> str | None:
+    """Say what is wrong with *secret*, without showing it; None if nothing is."""
+    if not isinstance(secret, str | bytes):
+        return f"is of type {type(secret).__name__}, not text or bytes"
+    if isinstance(secret, str) and not is_utf8(secret):
+        return "has characters that UTF-8 cannot hold"
+    text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")
+    if len(text) < MIN_SECRET_LENGTH:
+        return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
+    if len(text) > MAX_SECRET_LENGTH:
+        return f"has {len(text)} characters; more than {MAX_SECRET_LENGTH} are no secret"
+    if SECRET_PREFIX in text and not _OWN_FORM.fullmatch(text):
+        return f"has {SECRET_PREFIX} in it but is not just that; was it cut, or copied with its name?"
+    if text in _PUBLISHED or any(word in text.lower() for word in _PLACEHOLDERS):
+        return "is a published example or a placeholder"
+    if text in (text + text)[1:-1]:
+        return "repeats one pattern"
+    # A random secret of 64 hex digits misses one of the sixteen in 23 % of cases, so
+    # the bound on distinct characters is lower where the alphabet has only sixteen.
+    if len(set(text)) < (8 if _HEX.fullmatch(text) else 16):
+        return f"has only {len(set(text))} distinct characters"
+    return None

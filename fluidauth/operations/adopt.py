@@ -1,0 +1,250 @@
+"""Sessions of another system, taken over one at a time when their cookies come in.
+
+The id of the new session is derived from what the old cookie names, by a key of ours: whoever comes with
+that cookie again, in a second tab or because a response was lost, gets the same session. A marker in the
+store says that it was taken over, so that nothing brings it back once it has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from fluidauth.adoption import Adopted, Adopter
+from fluidauth.errors import NotEnded, PayloadError, RecordExists, StoreError
+from fluidauth.events import Notice
+from fluidauth.formats import tokens
+from fluidauth.formats.cookies import MAX_HEADER_LENGTH, CookieSource, find_values, request_cookies
+from fluidauth.formats.json_values import check
+from fluidauth.formats.payloads import successor_of
+from fluidauth.keys import Key
+from fluidauth.records import (
+    MAX_LIFETIME,
+    Body,
+    SessionRecord,
+    Tombstone,
+    check_user_id,
+    handle_of,
+    length_prefixed,
+)
+from fluidauth.rules.loading import admit, open_record
+from fluidauth.rules.policy import Policy
+from fluidauth.rules.saving import Changes, Outcome
+from fluidauth.rules.versions import new_body
+from fluidauth.session.state import Adoption, Credential, Login, State
+
+from . import adoption_period
+from .adoption_period import NOBODY
+from .lookup import check_time, deadline, end
+from .runner import PAUSE, Steps
+from .save import CLOSED, commit, create, merged
+
+
+def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tuple[Adopter, str]]:
+    """Yield the cookies in *source* that may be of another system."""
+    header = request_cookies(source)
+    if len(header) > MAX_HEADER_LENGTH:
+        return
+    for adopter in adopters:
+        for _, value in find_values(header, (adopter.cookie.name,)):
+            if value:
+                yield adopter, value
+
+
+def resume(policy: Policy, adoption: Adoption, now: int) -> Steps[State | None]:
+    """Return the state of a session taken over before, anonymous if it ended; None if it was not."""
+    record = yield ("get", adoption.marker)
+    if record is None:
+        return None
+    found = open_record(policy, record, adoption.marker, now)
+    credential = _credential_of(policy, adoption, found) if isinstance(found, Tombstone) else None
+    if credential is None:
+        return State()
+    state, _ = admit(policy, [credential], [(yield ("get", credential.handle))], now)
+    if state.record is not None:  # the response that carried its cookie may be lost
+        state.adoption, state.due = adoption._replace(taken=True), True
+    return state
+
+
+def _credential_of(policy: Policy, adoption: Adoption, marker: Tombstone) -> Credential | None:
+    """Return what opens the session that *marker* leads to; None if it leads nowhere."""
+    for key in policy.sealer.keyring.verifying_keys():
+        session_id = _session_id(key, adoption, marker.nonce)
+        if handle_of(policy.handle_prefix, session_id) == marker.successor:
+            return Credential(adoption.cookie.name, session_id, key.kid, marker.successor)
+    return None
+
+
+def begin(adoption: Adoption, old: Adopted) -> State:
+    """Return the state of a session to be taken over with the response to this request.
+
+    Raise :class:`PayloadError` if it cannot be kept, ``TypeError`` or ``ValueError`` for a wrong user id.
+    """
+    check(old.fields, f"the session from {adoption.name}")
+    state = State()
+    state.base = old.fields
+    state.due = True
+    if old.user_id is not None:
+        check_user_id(old.user_id)
+        state.login = Login(old.user_id, None, None)  # when they signed in is not known
+    state.adoption = adoption._replace(login=state.login)
+    return state
+
+
+def fits(policy: Policy, state: State, now: int) -> bool:
+    """Return whether *state*, to be taken over, is no larger than ``max_payload``: else it never could be."""
+    if state.adoption is not None:
+        try:
+            _first_version(policy, state.adoption, "", new_body(policy, state.base, now), now)
+        except PayloadError:
+            return False
+    return True
+
+
+def adopt(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
+    """Commit the changes of a request that came with old cookies."""
+    state = changes.state
+    adoption = state.adoption
+    yield from _close_others(policy, state, now)  # first, as what must not be undone
+    if adoption is None or adoption.taken:
+        return (yield from commit(policy, changes, now))
+    if state.ends or state.signs_in or state.detached:
+        yield from close(policy, adoption.marker, adoption.until, now)
+        outcome = yield from commit(policy, changes, now)
+        outcome.cookie = outcome.cookie or "expire"
+        return outcome
+    body = new_body(policy, changes.fields, now, state.lifetime)
+    if state.renews:
+        if not (yield from close(policy, adoption.marker, adoption.until, now)):
+            return Outcome(closed=CLOSED["ended"])
+        outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, now)
+        return (yield from _unless_revoked(policy, outcome, now))
+    return (yield from _take_over(policy, changes, adoption, body, now))
+
+
+def _take_over(policy: Policy, changes: Changes, adoption: Adoption, body: Body, now: int) -> Steps[Outcome]:
+    """Store the session of an old cookie, or make the changes to the one that another request made of it.
+
+    Each try has an id of its own. The marker, made once, says which counts: so none that was ended since is
+    ever made anew.
+    """
+    if (yield ("get", adoption.marker)) is None:
+        nonce = secrets.token_hex(8)
+        credential, record = _first_version(policy, adoption, nonce, body, now)
+        yield ("create", record)
+        try:
+            yield ("create", _marked(policy, adoption.marker, adoption.until, record.handle, now, nonce))
+        except RecordExists:
+            yield ("delete", record.handle)
+        else:
+            notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
+            outcome = Outcome(record, body, credential, "issue", notices=[notice])
+            return (yield from _unless_revoked(policy, outcome, now))
+    return (yield from _join(policy, changes, adoption, now))
+
+
+def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome]:
+    """Return *outcome*, unless its user's sessions were ended since the request read the old one."""
+    record = outcome.record
+    if record is None or not (yield from _was_revoked(policy, record.user_id, now)):
+        return outcome
+    yield ("delete", record.handle)
+    return Outcome(closed=CLOSED["ended"])
+
+
+def _close_others(policy: Policy, state: State, now: int) -> Steps[None]:
+    """End what a logout presented beside the session that it was of."""
+    for old in state.formers:
+        if state.adoption is None or old.marker != state.adoption.marker:
+            yield from close(policy, old.marker, old.until, now)
+
+
+def _was_revoked(policy: Policy, user_id: str | None, now: int) -> Steps[bool]:
+    """Return whether all sessions, or the user's, were ended since this request read the old one."""
+    if not (yield from adoption_period.begin(policy, now, False)):
+        return True
+    return user_id is not None and (yield from adoption_period.is_barred(policy, user_id, now))
+
+
+def _join(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Steps[Outcome]:
+    """Make *changes* to the session that a request beside this one took over."""
+    state = changes.state.snapshot()
+    resumed = yield from resume(policy, adoption, now)
+    if resumed is None or resumed.record is None or resumed.body is None:
+        return Outcome(closed=CLOSED["ended"])
+    state.credential, state.record, state.body = resumed.credential, resumed.record, resumed.body
+    state.login = state.adoption = None
+    fields = merged(changes, resumed.body.fields)
+    return (yield from commit(policy, changes._replace(state=state, fields=fields, upgrades=True), now))
+
+
+def _marked(
+    policy: Policy, marker: str, until: int, successor: str, made: int, nonce: str = "", version: int = 1
+) -> SessionRecord:
+    """Return the record that says that the old cookie was used, and leads to *successor*."""
+    kid = policy.sealer.keyring.signing.kid
+    record = SessionRecord(marker, None, made, until, version, kid, b"")
+    return policy.sealer.seal(record, Tombstone(successor, "adopt", until, nonce))
+
+
+def close(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
+    """Let the old cookie of *marker* open nothing up to *until*, nor what another request took it over to.
+
+    Return whether it had not ended yet. Raise ``NotEnded`` if the store fails.
+    """
+    give_up = deadline()
+    try:
+        while True:
+            record = yield ("get", marker)
+            successor = None if record is None else successor_of(record)
+            if record is None:
+                with suppress(RecordExists):
+                    yield ("create", _marked(policy, marker, until, NOBODY, now))
+                    yield ("delete", marker, 0)  # no version at all: replicas have it now
+                    return True
+            elif successor == NOBODY:
+                yield ("delete", marker, 0)
+                return False
+            elif successor is not None:
+                lived = yield from end(policy, successor)  # before the marker says so, for who tries again
+                following = _marked(
+                    policy, marker, until, NOBODY, record.created_at, version=record.version + 1
+                )
+                if (yield ("update", following)):
+                    yield ("delete", marker, 0)
+                    yield from end(policy, successor)  # which a request under way may have made since
+                    return lived
+            check_time(give_up)
+            yield (PAUSE,)
+    except NotEnded as error:
+        raise NotEnded({**error.handles, marker: ""}) from error
+    except StoreError as error:
+        raise NotEnded({marker: ""}) from error
+
+
+def _first_version(
+    policy: Policy, adoption: Adoption, nonce: str, body: Body, now: int
+) -> tuple[Credential, SessionRecord]:
+    key = policy.sealer.keyring.signing
+    session_id = _session_id(key, adoption, nonce)
+    handle = handle_of(policy.handle_prefix, session_id)
+    user_id = None if adoption.login is None else adoption.login.user_id
+    record = SessionRecord(handle, user_id, now, body.deadline, 1, key.kid, b"")
+    return Credential(policy.cookie.name, session_id, key.kid, handle), policy.sealer.seal(record, body)
+
+
+def adoption_of(policy: Policy, adopter: Adopter, value: str, now: int) -> Adoption | None:
+    """Return what is known of the old cookie *value*; None if it is forged."""
+    identity = adopter.identity(value)
+    if identity is None:
+        return None
+    message = length_prefixed(adopter.name.encode(), identity.encode("utf-8", "replace"))
+    marker = handle_of(policy.handle_prefix, f"adopted {hashlib.sha256(message).hexdigest()}")
+    until = now + min(adopter.lifetime, MAX_LIFETIME)
+    return Adoption(adopter.name, adopter.cookie, value, message, marker, until)
+
+
+def _session_id(key: Key, adoption: Adoption, nonce: str) -> str:
+    return tokens.derived_session_id(key, adoption.message + nonce.encode("ascii", "replace"))
