@@ -35,10 +35,10 @@ from fluidauth.rules.saving import Changes, Outcome
 from fluidauth.rules.versions import new_body
 from fluidauth.session.state import Adoption, Credential, Login, State
 
-from . import adoption_period
+from . import adoption_period, calls
 from .adoption_period import NOBODY
 from .lookup import check_time, deadline, end
-from .runner import PAUSE, Steps
+from .runner import Steps
 from .save import CLOSED, commit, create, merged
 
 
@@ -55,14 +55,14 @@ def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tu
 
 def resume(policy: Policy, adoption: Adoption, now: int) -> Steps[State | None]:
     """Return the state of a session taken over before, anonymous if it ended; None if it was not."""
-    record = yield ("get", adoption.marker)
+    record = yield from calls.get(adoption.marker)
     if record is None:
         return None
     found = open_record(policy, record, adoption.marker, now)
     credential = _credential_of(policy, adoption, found) if isinstance(found, Tombstone) else None
     if credential is None:
         return State()
-    state, _ = admit(policy, [credential], [(yield ("get", credential.handle))], now)
+    state, _ = admit(policy, [credential], [(yield from calls.get(credential.handle))], now)
     if state.record is not None:  # the response that carried its cookie may be lost
         state.adoption, state.due = adoption._replace(taken=True), True
     return state
@@ -130,14 +130,16 @@ def _take_over(policy: Policy, changes: Changes, adoption: Adoption, body: Body,
     Each try has an id of its own. The marker, made once, says which counts: so none that was ended since is
     ever made anew.
     """
-    if (yield ("get", adoption.marker)) is None:
+    if (yield from calls.get(adoption.marker)) is None:
         nonce = secrets.token_hex(8)
         credential, record = _first_version(policy, adoption, nonce, body, now)
-        yield ("create", record)
+        yield from calls.create(record)
         try:
-            yield ("create", _marked(policy, adoption.marker, adoption.until, record.handle, now, nonce))
+            yield from calls.create(
+                _marked(policy, adoption.marker, adoption.until, record.handle, now, nonce)
+            )
         except RecordExists:
-            yield ("delete", record.handle)
+            yield from calls.delete(record.handle)
         else:
             notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
             outcome = Outcome(record, body, credential, "issue", notices=[notice])
@@ -150,7 +152,7 @@ def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome
     record = outcome.record
     if record is None or not (yield from _was_revoked(policy, record.user_id, now)):
         return outcome
-    yield ("delete", record.handle)
+    yield from calls.delete(record.handle)
     return Outcome(closed=CLOSED["ended"])
 
 
@@ -197,27 +199,27 @@ def close(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
     give_up = deadline()
     try:
         while True:
-            record = yield ("get", marker)
+            record = yield from calls.get(marker)
             successor = None if record is None else successor_of(record)
             if record is None:
                 with suppress(RecordExists):
-                    yield ("create", _marked(policy, marker, until, NOBODY, now))
-                    yield ("delete", marker, 0)  # no version at all: replicas have it now
+                    yield from calls.create(_marked(policy, marker, until, NOBODY, now))
+                    yield from calls.delete(marker, 0)  # no version at all: replicas have it now
                     return True
             elif successor == NOBODY:
-                yield ("delete", marker, 0)
+                yield from calls.delete(marker, 0)
                 return False
             elif successor is not None:
                 lived = yield from end(policy, successor)  # before the marker says so, for who tries again
                 following = _marked(
                     policy, marker, until, NOBODY, record.created_at, version=record.version + 1
                 )
-                if (yield ("update", following)):
-                    yield ("delete", marker, 0)
+                if (yield from calls.update(following)):
+                    yield from calls.delete(marker, 0)
                     yield from end(policy, successor)  # which a request under way may have made since
                     return lived
             check_time(give_up)
-            yield (PAUSE,)
+            yield from calls.pause()
     except NotEnded as error:
         raise NotEnded({**error.handles, marker: ""}) from error
     except StoreError as error:

@@ -13,6 +13,7 @@ from fluidauth.errors import RecordExists, RecordTampered
 from fluidauth.records import MAX_LIFETIME, SessionRecord, Tombstone, handle_of
 from fluidauth.rules.policy import Policy
 
+from . import calls
 from .lookup import check_time, deadline
 from .runner import Steps
 
@@ -30,13 +31,13 @@ def begin(policy: Policy, now: int, first: bool) -> Steps[int]:
     removed with all sessions, and is not made anew. What no key of ours sealed is no beginning.
     """
     note = _note(policy, "began", now, now + _FOR_GOOD)
-    record: SessionRecord | None = yield ("get", note.handle)
+    record = yield from calls.get(note.handle)
     if record is None and first:
         try:
-            yield ("create", note)
+            yield from calls.create(note)
             return now
         except RecordExists:
-            record = yield ("get", note.handle)
+            record = yield from calls.get(note.handle)
     return _ENDED if record is None else (yield from _beginning(policy, record))
 
 
@@ -49,13 +50,13 @@ def _beginning(policy: Policy, record: SessionRecord) -> Steps[int]:
     if not isinstance(found, Tombstone) or found.nonce == _OVER:
         return _ENDED
     if policy.sealer.is_stale(record):
-        yield ("update", policy.sealer.reseal(record, found))
+        yield from calls.update(policy.sealer.reseal(record, found))
     return record.created_at
 
 
 def is_barred(policy: Policy, user_id: str, now: int) -> Steps[bool]:
     """Return whether the sessions of *user_id* were ended since the period began."""
-    return (yield ("get", _note(policy, f"bars {user_id}", now, now).handle)) is not None
+    return (yield from calls.get(_note(policy, f"bars {user_id}", now, now).handle)) is not None
 
 
 def bar(policy: Policy, user_id: str, now: int, adopts: bool) -> Steps[None]:
@@ -71,7 +72,7 @@ def end(policy: Policy, now: int) -> Steps[None]:
 
 def has_begun(policy: Policy, now: int) -> Steps[bool]:
     """Return whether this store takes over former sessions, or did, in any process."""
-    return (yield ("get", _note(policy, "began", now, now).handle)) is not None
+    return (yield from calls.get(_note(policy, "began", now, now).handle)) is not None
 
 
 def _write(policy: Policy, what: str, now: int, until: int, says: str = "") -> Steps[None]:
@@ -79,15 +80,17 @@ def _write(policy: Policy, what: str, now: int, until: int, says: str = "") -> S
     note = _note(policy, what, now, until, says)
     give_up = deadline()
     while True:
-        found: SessionRecord | None = yield ("get", note.handle)
+        found = yield from calls.get(note.handle)
         if found is None:
             with suppress(RecordExists):
-                yield ("create", note)
+                yield from calls.create(note)
                 break
-        elif (yield ("update", _note(policy, what, found.created_at, until, says, found.version + 1))):
+        elif (yield from calls.update(_note(policy, what, found.created_at, until, says, found.version + 1))):
             break
         check_time(give_up)
-    yield ("delete", note.handle, 0)  # no version at all: where replicas are waited for, they have it now
+    yield from calls.delete(
+        note.handle, 0
+    )  # no version at all: where replicas are waited for, they have it now
 
 
 def _note(

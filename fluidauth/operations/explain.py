@@ -17,6 +17,7 @@ from fluidauth.rules.expiry import is_expired
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.verdicts import inspect
 
+from . import calls
 from .runner import Steps
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")  # a session id, which has 32 characters, is not shown as a name
@@ -81,7 +82,7 @@ def _explained(
         if cookie.handle and offline:
             about = about._replace(opens=None, reason="genuine")
         elif cookie.handle:
-            record = yield ("get", cookie.handle)
+            record = yield from calls.get(cookie.handle)
             about = _opened(policy, about, record, now)
         found.append(about)
     if not found:

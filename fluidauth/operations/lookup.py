@@ -14,6 +14,7 @@ from fluidauth.records import Body, SessionRecord, Tombstone
 from fluidauth.rules.loading import open_record
 from fluidauth.rules.policy import Policy
 
+from . import calls
 from .runner import Steps
 
 TIME_LIMIT = 2.0  # seconds of retrying against concurrent changes
@@ -29,7 +30,7 @@ class Live(NamedTuple):
 
 def find(policy: Policy, handle: str, now: int) -> Steps[Live | Tombstone | None]:
     """Read what *handle* stands for now; None if it opens nothing."""
-    record = yield ("get", handle)
+    record = yield from calls.get(handle)
     if record is None:
         return None
     found = open_record(policy, record, handle, now)
@@ -93,12 +94,12 @@ def _end(left: list[str], version: int | None, give_up: float) -> Steps[bool]:
 def _delete(handle: str, version: int | None, give_up: float) -> Steps[SessionRecord | bool]:
     """Delete the session *handle*; return whether it was there, or its tombstone, which stays."""
     while True:
-        if version is not None and (yield ("delete", handle, version)):
+        if version is not None and (yield from calls.delete(handle, version)):
             return True
-        record: SessionRecord | None = yield ("get", handle)
+        record = yield from calls.get(handle)
         if record is None:
             # Not here says nothing of a replica: a store that waits for those does so now.
-            yield ("delete", handle)
+            yield from calls.delete(handle)
             return False
         if record.handle != handle:  # nothing is known of the one that was meant
             raise StoreError("the store answered with another session's record")
@@ -113,9 +114,9 @@ def _bury(graves: list[SessionRecord]) -> Steps[str | None]:
     while graves:
         record = graves.pop()
         if not is_adoption(record):  # that stays, or the old cookie would be good again
-            yield ("delete", record.handle, record.version)
+            yield from calls.delete(record.handle, record.version)
             successor = successor_of(record)
-            if successor is not None and (yield ("get", successor)) is not None:
+            if successor is not None and (yield from calls.get(successor)) is not None:
                 return successor
     return None
 

@@ -6,14 +6,15 @@ from typing import Any
 
 from fluidauth.errors import NoSuchSession, NotSupported
 from fluidauth.formats.json_values import check
-from fluidauth.records import END_OF_TIME, Lifetime, SessionInfo, SessionRecord, is_handle
+from fluidauth.records import END_OF_TIME, Lifetime, SessionInfo, is_handle
 from fluidauth.rules.loading import identify
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import issue, new_body, next_version
 
+from . import calls
 from .lookup import Live, end, find
-from .runner import PAUSE, Steps
+from .runner import Steps
 from .save import create
 
 _PAGE = 500
@@ -50,10 +51,10 @@ def extend(policy: Policy, handle: str, seconds: int, now: int) -> Steps[bool]:
     record, body = live
     due = min(body.deadline, now + seconds)
     try:
-        yield ("touch", handle, due)
+        yield from calls.touch(handle, due)
     except NotSupported:
         following = next_version(policy, record, body, now, record.kid)
-        return bool((yield ("update", following._replace(expires_at=max(record.expires_at, due)))))
+        return (yield from calls.update(following._replace(expires_at=max(record.expires_at, due))))
     return True
 
 
@@ -62,7 +63,7 @@ def sessions_of(user_id: str, now: int) -> Steps[list[SessionInfo]]:
     found: list[SessionInfo] = []
     after: str | None = None
     while True:
-        page: list[SessionRecord] = yield ("list_for_user", user_id, after, _PAGE)
+        page = yield from calls.list_for_user(user_id, after, _PAGE)
         found.extend(
             SessionInfo(r.handle, r.user_id, r.created_at, r.expires_at) for r in page if r.expires_at > now
         )
@@ -75,25 +76,25 @@ def revoke_user(user_id: str, except_handle: str | None) -> Steps[int]:
     """End all sessions of the user, in one step of the store."""
     if except_handle is not None and not is_handle(except_handle):
         raise ValueError(f"except_handle={except_handle!r} is no handle")
-    return int((yield ("delete_for_user", user_id, except_handle)))
+    return (yield from calls.delete_for_user(user_id, except_handle))
 
 
 def clean(now: int) -> Steps[int]:
     """Remove what has expired, in batches."""
     removed = 0
     while True:
-        count: int = yield ("clean", now, _CLEAN_BATCH)
+        count = yield from calls.clean(now, _CLEAN_BATCH)
         removed += count
         if count < _CLEAN_BATCH:
             return removed
-        yield (PAUSE,)
+        yield from calls.pause()
 
 
 def revoke_all() -> Steps[int]:
     """End every session of the namespace: until an empty batch proves that none is left."""
     removed = 0
     while True:
-        count: int = yield ("clean", END_OF_TIME, _CLEAN_BATCH)
+        count = yield from calls.clean(END_OF_TIME, _CLEAN_BATCH)
         removed += count
         if not count:
             return removed

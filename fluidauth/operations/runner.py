@@ -3,7 +3,8 @@
 So each sequence of calls is written once; :func:`run` drives it on a blocking store,
 :func:`arun` on an asynchronous one. ``(TAKE_TURN, handle)`` is no store call: the rest of
 the steps is then carried out while no other request of this process that asked for the
-same turn is. ``(PAUSE,)`` lets other processes have the store for a moment.
+same turn is. ``(PAUSE,)`` lets other processes have the store for a moment. Operations do not
+write these tuples themselves, but go through ``calls``, which knows the type of each answer.
 """
 
 from __future__ import annotations

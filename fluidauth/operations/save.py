@@ -1,7 +1,6 @@
 """All store work of a request, written once for blocking and asynchronous stores.
 
-A generator yields store calls and is sent the answers (see ``steps``). The store can
-fail at any step: what is written first is what must not be undone.
+The store can fail at any call: what is written first is what must not be undone.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from fluidauth.rules.versions import first_version, new_body, next_version, tomb
 from fluidauth.session.edits import apply
 from fluidauth.session.state import Login, State
 
+from . import calls
 from .lookup import Live, check_time, deadline, end, find, find_live
-from .runner import TAKE_TURN, Steps
+from .runner import Steps
 
 _ID_TRIES = 3
 
@@ -93,7 +93,7 @@ def create(policy: Policy, user_id: str | None, body: Body, now: int) -> Steps[O
     for _ in range(_ID_TRIES):
         credential, record = first_version(policy, user_id, now, body, now)
         try:
-            yield ("create", record)
+            yield from calls.create(record)
         except RecordExists:
             continue
         notice = Notice("session_created", None, record.handle, user_id)
@@ -157,7 +157,7 @@ def _change(policy: Policy, changes: Changes, live: Live, fields: dict[str, Any]
                 outcome.closed = CLOSED["followed"]
             return outcome
         if not alone:
-            yield (TAKE_TURN, handle)
+            yield from calls.take_turn(handle)
             alone, give_up = True, deadline()  # to wait for the turn was no try
         found = yield from find_live(policy, live.record.handle, now)
         if isinstance(found, str):
@@ -186,12 +186,12 @@ def _refresh(policy: Policy, changes: Changes, live: Live, now: int) -> Steps[Ou
             outcome.record, outcome.body = moved
         elif changes.touch_to > live.record.expires_at and _slides(policy, changes, live):
             # Not a touch, which would not tell that the id was replaced.
-            reissue = bool((yield ("update", _resealed(policy, live, False, now))))
+            reissue = yield from calls.update(_resealed(policy, live, False, now))
         elif changes.touch_to > live.record.expires_at:
             try:
-                yield ("touch", live.record.handle, changes.touch_to)
+                yield from calls.touch(live.record.handle, changes.touch_to)
             except NotSupported:
-                yield ("update", _resealed(policy, live, False, now))
+                yield from calls.update(_resealed(policy, live, False, now))
     except StoreError:
         outcome.notices.append(Notice("store_error", "refresh", live.record.handle))
         return outcome
@@ -204,7 +204,7 @@ def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | N
     give_up = deadline()
     while not is_expired(live.record, live.body, now):
         following = _resealed(policy, live, reissue, now)
-        if (yield ("update", following)):
+        if (yield from calls.update(following)):
             return Live(following, live.body)
         found = yield from find(policy, live.record.handle, now)
         if not isinstance(found, Live):
@@ -236,7 +236,7 @@ def _update(
     if locked:
         locked = {name: kept for name, kept in locked.items() if name not in edits.names}
     if record.user_id is None and not fields and not locked and edits.removals:
-        if not (yield ("delete", record.handle, record.version)):
+        if not (yield from calls.delete(record.handle, record.version)):
             return None
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
@@ -244,7 +244,7 @@ def _update(
     body = Body(fields, *body[1:-1], locked)
     kid = policy.sealer.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, now, kid)
-    if not (yield ("update", following)):
+    if not (yield from calls.update(following)):
         return None
     reissue = reissue or (following.expires_at > record.expires_at and _slides(policy, changes, live))
     return Outcome(following, body, credential, "issue" if reissue else None)
@@ -311,19 +311,19 @@ def _supersede(
 
 def _replace(tombstone: SessionRecord, successor: SessionRecord) -> Steps[bool]:
     try:
-        return bool((yield ("replace", tombstone, successor)))
+        return (yield from calls.replace(tombstone, successor))
     except NotSupported:
         pass
     # Without a transaction: a tombstone must never name somebody else's session, and
     # the old id must be dead before the new one lives.
-    if (yield ("get", successor.handle)) is not None:
+    if (yield from calls.get(successor.handle)) is not None:
         raise RecordExists
-    if not (yield ("update", tombstone)):
+    if not (yield from calls.update(tombstone)):
         return False
-    yield ("create", successor)
+    yield from calls.create(successor)
     # A logout that came in between removed the tombstone, and found no successor yet.
-    if (yield ("get", tombstone.handle)) is None:
-        yield ("delete", successor.handle)
+    if (yield from calls.get(tombstone.handle)) is None:
+        yield from calls.delete(successor.handle)
         return False
     return True
 
