@@ -107,7 +107,7 @@ def compare_reads(small: Site, large: Site, count: int) -> bool:
 
 def clean(engine: SessionEngine) -> bool:
     """Clean beside two writers; print for how long the lock was held and how long they took."""
-    store = engine.gateway.store
+    store = engine.requests.store
     assert isinstance(store, SQLiteStore)
     held: list[float] = []
     done = threading.Event()

@@ -61,7 +61,7 @@ async def measure(folder: Path) -> int:
             visits = requests(Place(folder, []), engine, cookies)
             visits |= round_trips(link, [bytes.fromhex(str(session.handle)) for _, session in made])
             figures = await take_turns(visits)
-        await engine.gateway.twin.close()
+        await engine.requests.twin.close()
         return tell(figures)
     finally:
         server.cleanup()

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from fluidauth import Keyring, SessionEngine, SQLiteStore
-from fluidauth.engine.engine import MAX_PAYLOAD
+from fluidauth.engine.settings import MAX_PAYLOAD
 from fluidauth.formats import tokens
 from fluidauth.formats.encryption import FieldCipher
 from fluidauth.formats.payloads import Sealer

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-from .formats.cookies import CookieOptions
+from fluidauth.formats.cookies import CookieOptions
 
 
 class Adopted(NamedTuple):

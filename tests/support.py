@@ -26,6 +26,8 @@ from fluidauth import (
     StoreError,
 )
 from fluidauth.records import Body
+from fluidauth.session.session import visit_of
+from fluidauth.session.state import State
 from fluidauth.stores.bridge import SyncBridge
 from fluidauth.stores.migrating import AsyncMigratingStore, MigratingStore
 from fluidauth.stores.postgres import PostgresStore
@@ -223,10 +225,10 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def live_sessions(engine: SessionEngine) -> int:
     """Count what the engine's store holds alive: no tombstones, nothing expired."""
-    store: Any = engine.gateway.store
+    store: Any = engine.requests.store
     while not hasattr(store, "scan") or isinstance(store, BasicStore | SyncBridge):
         store = store._inner if isinstance(store, BasicStore) else store._store._inner
-    now = engine.gateway.now()
+    now = engine.requests.now()
     records = [record for record in store.scan() if record.expires_at > now]
     return sum(isinstance(engine.policy.sealer.unseal(record), Body) for record in records)
 
@@ -283,6 +285,13 @@ class AsyncBasicStore(AsyncSessionStore):
 
 
 STORES = ("memory", "sqlite", "postgres", "redis", "migrating", "basic", "async-basic")
+
+
+def state_of(session: Session) -> State:
+    """Return what the request knows of its *session*, loaded."""
+    len(session)
+    state: State = visit_of(session).state
+    return state
 
 
 @contextmanager

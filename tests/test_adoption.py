@@ -25,15 +25,25 @@ from fluidauth import (
     StoreError,
 )
 from fluidauth.adoption import Adopted, Adopter
+from fluidauth.engine import housekeeping
 from fluidauth.errors import FreshLoginRequired, NotSupported
 from fluidauth.events import SessionEvent
 from fluidauth.formats.payloads import successor_of
 from fluidauth.keys import new_secret
-from fluidauth.operations import manage
+from fluidauth.operations.revoke import _end_all
 from fluidauth.stores.bridge import SyncBridge
 from fluidauth.testing import FakeClock
 
-from .support import AsyncBasicStore, BasicStore, Browser, FlakyStore, Protocol, apart, live_sessions
+from .support import (
+    AsyncBasicStore,
+    BasicStore,
+    Browser,
+    FlakyStore,
+    Protocol,
+    apart,
+    live_sessions,
+    state_of,
+)
 
 DAY = 86_400
 
@@ -289,12 +299,12 @@ def test_an_end_that_was_refused_is_carried_out_later(
     assert browser.request(Session.logout, cookie_header="old=ada").status == 503
     store.broken = set()
 
-    done = getattr(engine.gateway, tidy)()
+    done = getattr(housekeeping, tidy)(engine.requests)
     if tidy == "atidy":
         asyncio.run(done)
 
     assert ("session_revoked", "late") in [(event.name, event.reason) for event in events]
-    assert engine.gateway._denials.denied == {}
+    assert engine.requests.denylist.denied == {}
     other = Browser(protocol, SessionEngine(secret, store, adopt=[old]))
     assert other.get(whoami, cookie_header="old=ada") == (None, {})
 
@@ -588,7 +598,7 @@ def test_one_larger_than_we_keep_is_none(
 @pytest.mark.requirement("62")
 def test_nothing_of_an_old_cookie_is_shown(browser: Browser) -> None:
     shown = browser.get(
-        lambda session: (session.user_id, repr(session._read().adoption)), cookie_header="old=ada"
+        lambda session: (session.user_id, repr(state_of(session).adoption)), cookie_header="old=ada"
     )
 
     assert shown == ("ada", "<Adoption old>")
@@ -722,10 +732,10 @@ def test_revoking_all_ends_it(browser: Browser, old: OldSystem, clock: FakeClock
     browser.request(Session.logout)
     old.sessions["ada"] = Adopted({}, "ada")
 
-    browser.engine.gateway.perform(manage.revoke_all(), "revoke")  # as far as another process has come
+    browser.engine.requests.perform(_end_all(), "revoke")  # as far as another process has come
     meanwhile = browser.with_cookie(None).get(whoami, cookie_header="old=anon")
     browser.engine.revoke_all()
-    again = SessionEngine(new_secret(), browser.engine.gateway.store, adopt=[old], clock=clock)
+    again = SessionEngine(new_secret(), browser.engine.requests.store, adopt=[old], clock=clock)
 
     assert meanwhile == (None, {})
     for engine in (browser.engine, again):
@@ -833,7 +843,7 @@ def test_who_signs_in_by_a_field_is_the_user(by_field: Browser) -> None:
 @pytest.mark.requirement("66")
 def test_it_counts_in_the_request_that_takes_over(by_field: Browser) -> None:
     """Nobody comes back by the old cookie."""
-    old = by_field.engine.gateway._adopters._by_name["old"]
+    old = by_field.engine.requests._adopters._by_name["old"]
     assert isinstance(old, OldFields)
     for name, handler, after in (
         ("one", signs_out, (None, {"n": 1})),
@@ -951,7 +961,7 @@ def test_the_end_of_a_marker_is_that_of_its_session(browser: Browser, old: OldSy
 
 
 def all_records(engine: SessionEngine) -> list[SessionRecord]:
-    store: Any = engine.gateway.store
+    store: Any = engine.requests.store
     while not hasattr(store, "scan") or isinstance(store, BasicStore | SyncBridge):
         store = store._inner if isinstance(store, BasicStore) else store._store._inner
     return list(store.scan())

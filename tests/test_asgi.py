@@ -25,6 +25,7 @@ from fluidauth import (
     SessionEngine,
     SQLiteStore,
 )
+from fluidauth.engine.visit import Visit
 from fluidauth.keys import new_secret
 
 from .support import AsyncBasicStore, FlakyStore
@@ -57,7 +58,7 @@ def cookie_of(message: Any) -> str:
 
 def fields(engine: SessionEngine, cookie: str) -> dict[str, Any]:
     """What the session behind *cookie* holds."""
-    session = Session(engine.gateway, cookie)
+    session = Session(Visit(engine.requests, cookie))
     return dict(session)
 
 
@@ -128,10 +129,11 @@ def test_a_plain_dict_in_our_place_is_saved(engine: SessionEngine) -> None:
         scope["session"]["b"].append(2)
         await send({"type": "http.response.body"})
 
-    first = Session(engine.gateway)
+    visit = Visit(engine.requests)
+    first = Session(visit)
     first["a"] = 1
-    engine.gateway.save(first)
-    token = next(iter(first._set_cookies.values())).partition(";")[0]
+    first.save()
+    token = next(iter(visit.set_cookies.values())).partition(";")[0]
 
     messages = asyncio.run(get(ASGISessionMiddleware(app, engine=engine), token))
 
@@ -233,7 +235,7 @@ def test_a_client_that_leaves_does_not_stop_its_logout(tmp_path: Path, kind: str
             await asyncio.sleep(0)
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(request, *rest, return_exceptions=True)
-        session = Session(engine.gateway, f"__Host-session={token}", may_block=False)
+        session = Session(Visit(engine.requests, f"__Host-session={token}", may_block=False))
         await session.aload()
         await engine.aclose()
         return request.cancelled(), session.user_id
@@ -380,7 +382,7 @@ def test_a_login_is_too_late_after_accept(engine: SessionEngine) -> None:
 
     asyncio.run(talk())
 
-    assert Session(engine.gateway, f"__Host-session={token}").user_id is None
+    assert Session(Visit(engine.requests, f"__Host-session={token}")).user_id is None
 
 
 def test_a_refused_handshake_keeps_nothing_but_a_logout(engine: SessionEngine) -> None:
@@ -416,7 +418,7 @@ def test_a_handshake_in_an_outage_is_refused(
     engine: SessionEngine, extensions: dict[str, Any], kinds: list[Any]
 ) -> None:
     """A 503 where the server can send one, else a close that says to try again later."""
-    store = engine.gateway.store
+    store = engine.requests.store
     assert isinstance(store, FlakyStore)
     store.broken = {"create"}
 
@@ -476,7 +478,7 @@ def test_starlette_finds_its_session(engine: SessionEngine) -> None:
 
 def test_starlette_passes_an_outage_on_as_503(engine: SessionEngine) -> None:
     """Its error page of 500 becomes ours, inside and outside of its middleware stack."""
-    store = engine.gateway.store
+    store = engine.requests.store
     assert isinstance(store, FlakyStore)
     token, _ = engine.create_session("user-42")
     store.broken = {"get"}
@@ -523,7 +525,7 @@ def test_changes_while_a_save_waits_are_kept(merges: bool) -> None:
     async def both() -> None:
         token, _ = await engine.acreate_session("user-42", {"items": []})
         await get(ASGISessionMiddleware(app, engine=engine), f"__Host-session={token}")
-        session = Session(engine.gateway, f"__Host-session={token}", may_block=False)
+        session = Session(Visit(engine.requests, f"__Host-session={token}", may_block=False))
         await session.aload()
         seen.append(dict(session))
 
@@ -590,7 +592,7 @@ def while_saving(handler: Any, later: Any, store: Any) -> tuple[SessionEngine, s
 
 
 async def opened(engine: SessionEngine, cookie: str) -> Session:
-    session = Session(engine.gateway, cookie, may_block=False)
+    session = Session(Visit(engine.requests, cookie, may_block=False))
     await session.aload()
     return session
 

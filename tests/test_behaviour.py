@@ -14,7 +14,7 @@ from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 
-from .support import Browser, Protocol, apart
+from .support import Browser, Protocol, apart, state_of
 
 
 def log_in(session: Session) -> None:
@@ -31,13 +31,13 @@ def fields(session: Session) -> dict[str, Any]:
 
 def version(session: Session) -> int | None:
     """How often the stored session was written."""
-    record = session._read().record
+    record = state_of(session).record
     return record.version if record else None
 
 
 def deadline(session: Session) -> int | None:
     """When the session ends, whatever happens."""
-    body = session._read().body
+    body = state_of(session).body
     return body.deadline if body else None
 
 

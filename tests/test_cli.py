@@ -309,7 +309,7 @@ def test_revoke_says_who_would_be_logged_out(cli: Cli, engine: SessionEngine, ri
     quiet = cli("keys", "revoke", kid_of(OLD), "--dry-run")
     with closing(SQLiteStore("other.db")) as other:
         sign_in(SessionEngine(OLD, other))
-    sign_in(SessionEngine(OLD, engine.gateway.store))
+    sign_in(SessionEngine(OLD, engine.requests.store))
     line = ("keys", "revoke", kid_of(OLD), "--dry-run", "--store", "sessions.db", "--store", "other.db")
     found, told = cli(*line, "--json"), cli(*line)
     for path in ("sessions.db", "other.db"):
@@ -509,7 +509,7 @@ def test_expired_sessions_are_listed_only_when_asked(cli: Cli, engine: SessionEn
 
 def expire(engine: SessionEngine, handle: str) -> None:
     """Let the stored session be over."""
-    store = engine.gateway.store
+    store = engine.requests.store
     record = store.get(handle)
     assert record is not None
     store.delete(handle)
@@ -579,10 +579,10 @@ def test_a_handle_that_names_nothing_is_refused(
 def test_a_prefix_of_two_handles_is_refused(cli: Cli, engine: SessionEngine) -> None:
     """Nothing is ended by chance."""
     _, handle = sign_in(engine)
-    record = engine.gateway.store.get(handle)
+    record = engine.requests.store.get(handle)
     assert record is not None
     twin = handle[:-1] + ("0" if handle[-1] != "0" else "1")
-    engine.gateway.store.create(record._replace(handle=twin))
+    engine.requests.store.create(record._replace(handle=twin))
 
     found = cli("sessions", "revoke", handle[:20])
 
@@ -650,7 +650,7 @@ def test_check_reports_every_bad_record(cli: Cli, engine: SessionEngine, ring: P
     """Tampered, foreign, undecryptable and revoked ones by their handles; code 0 without any."""
     good = cli("sessions", "check", "--json")
     handles = [sign_in(engine)[1] for _ in range(4)]
-    store = engine.gateway.store
+    store = engine.requests.store
     change_row(
         "UPDATE fluidauth_sessions SET user_id = 'mallory' WHERE handle = ?", bytes.fromhex(handles[0])
     )
@@ -691,7 +691,7 @@ def test_what_says_that_an_old_cookie_was_used_is_none(cli: Cli, engine: Session
 
     def browser() -> Browser:
         adopter = StarletteCookie(secret, user_id=lambda fields: fields.get("user"))
-        adopting = SessionEngine(Keyring.from_file(ring), engine.gateway.store, adopt=[adopter])
+        adopting = SessionEngine(Keyring.from_file(ring), engine.requests.store, adopt=[adopter])
         return Browser("wsgi", adopting)
 
     def users() -> list[str | None]:
@@ -714,7 +714,7 @@ def test_check_finds_fields_that_cannot_be_read(cli: Cli, engine: SessionEngine)
     """The seal is genuine, one envelope in it belongs elsewhere."""
     _, handle = sign_in(engine)
     _, other = sign_in(engine)
-    store, sealer = engine.gateway.store, engine.policy.sealer
+    store, sealer = engine.requests.store, engine.policy.sealer
     record, source = store.get(handle), store.get(other)
     assert record and source
     body, others = sealer.unseal(record), sealer.unseal(source)
@@ -782,7 +782,7 @@ def test_copy_moves_every_session_and_what_is_done_is_done(
     assert took >= 0.45
     assert second.out.startswith("0 sessions moved, 1 expired or gone in ")
     assert second.err == "next: give the application the new store alone\n"
-    assert [record.handle for record in engine.gateway.store.scan()] == [expired]
+    assert [record.handle for record in engine.requests.store.scan()] == [expired]
     with closing(SessionEngine(Keyring.from_file(tmp_path / "keyring.json"), new)) as moved:
         assert all(moved.set_cookie_header(token) for token in tokens)
 
@@ -923,9 +923,9 @@ def test_doctor_says_what_is_wrong_and_what_to_do(
 ) -> None:
     """Modes of files, old keys, a clock behind, expired rows, an absent store, weak secrets."""
     _, handle = sign_in(engine)
-    record = engine.gateway.store.get(handle)
+    record = engine.requests.store.get(handle)
     assert record is not None
-    engine.gateway.store.create(record._replace(handle="ab" * 32, created_at=int(time.time()) + 3600))
+    engine.requests.store.create(record._replace(handle="ab" * 32, created_at=int(time.time()) + 3600))
     for path in tmp_path.glob("sessions.db*"):
         path.chmod(0o640)
     tmp_path.chmod(0o775)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluidauth import ConfigError, CookieOptions, Keyring, Lifetime, MemoryStore, Session, SessionEngine
+from fluidauth.engine.visit import Visit
 from fluidauth.events import Notice
 from fluidauth.formats import tokens
 from fluidauth.formats.cookies import find_values, http_date
@@ -23,7 +24,7 @@ from fluidauth.records import SessionRecord
 from fluidauth.rules.loading import admit, identify
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.versions import first_version, new_body
-from fluidauth.session.state import Credential
+from fluidauth.session.wish import Credential
 
 from .measures import steps_of
 
@@ -176,13 +177,14 @@ def test_a_forged_cookie_costs_no_store_call(value: str) -> None:
             raise LookupError("the store was asked")
 
     engine = SessionEngine(SECRET, Untouchable(), cookie=CookieOptions(secure=False))
-    session = Session(engine.gateway, f"session={value}")
+    visit = Visit(engine.requests, f"session={value}")
+    session = Session(visit)
 
     assert dict(session) == {}
     assert session.user_id is None
-    assert engine.gateway.changes(session) is None
+    assert visit.plan(session) is None
     with pytest.raises(LookupError, match="the store was asked"):
-        dict(Session(engine.gateway, f"session={TOKEN}"))
+        dict(Session(Visit(engine.requests, f"session={TOKEN}")))
 
 
 @pytest.mark.requirement("44")

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from fluidauth.engine.engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT
+from fluidauth.engine.settings import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT
 from fluidauth.events import EventName
 
 ROOT = Path(__file__).parent.parent

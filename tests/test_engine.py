@@ -317,7 +317,7 @@ def test_an_id_that_is_taken_is_never_adopted(full: SessionEngine, monkeypatch: 
     """Even a broken random generator cannot overwrite somebody's session."""
     token, session = full.create_session("ada", {"a": 1})
     real = __import__("secrets").token_bytes
-    stored = full.gateway.store.get(str(session.handle))
+    stored = full.requests.store.get(str(session.handle))
     taken = __import__("base64").urlsafe_b64decode(token[9:41])
     answers = iter([taken, taken])
     monkeypatch.setattr("secrets.token_bytes", lambda size: next(answers, None) or real(size))
@@ -325,7 +325,7 @@ def test_an_id_that_is_taken_is_never_adopted(full: SessionEngine, monkeypatch: 
     _, other = full.create_session("bob")
 
     assert other.handle != session.handle
-    assert full.gateway.store.get(str(session.handle)) == stored
+    assert full.requests.store.get(str(session.handle)) == stored
 
 
 @pytest.mark.requirement("6")

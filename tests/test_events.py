@@ -11,7 +11,9 @@ from typing import Any, get_args
 import pytest
 
 from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine
+from fluidauth.engine.visit import Visit
 from fluidauth.events import LINES_PER_WINDOW, WINDOW, EventLog, EventName, SessionEvent
+from fluidauth.session.session import visit_of
 from fluidauth.testing import FakeClock
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
@@ -140,10 +142,10 @@ def test_forged_cookies_do_not_fill_the_log(lines: Any) -> None:
     )
 
     for number in range(100_000):
-        Session(engine.gateway, f"session={number}").get("x")
+        Session(Visit(engine.requests, f"session={number}")).get("x")
     logged = lines()
     clock.advance(60)
-    Session(engine.gateway, "session=x").get("x")
+    Session(Visit(engine.requests, "session=x")).get("x")
 
     assert logged == ["cookie_rejected reason='malformed'"] * 10
     assert lines()[10:] == ["cookie_rejected reason='malformed' (99990 more held back)"]
@@ -261,9 +263,11 @@ def test_strangers_cannot_make_the_log_grow() -> None:
     engine = SessionEngine(SECRET, MemoryStore(), cookie=CookieOptions(secure=False))
 
     for number in range(2_000):
-        Session(engine.gateway, f"session=1.{number:06}.{'x' * 32}.{'y' * 24}; session={number}").get("x")
+        Session(Visit(engine.requests, f"session=1.{number:06}.{'x' * 32}.{'y' * 24}; session={number}")).get(
+            "x"
+        )
 
-    assert len(engine.gateway._events._windows) == 2
+    assert len(engine.requests._events._windows) == 2
 
 
 # -- on_event --------------------------------------------------------------------------------------
@@ -281,7 +285,7 @@ def test_a_callback_that_fails_does_no_harm(caplog: pytest.LogCaptureFixture) ->
     engine = SessionEngine(SECRET, MemoryStore(), cookie=CookieOptions(secure=False), on_event=on_event)
 
     token, session = engine.create_session("user-42", {"a": 1})
-    read = dict(Session(engine.gateway, f"session={token}; session=junk"))
+    read = dict(Session(Visit(engine.requests, f"session={token}; session=junk")))
 
     assert read == dict(session) == {"a": 1}
     assert seen == ["session_created", "cookie_rejected"]
@@ -331,13 +335,13 @@ def test_no_line_holds_a_token_an_id_or_a_secret(lines: Any) -> None:
     tokens = []
 
     def request(*given: str) -> Session:
-        session = Session(engine.gateway, "; ".join(f"session={token}" for token in given))
+        session = Session(Visit(engine.requests, "; ".join(f"session={token}" for token in given)))
         session.get("x")
         return session
 
     def save(session: Session) -> None:
         session.save()
-        tokens.extend(re.findall(r"session=([^;]+)", " ".join(session._set_cookies.values())))
+        tokens.extend(re.findall(r"session=([^;]+)", " ".join(visit_of(session).set_cookies.values())))
 
     for user in ("ada", "bob", "eve"):
         token, _ = engine.create_session(user, {"mail": "private@example.org"})

@@ -20,6 +20,7 @@ from fluidauth import CookieOptions, MemoryStore, PayloadError, Session, Session
 from fluidauth.formats.json_values import _encoder, check, check_key, decode, encode
 
 from .measures import calls_of
+from .support import state_of
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
 ADVICE = "which is not a JSON value; store text, numbers, booleans, None, lists and dicts of them"
@@ -350,8 +351,8 @@ def test_handing_out_a_field_copies_no_notes_of_others() -> None:
 
     with engine.edit(session.handle or "") as edited:
         _ = edited["a"]
-        notes = edited._read().texts
+        notes = state_of(edited).texts
         _ = edited["b"], list(edited.items())
 
-        assert edited._read().texts is notes
+        assert state_of(edited).texts is notes
     assert set(notes) == {"a", "b", "c"}

@@ -29,7 +29,7 @@ from fluidauth.keys.document import STATES, KeyDocument, KeyEntry, KeyState, par
 from fluidauth.keys.key import kid_of
 from fluidauth.testing import FakeClock
 
-from .support import Browser, Protocol
+from .support import Browser, Protocol, state_of
 
 NOW = 1_760_000_000
 FIRST, SECOND, THIRD = (new_secret() for _ in range(3))
@@ -845,7 +845,7 @@ def kids_of(browser: Browser) -> tuple[str, str, str]:
     """Return the keys of the browser's cookie, of its row as the column says, and of the seal."""
 
     def look(session: Session) -> tuple[str, str]:
-        record = session._read().record
+        record = state_of(session).record
         assert record is not None
         return record.kid, record.payload[1:7].decode()
 
@@ -947,7 +947,7 @@ def test_a_key_promoted_in_haste_is_met_by_an_early_look(
     browser.request(lambda session: session.login("ada", {"email": "ada@example.com"}))
     keyfile.change(path, lambda ring: ring.added(SECOND, NOW).promoted(kid_of(SECOND), NOW))
     elsewhere = SessionEngine(
-        Keyring.from_file(path), browser.engine.gateway.store, clock=browser.engine.gateway._clock
+        Keyring.from_file(path), browser.engine.requests.store, clock=browser.engine.requests._clock
     )
     other = Browser(browser.protocol, elsewhere)
     other.cookie = browser.cookie

@@ -24,6 +24,7 @@ from fluidauth import (
     SessionRecord,
     StoreError,
 )
+from fluidauth.engine.visit import Visit
 from fluidauth.formats.encryption import FieldCipher
 from fluidauth.keys import Key, new_secret
 
@@ -334,7 +335,7 @@ HOLDERS: dict[str, Callable[[], Any]] = {
     "cipher": a_cipher,
     "sealer": lambda: an_engine().policy.sealer,
     "policy": lambda: an_engine().policy,
-    "gateway": lambda: an_engine().gateway,
+    "gateway": lambda: an_engine().requests,
     "engine": an_engine,
 }
 
@@ -503,7 +504,7 @@ class DownStore(MemoryStore):
 
 
 def log_in_again(engine: SessionEngine, token: str) -> None:
-    session = Session(engine.gateway, f"session={token}")
+    session = Session(Visit(engine.requests, f"session={token}"))
     session.login("user-42")
     session.save()
 
@@ -512,7 +513,7 @@ def log_in_again(engine: SessionEngine, token: str) -> None:
 @pytest.mark.parametrize(
     ("down", "call"),
     [
-        (True, lambda engine, token: len(Session(engine.gateway, f"session={token}"))),
+        (True, lambda engine, token: len(Session(Visit(engine.requests, f"session={token}")))),
         (True, lambda engine, token: engine.create_session("user-42")),
         (False, log_in_again),
     ],

@@ -25,6 +25,7 @@ from fluidauth import (
     SessionRecord,
     StoreError,
 )
+from fluidauth.engine.visit import Visit
 from fluidauth.session.lazydict import LazyDict
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
@@ -57,7 +58,7 @@ class Desk:
         self.handle = session.handle
 
     def request(self, may_block: bool = True) -> Session:
-        return Session(self.engine.gateway, f"session={self.token}", may_block)
+        return Session(Visit(self.engine.requests, f"session={self.token}", may_block))
 
     def stored(self) -> Any:
         return self.engine.get_session(self.handle)

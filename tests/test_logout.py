@@ -10,10 +10,12 @@ import pytest
 import trio
 
 from fluidauth import MemoryStore, Session, SessionEngine, StoreError
+from fluidauth.engine.housekeeping import tidy
 from fluidauth.errors import SessionNotLoaded, TooManyCookies
 from fluidauth.events import SessionEvent
 from fluidauth.formats.cookies import MAX_LEAVING
 from fluidauth.keys import new_secret
+from fluidauth.session.session import visit_of
 
 from .support import AsyncBasicStore, BasicStore, Browser, FlakyStore, Protocol, apart, live_sessions
 
@@ -115,7 +117,7 @@ def test_it_needs_no_store_to_know_what_to_end(
     assert (response.status, response.set_cookies) == (503, [])
     assert "revoke_failed" in [event.name for event in events]
     assert is_out(alice, cookie)
-    alice.engine.gateway.tidy()
+    tidy(alice.engine.requests)
     assert live_sessions(alice.engine) == 0
 
 
@@ -395,7 +397,7 @@ def test_it_does_not_wait_for_the_end_of_a_stream(protocol: Protocol, kind: str)
 
     async def aleave(session: Session) -> None:
         session.logout()
-        while session._saving is not None and not session._saving.done():  # type: ignore[attr-defined]  # a task
+        while (saving := visit_of(session).saving) is not None and not saving.done():
             await asyncio.sleep(0)
         seen.append(await asyncio.to_thread(tab.get, user_of))
 

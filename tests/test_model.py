@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluidauth import MemoryStore, Session, SessionEngine
+from fluidauth.engine.visit import Visit
 from fluidauth.keys import new_secret
 
 ENGINE = SessionEngine(secret=new_secret(), store=MemoryStore(), encrypted_fields=("a",))
@@ -91,7 +92,7 @@ def test_a_session_is_a_dict_that_lasts(requests: list[list[tuple[Action, str, A
     token, created = ENGINE.create_session("ada", copy.deepcopy(start))
 
     for actions in requests:
-        session = Session(ENGINE.gateway, f"__Host-session={token}")
+        session = Session(Visit(ENGINE.requests, f"__Host-session={token}"))
         for act, name, value in actions:
             act(session, name, value)
             act(model, name, copy.deepcopy(value))

@@ -57,7 +57,7 @@ def visitor(
 
 
 def store_of(visitor: Browser) -> SQLiteStore:
-    store = visitor.engine.gateway.store
+    store = visitor.engine.requests.store
     assert isinstance(store, SQLiteStore)
     return store
 
@@ -367,7 +367,7 @@ for number in range(40):
 assert Path(f"{path}-wal").stat().st_size > 100_000
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
-print(visitor.request(Session.logout).status, engine.gateway.store.scan())
+print(visitor.request(Session.logout).status, engine.requests.store.scan())
 """
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fluidauth import Session, SessionEngine, StoreError
+from fluidauth.engine.housekeeping import tidy
 from fluidauth.errors import NotEnded
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
@@ -95,7 +96,7 @@ def test_a_logout_is_an_error_however_often_it_is_tried(pair: Pair, alice: Brows
     others = [Browser(alice.protocol, pair.engine()).with_cookie(alice.cookie) for _ in range(2)]
 
     tries = [tab.request(log_out) for tab in (alice, alice.twin(), *others, alice.twin())]
-    alice.engine.gateway.tidy()
+    tidy(alice.engine.requests)
 
     assert [response.status for response in tries] == [503] * 5
     assert all(response.set_cookies == [] for response in tries)

@@ -18,7 +18,7 @@ from fluidauth import (
     SQLiteStore,
     StoreError,
 )
-from fluidauth.engine.denylist import MAX_DENIALS, Denials
+from fluidauth.engine.denylist import MAX_DENIALS, Denylist
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
@@ -53,7 +53,7 @@ def flaky(protocol: Protocol, clock: FakeClock, events: list[SessionEvent]) -> I
 
 
 def broken(browser: Browser, *calls: str) -> FlakyStore:
-    store = browser.engine.gateway.store
+    store = browser.engine.requests.store
     assert isinstance(store, FlakyStore)
     store.broken = set(calls)
     store.calls.clear()
@@ -468,7 +468,7 @@ def test_a_logout_that_was_carried_out_is_no_failed_one(flaky: Browser, events: 
 
 def test_denials_are_bounded() -> None:
     """The oldest gives way; an expired one is forgotten; one that is done is gone under all its handles."""
-    denials = Denials()
+    denials = Denylist()
     for number in range(MAX_DENIALS + 1):
         denials.add(f"handle {number}", f"handle {number}", 100 + number)
     assert denials.record_left("handle 0") is None
@@ -486,7 +486,7 @@ def test_denials_are_bounded() -> None:
 @pytest.mark.requirement("52")
 def test_a_denial_that_comes_amid_a_look_at_them_stays() -> None:
     """Threads deny and tidy at once; none loses what another noted."""
-    denials = Denials()
+    denials = Denylist()
 
     class Meanwhile(int):
         def __gt__(self, other: int) -> bool:

@@ -62,7 +62,7 @@ def full_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 def record_of(browser: Browser) -> SessionRecord:
     """Return the stored record of the browser's session."""
     handle = browser.twin().get(lambda session: session.handle)
-    record = browser.engine.gateway.store.get(handle)
+    record = browser.engine.requests.store.get(handle)
     assert record is not None
     return record
 
@@ -642,7 +642,7 @@ def test_a_refused_cookie_is_explained(explain: Any, browser: Browser, kind: str
 
 def test_what_became_of_a_session_is_explained(explain: Any, browser: Browser, clock: FakeClock) -> None:
     """Logged out, renewed, expired, planted twice, tampered with."""
-    engine, store = browser.engine, browser.engine.gateway.store
+    engine, store = browser.engine, browser.engine.requests.store
     browser.request(lambda session: session.login("ada"))
     former = browser.cookie
     browser.request(Session.regenerate)

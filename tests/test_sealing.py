@@ -14,15 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluidauth import CookieOptions, Keyring, Lifetime, MemoryStore, PayloadError, Session, SessionEngine
+from fluidauth.engine.visit import Visit
 from fluidauth.errors import FieldError, FieldFormatError, FieldKeyMissing, FieldTampered, RecordTampered
 from fluidauth.events import Notice
 from fluidauth.formats.encryption import FieldCipher
 from fluidauth.formats.payloads import Sealer
-from fluidauth.keys import Key
+from fluidauth.keys import Key, new_secret
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, handle_prefix, length_prefixed
 from fluidauth.rules.loading import open_record
 from fluidauth.rules.policy import Policy
-from fluidauth.session.state import Credential, State
+from fluidauth.session.state import State
+from fluidauth.session.wish import Credential
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
 OLD_SECRET = "TEST-ONLY-9876543210-nmlkjihgfedcba"
@@ -531,34 +533,13 @@ def test_plaintext_that_is_not_json_makes_no_value(text: str) -> None:
     assert refusal(SECRETIVE, with_envelopes(email=envelope_of(text=text + " "))) == "format"
 
 
-class Calls:
-    """Loads a session from a row, as an engine would."""
-
-    def __init__(self, sealer: Sealer, record: SessionRecord) -> None:
-        self._sealer, self._record = sealer, record
-
-    def now(self) -> int:
-        return NOW
-
-    def load(self, session: Session) -> None:
-        body = self._sealer.unseal(self._record)
-        assert isinstance(body, Body)
-        session._prefetched = State(Credential("", "", KEY.kid, HANDLE), self._record, body)
-
-    async def aload(self, session: Session) -> None:
-        raise NotImplementedError
-
-    def save(self, session: Session) -> None:
-        raise NotImplementedError
-
-    async def asave(self, session: Session) -> None:
-        raise NotImplementedError
-
-    def present(self, session: Session, state: State) -> None:
-        raise NotImplementedError
-
-    def leave(self, session: Session) -> None:
-        raise NotImplementedError
+def opened_as(sealer: Sealer, record: SessionRecord) -> Session:
+    """Return the session in a row, as a request would be given it."""
+    body = sealer.unseal(record)
+    assert isinstance(body, Body)
+    visit = Visit(SessionEngine(new_secret(), MemoryStore(), clock=lambda: NOW).requests)
+    visit.found = State(Credential("", "", KEY.kid, HANDLE), record, body)
+    return Session(visit)
 
 
 @pytest.mark.requirement("40")
@@ -577,7 +558,7 @@ class Calls:
 def test_a_field_without_its_key_raises_and_the_rest_works(access: Any) -> None:
     """Never None, a default or ciphertext; the other fields are read and written as ever."""
     record = with_envelopes(email=renamed("aaaaaa"))
-    session = Session(Calls(SECRETIVE, record))
+    session = opened_as(SECRETIVE, record)
 
     with pytest.raises(FieldKeyMissing) as caught:
         access(session)
@@ -625,12 +606,12 @@ def test_an_unreadable_field_can_be_removed(remove: Any) -> None:
     engine = SessionEngine(
         SECRET, MemoryStore(), encrypted_fields=["email"], cookie=cookie, clock=lambda: NOW
     )
-    engine.gateway.store.create(with_envelopes(email=envelope_of(ring=Keyring(OLD_KEY))))
+    engine.requests.store.create(with_envelopes(email=envelope_of(ring=Keyring(OLD_KEY))))
 
     with engine.edit(HANDLE) as session:
         remove(session)
 
-    stored = engine.gateway.store.get(HANDLE)
+    stored = engine.requests.store.get(HANDLE)
     assert stored is not None
     assert "email" not in open_fields(SECRETIVE, stored)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import fluidauth
+from fluidauth import Session
 
 PACKAGE = Path(fluidauth.__file__).parent
 Lint = Callable[[ast.Module], list[str]]
@@ -67,12 +68,13 @@ THIRD_PARTY = {
     "cli.output": {"click", "rich"},
     **{
         f"integrations.django.{name}": {"django"}
-        for name in ("adopters", "apps", "checks", "configuration", "middleware", "store")
+        for name in ("adopters", "apps", "checks", "configuration", "middleware", "store", "stored")
     },
     "integrations.fastapi": {"fastapi", "starlette"},
     "integrations.flask.interface": {"flask", "werkzeug"},
     "integrations.flask.adopters": {"flask", "itsdangerous", "msgspec", "redis"},
     "integrations.flask.sessions": {"flask"},
+    "integrations.flask.tagged_json": {"flask"},
     "integrations.quart": {"flask", "quart"},
     "integrations.starlette": {"itsdangerous", "starlette"},
     "testing.fixtures": {"pytest"},
@@ -173,6 +175,29 @@ def test_the_import_lint_sees_imports() -> None:
     ]
     assert own_imports("stores.memory") == {"errors", "records", "stores.base"}
     assert "formats.tokens" in own_imports("rules.versions")
+
+
+def behind_the_wall(tree: ast.Module) -> list[str]:
+    """Return what *tree* touches of a session that is not its own, nor anybody's but the session's."""
+    private = {name for name in dir(Session) if name.startswith("_") and not name.endswith("__")}
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in private and ast.unparse(node.value) != "self"
+    ]
+
+
+@pytest.mark.parametrize("module", [name for name in TREES if room_of(name) != "session"])
+def test_a_session_has_a_wall(module: str) -> None:
+    """What stands behind it is asked of its visit."""
+    assert behind_the_wall(TREES[module]) == []
+
+
+def test_the_wall_is_seen() -> None:
+    """A session's slot and its methods are found; those of an object itself are its own."""
+    tree = ast.parse("session._visit\nself.plain._read()\nself._read()\nother._change().state")
+
+    assert behind_the_wall(tree) == ["session._visit", "self.plain._read", "other._change"]
 
 
 @pytest.mark.parametrize("module", TREES)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fluidauth import ConfigError, Session, SessionEngine, SQLiteStore, StoreError
+from fluidauth.engine.visit import Visit
 from fluidauth.errors import StoreBusy
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
@@ -293,7 +294,7 @@ def test_a_row_changed_in_the_database_is_no_session(path: Path, column: str, va
     with closing(sqlite3.connect(path)) as connection, connection:
         text = "CAST(? AS TEXT)" if isinstance(value, bytes) and column == "user_id" else "?"
         connection.execute(f"UPDATE fluidauth_sessions SET {column} = {text}", (value,))
-    seen = Session(engine.gateway, f"__Host-session={token}").user_id
+    seen = Session(Visit(engine.requests, f"__Host-session={token}")).user_id
     engine.close()
 
     assert seen is None

@@ -168,7 +168,7 @@ def test_a_late_head_whose_save_fails_is_a_503(engine: SessionEngine) -> None:
         start_response("200 OK", PLAIN)
         yield b"success"
 
-    store = engine.gateway.store
+    store = engine.requests.store
     assert isinstance(store, FlakyStore)
     store.broken = {"create"}
     server = Server(WSGISessionMiddleware(app, engine=engine))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT
+from fluidauth.engine.settings import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT
 from fluidauth.errors import ConfigError, NotSupported, StoreError
 from fluidauth.formats.payloads import sealed_by
 from fluidauth.keys import Keyring
@@ -104,7 +104,7 @@ def examine(
 def _of_engine(engine: SessionEngine, url: str | None) -> Opinions:
     ring = engine.policy.sealer.keyring
     yield from _reached("keyring", _of_keyring(ring))
-    yield from _reached("store", _of_store(engine.gateway.store, ring))
+    yield from _reached("store", _of_store(engine.requests.store, ring))
     yield from _of_policy(engine.policy, url)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fluidauth.engine.engine import DEFAULT_PATH
+from fluidauth.engine.settings import DEFAULT_PATH
 from fluidauth.errors import ConfigError, StoreError
 from fluidauth.keys import Keyring, new_secret
 from fluidauth.keys import file as keyfile

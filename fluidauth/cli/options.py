@@ -13,7 +13,12 @@ from typing import Any, TypeVar
 
 import click
 
-from fluidauth.engine.engine import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_PATH, MAX_PAYLOAD
+from fluidauth.engine.settings import (
+    DEFAULT_ABSOLUTE_TIMEOUT,
+    DEFAULT_IDLE_TIMEOUT,
+    DEFAULT_PATH,
+    MAX_PAYLOAD,
+)
 from fluidauth.errors import ConfigError, FluidAuthError, KeyStateError, NotSupported, StoreError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer

@@ -14,6 +14,7 @@ from fluidauth.formats.encryption import encrypted_by
 from fluidauth.formats.payloads import is_adoption, sealed_by
 from fluidauth.maintenance.census import every_record
 from fluidauth.operations import manage
+from fluidauth.operations.revoke import end_user
 from fluidauth.operations.runner import run
 from fluidauth.records import Body, SessionRecord, check_user_id, moment
 from fluidauth.rules.verdicts import Finding, inspect
@@ -143,7 +144,7 @@ def revoke_user(out: Output, user: str, store: str, kept: str | None) -> None:
     check_user(user)
     with closing(open_store(store)) as blocking:
         whole = whole_handle(blocking, kept) if kept else None
-        count = run(blocking, manage.revoke_user(user, whole))
+        count = run(blocking, end_user(user, whole))
     out.answer({"user": user, "revoked": count}, f"{plural(count, 'session')} of {user!r} ended")
     if not count:
         raise click.exceptions.Exit(NO)

@@ -16,7 +16,8 @@ from fluidauth.operations import adopt, adoption_period
 from fluidauth.operations.runner import Steps, arun, run
 from fluidauth.rules.policy import Policy
 from fluidauth.secrecy import without_locals
-from fluidauth.session.state import Adoption, State
+from fluidauth.session.state import State
+from fluidauth.session.wish import Adoption
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 
@@ -28,8 +29,11 @@ class Found(NamedTuple):
     notices: list[Notice]
 
 
-class Adopters:
-    """Raise :class:`ConfigError` unless *adopters* is a list of :class:`Adopter`, each of another name."""
+class AdopterList:
+    """The former systems of one engine.
+
+    Raise :class:`ConfigError` unless *adopters* is a list of :class:`Adopter`, each of another name.
+    """
 
     def __init__(self, adopters: Sequence[Adopter], until: datetime | None = None) -> None:
         if not isinstance(adopters, list | tuple) or not all(isinstance(each, Adopter) for each in adopters):

@@ -9,7 +9,7 @@ from __future__ import annotations
 MAX_DENIALS = 10_000
 
 
-class Denials:
+class Denylist:
     """Handles that open nothing, each with that of the record left, and until when to deny it.
 
     Threads deny and tidy at once: the dict is never replaced, changed by one entry at a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,36 +13,29 @@ from fluidauth.errors import ConfigError, NoSuchSession, StoreError
 from fluidauth.events import EventLog, Notice, SessionEvent, logger
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
-from fluidauth.keys import Keyring
-from fluidauth.operations import adoption_period, manage
+from fluidauth.operations import adoption_period, manage, revoke
 from fluidauth.operations.explain import Explanation, Headers, explain
 from fluidauth.operations.lookup import Live
 from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import CLOSED
-from fluidauth.records import Lifetime, SessionInfo, check_lifetime, check_user_id, seconds
+from fluidauth.records import Lifetime, SessionInfo
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
-from fluidauth.rules.versions import issue
+from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
-from fluidauth.session.state import Credential, State
+from fluidauth.session.state import State
+from fluidauth.session.wish import Credential
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
-from fluidauth.stores.bridge import SyncBridge, to_async
 from fluidauth.stores.memory import MemoryStore
-from fluidauth.stores.urls import store_at, store_from_url
 
-from .adopters import Adopters
-from .requests import SessionGateway
+from . import settings
+from .adopters import AdopterList
+from .requests import Requests
+from .visit import Visit
 
 T = TypeVar("T")
 
-Secret = str | bytes | Sequence[str | bytes] | Keyring
-
-DEFAULT_PATH = "fluidauth.db"
-DEFAULT_ABSOLUTE_TIMEOUT = 24 * 60 * 60  # seconds
-DEFAULT_IDLE_TIMEOUT = 60 * 60  # seconds
-MAX_PAYLOAD = 64 * 1024  # bytes
-_SMALLEST_PAYLOAD = 512
 _READ_ONLY = "it was opened to be read; change it inside `with engine.edit(handle)`"
 
 
@@ -69,43 +61,43 @@ class SessionEngine:
     @without_locals
     def __init__(
         self,
-        secret: Secret | None = None,
+        secret: settings.Secret | None = None,
         store: SessionStore | AsyncSessionStore | str | None = None,
         *,
-        absolute_timeout: int | timedelta = DEFAULT_ABSOLUTE_TIMEOUT,
-        idle_timeout: int | timedelta | None = DEFAULT_IDLE_TIMEOUT,
+        absolute_timeout: int | timedelta = settings.DEFAULT_ABSOLUTE_TIMEOUT,
+        idle_timeout: int | timedelta | None = settings.DEFAULT_IDLE_TIMEOUT,
         cookie: CookieOptions | None = None,
         encrypted_fields: Collection[str] = (),
-        max_payload: int = MAX_PAYLOAD,
+        max_payload: int = settings.MAX_PAYLOAD,
         adopt: Sequence[Adopter] = (),
         adopt_until: datetime | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        keyring = _keyring(secret)
+        keyring = settings.keyring_of(secret)
         options = CookieOptions() if cookie is None else cookie
         if not isinstance(options, CookieOptions):
             raise ConfigError(f"cookie={cookie!r} is not CookieOptions")
         for name, function in (("clock", clock), ("on_event", on_event)):
             if function is not None and not callable(function):
                 raise ConfigError(f"{name}={function!r} cannot be called")
-        blocking, twin = _open(store)
+        blocking, twin = settings.open_store(store)
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
-        sealer = Sealer(keyring, _field_names(encrypted_fields), _payload_limit(max_payload))
-        adopters = Adopters(adopt, adopt_until)
+        sealer = Sealer(keyring, settings.field_names(encrypted_fields), settings.payload_limit(max_payload))
+        adopters = AdopterList(adopt, adopt_until)
         user_of = adopters.user_of if adopters else None
         self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits, user_of)
         log = EventLog(on_event)
-        self.gateway = SessionGateway(self.policy, blocking, twin, log, clock, adopters)
+        self.requests = Requests(self.policy, blocking, twin, log, clock, adopters)
         if adopters and not isinstance(store, AsyncSessionStore):  # which a loop that runs could not ask
-            self.gateway.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
+            self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")
 
     def __repr__(self) -> str:
-        if not hasattr(self, "gateway"):  # a traceback shows an engine that was refused
+        if not hasattr(self, "requests"):  # a traceback shows an engine that was refused
             return "<SessionEngine, not built>"
-        return f"<SessionEngine {self.policy.sealer.keyring!r} store={self.gateway.store!r}>"
+        return f"<SessionEngine {self.policy.sealer.keyring!r} store={self.requests.store!r}>"
 
     # -- one session -------------------------------------------------------------
 
@@ -113,21 +105,23 @@ class SessionEngine:
         self, user_id: str | None, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
     ) -> tuple[str, Session]:
         """Begin a session without a request; return its token (a secret) and the session."""
-        return self._handed_out(self._run(self._creation(user_id, data, lifetime), "create"))
+        steps = manage.begin(self.policy, user_id, data, lifetime, self._now())
+        return self._handed_out(self._run(steps, "create"))
 
     async def acreate_session(
         self, user_id: str | None, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
     ) -> tuple[str, Session]:
         """Do as :meth:`create_session`, without blocking."""
-        return self._handed_out(await self._arun(self._creation(user_id, data, lifetime), "create"))
+        steps = manage.begin(self.policy, user_id, data, lifetime, self._now())
+        return self._handed_out(await self._arun(steps, "create"))
 
     def get_session(self, handle: str) -> Session | None:
         """Return the live session named *handle*, to read; None if there is none."""
-        return self._reading(self._run(manage.fetch(self.policy, handle, self._now()), "get"))
+        return self._reading(self._run(self._fetching(handle), "get"))
 
     async def aget_session(self, handle: str) -> Session | None:
         """Do as :meth:`get_session`, without blocking."""
-        return self._reading(await self._arun(manage.fetch(self.policy, handle, self._now()), "get"))
+        return self._reading(await self._arun(self._fetching(handle), "get"))
 
     @contextmanager
     def edit(self, handle: str) -> Iterator[Session]:
@@ -136,30 +130,28 @@ class SessionEngine:
         Nothing but a logout is saved if the block raises. Raise :class:`NoSuchSession` if
         there is none, or none is left at the end.
         """
-        session = self._editing(self._run(manage.fetch(self.policy, handle, self._now()), "get"))
+        visit = self._editing(self._run(self._fetching(handle), "get"))
+        session = Session(visit)
         try:
             yield session
         except BaseException:
-            changes = self.gateway.changes(session, keep=False)
-            if changes is not None:  # a logout stands
-                self.gateway.commit(session, changes)
+            visit.commit(session, visit.plan(session, keep=False))  # a logout stands
             raise
-        self.gateway.save(session)
-        self._check_saved(session)
+        visit.save(session)
+        _check_saved(visit)
 
     @asynccontextmanager
     async def aedit(self, handle: str) -> AsyncIterator[Session]:
         """Do as :meth:`edit`, without blocking."""
-        session = self._editing(await self._arun(manage.fetch(self.policy, handle, self._now()), "get"))
+        visit = self._editing(await self._arun(self._fetching(handle), "get"))
+        session = Session(visit)
         try:
             yield session
         except BaseException:
-            changes = self.gateway.changes(session, keep=False)
-            if changes is not None:  # as above
-                await self.gateway.acommit(session, changes)
+            await visit.acommit(session, visit.plan(session, keep=False))  # as above
             raise
-        await self.gateway.asave(session)
-        self._check_saved(session)
+        await visit.asave(session)
+        _check_saved(visit)
 
     def delete_session(self, handle: str) -> bool:
         """End the session named *handle*, also under the id it was renewed to; say if one ended."""
@@ -171,11 +163,11 @@ class SessionEngine:
 
     def extend_session(self, handle: str, seconds: int | timedelta) -> bool:
         """Let the session idle for *seconds* from now, up to its absolute deadline; say if it lives."""
-        return self._run(self._extension(handle, seconds), "extend")
+        return self._run(manage.extend(self.policy, handle, seconds, self._now()), "extend")
 
     async def aextend_session(self, handle: str, seconds: int | timedelta) -> bool:
         """Do as :meth:`extend_session`, without blocking."""
-        return await self._arun(self._extension(handle, seconds), "extend")
+        return await self._arun(manage.extend(self.policy, handle, seconds, self._now()), "extend")
 
     def set_cookie_header(self, token: str) -> str:
         """Return the ``Set-Cookie`` value for *token*; raise :class:`NoSuchSession` if it opens none."""
@@ -208,12 +200,10 @@ class SessionEngine:
 
     def list_sessions(self, user_id: str) -> list[SessionInfo]:
         """Return the live sessions of *user_id*; no payload is opened."""
-        check_user_id(user_id)
         return self._run(manage.sessions_of(user_id, self._now()), "list")
 
     async def alist_sessions(self, user_id: str) -> list[SessionInfo]:
         """Do as :meth:`list_sessions`, without blocking."""
-        check_user_id(user_id)
         return await self._arun(manage.sessions_of(user_id, self._now()), "list")
 
     def revoke_user(self, user_id: str, except_handle: str | None = None) -> int:
@@ -221,22 +211,26 @@ class SessionEngine:
 
         Those of a former system that have not come in yet do not come in any more.
         """
-        return self._revoked(self._run(self._revoking(user_id, except_handle), "revoke"), user_id)
+        steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
+        return self._revoked(self._run(steps, "revoke"), user_id)
 
     async def arevoke_user(self, user_id: str, except_handle: str | None = None) -> int:
         """Do as :meth:`revoke_user`, without blocking."""
-        return self._revoked(await self._arun(self._revoking(user_id, except_handle), "revoke"), user_id)
+        steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
+        return self._revoked(await self._arun(steps, "revoke"), user_id)
 
     def revoke_all(self) -> int:
         """End every session of this store's namespace; return how many records went.
 
         Those of a former system that have not come in yet do not come in any more.
         """
-        return self._revoked(self._run(self._revoking_all(), "revoke"), None)
+        steps = revoke.revoke_all(self.policy, self._now(), self.requests.adopts)
+        return self._revoked(self._run(steps, "revoke"), None)
 
     async def arevoke_all(self) -> int:
         """Do as :meth:`revoke_all`, without blocking."""
-        return self._revoked(await self._arun(self._revoking_all(), "revoke"), None)
+        steps = revoke.revoke_all(self.policy, self._now(), self.requests.adopts)
+        return self._revoked(await self._arun(steps, "revoke"), None)
 
     def clean(self) -> int:
         """Remove the records that have expired by now; return how many."""
@@ -248,130 +242,59 @@ class SessionEngine:
 
     def close(self) -> None:
         """Release the store's connections."""
-        self.gateway.store.close()
+        self.requests.store.close()
 
     async def aclose(self) -> None:
         """Do as :meth:`close`, without blocking."""
-        await self.gateway.twin.close()
+        await self.requests.twin.close()
 
     # -- helpers -----------------------------------------------------------------
 
     def _now(self) -> int:
-        return self.gateway.now()
+        return self.requests.now()
 
     def _run(self, steps: Steps[T], what: str) -> T:
-        return self.gateway.perform(steps, what)
+        return self.requests.perform(steps, what)
 
     async def _arun(self, steps: Steps[T], what: str) -> T:
-        return await self.gateway.aperform(steps, what)
+        return await self.requests.aperform(steps, what)
 
-    def _creation(
-        self, user_id: str | None, data: dict[str, Any] | None, lifetime: Lifetime | None
-    ) -> Steps[Outcome]:
-        if user_id is not None:
-            check_user_id(user_id)
-        check_lifetime(lifetime)
-        if not isinstance(data, dict | None):
-            raise TypeError(f"data must be a dict, not {type(data).__name__}")
-        return manage.begin(self.policy, user_id, data or {}, lifetime, self._now())
-
-    def _extension(self, handle: str, length: int | timedelta) -> Steps[bool]:
-        return manage.extend(self.policy, handle, seconds("seconds", length), self._now())
+    def _fetching(self, handle: str) -> Steps[Live | None]:
+        return manage.fetch(self.policy, handle, self._now())
 
     def _handed_out(self, outcome: Outcome) -> tuple[str, Session]:
-        self.gateway.report(outcome.notices)
         record, body, credential = outcome.record, outcome.body, outcome.credential
+        self.requests.report(outcome.notices)
         if record is None or body is None or credential is None:
             raise StoreError("the new session was not stored")
-        token = issue(self.policy, record, credential.session_id)
-        return token, self._outside(Live(record, body), _READ_ONLY)
+        token = token_for(self.policy, record, credential.session_id)
+        return token, Session(self._outside(Live(record, body), _READ_ONLY))
 
     def _reading(self, live: Live | None) -> Session | None:
-        return None if live is None else self._outside(live, _READ_ONLY)
+        return None if live is None else Session(self._outside(live, _READ_ONLY))
 
-    def _editing(self, live: Live | None) -> Session:
+    def _editing(self, live: Live | None) -> Visit:
         if live is None:
             raise NoSuchSession("no live session has this handle")
-        return self._outside(live, None)
+        return self._outside(live)
 
-    def _check_saved(self, session: Session) -> None:
-        state = session._state
-        if state is not None and state.closed in (
-            CLOSED["ended"],
-            CLOSED["logged_in"],
-            CLOSED["key_revoked"],
-        ):
-            raise NoSuchSession(f"the change was not saved: {state.closed}")
-
-    def _outside(self, live: Live, closed: str | None) -> Session:
-        """Return *live* as a session that has no response to send a cookie with."""
-        record, body = live
-        session = Session(self.gateway)
-        session._answerable = False
-        session._prefetched = State(Credential("", "", record.kid, record.handle), record, body)
-        session._prefetched.closed = closed
-        return session
+    def _outside(self, live: Live, closed: str | None = None) -> Visit:
+        """Return the visit of *live*, which has no response to send a cookie with."""
+        state = State(Credential("", "", live.record.kid, live.record.handle), live.record, live.body)
+        state.closed = closed
+        return Visit.outside(self.requests, state)
 
     def _revoked_one(self, handle: str, ended: bool) -> bool:
         if ended:
-            self.gateway.report([Notice("session_revoked", None, handle)])
+            self.requests.report([Notice("session_revoked", None, handle)])
         return ended
 
-    def _revoking(self, user_id: str, except_handle: str | None) -> Steps[int]:
-        check_user_id(user_id)
-        yield from adoption_period.bar(self.policy, user_id, self._now(), self.gateway.adopts)
-        return (yield from manage.revoke_user(user_id, except_handle))
-
-    def _revoking_all(self) -> Steps[int]:
-        ends = self.gateway.adopts or (yield from adoption_period.has_begun(self.policy, self._now()))
-        if ends:
-            yield from adoption_period.end(self.policy, self._now())
-        removed = yield from manage.revoke_all()  # of this, too
-        if ends:
-            yield from adoption_period.end(self.policy, self._now())
-            # What a process took over that had not asked before, in the moment in which nothing said so.
-            removed += (yield from manage.revoke_all()) - 1
-            yield from adoption_period.end(self.policy, self._now())
-        return removed
-
     def _revoked(self, count: int, user_id: str | None) -> int:
-        self.gateway.report([Notice("session_revoked", f"{count} sessions", None, user_id)])
+        self.requests.report([Notice("session_revoked", f"{count} sessions", None, user_id)])
         return count
 
 
-def _keyring(secret: Secret | None) -> Keyring:
-    if isinstance(secret, Keyring):
-        return secret
-    return Keyring.from_env() if secret is None else Keyring.from_secrets(secret)
-
-
-def _open(store: SessionStore | AsyncSessionStore | str | None) -> tuple[SessionStore, AsyncSessionStore]:
-    """Return *store* for blocking and for asynchronous code."""
-    if store is None:
-        store = os.environ.get("FLUIDAUTH_DATABASE", DEFAULT_PATH)
-        store = store_at(store)
-        logger.info("sessions are kept in %r", store)
-    elif isinstance(store, str):
-        store = store_from_url(store)
-    if isinstance(store, AsyncSessionStore):
-        return SyncBridge(store), store
-    if not isinstance(store, SessionStore):
-        raise ConfigError(f"store={store!r} is neither a SessionStore, an AsyncSessionStore nor a URL")
-    store.open()
-    return store, to_async(store)
-
-
-def _field_names(names: Collection[str]) -> Collection[str]:
-    if isinstance(names, str):
-        if names != "*":
-            raise ConfigError(f"encrypted_fields={names!r} is one string; write ({names!r},), or '*' for all")
-        return names
-    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        raise ConfigError("encrypted_fields must be names of fields")
-    return frozenset(names)
-
-
-def _payload_limit(size: int) -> int:
-    if isinstance(size, bool) or not isinstance(size, int) or size < _SMALLEST_PAYLOAD:
-        raise ConfigError(f"max_payload={size!r} must be at least {_SMALLEST_PAYLOAD} bytes")
-    return size
+def _check_saved(visit: Visit) -> None:
+    state = visit.state
+    if state is not None and state.closed in (CLOSED["ended"], CLOSED["logged_in"], CLOSED["key_revoked"]):
+        raise NoSuchSession(f"the change was not saved: {state.closed}")

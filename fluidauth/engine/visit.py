@@ -1,156 +1,293 @@
-"""What both protocols do with a session between a request and its response."""
+"""One request's session: loaded once, each save planned once and carried out in one place.
+
+A visit does not hold its session, which holds it (see there): who saves passes the session along.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from typing import Any, AnyStr, Generic, Literal, TypeVar
 
-from fluidauth.errors import ConfigError, StoreError, TooManyCookies
-from fluidauth.formats.headers import TOO_MANY_COOKIES, UNAVAILABLE, Words, forbid_storing, vary
-from fluidauth.rules.saving import Changes
+from fluidauth.concurrency import begun, on_asyncio
+from fluidauth.errors import SessionClosed, SessionNotLoaded, StoreError
+from fluidauth.formats.cookies import CookiePlace, CookieSource
+from fluidauth.formats.headers import UNAVAILABLE
+from fluidauth.rules.saving import Outcome, SavePlan, cookies_after, plan, settle, wish_by_fields
 from fluidauth.session import Session
+from fluidauth.session.state import State
+from fluidauth.session.wish import Credential
 
-from .engine import SessionEngine
-from .requests import SessionGateway
+from .requests import Requests
 
-OnStoreError = Literal["respond", "raise"]
-
-
-def check_settings(engine: SessionEngine, on_store_error: str) -> None:
-    """Raise :class:`ConfigError` for a middleware that could not serve."""
-    if not isinstance(engine, SessionEngine):
-        raise ConfigError(f"engine={engine!r} is not a SessionEngine")
-    if on_store_error not in ("respond", "raise"):
-        raise ConfigError(f"on_store_error={on_store_error!r} must be 'respond' or 'raise'")
-
-
-PassOn = TypeVar("PassOn", bound=Callable[..., Any])
+_NO_COOKIES: dict[CookiePlace, str] = {}  # never written to
+_TOO_LATE = (
+    "the session was first used after the response head was sent, too late for "
+    "Vary and Set-Cookie; read it before the first byte of the response"
+)
+_NOT_LOADED = (
+    "this store cannot be read without waiting; call `await session.aload()` "
+    "first, or give the middleware autoload=True"
+)
 
 
-class Exchange(Generic[PassOn]):
-    """One request, its session and the head of its response.
+class Visit:
+    """What one request presented, what was found for it, and what became of that.
 
-    Saved before the head is passed on, and once more at the end. A handler that raises
-    or answers with 500 and above keeps nothing but a logout.
+    *may_block*: whether the store may be asked at the first access. *responds*: with 503 when the store
+    fails, instead of raising; ``middleware.response`` is about that.
     """
 
     __slots__ = (
+        "accessed",
         "answer",
-        "gateway",
+        "answerable",
+        "cookies",
+        "failed",
+        "found",
+        "is_late",
         "keep",
-        "key",
-        "pass_on",
-        "request",
+        "may_block",
+        "presented",
+        "readable",
+        "requests",
         "responds",
-        "session",
+        "saving",
+        "set_cookies",
         "started",
+        "state",
         "unavailable",
     )
+    token: str | None = None
+    """The value of the cookie, where that came alone, as Django hands it over."""
 
     def __init__(
-        self,
-        gateway: SessionGateway,
-        session: Session,
-        responds: bool,
-        request: dict[str, Any],
-        key: str,
-        pass_on: PassOn,
+        self, requests: Requests, cookies: CookieSource = "", may_block: bool = True, responds: bool = False
     ) -> None:
-        self.gateway = gateway
-        self.session = session
-        self.responds = responds  # with 503 when the store fails, instead of raising
-        self.request = request
-        self.key = key  # of the session in the request
-        self.pass_on = pass_on  # the server's send or start_response
+        self.requests = requests
+        self.cookies = cookies
+        self.may_block = may_block
+        self.responds = responds
+        self.state: State | None = None
+        self.found: State | Exception | None = None  # read ahead, or what failed then
+        self.presented: Sequence[Credential] = ()  # genuine ones, as far as cookies were looked at
+        self.accessed = False
+        self.answerable = True  # a cookie can still be sent
+        self.readable = True  # a first access can still be told in Vary
+        self.is_late = False  # the response head was sent: nothing that is asked for waits for it
+        self.failed = False  # the store, the last time that it was asked for this session
+        self.saving: Awaitable[None] | None = None
+        self.set_cookies = _NO_COOKIES
         self.keep = self.started = False
         self.unavailable = False  # whether the application's response gave way to an answer of ours
         self.answer = UNAVAILABLE
 
-    def owes_more(self) -> bool:
-        """Return whether there may be anything to save, or a failure to tell."""
-        session = self.session
-        state = session._state
-        if self.request.get(self.key) is not session:
-            return True  # the application put something in our place
+    @classmethod
+    def outside(cls, requests: Requests, state: State) -> Visit:
+        """Return the visit of a session that was found without a request: no response carries a cookie."""
+        visit = cls(requests)
+        visit.state, visit.answerable = state, False
+        return visit
+
+    def now(self) -> int:
+        return self.requests.now()
+
+    # -- loading -------------------------------------------------------------------
+
+    def may_wait(self) -> bool:
+        """Return whether a first access now would have to wait for the store."""
+        return self.state is None and self.found is None and not self.may_block
+
+    def load(self) -> State:
+        """Return the state at the first access; raise what stands in its way, each time."""
+        # Flat, as nearly every request comes by: a call costs a hundredth of a read.
+        if not self.readable:
+            raise SessionClosed(_TOO_LATE)
+        self.accessed = True
+        found = self.found
+        if found is None:
+            if not self.may_block:
+                raise SessionNotLoaded(_NOT_LOADED)
+            try:
+                found = self.requests.load(self)
+            except StoreError as error:
+                self.found, self.failed = error, True
+                raise
+        elif not isinstance(found, State):
+            raise found
+        self.state, self.found = found, None
+        return found
+
+    async def aload(self) -> State:
+        """Do as :meth:`load`, without blocking."""
+        if not self.readable:
+            raise SessionClosed(_TOO_LATE)
+        self.accessed = True
+        if self.found is None:
+            await self.prefetch()
+        return self.state or self.load()  # which another task may have done meanwhile
+
+    async def prefetch(self) -> None:
+        """Read the session ahead of its first access, which then raises what failed here."""
+        try:
+            self.found = await self.requests.aload(self)
+        except StoreError as error:  # kept: a page that never looks is served
+            self.found, self.failed = error, True
+
+    def nobody(self) -> State:
+        """Go on as nobody, where nothing can be read: a cookie alone names what a logout is to end."""
+        self.accessed, self.state = True, State()
+        return self.state
+
+    def reload(self) -> State:
+        """Return the state as the store has it now."""
+        try:
+            self.state = self.requests.load(self)
+        except StoreError:
+            self.failed = True
+            raise
+        return self.state
+
+    async def areload(self) -> State:
+        """Do as :meth:`reload`, without blocking."""
+        try:
+            self.state = await self.requests.aload(self)
+        except StoreError:
+            self.failed = True
+            raise
+        return self.state
+
+    # -- ending --------------------------------------------------------------------
+
+    def log_out(self, session: Session) -> None:
+        """Have the next save end *session*; where the head of the response has left, now."""
+        self._end(session)
+        if self.is_late:
+            self._end_at_once(session)
+
+    def _end(self, session: Session) -> None:
+        state, wish = self.state or self.nobody(), self.requests.ending(self)
+        if not wish.gone:
+            state.adoption = state.adoption or next(iter(wish.formers), None)
+        dict.clear(session)
+        state.wish = wish
+        state.forget()
+
+    def _end_at_once(self, session: Session) -> None:
+        """Carry out a logout now: a stream or WebSocket may go on for long.
+
+        If the store refuses, nobody gets in under it here, and it is tried again at the end.
+        """
+        saving = self.saving
+        if isinstance(saving, asyncio.Future) and not saving.done():
+            # A save is under way, and began without the logout: this one is next.
+            saving.add_done_callback(lambda _: self._end_at_once(session))
+            return
+        plan = self.plan(session, keep=False)
+        if plan is None:
+            return
+        if on_asyncio() and not self.may_block:
+            self.saving = begun(self._acommit(session, plan))
+            return
+        with suppress(StoreError):  # in a thread, as Starlette runs blocking generators; or under trio
+            self.commit(session, plan)
+
+    # -- saving --------------------------------------------------------------------
+
+    def plan(self, session: Session, keep: bool = True) -> SavePlan | None:
+        """Return what *session* asks of the store; only a logout where *keep* is false."""
+        state = self.state
+        if state is None or not (state.due or state.is_changed(session)):
+            return None
+        policy, now = self.requests.policy, self.requests.now()
+        if policy.user_of is not None:
+            self.follow_fields(session, keep)
+        return plan(policy, state, session, now, self.answerable, keep)
+
+    def follow_fields(self, session: Session, keep: bool = True) -> None:
+        """Sign in or out whom the application did by changing fields, as with a former system."""
+        state = self.state
         if state is None:
-            return session._prefetched is not None
-        return state.due or session._failed or session._saving is not None or state.is_changed(session)
+            return
+        policy, now = self.requests.policy, self.requests.now()
+        wish = wish_by_fields(policy, state, session, now, self.answerable, keep)
+        if wish.ends:
+            self._end(session)
+        elif wish.login is not None:
+            state.ask(login=wish.login, renews=False)
 
-    def head_changes(self, status: int) -> Changes | None:
-        """Return what to commit before a head of *status*."""
-        self.keep = status < 500
-        self._adopt_replacement()
-        return None if self.started else self.gateway.changes(self.session, self.keep)
+    def save(self, session: Session) -> None:
+        """Save what changed by now; raise ``StoreError`` if it is not all in the store."""
+        self.commit(session, self.plan(session))
 
-    def last_changes(self) -> Changes | None:
-        """Return what to commit when the application has ended."""
-        self._adopt_replacement()
-        return None if self.unavailable else self.gateway.changes(self.session, self.keep)
+    async def asave(self, session: Session) -> None:
+        """Do as :meth:`save`, without blocking."""
+        await self.quiet()
+        await self.acommit(session, self.plan(session))
 
-    def leaving(self) -> Changes | None:
-        """Return the logout of a request that failed; it stands whatever did."""
-        return None if self.unavailable else self.gateway.changes(self.session, keep=False)
+    def commit(self, session: Session, plan: SavePlan | None) -> None:
+        """Carry out *plan*, and bring *session* to what is stored then."""
+        if plan is None:
+            return
+        try:
+            outcome = self.requests.commit(plan)
+        except StoreError:
+            self._save_failed()
+            raise
+        self._settle(session, plan, outcome)
+        if plan.state.old:
+            self.requests.forget(plan.state.old)
 
-    def leave(self) -> None:
-        """Carry out that logout; where the store refuses, nobody gets in here, and it is done later."""
-        with suppress(StoreError):
-            changes = self.leaving()
-            if changes is not None:
-                self.gateway.commit(self.session, changes)
+    async def acommit(self, session: Session, plan: SavePlan | None) -> None:
+        """Do as :meth:`commit`, without blocking; a cancelled caller does not stop it halfway."""
+        if plan is None:
+            return
+        if self.requests.is_undisturbed():
+            try:
+                await self._acommit(session, plan)
+            except Exception:
+                raise
+            except BaseException:  # cancelled under trio, which has no shield here: it may have ended halfway
+                self.requests.deny_what_ends(plan.state)
+                raise
+            return
+        saving = self.saving = begun(self._acommit(session, plan))
+        try:
+            await asyncio.shield(saving)
+        finally:
+            if saving.done():
+                self.saving = None
 
-    async def aleave(self) -> None:
-        """Do as :meth:`leave`, without blocking."""
-        with suppress(StoreError):
-            await self.gateway.quiet(self.session)
-            changes = self.leaving()
-            if changes is not None:
-                await self.gateway.acommit(self.session, changes)
+    async def _acommit(self, session: Session, plan: SavePlan) -> None:
+        try:
+            outcome = await self.requests.acommit(plan)
+        except StoreError:
+            self._save_failed()
+            raise
+        self._settle(session, plan, outcome)
+        if plan.state.old:
+            await self.requests.aforget(plan.state.old)
 
-    def _adopt_replacement(self) -> None:
-        """Take over the fields of a plain dict that the application put in our place."""
-        found = self.request.get(self.key)
-        if type(found) is dict and not self.unavailable:
-            self.session._become(found)
+    async def quiet(self) -> None:
+        """Wait until no save is under way: each begins from where the last one ended."""
+        while self.saving is not None:
+            saving = self.saving
+            with suppress(StoreError):  # its own caller hears of it
+                await asyncio.shield(saving)
+            if self.saving is saving:
+                self.saving = None
 
-    def hides_failure(self, status: int) -> bool:
-        """Return whether a framework made a 500 of a failing store; that is a 503."""
-        return status == 500 and self.session._failed and self.responds
+    def _save_failed(self) -> None:
+        self.failed = True
+        if self.state is not None:
+            self.state.unsure = True
 
-    def answers(self, error: BaseException) -> bool:
-        """Return whether *error*, raised by the application, is to be a 503, or a 400."""
-        if not self.responds or (self.started and not self.unavailable):
-            return False
-        if isinstance(error, TooManyCookies):
-            self.answer = TOO_MANY_COOKIES
-            return True
-        return isinstance(error, StoreError)
-
-    def close_head(self, readable: bool = False) -> None:
-        """Note that no cookie can be sent any more, nor a first access told to caches."""
-        self.started = True
-        self.session._answerable = False
-        self.session._is_late = True
-        self.session._readable = readable or self.session._accessed
-
-    def answer_headers(self) -> list[tuple[str, str]]:
-        """Return the head of our answer: with the cookie of a new id only if that is stored already."""
-        cookies = self.session._set_cookies.values()
-        return [*self.answer.headers, *(("set-cookie", line) for line in cookies)]
-
-    def amended(
-        self,
-        headers: Iterable[tuple[AnyStr, AnyStr]],
-        words: Words[AnyStr],
-        scheme: str,
-    ) -> list[tuple[AnyStr, AnyStr]]:
-        """Return *headers* with those that the use of the session demands."""
-        cookies = self.session._set_cookies
-        if not cookies:
-            return vary(headers, words)
-        self.gateway.report_insecure(scheme)
-        amended, overridden = forbid_storing(vary(headers, words), words)
-        if overridden:
-            self.gateway.report_cache_override()
-        amended.extend((words.set_cookie, words.spell(line)) for line in cookies.values())
-        return amended
+    def _settle(self, session: Session, plan: SavePlan, outcome: Outcome) -> None:
+        self.failed = False
+        if self.state is not None:
+            self.state = settle(self.state, session, plan, outcome)
+        if outcome.cookie is not None and self.answerable:
+            lines = cookies_after(self.requests.policy, plan, outcome)
+            self.set_cookies = {**self.set_cookies, **lines}
+        if outcome.notices:
+            self.requests.report(outcome.notices)

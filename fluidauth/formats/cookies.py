@@ -18,6 +18,8 @@ from fluidauth.records import MAX_LIFETIME, seconds
 
 CookieSource = str | Iterable[tuple[bytes, bytes]]
 """A ``Cookie`` header's text (WSGI), or the header list of an ASGI scope."""
+CookiePlace = tuple[str, str, str | None]
+"""Name, path and domain: a cookie of the same three takes another's place (RFC 6265bis, section 5.7)."""
 
 MAX_HEADER_LENGTH = 64 * 1024
 MAX_CANDIDATES = 4
@@ -108,14 +110,20 @@ class CookieOptions:
         until = f"; expires={http_date(now + age)}" if self.expires is not None else ""
         return f"{self.name}={token}{self._attributes(self.name, f'; Max-Age={age}{until}')}"
 
-    def expire(self, name: str) -> str:
-        """Return the ``Set-Cookie`` value that removes the cookie *name*.
+    def expire(self, name: str | None = None) -> str:
+        """Return the ``Set-Cookie`` value that removes the cookie *name*, by default this one.
 
         Name, path, domain and Secure must be those it was set with, or the browser
         keeps it. ``Max-Age=0`` is outside the grammar of RFC 6265bis, section 4.1.1,
         though browsers heed it: so ``Expires`` is sent as well.
         """
+        name = name or self.name
         return f"{name}={self._attributes(name, f'; Max-Age=0; expires={http_date(0)}')}"
+
+    def place(self, name: str | None = None) -> CookiePlace:
+        """Return what tells a browser which cookie a ``Set-Cookie`` for *name* replaces."""
+        name = name or self.name
+        return (name, "/", None) if name.startswith("__Host-") else (name, self.path, self.domain)
 
     def _attributes(self, name: str, age: str) -> str:
         at_host = name.startswith("__Host-")

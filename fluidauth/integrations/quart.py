@@ -18,7 +18,8 @@ from quart.sessions import SessionInterface
 from quart.wrappers import BaseRequestWebsocket, Websocket
 from quart.wrappers.response import IterableBody
 
-from fluidauth.errors import ConfigError, StoreError
+from fluidauth.engine.housekeeping import atidy
+from fluidauth.errors import ConfigError
 from fluidauth.integrations.flask.interface import OPEN, Sessions, finish_head, make_unavailable
 from fluidauth.integrations.flask.sessions import FlaskSession
 
@@ -40,7 +41,7 @@ class QuartSession(FlaskSession):
     @accessed.setter
     def accessed(self, value: bool) -> None:
         if not value:
-            self._behind._accessed = False
+            self.visit.accessed = False
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):
@@ -63,12 +64,12 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         found = self.begin(app, "; ".join(request.headers.getlist("Cookie")))
         if found is not None:
             quart.g.setdefault(OPEN, {})[id(found)] = found
-            exchange = found.exchange
-            exchange.session._is_late = isinstance(request, Websocket)
-            exchange.session._answerable = not exchange.session._is_late
-            if not exchange.gateway.store.inline:
-                exchange.session._may_block = False
-                await exchange.gateway.prefetch(exchange.session)
+            visit = found.visit
+            visit.is_late = isinstance(request, Websocket)
+            visit.answerable = not visit.is_late
+            if not visit.requests.store.inline:
+                visit.may_block = False
+                await visit.prefetch()
         return found
 
     async def _torn_down(self, app: Quart, **_: object) -> None:
@@ -85,7 +86,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             if isinstance(found, FlaskSession):
                 quart.g.get(OPEN, {}).pop(id(found), None)
                 found.flush_quietly()
-                await found.exchange.aleave()
+                await found.visit.asave_logout(found.plain)
 
     async def save_session(  # type: ignore[override]  # as above
         self, app: Quart, session: SessionMixin, response: Response | None
@@ -93,42 +94,27 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         """Save *session*; put its cookie into *response*, which is None after a WebSocket."""
         if not isinstance(session, FlaskSession):
             raise ConfigError(f"{type(session).__name__} was not opened by this interface")
-        exchange = session.exchange
-        gateway = exchange.gateway
+        visit, before = session.visit, session.visit.state
         status = 101 if response is None else response.status_code
-        try:
-            if exchange.hides_failure(status):
-                await exchange.aleave()
-                raise StoreError("the store failed while the request was handled")
-            await gateway.quiet(exchange.session)
-            changes = session.closing(status)
-            if changes is not None:
-                await gateway.acommit(exchange.session, changes)
-                session.refill()
-        except StoreError:
-            if not self.responds:
-                raise
+        await visit.quiet()  # what a save under way changes is not flushed over
+        session.prepare(status)
+        if not await visit.asave_head(session.plain, status):
             if response is not None:
-                make_unavailable(exchange, response)
+                make_unavailable(visit, response)
             return
+        session.refill_after(before)
         if response is not None:
-            finish_head(exchange, response)
+            finish_head(visit, response)
             if isinstance(response.response, IterableBody):
                 response.response = _FollowedBody(response.response, partial(self._ended, session))
-        if gateway.cleaning_due:
-            app.add_background_task(gateway.atidy)
+        if visit.requests.cleaning_due:
+            app.add_background_task(partial(atidy, visit.requests))
 
     async def _ended(self, session: FlaskSession) -> None:
         """Save what changed while the response was sent."""
-        exchange = session.exchange
-        try:
-            await exchange.gateway.quiet(exchange.session)
-            changes = session.ending()
-            if changes is not None:
-                await exchange.gateway.acommit(exchange.session, changes)
-        except StoreError:
-            if not self.responds:
-                raise
+        await session.visit.quiet()
+        session.flush()
+        await session.visit.asave_end(session.plain)
 
 
 class _FollowedBody(IterableBody):

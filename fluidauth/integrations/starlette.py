@@ -18,11 +18,11 @@ from starlette.requests import HTTPConnection
 
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.visit import OnStoreError
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.middleware import ASGISessionMiddleware
 from fluidauth.middleware.asgi import ASGIApp
+from fluidauth.middleware.response import OnStoreError
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.session import Session
 from fluidauth.stores.base import AsyncSessionStore, SessionStore

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.visit import Exchange, OnStoreError, check_settings
-from fluidauth.errors import StoreError
+from fluidauth.engine.housekeeping import atidy
 from fluidauth.formats.headers import BYTES
 from fluidauth.session import Session
+
+from .response import OnStoreError, Response, ResponseVisit, check_settings, is_nested
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -18,6 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _TRY_AGAIN_LATER = 1013  # WebSocket close code
+_REFUSED = 503  # as what a handshake that the application closes counts: nothing but a logout is kept
 
 
 class ASGISessionMiddleware:
@@ -42,136 +44,118 @@ class ASGISessionMiddleware:
         self.engine = engine
         self.autoload = autoload
         self._responds = on_store_error == "respond"
-        self._gateway = engine.gateway
-        self._inline = engine.gateway.store.inline
+        self._requests = engine.requests
+        self._inline = engine.requests.store.inline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        gateway = self._gateway
+        kind, requests = scope["type"], self._requests
         outer = scope.get("session")
-        nested = type(outer) is Session and outer._calls is gateway
-        if nested or kind not in ("http", "websocket"):
+        if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
             await self.app(scope, receive, send)
             return
-        session = Session(gateway, scope["headers"], self._inline)
+        visit = ResponseVisit(requests, scope["headers"], self._inline, self._responds)
+        session = Session(visit)
         scope = {**scope, "session": session}
         if not self._inline and self._autoloads(scope):
-            await gateway.prefetch(session)
-        exchange_type = _HTTPExchange if kind == "http" else _WebSocketExchange
-        exchange = exchange_type(gateway, session, self._responds, scope, "session", send)
+            await visit.prefetch()
+        response_type = _HTTPResponse if kind == "http" else _WebSocketResponse
+        response = response_type(visit, session, scope, "session", send)
         try:
-            await self.app(scope, receive, exchange.send)
+            await self.app(scope, receive, response.send)
         except BaseException as error:
-            if not await exchange.failed(error):
+            if not await response.failed(error):
                 raise
         else:
-            if exchange.owes_more():
-                await exchange.ended()
-            if gateway.cleaning_due and session._state is not None:
-                await gateway.atidy()
+            if response.owes_more():
+                await response.ended()
+            if requests.cleaning_due and response.tidies():
+                await atidy(requests)
 
     def _autoloads(self, scope: Scope) -> bool:
         return self.autoload(scope) if callable(self.autoload) else self.autoload
 
 
-class _ASGIExchange(Exchange[Send]):
+class _ASGIResponse(Response[Send]):
     """What http and websocket have in common."""
 
     __slots__ = ()
 
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
-        """Save the session and pass on the head in *message*, or a 503 in its place."""
-        if self.hides_failure(status):
-            await self.aleave()
-            await self.send_unavailable()
+        """Save the session and pass on the head in *message*, or our answer in its place."""
+        if not await self.visit.asave_head(self.session, status, self.replacement()):
+            await self.send_answer()
             return
-        try:
-            if type(self.request.get(self.key)) is dict:
-                await self.session.aload()
-            await self.gateway.quiet(self.session)
-            changes = self.head_changes(status)
-            if changes is not None:
-                await self.gateway.acommit(self.session, changes)
-        except StoreError:
-            if not self.responds:
-                raise
-            await self.send_unavailable()
-            return
-        self.close_head(readable)
-        await self.pass_on(self.amended_message(message) if self.session._accessed else message)
+        self.visit.close_head(readable)
+        await self.pass_on(self.amended(message) if self.visit.accessed else message)
 
-    def amended_message(self, message: Message) -> Message:
+    def amended(self, message: Message) -> Message:
         """Return *message*, a head, with the headers that the use of the session demands."""
-        headers = self.amended(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
+        headers = self.visit.headers(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
         return {**message, "headers": headers}
 
     async def ended(self) -> None:
         """Save what changed after the head."""
-        try:
-            await self.gateway.quiet(self.session)
-            changes = self.last_changes()
-            if changes is not None:
-                await self.gateway.acommit(self.session, changes)
-        except StoreError:
-            if not self.responds:
-                raise
+        await self.visit.asave_end(self.session, self.replacement())
 
     async def failed(self, error: BaseException) -> bool:
         """Return whether *error* was answered with 503; if not, carry out what must be."""
-        if self.answers(error):
-            if not self.unavailable:
-                await self.aleave()
-                await self.send_unavailable()
+        if self.visit.answers(error):
+            if not self.visit.unavailable:
+                await self.visit.asave_logout(self.session)
+                await self.send_answer()
             return True
-        self.keep = self.keep and self.survives_errors()
+        self.visit.keep = self.visit.keep and self.survives_errors()
         await self.ended()
         return False
 
     def survives_errors(self) -> bool:
         return False
 
-    async def send_unavailable(self) -> None:
+    async def send_answer(self) -> None:
+        """Send our answer in the place of the application's response."""
         raise NotImplementedError
 
     async def _swallow(self) -> None:
         """Take what an application sends of a response that was replaced."""
 
     async def _send_answer(self, prefix: str) -> None:
-        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.answer_headers()]
-        await self.pass_on({"type": f"{prefix}.start", "status": self.answer.code, "headers": headers})
-        await self.pass_on({"type": f"{prefix}.body", "body": self.answer.body})
+        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.visit.answer_headers()]
+        answer = self.visit.answer
+        await self.pass_on({"type": f"{prefix}.start", "status": answer.code, "headers": headers})
+        await self.pass_on({"type": f"{prefix}.body", "body": answer.body})
 
 
-class _HTTPExchange(_ASGIExchange):
+class _HTTPResponse(_ASGIResponse):
     __slots__ = ()
 
     def send(self, message: Message) -> Awaitable[None]:
         # Not a coroutine: a session that has nothing to save costs no second frame.
-        if self.unavailable:
+        visit = self.visit
+        if visit.unavailable:
             return self._swallow()
         if message["type"] != "http.response.start":
             return self.pass_on(message)
         if self.owes_more():
             return self.head(message, message["status"])
-        self.keep = message["status"] < 500
-        self.close_head()
-        return self.pass_on(self.amended_message(message) if self.session._accessed else message)
+        visit.keep = message["status"] < 500
+        visit.close_head()
+        return self.pass_on(self.amended(message) if visit.accessed else message)
 
-    async def send_unavailable(self) -> None:
-        self.unavailable = True
+    async def send_answer(self) -> None:
+        self.visit.unavailable = True
         await self._send_answer("http.response")
 
 
-class _WebSocketExchange(_ASGIExchange):
+class _WebSocketResponse(_ASGIResponse):
     """A handshake is a head; a session may be read, but get no cookie, later on."""
 
     __slots__ = ()
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
-        if self.unavailable:
+        if self.visit.unavailable:
             return
-        if self.started or kind not in _HANDSHAKE_ENDS:
+        if self.visit.started or kind not in _HANDSHAKE_ENDS:
             if kind == "websocket.close":
                 await self.ended()
             await self.pass_on(message)
@@ -184,18 +168,17 @@ class _WebSocketExchange(_ASGIExchange):
 
     async def head_of_refusal(self, message: Message) -> None:
         """Pass on a close before accept: servers answer 403, without headers of ours."""
-        await self.gateway.quiet(self.session)
-        changes = self.head_changes(500)
-        if changes is not None:
-            await self.gateway.acommit(self.session, changes)
-        self.close_head()
+        if not await self.visit.asave_head(self.session, _REFUSED, self.replacement()):
+            await self.send_answer()
+            return
+        self.visit.close_head()
         await self.pass_on(message)
 
     def survives_errors(self) -> bool:
-        return self.started  # a client that disconnects raises in most frameworks
+        return self.visit.started  # a client that disconnects raises in most frameworks
 
-    async def send_unavailable(self) -> None:
-        self.unavailable = True
+    async def send_answer(self) -> None:
+        self.visit.unavailable = True
         if "websocket.http.response" in (self.request.get("extensions") or {}):
             await self._send_answer("websocket.http.response")
         else:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.visit import Exchange, OnStoreError, check_settings
-from fluidauth.errors import StoreError
+from fluidauth.engine.housekeeping import tidy
 from fluidauth.formats.headers import TEXT
 from fluidauth.session import Session
+
+from .response import OnStoreError, Response, ResponseVisit, check_settings, is_nested
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,21 +37,18 @@ class WSGISessionMiddleware:
         self.engine = engine
         self.environ_key = environ_key
         self._responds = on_store_error == "respond"
-        self._gateway = engine.gateway
+        self._requests = engine.requests
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(self.environ_key)
-        if isinstance(outer, Session) and outer._calls is self._gateway:
-            return self.app(environ, start_response)  # nested in itself
-        session = Session(self._gateway, environ.get("HTTP_COOKIE", ""))
-        environ[self.environ_key] = session
-        exchange = _WSGIExchange(
-            self._gateway, session, self._responds, environ, self.environ_key, start_response
-        )
-        return exchange.respond(self.app)
+        if outer is not None and is_nested(outer, self._requests):
+            return self.app(environ, start_response)
+        visit = ResponseVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
+        session = environ[self.environ_key] = Session(visit)
+        return _WSGIResponse(visit, session, environ, self.environ_key, start_response).respond(self.app)
 
 
-class _WSGIExchange(Exchange["StartResponse"]):
+class _WSGIResponse(Response["StartResponse"]):
     __slots__ = ()
 
     def respond(self, app: WSGIApplication) -> Iterable[bytes]:
@@ -59,12 +57,12 @@ class _WSGIExchange(Exchange["StartResponse"]):
             body = app(self.request, self.start)
         except BaseException as error:
             return self.failed(error)
-        if self.unavailable:
+        visit = self.visit
+        if visit.unavailable:
             _close(body)
             return self.answer_body()
         # A list is complete and a file is the server's to send: nothing can change later.
-        tidies = self.gateway.cleaning_due and self.session._state is not None
-        complete = type(body) in (list, tuple) and not tidies
+        complete = type(body) in (list, tuple) and not (visit.requests.cleaning_due and self.tidies())
         if complete or _is_file(body, self.request):
             if self.owes_more():
                 self.ended()
@@ -75,60 +73,41 @@ class _WSGIExchange(Exchange["StartResponse"]):
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
     ) -> Callable[[bytes], object]:
         """Save the session and start the response; again, with exc_info, before the first byte."""
-        if self.unavailable:
+        visit = self.visit
+        if visit.unavailable:
             return _swallow
         code = int(status[:3])
         if not self.owes_more():
-            self.keep = code < 500
-            return self._pass_on_head(status, headers, exc_info)
-        if self.hides_failure(code):
-            self.leave()
-            return self._start_unavailable(exc_info)
-        try:
-            changes = self.head_changes(code)
-            if changes is not None:
-                self.gateway.commit(self.session, changes)
-        except StoreError:
-            if not self.responds:
-                raise
-            return self._start_unavailable(exc_info)
-        return self._pass_on_head(status, headers, exc_info)
+            visit.keep = code < 500
+        elif not visit.save_head(self.session, code, self.replacement()):
+            return self._start_answer(exc_info)
+        visit.close_head()
+        if visit.accessed:
+            headers = visit.headers(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
+        return self._pass_on(status, headers, exc_info)
 
     def failed(self, error: BaseException) -> list[bytes]:
         """Answer *error* with 503 if the store failed, else carry out a logout and raise it on."""
-        if self.answers(error):
-            if not self.unavailable:
-                self.leave()
-                self._start_unavailable(None)
+        if self.visit.answers(error):
+            if not self.visit.unavailable:
+                self.visit.save_logout(self.session)
+                self._start_answer(None)
             return self.answer_body()
-        self.keep = False
+        self.visit.keep = False
         self.ended()
         raise error
 
     def ended(self) -> None:
         """Save what changed after the head."""
-        try:
-            changes = self.last_changes()
-            if changes is not None:
-                self.gateway.commit(self.session, changes)
-        except StoreError:
-            if not self.responds:
-                raise
+        self.visit.save_end(self.session, self.replacement())
 
     def answer_body(self) -> list[bytes]:
-        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.answer.body]
+        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.visit.answer.body]
 
-    def _pass_on_head(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any
-    ) -> Callable[[bytes], object]:
-        self.close_head()
-        if self.session._accessed:
-            headers = self.amended(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
-        return self._pass_on(status, headers, exc_info)
-
-    def _start_unavailable(self, exc_info: Any) -> Callable[[bytes], object]:
-        self.unavailable = True
-        self._pass_on(self.answer.status, self.answer_headers(), exc_info)
+    def _start_answer(self, exc_info: Any) -> Callable[[bytes], object]:
+        """Start our answer in the place of the application's response."""
+        self.visit.unavailable = True
+        self._pass_on(self.visit.answer.status, self.visit.answer_headers(), exc_info)
         return _swallow
 
     def _pass_on(
@@ -142,8 +121,8 @@ class _WSGIExchange(Exchange["StartResponse"]):
 class _Body:
     """An application's iterable; the server's close() saves the session once more."""
 
-    def __init__(self, exchange: _WSGIExchange, body: Iterable[bytes]) -> None:
-        self._exchange = exchange
+    def __init__(self, response: _WSGIResponse, body: Iterable[bytes]) -> None:
+        self._response = response
         self._body = body
         self._chunks = iter(body)
         self._replaced = False
@@ -157,9 +136,9 @@ class _Body:
         try:
             chunk = next(self._chunks, None)
         except BaseException as error:
-            return self._replace(self._exchange.failed(error))
-        if self._exchange.unavailable:  # the head was late, and its save failed
-            return self._replace(self._exchange.answer_body())
+            return self._replace(self._response.failed(error))
+        if self._response.visit.unavailable:  # the head was late, and its save failed
+            return self._replace(self._response.answer_body())
         if chunk is None:
             raise StopIteration
         return chunk
@@ -168,10 +147,9 @@ class _Body:
         try:
             _close(self._body)
         finally:
-            self._exchange.ended()
-            gateway = self._exchange.gateway
-            if gateway.cleaning_due and self._exchange.session._state is not None:
-                gateway.tidy()
+            self._response.ended()
+            if self._response.tidies():
+                tidy(self._response.visit.requests)
 
     def _replace(self, chunks: list[bytes]) -> bytes:
         self._replaced = True

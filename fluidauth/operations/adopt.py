@@ -31,15 +31,17 @@ from fluidauth.records import (
 )
 from fluidauth.rules.loading import admit, open_record
 from fluidauth.rules.policy import Policy
-from fluidauth.rules.saving import Changes, Outcome
+from fluidauth.rules.saving import Outcome, SavePlan
 from fluidauth.rules.versions import new_body
-from fluidauth.session.state import Adoption, Credential, Login, State
+from fluidauth.session.state import State
+from fluidauth.session.wish import Adoption, Credential, Login, Wish
 
 from . import adoption_period, calls
 from .adoption_period import NOBODY
 from .lookup import check_time, deadline, end
+from .renew import create
 from .runner import Steps
-from .save import CLOSED, commit, create, merged
+from .save import CLOSED, commit, merged
 
 
 def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tuple[Adopter, str]]:
@@ -88,8 +90,8 @@ def begin(adoption: Adoption, old: Adopted) -> State:
     state.due = True
     if old.user_id is not None:
         check_user_id(old.user_id)
-        state.login = Login(old.user_id, None, None)  # when they signed in is not known
-    state.adoption = adoption._replace(login=state.login)
+        state.wish = Wish(login=Login(old.user_id, None, None))  # when they signed in is not known
+    state.adoption = adoption._replace(login=state.wish.login)
     return state
 
 
@@ -103,28 +105,28 @@ def fits(policy: Policy, state: State, now: int) -> bool:
     return True
 
 
-def adopt(policy: Policy, changes: Changes, now: int) -> Steps[Outcome]:
+def adopt(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     """Commit the changes of a request that came with old cookies."""
-    state = changes.state
+    state = plan.state
     adoption = state.adoption
-    yield from _close_others(policy, state, now)  # first, as what must not be undone
+    yield from _close_others(policy, state, plan.now)  # first, as what must not be undone
     if adoption is None or adoption.taken:
-        return (yield from commit(policy, changes, now))
-    if state.ends or state.signs_in or state.detached:
-        yield from close(policy, adoption.marker, adoption.until, now)
-        outcome = yield from commit(policy, changes, now)
+        return (yield from commit(policy, plan))
+    if state.wish.ends or state.signs_in or state.detached:
+        yield from close(policy, adoption.marker, adoption.until, plan.now)
+        outcome = yield from commit(policy, plan)
         outcome.cookie = outcome.cookie or "expire"
         return outcome
-    body = new_body(policy, changes.fields, now, state.lifetime)
-    if state.renews:
-        if not (yield from close(policy, adoption.marker, adoption.until, now)):
+    body = new_body(policy, plan.fields, plan.now, state.wish.lifetime)
+    if state.wish.renews:
+        if not (yield from close(policy, adoption.marker, adoption.until, plan.now)):
             return Outcome(closed=CLOSED["ended"])
-        outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, now)
-        return (yield from _unless_revoked(policy, outcome, now))
-    return (yield from _take_over(policy, changes, adoption, body, now))
+        outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, plan.now)
+        return (yield from _unless_revoked(policy, outcome, plan.now))
+    return (yield from _take_over(policy, plan, adoption, body))
 
 
-def _take_over(policy: Policy, changes: Changes, adoption: Adoption, body: Body, now: int) -> Steps[Outcome]:
+def _take_over(policy: Policy, plan: SavePlan, adoption: Adoption, body: Body) -> Steps[Outcome]:
     """Store the session of an old cookie, or make the changes to the one that another request made of it.
 
     Each try has an id of its own. The marker, made once, says which counts: so none that was ended since is
@@ -132,19 +134,19 @@ def _take_over(policy: Policy, changes: Changes, adoption: Adoption, body: Body,
     """
     if (yield from calls.get(adoption.marker)) is None:
         nonce = secrets.token_hex(8)
-        credential, record = _first_version(policy, adoption, nonce, body, now)
+        credential, record = _first_version(policy, adoption, nonce, body, plan.now)
         yield from calls.create(record)
         try:
             yield from calls.create(
-                _marked(policy, adoption.marker, adoption.until, record.handle, now, nonce)
+                _marked(policy, adoption.marker, adoption.until, record.handle, plan.now, nonce)
             )
         except RecordExists:
             yield from calls.delete(record.handle)
         else:
             notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
             outcome = Outcome(record, body, credential, "issue", notices=[notice])
-            return (yield from _unless_revoked(policy, outcome, now))
-    return (yield from _join(policy, changes, adoption, now))
+            return (yield from _unless_revoked(policy, outcome, plan.now))
+    return (yield from _join(policy, plan, adoption))
 
 
 def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome]:
@@ -158,7 +160,7 @@ def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome
 
 def _close_others(policy: Policy, state: State, now: int) -> Steps[None]:
     """End what a logout presented beside the session that it was of."""
-    for old in state.formers:
+    for old in state.wish.formers:
         if state.adoption is None or old.marker != state.adoption.marker:
             yield from close(policy, old.marker, old.until, now)
 
@@ -170,16 +172,16 @@ def _was_revoked(policy: Policy, user_id: str | None, now: int) -> Steps[bool]:
     return user_id is not None and (yield from adoption_period.is_barred(policy, user_id, now))
 
 
-def _join(policy: Policy, changes: Changes, adoption: Adoption, now: int) -> Steps[Outcome]:
-    """Make *changes* to the session that a request beside this one took over."""
-    state = changes.state.snapshot()
-    resumed = yield from resume(policy, adoption, now)
+def _join(policy: Policy, plan: SavePlan, adoption: Adoption) -> Steps[Outcome]:
+    """Carry out *plan* on the session that a request beside this one took over."""
+    state = plan.state.snapshot()
+    resumed = yield from resume(policy, adoption, plan.now)
     if resumed is None or resumed.record is None or resumed.body is None:
         return Outcome(closed=CLOSED["ended"])
     state.credential, state.record, state.body = resumed.credential, resumed.record, resumed.body
-    state.login = state.adoption = None
-    fields = merged(changes, resumed.body.fields)
-    return (yield from commit(policy, changes._replace(state=state, fields=fields, upgrades=True), now))
+    state.wish, state.adoption = state.wish._replace(login=None), None
+    fields = merged(plan, resumed.body.fields)
+    return (yield from commit(policy, plan._replace(state=state, fields=fields, upgrades=True)))
 
 
 def _marked(

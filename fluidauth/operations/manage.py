@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from fluidauth.errors import NoSuchSession, NotSupported
 from fluidauth.formats.json_values import check
-from fluidauth.records import END_OF_TIME, Lifetime, SessionInfo, is_handle
+from fluidauth.records import Lifetime, SessionInfo, check_lifetime, check_user_id, is_handle, seconds
 from fluidauth.rules.loading import identify
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
-from fluidauth.rules.versions import issue, new_body, next_version
+from fluidauth.rules.versions import new_body, next_version, token_for
 
 from . import calls
 from .lookup import Live, end, find
+from .renew import create
 from .runner import Steps
-from .save import create
 
 _PAGE = 500
-_CLEAN_BATCH = 250  # short transactions, so that requests get their turn
+CLEAN_BATCH = 250  # short transactions, so that requests get their turn
 
 
 def begin(
-    policy: Policy, user_id: str | None, data: dict[str, Any], lifetime: Lifetime | None, now: int
+    policy: Policy, user_id: str | None, data: dict[str, Any] | None, lifetime: Lifetime | None, now: int
 ) -> Steps[Outcome]:
-    """Store a new session of *user_id*."""
+    """Store a new session of *user_id*; raise ``TypeError`` or ``PayloadError`` for what it cannot hold."""
+    data = {} if data is None else data
+    if user_id is not None:
+        check_user_id(user_id)
+    check_lifetime(lifetime)
+    if not isinstance(data, dict):
+        raise TypeError(f"data must be a dict, not {type(data).__name__}")
     check(data, "data")
     auth_time = None if user_id is None else now
     return (yield from create(policy, user_id, new_body(policy, dict(data), now, lifetime, auth_time), now))
@@ -43,13 +50,14 @@ def delete(policy: Policy, handle: str) -> Steps[bool]:
     return (yield from end(policy, handle)) if is_handle(handle) else False
 
 
-def extend(policy: Policy, handle: str, seconds: int, now: int) -> Steps[bool]:
-    """Move the idle deadline of a live session forward, never beyond its absolute one."""
+def extend(policy: Policy, handle: str, length: int | timedelta, now: int) -> Steps[bool]:
+    """Move the idle deadline of a live session forward by *length*, never beyond its absolute one."""
+    idle = seconds("seconds", length)
     live = yield from fetch(policy, handle, now)
     if live is None:
         return False
     record, body = live
-    due = min(body.deadline, now + seconds)
+    due = min(body.deadline, now + idle)
     try:
         yield from calls.touch(handle, due)
     except NotSupported:
@@ -60,6 +68,7 @@ def extend(policy: Policy, handle: str, seconds: int, now: int) -> Steps[bool]:
 
 def sessions_of(user_id: str, now: int) -> Steps[list[SessionInfo]]:
     """List the user's live sessions, without opening a payload."""
+    check_user_id(user_id)
     found: list[SessionInfo] = []
     after: str | None = None
     while True:
@@ -72,32 +81,15 @@ def sessions_of(user_id: str, now: int) -> Steps[list[SessionInfo]]:
         after = page[-1].handle
 
 
-def revoke_user(user_id: str, except_handle: str | None) -> Steps[int]:
-    """End all sessions of the user, in one step of the store."""
-    if except_handle is not None and not is_handle(except_handle):
-        raise ValueError(f"except_handle={except_handle!r} is no handle")
-    return (yield from calls.delete_for_user(user_id, except_handle))
-
-
 def clean(now: int) -> Steps[int]:
     """Remove what has expired, in batches."""
     removed = 0
     while True:
-        count = yield from calls.clean(now, _CLEAN_BATCH)
+        count = yield from calls.clean(now, CLEAN_BATCH)
         removed += count
-        if count < _CLEAN_BATCH:
+        if count < CLEAN_BATCH:
             return removed
         yield from calls.pause()
-
-
-def revoke_all() -> Steps[int]:
-    """End every session of the namespace: until an empty batch proves that none is left."""
-    removed = 0
-    while True:
-        count = yield from calls.clean(END_OF_TIME, _CLEAN_BATCH)
-        removed += count
-        if not count:
-            return removed
 
 
 def set_cookie_header(policy: Policy, token: str, now: int) -> Steps[str]:
@@ -107,5 +99,5 @@ def set_cookie_header(policy: Policy, token: str, now: int) -> Steps[str]:
     live = (yield from fetch(policy, presented[0].handle, now)) if presented else None
     if live is None:
         raise NoSuchSession("the token opens no live session")
-    renewed = issue(policy, live.record, presented[0].session_id)
+    renewed = token_for(policy, live.record, presented[0].session_id)
     return policy.cookie.issue(renewed, live.body.deadline, now, live.body.persistent)

@@ -19,7 +19,8 @@ from fluidauth.formats.cookies import (
     request_cookies,
 )
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of
-from fluidauth.session.state import Credential, State, barred
+from fluidauth.session.state import State, barred
+from fluidauth.session.wish import Credential
 
 from .expiry import next_expiry
 from .policy import Policy

@@ -6,7 +6,7 @@ from typing import Any
 
 from fluidauth.formats import tokens
 from fluidauth.records import Body, Lifetime, RenewalReason, SessionRecord, Tombstone, handle_of
-from fluidauth.session.state import Credential
+from fluidauth.session.wish import Credential
 
 from .expiry import expiry_from, next_expiry
 from .policy import Policy
@@ -61,7 +61,7 @@ def tombstone_of(
     return policy.sealer.seal(grave, Tombstone(successor, reason, deadline))
 
 
-def issue(policy: Policy, record: SessionRecord, session_id: str) -> str:
+def token_for(policy: Policy, record: SessionRecord, session_id: str) -> str:
     """Return the token for *session_id* under the key that *record* says its cookie is under."""
     keyring = policy.sealer.keyring
     return tokens.sign(keyring.find(record.kid) or keyring.signing, session_id)

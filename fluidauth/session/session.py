@@ -1,35 +1,22 @@
-"""The dict that an application sees; it remembers what happened to it.
+"""The dict that an application sees.
 
-Nothing here does I/O: loading and saving are asked of the engine.
+Nothing here does I/O: loading and saving are asked of the visit, which a session has and nobody else's code
+reaches through it (``visit_of`` is for the middlewares).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from fluidauth.errors import FreshLoginRequired, SessionClosed, SessionNotLoaded, StoreError
-from fluidauth.formats.cookies import CookieSource
 from fluidauth.formats.json_values import check, check_key
-from fluidauth.records import Lifetime, SessionRecord, check_lifetime, check_user_id, seconds
+from fluidauth.records import Lifetime, check_lifetime, check_user_id, seconds
 
 from .lazydict import PLACEHOLDER, LazyDict
-from .state import Credential, Login, State
-
-_NO_COOKIES: dict[tuple[str, ...], str] = {}  # never written to
-
-
-class SessionCalls(Protocol):
-    """What a session asks of the engine that made it."""
-
-    def now(self) -> int: ...
-    def load(self, session: Session) -> None: ...
-    async def aload(self, session: Session) -> None: ...
-    def save(self, session: Session) -> None: ...
-    async def asave(self, session: Session) -> None: ...
-    def present(self, session: Session, state: State) -> None: ...
-    def leave(self, session: Session) -> None: ...
+from .state import State
+from .visit import VisitProtocol
+from .wish import Login
 
 
 class Session(LazyDict):
@@ -42,67 +29,27 @@ class Session(LazyDict):
     what can no longer be kept.
     """
 
-    __slots__ = (
-        "_accessed",
-        "_answerable",
-        "_calls",
-        "_cookies",
-        "_failed",
-        "_is_late",
-        "_may_block",
-        "_prefetched",
-        "_presented",
-        "_readable",
-        "_saving",
-        "_set_cookies",
-        "_state",
-    )
+    # The visit has no way back to its session: a circle of two objects at each request is work for
+    # the garbage collector, and keeps every payload until it has run.
+    __slots__ = ("_visit",)
 
-    def __init__(self, calls: SessionCalls, cookies: CookieSource = "", may_block: bool = True) -> None:
-        self._calls = calls
-        self._cookies = cookies
-        self._may_block = may_block
-        self._accessed = False
-        self._answerable = True  # a cookie can still be sent
-        self._readable = True  # a first access can still be told in Vary
-        self._is_late = False  # the response head was sent: nothing that is asked for waits for it
-        self._prefetched: State | Exception | None = None
-        self._presented: Sequence[Credential] = ()  # genuine ones, as far as cookies were looked at
-        self._state: State | None = None
-        self._set_cookies = _NO_COOKIES
-        self._failed = False  # the store, the last time that it was asked for this session
-        self._saving: Awaitable[None] | None = None
-        dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
+    def __init__(self, visit: VisitProtocol) -> None:
+        self._visit = visit
+        if visit.state is None:
+            dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
+        else:
+            dict.update(self, visit.state.base)
 
     # -- loading ---------------------------------------------------------------
 
     def _read(self) -> State:
         """Return the state, loading first if need be; every access passes here."""
-        if self._state is not None:
-            return self._state
-        if not self._readable:
-            raise SessionClosed(
-                "the session was first used after the response head was sent, too late for "
-                "Vary and Set-Cookie; read it before the first byte of the response"
-            )
-        self._accessed = True
-        if self._prefetched is None:
-            if not self._may_block:
-                raise SessionNotLoaded(
-                    "this store cannot be read without waiting; call `await session.aload()` "
-                    "first, or give the middleware autoload=True"
-                )
-            self._calls.load(self)
-        return self._install()
+        return self._visit.state or self._fill(self._visit.load())
 
-    def _install(self) -> State:
-        found = self._prefetched
-        if not isinstance(found, State):
-            raise found or SessionNotLoaded("the session was not loaded")
-        self._state = found
+    def _fill(self, state: State) -> State:
         dict.clear(self)
-        dict.update(self, found.base)
-        return found
+        dict.update(self, state.base)
+        return state
 
     def _watch(self, key: str, value: Any) -> None:
         self._read().watch(key, value)
@@ -114,20 +61,12 @@ class Session(LazyDict):
         state = self._read()
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
-        if not self._answerable and (state.record is None or state.ends):
+        if not self._visit.answerable and (state.record is None or state.wish.ends):
             raise SessionClosed(
                 "a new session needs a Set-Cookie header, but the response head was sent already"
             )
         state.modified = True
         return state
-
-    def _become(self, fields: dict[str, Any]) -> None:
-        """Take over *fields*, a plain dict that the application put in this one's place."""
-        for name in self.keys() - fields.keys():
-            del self[name]
-        for name, value in fields.items():
-            if name not in self or dict.__getitem__(self, name) is not value:
-                self[name] = value
 
     def _explain_missing(self, key: object) -> None:
         state = self._read()
@@ -135,56 +74,49 @@ class Session(LazyDict):
             raise state.body.locked[str(key)].error or KeyError(key)
 
     def _remove_unreadable(self, key: str | None = None) -> bool:
-        state = self._change()
-        known = key is None or key in state.unreadable
-        state.unreadable = frozenset() if key is None else state.unreadable - {key}
-        return known
+        return self._change().drop_unreadable(key)
 
     def _answerable_state(self, what: str) -> State:
         state = self._read()
-        if not self._answerable:
+        if not self._visit.answerable:
             raise SessionClosed(f"{what} needs a Set-Cookie header, but no response head is left to carry it")
         return state
 
     async def aload(self) -> None:
         """Read the session from the store, once; needed before access to a remote store."""
-        if self._state is None:
-            if self._readable:
-                self._accessed = True
-                if self._prefetched is None:
-                    await self._calls.aload(self)
-            self._read()
+        if self._visit.state is None:
+            state = await self._visit.aload()
+            if dict.__contains__(self, PLACEHOLDER):  # no other task was first
+                self._fill(state)
 
     def reload(self) -> None:
         """Read the session again; changes of this request not yet saved are dropped."""
         before = self._read()
-        self._calls.load(self)
-        self._reinstall(before)
+        self._refill(self._visit.reload(), before)
 
     async def areload(self) -> None:
         """Do as :meth:`reload`, without blocking."""
         await self.aload()
         before = self._read()
-        await self._calls.aload(self)
-        self._reinstall(before)
+        self._refill(await self._visit.areload(), before)
 
-    def _reinstall(self, before: State) -> None:
-        state = self._install()
+    def _refill(self, state: State, before: State) -> None:
+        self._fill(state)
         state.closed = before.closed
-        if before.ends:  # a logout stands
+        if before.wish.ends:  # a logout stands
             dict.clear(self)
+            state.wish = before.wish
             state.forget()
-            state.ends, state.gone = True, before.gone
 
     def save(self) -> None:
         """Save now, not at the response head: for handlers that run long."""
         self._read()
-        self._calls.save(self)
+        self._visit.save(self)
 
     async def asave(self) -> None:
         """Do as :meth:`save`, without blocking."""
         await self.aload()
-        await self._calls.asave(self)
+        await self._visit.asave(self)
 
     # -- identity --------------------------------------------------------------
 
@@ -205,9 +137,7 @@ class Session(LazyDict):
             dict.clear(self)
             state.forget()
         state.closed = None
-        state.renews = False
-        state.login = Login(user_id, lifetime, self._calls.now())
-        state.modified = True
+        state.ask(login=Login(user_id, lifetime, self._visit.now()), renews=False)
         self.update(data or {})
 
     def regenerate(self) -> None:
@@ -215,8 +145,8 @@ class Session(LazyDict):
         state = self._answerable_state("regenerate()")
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
-        if not (state.signs_in or state.ends):
-            state.renews = state.modified = True
+        if not (state.signs_in or state.wish.ends):
+            state.ask(renews=True)
 
     def set_lifetime(self, lifetime: Lifetime) -> None:
         """Give the session other timeouts, counted from now, and its cookie their expiry.
@@ -228,10 +158,11 @@ class Session(LazyDict):
             raise TypeError(f"lifetime={lifetime!r} must be a Lifetime, such as Lifetime(absolute=3600)")
         state = self._answerable_state("set_lifetime()")
         self._change()
-        if state.login is not None and state.signs_in:
-            state.login = state.login._replace(lifetime=lifetime)
+        login = state.wish.login
+        if login is not None and state.signs_in:
+            state.ask(login=login._replace(lifetime=lifetime))
         else:
-            state.lifetime = lifetime
+            state.ask(lifetime=lifetime)
 
     def logout(self) -> None:
         """End the session for good; the save removes its record, even if the handler fails.
@@ -240,43 +171,25 @@ class Session(LazyDict):
         has begun, in a stream or a WebSocket, it is ended at once. A later write in the same request starts
         a fresh session. Raise :class:`TooManyCookies` if there are more of our name than are looked at.
         """
-        self._end()
-        if self._is_late:
-            self._calls.leave(self)
+        try:
+            self._read()
+        except (StoreError, SessionNotLoaded, SessionClosed):
+            self._fill(self._visit.nobody())
+        self._visit.log_out(self)
 
     destroy = logout
-
-    def _end(self) -> None:
-        """Have the next save end the session."""
-        state = self._state or self._read_or_nothing()
-        self._calls.present(self, state)
-        dict.clear(self)
-        state.forget()
-        state.ends = True
-
-    def _read_or_nothing(self) -> State:
-        """Return the state; that of nobody if it cannot be read."""
-        try:
-            return self._read()
-        except (StoreError, SessionNotLoaded, SessionClosed):
-            self._accessed = True
-            self._state = State()
-            return self._state
 
     def require_fresh(self, max_age: int | timedelta) -> None:
         """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago."""
         limit = seconds("max_age", max_age)
         auth_time = self.auth_time
-        if auth_time is None or self._calls.now() - auth_time > limit:
+        if auth_time is None or self._visit.now() - auth_time > limit:
             raise FreshLoginRequired(f"this needs a login within the last {limit} seconds")
 
     @property
     def user_id(self) -> str | None:
         """The user signed in, or None."""
-        state = self._read()
-        if state.login is not None:
-            return state.login.user_id
-        return state.record.user_id if state.record and not state.detached else None
+        return self._read().user_id
 
     @property
     def is_authenticated(self) -> bool:
@@ -291,10 +204,7 @@ class Session(LazyDict):
     @property
     def auth_time(self) -> int | None:
         """When the user signed in, in Unix seconds, or None."""
-        state = self._read()
-        if state.login is not None:
-            return state.login.auth_time
-        return state.body.auth_time if state.body and not state.detached else None
+        return self._read().auth_time
 
     @property
     def handle(self) -> str | None:
@@ -302,24 +212,20 @@ class Session(LazyDict):
 
         It opens nothing. None until the session is stored.
         """
-        record = self._stored()
+        record = self._read().stored
         return record.handle if record else None
 
     @property
     def created_at(self) -> int | None:
         """Unix seconds; None until the session is stored."""
-        record = self._stored()
+        record = self._read().stored
         return record.created_at if record else None
 
     @property
     def expires_at(self) -> int | None:
         """The earlier of idle and absolute deadline, in Unix seconds; None until stored."""
-        record = self._stored()
+        record = self._read().stored
         return record.expires_at if record else None
-
-    def _stored(self) -> SessionRecord | None:
-        state = self._read()
-        return None if state.detached or state.login else state.record
 
     # -- changes that merge ----------------------------------------------------
 
@@ -359,26 +265,40 @@ class Session(LazyDict):
     @property
     def accessed(self) -> bool:
         """Whether this request used the session; its response then varies by cookie."""
-        return self._accessed
+        return self._visit.accessed
 
     @property
     def modified(self) -> bool:
         """Whether this request changed the session."""
-        return self._state is not None and self._state.is_changed(self)
+        state = self._visit.state
+        return state is not None and state.is_changed(self)
 
     def mark_accessed(self) -> None:
         """Count the session as used; load it where that needs no waiting."""
-        self._accessed = True
-        if self._may_block or self._prefetched is not None:
+        self._visit.accessed = True
+        if not self._visit.may_wait():
             self._read()
 
     def mark_modified(self) -> None:
         """Compare every field at the save; seldom needed, as changes are found by themselves."""
         self._change()
 
+    def become(self, fields: dict[str, Any]) -> None:
+        """Take over *fields*, a plain dict that the application put in this one's place."""
+        for name in self.keys() - fields.keys():
+            del self[name]
+        for name, value in fields.items():
+            if name not in self or dict.__getitem__(self, name) is not value:
+                self[name] = value
+
     def __repr__(self) -> str:
         # Names only, without loading: values must not reach logs and tracebacks.
-        self._accessed = True
-        if self._state is None:
+        self._visit.accessed = True
+        if self._visit.state is None:
             return "<Session, not loaded>"
         return f"<Session {self.user_id or 'anonymous'!r} fields={list(dict.keys(self))}>"
+
+
+def visit_of(session: Session) -> Any:
+    """Return the visit that *session* was made for."""
+    return session._visit

@@ -1,83 +1,34 @@
-"""What a loaded session remembers: where it came from, and what was asked of it since.
+"""What was found of a session, what the application did with it, and what it wishes.
 
-Plain values, without I/O or rules: ``Session`` writes them, ``lifecycle`` and ``merge``
-read them.
+Plain values, without I/O or rules: ``Session`` writes them, ``edits`` and the rules read them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal
 
 from fluidauth.errors import PayloadError
-from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.json_values import CONTAINERS, decode, encode
-from fluidauth.records import Body, Lifetime, SessionRecord
+from fluidauth.records import Body, SessionRecord
+
+from .wish import NO_WISH, Adoption, Credential
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 AdditionKind = Literal["add", "append"]
-
-
-class Credential:
-    """A session id that a genuine cookie presented. Shows nothing of it."""
-
-    __slots__ = ("cookie", "handle", "kid", "session_id")
-
-    def __init__(self, cookie: str, session_id: str, kid: str, handle: str) -> None:
-        self.cookie = cookie
-        self.session_id = session_id
-        self.kid = kid
-        self.handle = handle
-
-    def __repr__(self) -> str:
-        return f"<Credential {self.cookie} kid={self.kid}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a Credential cannot be pickled or copied: it holds a session id")
-
-
-class Login(NamedTuple):
-    """A sign-in that this request asked for, or that another system vouched for."""
-
-    user_id: str | None
-    """None where the application signed out whom its own fields named, and keeps others of them."""
-    lifetime: Lifetime | None
-    auth_time: int | None
-    """None if nobody knows when it was."""
-
-
-class Adoption(NamedTuple):
-    """A session of another system, whose cookie this request presented. Shows nothing of it."""
-
-    name: str
-    """Of the other system."""
-    cookie: CookieOptions
-    value: str
-    message: bytes
-    """What the new id is derived from."""
-    marker: str
-    """The handle that says, once it is stored, that the old cookie was used."""
-    until: int
-    """Unix seconds: from then on no such cookie is genuine."""
-    login: Login | None = None
-    """The sign-in of the old session."""
-    taken: bool = False
-    """Whether it was taken over already, and only the cookie is to be sent again."""
-
-    def __repr__(self) -> str:
-        return f"<Adoption {self.name}>"
 
 
 _NO_ADOPTIONS: list[Adoption] = []
 
 
 class State:
-    """A loaded session's origin in the store, and what this request asked for since.
+    """One session of one request: what was found, what was done to its fields, and what is wished.
 
-    Most requests ask for nothing: the defaults are the class's, and never changed in place.
+    Most requests only read: the defaults are the class's, and never changed in place.
     """
 
+    # -- found --
     credential: Credential | None
     record: SessionRecord | None
     body: Body | None
@@ -87,8 +38,10 @@ class State:
     """Why nothing but a login or logout may be kept: the id was replaced, or logged out."""
     others: tuple[Credential, ...] = ()
     """More that the request presented, live all: one was planted, so none counts."""
-    gone: tuple[Credential, ...] = ()
-    """All that the request presented, once a logout was asked for: it ends them, found or not."""
+    adoption: Adoption | None = None
+    due = False
+    """Whether a request that only reads owes a touch, a re-seal or a new signature."""
+    # -- done --
     texts: Mapping[str, str] = _NOTHING
     """The containers that the application was handed, as they were before that."""
     unreadable: frozenset[str] = frozenset()
@@ -96,21 +49,14 @@ class State:
     additions: Mapping[str, tuple[AdditionKind, list[Any]]] = _NOTHING
     modified = False
     """A mutator, login, logout or regenerate was called."""
-    due = False
-    """Whether a request that only reads owes a touch, a re-seal or a new signature."""
-    ends = False
     detached = False
     """What was loaded belongs to somebody else, or has ended: carry none of it on."""
-    login: Login | None = None
-    renews = False
-    adoption: Adoption | None = None
-    formers: tuple[Adoption, ...] = ()
-    """More sessions of former systems that the request presented, once a logout was asked for."""
-    lifetime: Lifetime | None = None
-    """The timeouts that the session is to have from this save on."""
     closed: str | None = None
+    """Why changes are refused from now on."""
     unsure = False
     """A save failed, and may have been carried out."""
+    # -- wished --
+    wish = NO_WISH
 
     def __init__(
         self,
@@ -134,14 +80,35 @@ class State:
     @property
     def signs_in(self) -> bool:
         """Whether this request asked for a sign-in, which an adopted one is not."""
-        return self.login is not None and (self.adoption is None or self.login is not self.adoption.login)
+        login = self.wish.login
+        return login is not None and (self.adoption is None or login is not self.adoption.login)
+
+    @property
+    def user_id(self) -> str | None:
+        """The user who is signed in, or is to be."""
+        if self.wish.login is not None:
+            return self.wish.login.user_id
+        return self.record.user_id if self.record is not None and not self.detached else None
+
+    @property
+    def auth_time(self) -> int | None:
+        """When that user signed in, in Unix seconds; None if nobody knows."""
+        if self.wish.login is not None:
+            return self.wish.login.auth_time
+        return self.body.auth_time if self.body is not None and not self.detached else None
+
+    @property
+    def stored(self) -> SessionRecord | None:
+        """The record of this session; None until it is stored under the id that it is to have."""
+        return None if self.detached or self.wish.login is not None else self.record
 
     @property
     def old(self) -> list[Adoption]:
         """The sessions of former systems that the request presented, as far as they matter: each once."""
-        if self.adoption is None and not self.formers:
+        formers = self.wish.formers
+        if self.adoption is None and not formers:
             return _NO_ADOPTIONS  # as nearly always
-        presented = (self.adoption, *self.formers)
+        presented = (self.adoption, *formers)
         return list({each.marker: each for each in reversed(presented) if each is not None}.values())
 
     def watch(self, name: str, value: Any) -> None:
@@ -174,8 +141,19 @@ class State:
         """Detach from what was loaded; later changes count from nothing."""
         self.base, self.texts, self.additions = {}, _NOTHING, _NOTHING
         self.unreadable = frozenset()
-        self.login, self.lifetime, self.renews = None, None, False
+        self.wish = self.wish.only_end()
         self.modified = self.detached = True
+
+    def ask(self, **wishes: Any) -> None:
+        """Add *wishes*, as ``Wish`` names them, to what the next save is to do."""
+        self.wish = self.wish._replace(**wishes)
+        self.modified = True
+
+    def drop_unreadable(self, name: str | None) -> bool:
+        """Note that the unreadable field *name*, or each, is replaced or removed; return whether it was."""
+        known = name is None or name in self.unreadable
+        self.unreadable = frozenset() if name is None else self.unreadable - {name}
+        return known
 
     def pristine(self, name: str) -> Any:
         """Return field *name* as loaded, untouched by changes inside of it."""
@@ -195,15 +173,15 @@ class State:
             for name, text in self.texts.items():
                 if encode(self.base[name]) != text:
                     return True
-        except PayloadError:  # merge.edits_of will say which value it is
+        except PayloadError:  # edits_of will say which value it is
             return True
         return False
 
     def close(self, reason: str) -> None:
         """Refuse changes from now on; *reason* ends the sentence that says so."""
         self.closed = reason
-        self.ends = self.renews = self.modified = self.due = False
-        self.login = self.lifetime = None
+        self.modified = self.due = False
+        self.wish = NO_WISH
 
     def count_from(self, fields: dict[str, Any], texts: Mapping[str, str]) -> None:
         """Count changes from *fields* on: what was done to them before was stored, or told to be lost."""
@@ -222,30 +200,33 @@ class State:
     def only_its_end(self) -> State:
         """Return what remains of a failed request that logged out: the logout."""
         state = State(self.credential, self.record, self.body)
-        state.barred, state.others, state.ends = self.barred, self.others, True
-        state.gone, state.adoption, state.formers = self.gone, self.adoption, self.formers
+        state.barred, state.others, state.adoption = self.barred, self.others, self.adoption
+        state.wish = self.wish.only_end()
         return state
 
     def carry_on(self, later: State, since: State) -> bool:
-        """Ask what was asked of *later* after its snapshot *since*; return whether fields still belong.
+        """Take over what the application did and wished between *since*, when a save began, and *later*, now.
 
-        A logout or login by another user, while the save waited, left nothing of them.
+        Return whether the fields still belong to this session: a logout or another user's login,
+        while the save waited for the store, left nothing of them.
         """
-        if later.ends and not since.ends:
+        wish, before = later.wish, since.wish
+        if wish.ends and not before.ends:
             self.forget()
-            self.ends = True
+            self.wish = wish.only_end()
         elif later.detached and not since.detached:
             self.forget()
-        if later.login is not since.login:
-            self.login, self.modified = later.login, True
-        elif later.renews and not since.renews:
-            self.renews = self.modified = True
-        if later.lifetime is not since.lifetime:
-            self.lifetime, self.modified = later.lifetime, True
+        # Each wish is compared with its snapshot: what the save has just carried out is not asked again.
+        if wish.login is not before.login:
+            self.ask(login=wish.login)
+        elif wish.renews and not before.renews:
+            self.ask(renews=True)
+        if wish.lifetime is not before.lifetime:
+            self.ask(lifetime=wish.lifetime)
         for name, (kind, amounts) in later.additions.items():
-            noted, before = since.additions.get(name, (kind, []))
+            noted, counted = since.additions.get(name, (kind, []))
             if noted == kind:
-                for amount in amounts[len(before) :]:
+                for amount in amounts[len(counted) :]:
                     self.note(name, kind, amount)
         return not self.detached
 

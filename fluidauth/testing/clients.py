@@ -35,7 +35,7 @@ def sign_in(client: Any, engine: SessionEngine, user_id: str, data: dict[str, An
     app = getattr(client, "application", None) or getattr(client, "app", None)
     interface = getattr(app, "session_interface", None)
     if interface is not None:  # whose configuration may rename the cookie
-        name = interface.gateway_for(app, engine).policy.cookie.name
+        name = interface.requests_for(app, engine).policy.cookie.name
         client.set_cookie(*(("localhost",) if hasattr(client, "cookie_jar") else ()), name, token)
     elif hasattr(cookies, "value_encode"):  # of the standard library
         cookies[name] = token

@@ -293,7 +293,7 @@ def test_clearsessions_removes_what_expired() -> None:
         session = SessionStore()
         session["n"] = 1
         session.save()
-        get_engine().gateway._clock = lambda: late
+        get_engine().requests._clock = lambda: late
         assert store.get(str(session.handle)) is not None
 
         call_command("clearsessions")
@@ -666,7 +666,7 @@ def test_nobody_chooses_a_session_key(site: Site) -> None:
 def test_what_is_stored_opens_nothing(site: Site) -> None:
     site.ask(put(n=1))
     handle = site.ask(lambda request: request.session.handle)
-    record = get_engine().gateway.store.get(handle)
+    record = get_engine().requests.store.get(handle)
 
     assert record is not None
     assert str(site.cookie).split(".")[2] not in repr(record)
@@ -692,7 +692,7 @@ def test_timeouts_of_the_engine_bound_those_of_django() -> None:
     store = MemoryStore(clock=lambda: now[0])
     options = {"store": store, "absolute_timeout": 7_200, "idle_timeout": 600}
     with override_settings(FLUIDAUTH=options):
-        get_engine().gateway._clock = lambda: now[0]
+        get_engine().requests._clock = lambda: now[0]
         session = SessionStore()
         session["n"] = 1
         session.save()

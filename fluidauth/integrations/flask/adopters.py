@@ -17,7 +17,7 @@ from fluidauth.formats.cookies import CookieOptions
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.secrecy import HoldsSecrets, without_locals
 
-from .sessions import tagged, untagged
+from .tagged_json import tagged, untagged
 
 LIFETIME = timedelta(days=31)  # Flask's default
 FLASK_LOGIN = "_user_id"  # where Flask-Login keeps who is signed in

@@ -21,20 +21,19 @@ from flask.sessions import SessionInterface, SessionMixin, session_json_serializ
 from werkzeug.sansio.response import Response as AnyResponse
 
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.requests import SessionGateway
-from fluidauth.engine.visit import Exchange, OnStoreError, check_settings
-from fluidauth.errors import ConfigError, StoreError
+from fluidauth.engine.housekeeping import tidy
+from fluidauth.engine.requests import Requests
+from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.headers import TEXT
+from fluidauth.middleware.response import OnStoreError, ResponseVisit, check_settings
 from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
-from .adopters import FlaskCookie, FlaskSessionRedis
+from .adopters import FlaskCookie
 from .sessions import FlaskSession
-
-__all__ = ["FlaskCookie", "FlaskSessionRedis", "FluidAuthSessionInterface", "session"]
 
 session = cast(FlaskSession, flask.session)
 """``flask.session`` itself, for those who want its type as well."""
@@ -43,7 +42,6 @@ COOKIE_NAME = "session"  # these are Flask's defaults
 COOKIE_PATH = "/"
 PERMANENT_LIFETIME = timedelta(days=31)
 _SO_THAT_EXPIRES_IS_SENT = datetime(9999, 1, 1, tzinfo=UTC)
-_KEY = "session"
 OPEN = "_fluidauth_sessions"  # in the request's environ, and in ``flask.g``
 
 
@@ -76,7 +74,7 @@ class Sessions:
         self._store = store
         self._adopts, self._adopt_until = adopt, adopt_until
         self._secrets: tuple[str | bytes, ...] = ()
-        self._gateways: dict[tuple[Any, ...], SessionGateway] = {}
+        self._requests: dict[tuple[Any, ...], Requests] = {}
         self._lock = Lock()
         self.followed: WeakSet[Any] = WeakSet()
         """The applications that tell when a request has ended."""
@@ -96,12 +94,12 @@ class Sessions:
             if self._engine is None or secrets != self._secrets:
                 self._engine = self._build(list(secrets), app)
                 self._secrets = secrets
-                self._gateways.clear()
+                self._requests.clear()
             return self._engine
 
     def _build(self: Any, secrets: list[str | bytes], app: Any) -> SessionEngine:
         """Return an engine that does as Flask does where nothing is set, and takes over Flask's sessions."""
-        store = self._store if self._engine is None else self._engine.gateway.store
+        store = self._store if self._engine is None else self._engine.requests.store
         cookie = CookieOptions(name=COOKIE_NAME, secure=False)
         former = FlaskCookie(
             secrets[0],
@@ -121,8 +119,8 @@ class Sessions:
             cookie=cookie,
         )
 
-    def gateway_for(self: Any, app: Any, engine: SessionEngine) -> SessionGateway:
-        """Return the gateway to the sessions under the cookie that *app* is configured for."""
+    def requests_for(self: Any, app: Any, engine: SessionEngine) -> Requests:
+        """Return what asks for sessions under the cookie that *app* is configured for."""
         settings = (
             self.get_cookie_name(app),
             self.get_cookie_path(app),
@@ -133,11 +131,11 @@ class Sessions:
             self.get_cookie_partitioned(app),
             app.permanent_session_lifetime,
         )
-        gateway: SessionGateway | None = self._gateways.get(settings)
-        if gateway is None:
+        requests: Requests | None = self._requests.get(settings)
+        if requests is None:
             cookie = _configured(engine.policy.cookie, *settings[:-1], self._permanent_seconds(app))
-            gateway = self._gateways[settings] = engine.gateway.with_cookie(cookie)
-        return gateway
+            requests = self._requests[settings] = engine.requests.with_cookie(cookie)
+        return requests
 
     def _permanent_seconds(self, app: Any) -> int | None:
         """Return PERMANENT_SESSION_LIFETIME, as far as browsers keep a cookie; None if the engine decides."""
@@ -160,10 +158,9 @@ class Sessions:
         engine = self.engine_for(app)
         if engine is None:
             return None
-        gateway = self.gateway_for(app, engine)
-        session = Session(gateway, cookies)
-        exchange = Exchange(gateway, session, self.responds, {_KEY: session}, _KEY, print)
-        return self.session_class(exchange, self.serializer, partial(self.lifetime_of, app, engine))
+        visit = ResponseVisit(self.requests_for(app, engine), cookies, True, self.responds)
+        rule = partial(self.lifetime_of, app, engine)
+        return self.session_class(visit, Session(visit), self.serializer, rule)
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):
@@ -193,30 +190,21 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         """Save *session* and put its cookie into *response*; make that a 503 if the store fails."""
         if not isinstance(session, FlaskSession):
             raise ConfigError(f"{type(session).__name__} was not opened by this interface")
-        exchange = session.exchange
-        gateway = exchange.gateway
-        try:
-            if exchange.hides_failure(response.status_code):
-                exchange.leave()
-                raise StoreError("the store failed while the request was handled")
-            changes = session.closing(response.status_code)
-            if changes is not None:
-                gateway.commit(exchange.session, changes)
-                session.refill()
-        except StoreError:
-            if not self.responds:
-                raise
+        visit, before = session.visit, session.visit.state
+        session.prepare(response.status_code)
+        if not visit.save_head(session.plain, response.status_code):
             close = getattr(response.response, "close", None)
             if close is not None:
                 close()
             response.direct_passthrough = False
-            make_unavailable(exchange, response)
+            make_unavailable(visit, response)
             return
-        finish_head(exchange, response)
+        session.refill_after(before)
+        finish_head(visit, response)
         if response.is_streamed:
             response.call_on_close(partial(self._ended, session))
-        if gateway.cleaning_due:
-            response.call_on_close(gateway.tidy)
+        if visit.requests.cleaning_due:
+            response.call_on_close(partial(tidy, visit.requests))
 
     def _torn_down(self, app: Flask, **_: object) -> None:
         """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
@@ -231,36 +219,30 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             if isinstance(found, FlaskSession):
                 flask.g.get(OPEN, {}).pop(id(found), None)
                 found.flush_quietly()
-                found.exchange.leave()
+                found.visit.save_logout(found.plain)
 
     def _ended(self, session: FlaskSession) -> None:
         """Save what changed while the response was sent."""
-        try:
-            changes = session.ending()
-            if changes is not None:
-                session.exchange.gateway.commit(session.exchange.session, changes)
-        except StoreError:
-            if not self.responds:
-                raise
+        session.flush()
+        session.visit.save_end(session.plain)
 
 
-def finish_head(exchange: Exchange[Any], response: AnyResponse) -> None:
+def finish_head(visit: ResponseVisit, response: AnyResponse) -> None:
     """Give *response* the headers that the use of the session demands."""
-    exchange.close_head()
-    if exchange.session.accessed:
+    visit.close_head()
+    if visit.accessed:
         response.vary.add("Cookie")
-        headers = exchange.amended(list(response.headers), TEXT, "")
+        headers = visit.headers(list(response.headers), TEXT, "")
         response.headers.clear()
         response.headers.extend(headers)
 
 
-def make_unavailable(exchange: Exchange[Any], response: Any) -> None:
+def make_unavailable(visit: ResponseVisit, response: Any) -> None:
     """Turn *response* into the answer while the store is out of order."""
-    exchange.unavailable = True
-    response.set_data(exchange.answer.body)
-    response.status_code = exchange.answer.code
+    response.set_data(visit.answer.body)
+    response.status_code = visit.answer.code
     response.headers.clear()
-    response.headers.extend(exchange.answer_headers())
+    response.headers.extend(visit.answer_headers())
 
 
 def _configured(

@@ -14,17 +14,18 @@ from typing import Any, TypeVar
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionMixin
 
-from fluidauth.engine.visit import Exchange
 from fluidauth.errors import PayloadError
-from fluidauth.formats.json_values import CONTAINERS, check, check_key, decode, encode
+from fluidauth.formats.json_values import CONTAINERS, check_key
 from fluidauth.integrations import json_mirror
+from fluidauth.middleware.response import ResponseVisit
 from fluidauth.records import Lifetime
-from fluidauth.rules.saving import Changes
 from fluidauth.session import Session
 from fluidauth.session.lazydict import PLACEHOLDER, LazyDict
+from fluidauth.session.state import State
+
+from .tagged_json import tagged, untagged
 
 PERMANENT = "_permanent"
-_PLAIN = (str, int, float, bool, type(None))
 
 LifetimeRule = Callable[[bool], Lifetime]
 """From whether a session is permanent to its lifetime."""
@@ -37,30 +38,9 @@ def _of_session(name: str) -> Any:
 
     def asked(self: FlaskSession) -> Any:
         self._read()
-        return getattr(self._behind, name)
+        return getattr(self.plain, name)
 
     return property(asked, doc=getattr(Session, name).__doc__)
-
-
-def tagged(serializer: TaggedJSONSerializer, name: str, value: Any) -> Any:
-    """Return *value* as JSON that Flask can turn back; raise :class:`PayloadError` if it cannot."""
-    if type(value) in _PLAIN:
-        check(value, f"session[{name!r}]")
-        return value
-    try:
-        return decode(serializer.dumps(value))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"session[{name!r}] cannot be stored: {error}") from error
-
-
-def untagged(serializer: TaggedJSONSerializer, value: Any) -> Any:
-    """Return what the JSON *value* stands for to Flask."""
-    if not isinstance(value, CONTAINERS):
-        return value
-    try:
-        return serializer.loads(encode(value))
-    except (TypeError, ValueError, AttributeError):
-        return value  # it looks like a tag, and another framework wrote it
 
 
 class FlaskSession(LazyDict, SessionMixin):
@@ -78,10 +58,15 @@ class FlaskSession(LazyDict, SessionMixin):
     expires_at = _of_session("expires_at")
 
     def __init__(
-        self, exchange: Exchange[Any], serializer: TaggedJSONSerializer, lifetime_of: LifetimeRule
+        self,
+        visit: ResponseVisit,
+        plain: Session,
+        serializer: TaggedJSONSerializer,
+        lifetime_of: LifetimeRule,
     ) -> None:
-        self.exchange = exchange
-        self._behind = exchange.session
+        self.visit = visit
+        self.plain = plain
+        """The session of plain JSON, which has what is here only when that was flushed."""
         self._serializer = serializer
         self._lifetime_of = lifetime_of
         self._touched: set[str] | None = None
@@ -92,13 +77,13 @@ class FlaskSession(LazyDict, SessionMixin):
         dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
 
     def __repr__(self) -> str:
-        return repr(self._behind).replace("<Session", f"<{type(self).__name__}", 1)  # names, and no values
+        return repr(self.plain).replace("<Session", f"<{type(self).__name__}", 1)  # names, and no values
 
     # -- hooks of LazyDict -------------------------------------------------------
 
     def _read(self) -> set[str]:
         if self._touched is None:
-            self._behind._read()
+            len(self.plain)  # which loads it, or raises
             self._touched = set()
             dict.clear(self)
             self.refill()
@@ -112,14 +97,16 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def _change(self) -> object:
         self._read()
-        return self._behind._change()
+        self.plain.mark_modified()
+        return self.visit.state
 
     def _explain_missing(self, key: object) -> None:
-        self._behind._explain_missing(key)
+        self.plain.get(str(key))
 
     def _remove_unreadable(self, key: str | None = None) -> bool:
         touched = self._read()
-        known = self._behind._remove_unreadable(key)
+        self.plain.mark_modified()
+        known = self.visit.state is not None and self.visit.state.drop_unreadable(key)
         touched.update(dict.keys(self) if key is None else (key,))
         return known
 
@@ -135,18 +122,18 @@ class FlaskSession(LazyDict, SessionMixin):
     @property
     def accessed(self) -> bool:
         """Whether this request used the session; its response then varies by cookie."""
-        return self._behind.accessed
+        return self.visit.accessed
 
     @accessed.setter
     def accessed(self, value: bool) -> None:
-        self._behind._accessed = bool(value)
+        self.visit.accessed = bool(value)
 
     @property
     def modified(self) -> bool:
         """Whether this request changed the session, also inside of values; false drops the changes."""
         if self._touched is not None and not self._was_modified:
             self._flush()
-            self._was_modified = self._behind.modified
+            self._was_modified = self.plain.modified
         return self._was_modified
 
     @modified.setter
@@ -155,7 +142,7 @@ class FlaskSession(LazyDict, SessionMixin):
         if value:
             touched.update(dict.keys(self))
         else:
-            self._behind.reload()
+            self.plain.reload()
             self._was_modified = False
             touched.clear()
 
@@ -165,7 +152,7 @@ class FlaskSession(LazyDict, SessionMixin):
         """Return the session of plain JSON, with all changes made so far."""
         self._read()
         self._flush()
-        return self._behind
+        return self.plain
 
     def login(
         self, user_id: str, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
@@ -180,7 +167,7 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def logout(self) -> None:
         """Do as :meth:`Session.logout`."""
-        self._behind.logout()  # not as the others: it needs nothing that was read
+        self.plain.logout()  # not as the others: it needs nothing that was read
         self._touched = set()
         self.refill()
 
@@ -189,15 +176,15 @@ class FlaskSession(LazyDict, SessionMixin):
     def add(self, key: str, amount: float = 1) -> None:
         """Do as :meth:`Session.add`."""
         self._flush_one(key)
-        self._behind.add(key, amount)
-        dict.__setitem__(self, key, dict.__getitem__(self._behind, key))
+        self.plain.add(key, amount)
+        dict.__setitem__(self, key, dict.__getitem__(self.plain, key))
 
     def append(self, key: str, item: Any) -> None:
         """Do as :meth:`Session.append`."""
         value, items = self._json(key, item), self.get(key, [])
         if key not in self._appended:  # once: a loop of appends would be quadratic
             self._flush_one(key)
-        self._behind.append(key, value)
+        self.plain.append(key, value)
         self._appended.add(key)
         items.append(self._python(value))
         dict.__setitem__(self, key, items)
@@ -216,7 +203,7 @@ class FlaskSession(LazyDict, SessionMixin):
 
     async def aload(self) -> None:
         """Do as :meth:`Session.aload`."""
-        await self._behind.aload()
+        await self.plain.aload()
 
     async def asave(self) -> None:
         """Do as :meth:`Session.asave`."""
@@ -228,26 +215,28 @@ class FlaskSession(LazyDict, SessionMixin):
         call(self.behind())
         self.refill()
 
-    def closing(self, status: int) -> Changes | None:
-        """Return what to commit before a response of *status*."""
+    def prepare(self, status: int) -> None:
+        """Bring the session of plain JSON to what a response of *status* is to save."""
         if status >= 500:
             self.flush_quietly()
-        elif self.modified or (self._touched is not None and self._behind._read().adoption):
-            self.exchange.gateway.follow_user(self._behind)
+        elif self.modified or (self._touched is not None and self._is_taken_over()):
+            self.visit.follow_fields(self.plain)
             self._apply_lifetime()
-        return self.exchange.head_changes(status)
 
-    def ending(self) -> Changes | None:
-        """Return what to commit when the response was sent."""
+    def refill_after(self, before: State | None) -> None:
+        """Take over what others changed, if something was saved since the state was *before*."""
+        if self._touched is not None and self.visit.state is not before:
+            self.refill()
+
+    def flush(self) -> None:
+        """Put the fields into the session of plain JSON; raise :class:`PayloadError` if they cannot be."""
         if self._touched is not None:
             self._flush()
-        return self.exchange.last_changes()
 
     def flush_quietly(self) -> None:
         """Put the fields into the session behind for a request that failed, as far as they can be stored."""
-        if self._touched is not None:
-            with suppress(PayloadError):
-                self._flush()
+        with suppress(PayloadError):
+            self.flush()
 
     # -- there and back ----------------------------------------------------------
 
@@ -261,16 +250,16 @@ class FlaskSession(LazyDict, SessionMixin):
     def _flush_one(self, name: str) -> None:
         self._read()
         if name in dict.keys(self):
-            json_mirror.put(self._behind, name, self._json(name, dict.__getitem__(self, name)))
+            json_mirror.put(self.plain, name, self._json(name, dict.__getitem__(self, name)))
         else:
-            json_mirror.remove(self._behind, name)
+            json_mirror.remove(self.plain, name)
 
     def _is_container(self, name: str) -> bool:
         return isinstance(dict.get(self, name), CONTAINERS)
 
     def refill(self) -> None:
         """Take over what is new in the session behind; containers that did not change stay the same ones."""
-        json_mirror.refresh(self, self._behind, self._json, self._python)
+        json_mirror.refresh(self, self.plain, self._json, self._python)
 
     def _json(self, name: str, value: Any) -> Any:
         return tagged(self._serializer, name, value)
@@ -280,15 +269,20 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def _apply_lifetime(self) -> None:
         """Let ``permanent`` say how long the session lasts, when it begins or when that was changed."""
-        behind = self._behind
-        state = behind._read()
-        chosen = state.lifetime or (state.login and state.login.lifetime)
-        if chosen or state.closed or not (behind._answerable and (behind.modified or state.adoption)):
+        plain, state = self.plain, self.visit.state
+        if state is None or state.closed or not self.visit.answerable:
+            return
+        login = state.wish.login
+        chosen = state.wish.lifetime or (login and login.lifetime)
+        if chosen or not (plain.modified or state.adoption):
             return
         permanent = bool(dict.get(self, PERMANENT))
         lifetime = self._lifetime_of(permanent)
-        begins = state.record is None or state.detached or state.login is not None
+        begins = state.record is None or state.detached or login is not None
         changed = permanent != bool(state.base.get(PERMANENT))
         restarts = permanent and lifetime.idle is None  # each change gives it its whole length again
         if begins or changed or restarts:
-            behind.set_lifetime(lifetime)
+            plain.set_lifetime(lifetime)
+
+    def _is_taken_over(self) -> bool:
+        return self.visit.state is not None and self.visit.state.adoption is not None

@@ -1,0 +1,139 @@
+"""The engine's store, clock and events: steps are carried out on the one, and told by the others.
+
+A failing store is an error here, never an empty session and never a cleared cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from fluidauth.concurrency import begun, on_asyncio
+from fluidauth.errors import ConfigError, NotEnded, StoreError
+from fluidauth.events import EventLog, EventName, Notice, SessionEvent
+from fluidauth.operations.runner import Steps, arun, run
+from fluidauth.records import MAX_LIFETIME
+from fluidauth.rules.policy import Policy
+from fluidauth.secrecy import clear_frames
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+
+from .denylist import Denylist
+
+T = TypeVar("T")
+
+_LATEST_TIME = 253_402_300_799 - MAX_LIFETIME  # year 9999, less the longest lifetime
+
+
+class StoreAccess:
+    """One store, in both forms, with what goes with asking it."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: SessionStore,
+        twin: AsyncSessionStore,
+        events: EventLog,
+        clock: Callable[[], float],
+    ) -> None:
+        self.policy = policy
+        self.store = store
+        self.twin = twin
+        self.denylist = Denylist()
+        self.cleaning_due = False
+        """Whether the response now going out should be followed by ``housekeeping.tidy``."""
+        self.clean_at = 0
+        """When that is due next, in Unix seconds."""
+        self._events = events
+        self._clock = clock
+        self._warned_insecure = False
+        self._keyring = policy.sealer.keyring
+        self._keyring.report_to(self)
+
+    def now(self) -> int:
+        """Return the time in Unix seconds; raise :class:`ConfigError` for an impossible clock."""
+        try:
+            now = int(self._clock())
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(f"the engine's clock returned no time: {error}") from None
+        if not 0 <= now <= _LATEST_TIME:
+            raise ConfigError(f"the engine's clock returned {now}, which is no Unix time")
+        return now
+
+    # -- asking the store --------------------------------------------------------
+
+    def perform(self, steps: Steps[T], what: str) -> T:
+        """Carry out *steps* on the store; *what* they are for goes into the event of a failure."""
+        self._keyring.refresh()
+        try:
+            return run(self.store, steps)
+        except Exception as error:
+            clear_frames(error)
+            if isinstance(error, StoreError):
+                self.failed(what, error)
+            raise
+
+    async def aperform(self, steps: Steps[T], what: str) -> T:
+        """Do as :meth:`perform` without blocking, to the end even if the caller is cancelled.
+
+        A client that goes away must not stop its own logout halfway.
+        """
+        if self.is_undisturbed():
+            return await self.aperform_here(steps, what)
+        return await asyncio.shield(begun(self.aperform_here(steps, what)))
+
+    async def aperform_here(self, steps: Steps[T], what: str) -> T:
+        """Do as :meth:`aperform`, but stop where the caller is cancelled."""
+        self._keyring.refresh()
+        try:
+            return await arun(self.twin, steps)
+        except Exception as error:
+            clear_frames(error)
+            if isinstance(error, StoreError):
+                self.failed(what, error)
+            raise
+
+    def is_undisturbed(self) -> bool:
+        """Return whether work on the store needs no shield: it never waits, or trio has none."""
+        return self.twin.inline or not on_asyncio()
+
+    def failed(self, what: str, error: StoreError) -> None:
+        """Tell that the store failed while doing *what*; deny what it could not end."""
+        self.report_failure(what)
+        if isinstance(error, NotEnded):
+            self.deny(error.handles)
+
+    def deny(self, handles: dict[str, str]) -> None:
+        """Let nobody in under *handles*, and try again soon to remove the records left."""
+        until = self.now() + MAX_LIFETIME
+        for handle, record in handles.items():
+            self.denylist.add(handle, record, until)
+            self.report([Notice("revoke_failed", None, handle)])
+        self.clean_at = 0
+
+    # -- telling -----------------------------------------------------------------
+
+    def report(self, notices: Iterable[Notice]) -> None:
+        """Make events of *notices*."""
+        for notice in notices:
+            self._events.emit(
+                SessionEvent(notice.name, self.now(), notice.reason, notice.handle, notice.user_id)
+            )
+
+    def report_failure(self, what: str) -> None:
+        """Tell that the store failed while doing *what*."""
+        self.report([Notice("store_error", what)])
+
+    def report_insecure(self, scheme: str) -> None:
+        """Tell once why a browser drops a Secure cookie that came over plain http."""
+        if self.policy.cookie.secure and scheme in ("http", "ws") and not self._warned_insecure:
+            self._warned_insecure = True
+            self.report([Notice("cookie_insecure", "plain_http")])
+
+    def report_cache_override(self) -> None:
+        """Tell that the application let caches keep a response that carries a cookie."""
+        self.report([Notice("cache_overridden", "public")])
+
+    def keyring_event(self, name: EventName, reason: str) -> None:
+        """Tell what became of the keyring's file."""
+        self.report([Notice(name, reason)])

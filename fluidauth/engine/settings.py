@@ -1,0 +1,61 @@
+"""An engine's settings as users give them: secret, store and limits, checked or found in the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+
+from fluidauth.errors import ConfigError
+from fluidauth.events import logger
+from fluidauth.keys import Keyring
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.bridge import SyncBridge, to_async
+from fluidauth.stores.urls import store_at, store_from_url
+
+Secret = str | bytes | Sequence[str | bytes] | Keyring
+
+DEFAULT_PATH = "fluidauth.db"
+DEFAULT_ABSOLUTE_TIMEOUT = 24 * 60 * 60  # seconds
+DEFAULT_IDLE_TIMEOUT = 60 * 60  # seconds
+MAX_PAYLOAD = 64 * 1024  # bytes
+_SMALLEST_PAYLOAD = 512
+
+
+def keyring_of(secret: Secret | None) -> Keyring:
+    if isinstance(secret, Keyring):
+        return secret
+    return Keyring.from_env() if secret is None else Keyring.from_secrets(secret)
+
+
+def open_store(
+    store: SessionStore | AsyncSessionStore | str | None,
+) -> tuple[SessionStore, AsyncSessionStore]:
+    """Return *store* for blocking and for asynchronous code."""
+    if store is None:
+        store = os.environ.get("FLUIDAUTH_DATABASE", DEFAULT_PATH)
+        store = store_at(store)
+        logger.info("sessions are kept in %r", store)
+    elif isinstance(store, str):
+        store = store_from_url(store)
+    if isinstance(store, AsyncSessionStore):
+        return SyncBridge(store), store
+    if not isinstance(store, SessionStore):
+        raise ConfigError(f"store={store!r} is neither a SessionStore, an AsyncSessionStore nor a URL")
+    store.open()
+    return store, to_async(store)
+
+
+def field_names(names: Collection[str]) -> Collection[str]:
+    if isinstance(names, str):
+        if names != "*":
+            raise ConfigError(f"encrypted_fields={names!r} is one string; write ({names!r},), or '*' for all")
+        return names
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise ConfigError("encrypted_fields must be names of fields")
+    return frozenset(names)
+
+
+def payload_limit(size: int) -> int:
+    if isinstance(size, bool) or not isinstance(size, int) or size < _SMALLEST_PAYLOAD:
+        raise ConfigError(f"max_payload={size!r} must be at least {_SMALLEST_PAYLOAD} bytes")
+    return size

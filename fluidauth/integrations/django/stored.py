@@ -1,0 +1,270 @@
+"""A session as Django holds it, beside the visit that found it: loaded, changed, merged.
+
+``session_key`` is what the cookie carries, a signed token.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.core.signing import JSONSerializer
+
+from fluidauth.engine.requests import Requests
+from fluidauth.engine.visit import Visit
+from fluidauth.errors import ConfigError
+from fluidauth.formats.json_values import decode
+from fluidauth.formats.payloads import plain_fields
+from fluidauth.integrations import json_mirror
+from fluidauth.operations import manage
+from fluidauth.operations.lookup import Live, find_live
+from fluidauth.operations.runner import Steps
+from fluidauth.operations.save import CLOSED
+from fluidauth.records import Lifetime
+from fluidauth.rules.saving import Outcome
+from fluidauth.rules.versions import token_for
+from fluidauth.secrecy import HoldsSecrets
+from fluidauth.session import Session
+from fluidauth.session.state import State
+
+from .adopters import AUTH_USER
+from .configuration import get_engine
+from .visit import TokenVisit
+
+
+class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django has no types
+    """What a ``SessionStore`` knows of its session; that asks the store, and this does not but to load."""
+
+    session_key: str | None
+    _session_key: str | None
+    _visit: Visit | None = None
+    """Knows what was found in the store, or put there."""
+    _session_behind: Session | None = None
+    _due = False
+    """Whether it should be saved though nobody changed it: its key was rotated, or it was idle long."""
+    _modified = False
+    _failed = False
+    """Whether the store failed, the last time that it was asked for this session."""
+    _was_ended = False
+    """Whether this goes on empty in the place of a session that another request ended."""
+    _shares = False
+    """Whether Django has the very fields of the state, which it may change."""
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed the session, or should save it for another reason."""
+        return self._modified or self._due
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._modified = value
+
+    # -- beyond it ---------------------------------------------------------------
+
+    @property
+    def user_id(self) -> str | None:
+        """The user signed in, as ``list_sessions`` and ``revoke_user`` of the engine know him."""
+        self._get_session()
+        return None if self._behind is None else self._behind.user_id
+
+    @property
+    def handle(self) -> str | None:
+        """What names this session in the store and in administrative calls; it opens nothing."""
+        self._get_session()
+        return None if self._behind is None else self._behind.handle
+
+    # -- loading -----------------------------------------------------------------
+
+    def _looked_up(self) -> Visit:
+        """Return the visit of what the key opens; a session of a former engine is taken over at once."""
+        visit = TokenVisit(get_engine().requests, self.session_key or "")
+        if visit.load().adoption is not None:
+            visit.save(Session(visit))
+            self._modified = True  # so that the new key is sent
+        return visit
+
+    async def _alooked_up(self) -> Visit:
+        visit = TokenVisit(get_engine().requests, self.session_key or "")
+        if (await visit.aload()).adoption is not None:
+            await visit.asave(Session(visit))
+            self._modified = True  # as above
+        return visit
+
+    @property
+    def _behind(self) -> Session | None:
+        """The stored session; made when it is asked for, as most requests only read fields."""
+        visit = self._visit
+        if self._session_behind is None and visit is not None:
+            if self._shares and visit.state is not None:
+                visit.state = _untouched(visit.state)
+            self._session_behind = Session(visit)
+        return self._session_behind
+
+    def _loaded(self, visit: Visit) -> dict[str, Any]:
+        state = _state_of(visit)
+        if state.record is None or state.body is None:
+            if state.barred is None:  # of a replaced id the key stays: its successor's cookie must as well
+                self._session_key = None
+            return {}
+        self._visit = visit
+        self._due = state.due
+        if self._modified:
+            self._session_key = _token(state)
+        # All that this serializer does is copy; _untouched makes up for it, where anything is saved at all.
+        is_plain = not (state.body.locked or self._modified)  # one taken over was maybe just encrypted
+        self._shares = is_plain and self.serializer is JSONSerializer
+        if self._shares:
+            return state.base
+        fields: dict[str, Any] = self._python(state.base)
+        return fields
+
+    def _python(self, value: Any) -> Any:
+        return self.serializer().loads(json.dumps(value).encode("ascii"))
+
+    def _json(self, value: Any) -> Any:
+        """Return *value* as JSON, by SESSION_SERIALIZER; raise ``TypeError`` as that does."""
+        try:
+            return decode(self.serializer().dumps(value).decode("utf-8"))
+        except ValueError as error:
+            raise ConfigError(f"SESSION_SERIALIZER={settings.SESSION_SERIALIZER!r} writes no JSON") from error
+
+    # -- saving ------------------------------------------------------------------
+
+    def _beginning(self, requests: Requests) -> Steps[Outcome]:
+        fields = self._json(self._get_session(no_load=True))
+        return manage.begin(requests.policy, _user_of(fields), fields, self._lifetime(), requests.now())
+
+    def _created(self, requests: Requests, outcome: Outcome) -> None:
+        requests.report(outcome.notices)
+        state = State(outcome.credential, outcome.record, outcome.body)
+        self._visit, self._session_behind, self._shares = _visit_of(state), None, False
+        self._session_key = _token(state)
+        self.modified = True
+
+    def _changed(self, renews: bool) -> tuple[Visit, Session, dict[str, Any]]:
+        """Return the session behind as changed, and the fields; raise ``UpdateError`` if it ended."""
+        visit, behind = self._visit, self._behind
+        if visit is None or behind is None or visit.state is None:
+            raise UpdateError
+        state = visit.state
+        if state.record is None or state.closed:
+            raise UpdateError
+        fields = self._json(self._session)
+        loaded, before = state.base, behind.user_id
+        user_id = _user_of(fields)
+        if user_id == _user_of(loaded):  # whoever signed in, if not by django.contrib.auth
+            if renews:
+                behind.regenerate()
+        elif user_id is None:
+            behind.logout()
+        else:
+            behind.login(user_id)
+            if before not in (None, user_id):  # what was another user's is not carried on
+                fields = {name: value for name, value in fields.items() if loaded.get(name) != value}
+        for name in dict.keys(behind) - fields.keys():
+            json_mirror.remove(behind, name)
+        for name, value in fields.items():
+            json_mirror.put(behind, name, value)
+        # Never nothing: only a write tells that the id was replaced meanwhile, and Django sends the cookie.
+        touched = self._modified or renews or settings.SESSION_SAVE_EVERY_REQUEST
+        behind.set_lifetime(self._lifetime() if touched else _remaining(state))
+        return visit, behind, fields
+
+    def _saved(self, visit: Visit, behind: Session, fields: dict[str, Any]) -> bool:
+        """Take over what was saved; say if anything is stored. Raise ``UpdateError`` if it could not be."""
+        state = _state_of(visit)
+        if state.closed:
+            raise UpdateError
+        self._due = False
+        if state.record is None:  # without fields, which the engine does not keep
+            return False
+        self._session_key = _token(state)
+        json_mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
+        return True
+
+    def _renewed(self) -> Steps[Live | str] | None:
+        """Return the steps to where the session lives on under a new id; None if it does not."""
+        state, engine = None if self._visit is None else self._visit.state, get_engine()
+        record = None if state is None else state.record
+        if state is None or record is None or state.closed != CLOSED["followed"]:
+            return None
+        return find_live(engine.policy, record.handle, engine.requests.now())
+
+    def _go_on(self, found: Live | str | None) -> None:
+        """Go on with the session *found*, whose cookie another response carries, else as nobody."""
+        before = self._behind
+        self._forget()
+        if before is not None and isinstance(found, Live):
+            self._visit = _visit_of(State(None, *found))  # what is saved is merged there; no key is sent
+            self._rebase(before, found.body.fields)
+            return
+        self._session_key, self._was_ended = None, True
+        if before is not None:  # else all there is are this request's own fields
+            self._session_cache: dict[str, Any] = {}
+
+    def _rebase(self, before: Session, newer: dict[str, Any]) -> None:
+        """Bring the fields to *newer* ones, with what was changed since *before* was merged into those."""
+        fields = self._json(self._session)
+        merged = json_mirror.rebased(fields, dict(dict.items(before)), newer)
+        json_mirror.refresh(self._session, merged, lambda name, value: fields[name], self._python)
+
+    def _forget(self) -> None:
+        self._visit = self._session_behind = None
+        self._was_ended = self._shares = False
+
+    def _check_begins(self) -> None:
+        """Raise ``UpdateError`` where a session would begin in the place of one that was ended."""
+        if self._was_ended and _user_of(self._session) is None:
+            raise UpdateError
+
+    def _lifetime(self) -> Lifetime:
+        ours = get_engine().policy.lifetime
+        lasts = max(1, min(int(self.get_expiry_age()), ours.absolute_seconds))
+        return Lifetime(lasts, ours.idle, not self.get_expire_at_browser_close())
+
+
+def _user_of(fields: dict[str, Any]) -> str | None:
+    user_id = fields.get(AUTH_USER)
+    return None if user_id is None else str(user_id)
+
+
+def _visit_of(state: State) -> Visit:
+    """Return a visit that begins with *state*, which is in the store already."""
+    visit = Visit(get_engine().requests)
+    visit.state = state
+    return visit
+
+
+def _state_of(visit: Visit) -> State:
+    """Return the state of a session that was loaded."""
+    if visit.state is None:
+        raise UpdateError
+    return visit.state
+
+
+def _untouched(state: State) -> State:
+    """Return *state* with its fields as stored, none encrypted: Django may have changed those that it has."""
+    if state.record is None or state.body is None:
+        return state
+    found = state.snapshot()
+    found.base = plain_fields(state.record)
+    found.body = state.body._replace(fields=found.base)
+    return found
+
+
+def _token(state: State) -> str:
+    """Return what the cookie is to carry, under the key that it is to be signed by."""
+    if state.record is None or state.credential is None:
+        raise UpdateError
+    return token_for(get_engine().policy, state.record, state.credential.session_id)
+
+
+def _remaining(state: State) -> Lifetime:
+    """Return the lifetime that the session has left."""
+    body = state.body
+    if body is None:
+        raise UpdateError
+    left = body.deadline - get_engine().requests.now()
+    return Lifetime(max(1, left), body.idle, body.persistent)

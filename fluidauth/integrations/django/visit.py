@@ -1,0 +1,21 @@
+"""The visit of one ``SessionStore`` of Django's, which knows the value of a cookie and no request."""
+
+from __future__ import annotations
+
+from fluidauth.engine.requests import Requests
+from fluidauth.engine.visit import Visit
+from fluidauth.secrecy import without_locals
+
+
+class TokenVisit(Visit):
+    """A visit under the cookie value *token*; its errors show no local variable."""
+
+    __slots__ = ("token",)
+    token: str
+
+    def __init__(self, requests: Requests, token: str) -> None:
+        super().__init__(requests, f"{requests.policy.cookie.name}={token}")
+        self.token = token
+
+    load = without_locals(Visit.load)
+    aload = without_locals(Visit.aload)

@@ -1,0 +1,33 @@
+"""Flask's tagged JSON: what Python's types are in a session of plain JSON, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.json.tag import TaggedJSONSerializer
+
+from fluidauth.errors import PayloadError
+from fluidauth.formats.json_values import CONTAINERS, check, decode, encode
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def tagged(serializer: TaggedJSONSerializer, name: str, value: Any) -> Any:
+    """Return *value* as JSON that Flask can turn back; raise :class:`PayloadError` if it cannot."""
+    if type(value) in _PLAIN:
+        check(value, f"session[{name!r}]")
+        return value
+    try:
+        return decode(serializer.dumps(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"session[{name!r}] cannot be stored: {error}") from error
+
+
+def untagged(serializer: TaggedJSONSerializer, value: Any) -> Any:
+    """Return what the JSON *value* stands for to Flask."""
+    if not isinstance(value, CONTAINERS):
+        return value
+    try:
+        return serializer.loads(encode(value))
+    except (TypeError, ValueError, AttributeError):
+        return value  # it looks like a tag, and another framework wrote it
