@@ -1,15 +1,21 @@
-"""Work that waits, beside an event loop or without one: tasks, threads, and which of them there are."""
+"""Work that waits, beside an event loop or without one: tasks, threads, and which of them there are.
+
+What is written once for both worlds is a generator: it yields questions and is sent the answers, by
+:func:`drive` as soon as they are there, by :func:`adrive` when they were awaited.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
 T = TypeVar("T")
+QuestionT = TypeVar("QuestionT")
+Errors = tuple[type[Exception], ...]
 
 
 def on_asyncio() -> bool:
@@ -36,3 +42,35 @@ async def in_thread(function: Callable[..., T], *args: Any, thread_sensitive: bo
     if not on_asyncio():
         return function(*args)
     return await sync_to_async(function, thread_sensitive=thread_sensitive)(*args)
+
+
+def drive(talk: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Any], errors: Errors) -> T:
+    """Return what *talk* returns, given the *answer* to all that it yields; *errors* are for it to handle."""
+    try:
+        question = next(talk)
+        while True:
+            try:
+                found = answer(question)
+            except errors as error:
+                question = talk.throw(error)
+            else:
+                question = talk.send(found)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+
+
+async def adrive(
+    talk: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Awaitable[Any]], errors: Errors
+) -> T:
+    """Return what *talk* returns, as :func:`drive` does, where each answer is awaited."""
+    try:
+        question = next(talk)
+        while True:
+            try:
+                found = await answer(question)
+            except errors as error:
+                question = talk.throw(error)
+            else:
+                question = talk.send(found)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]  # StopIteration is not generic

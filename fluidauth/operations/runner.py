@@ -31,7 +31,11 @@ _STORE_ERRORS = (StoreError, RecordExists, NotSupported)
 
 
 def run(store: SessionStore, steps: Steps[T]) -> T:
-    """Carry out *steps* on a blocking store."""
+    """Carry out *steps* on a blocking store.
+
+    This and its twin do by hand what :func:`~fluidauth.concurrency.drive` does: through that, the one call
+    of a usual change took 0.6 µs instead of 0.4.
+    """
     try:
         call = next(steps)
         while call[0] is not TAKE_TURN:

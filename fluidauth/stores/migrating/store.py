@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeVar
 
+from fluidauth.concurrency import adrive, drive
 from fluidauth.errors import ConfigError, RecordExists
 from fluidauth.records import SessionRecord
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
@@ -113,18 +116,7 @@ class MigratingStore(SessionStore):
         return AsyncMigratingStore(self, self._migration)
 
     def _run(self, talk: Talk[T]) -> T:
-        places = (self.old, self.new)
-        try:
-            place, method, *arguments = next(talk)
-            while True:
-                try:
-                    answer = getattr(places[place], method)(*arguments)
-                except RecordExists as error:
-                    place, method, *arguments = talk.throw(error)
-                else:
-                    place, method, *arguments = talk.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+        return drive(talk, partial(_ask, (self.old, self.new)), (RecordExists,))
 
 
 class AsyncMigratingStore(AsyncSessionStore):
@@ -179,17 +171,13 @@ class AsyncMigratingStore(AsyncSessionStore):
             await new.close()
 
     async def _run(self, talk: Talk[T]) -> T:
-        try:
-            place, method, *arguments = next(talk)
-            while True:
-                try:
-                    answer = await getattr(self._places[place], method)(*arguments)
-                except RecordExists as error:
-                    place, method, *arguments = talk.throw(error)
-                else:
-                    place, method, *arguments = talk.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+        return await adrive(talk, partial(_ask, self._places), (RecordExists,))
+
+
+def _ask(places: Sequence[object], question: tuple[Any, ...]) -> Any:
+    """Return what the old store or the new one answers, or will to who awaits it."""
+    place, method, *arguments = question
+    return getattr(places[place], method)(*arguments)
 
 
 def _summed(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol, TypeVar
 
 from fluidauth.after_fork import renew_in_child
-from fluidauth.concurrency import on_asyncio
+from fluidauth.concurrency import adrive, on_asyncio
 from fluidauth.records import SessionRecord
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.stores.base import AsyncSessionStore
@@ -96,17 +96,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncSessionStore):
             if not on_asyncio():
                 return self._blocking.carry_out(talk)
             links = await self._opened()
-        try:
-            step = next(talk)
-            while True:
-                try:
-                    answer = await links.answer(step)
-                except LinkError as error:
-                    step = talk.throw(error)
-                else:
-                    step = talk.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+        return await adrive(talk, links.answer, (LinkError,))
 
     async def _opened(self) -> _Links:
         for ended in [loop for loop in self._links if loop.is_closed()]:

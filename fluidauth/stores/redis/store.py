@@ -8,6 +8,7 @@ import time
 from typing import Any, TypeVar
 
 from fluidauth.after_fork import renew_in_child
+from fluidauth.concurrency import drive
 from fluidauth.errors import StoreBusy, StoreError
 from fluidauth.records import SessionRecord
 from fluidauth.secrecy import HoldsSecrets, without_locals
@@ -124,17 +125,7 @@ class RedisStore(HoldsSecrets, SessionStore):
 
     def carry_out(self, talk: Talk[T]) -> T:
         """Say what *talk* wants said; return what comes of it. Raise ``StoreError`` or ``RecordExists``."""
-        try:
-            step = next(talk)
-            while True:
-                try:
-                    answer = self._answer(step)
-                except (LinkError, StoreError) as error:
-                    step = talk.throw(error)
-                else:
-                    step = talk.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
+        return drive(talk, self._answer, (LinkError, StoreError))
 
     def _answer(self, step: Exchange | Pause) -> Any:
         if isinstance(step, Pause):
