@@ -120,13 +120,13 @@ def write(world: World, who: int, migration: Migration) -> Act:
         if found is None or not world.look(found, was_ended):
             return
         changed = found._replace(version=found.version + 1, payload=found.payload + bytes([who]))
-        if (yield from migration.change(FIRST.handle, "update", changed)):
+        if (yield from migration.update(changed)):
             world.written.add(who)
             return
 
 
 def touch(world: World, who: int, migration: Migration) -> Act:
-    yield from migration.change(FIRST.handle, "touch", FIRST.handle, FIRST.expires_at + who)
+    yield from migration.touch(FIRST.handle, FIRST.expires_at + who)
 
 
 def move(world: World, who: int, migration: Migration) -> Act:
@@ -160,7 +160,7 @@ def revoke(world: World, who: int, migration: Migration) -> Act:
 def _revoke(world: World, migration: Migration, spared: str | None) -> Act:
     world.revoking = True
     successors = set(world.successors)
-    yield from migration.revoke(USER, spared)
+    yield from migration.delete_for_user(USER, spared)
     world.doomed |= successors
 
 

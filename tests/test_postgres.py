@@ -20,7 +20,7 @@ from fluidauth import ConfigError, SessionEngine, StoreError
 from fluidauth.errors import StoreBusy
 from fluidauth.keys import new_secret
 from fluidauth.stores.postgres import PostgresStore
-from fluidauth.stores.postgres.statements import burial
+from fluidauth.stores.postgres.statements import replace
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
 
@@ -242,10 +242,10 @@ def test_a_swap_that_another_won_is_not_taken_for_ours(
 def test_a_renewal_under_way_escapes_no_revocation(call: Callable[..., Any], url: str) -> None:
     """It is seen under its old id, which then is nobody's, and not yet under its new one."""
     call("create", record(1))
-    renewal = burial("fluidauth", record(1, 2, user_id=None), record(2, user_id="user-1"))
+    renewal = next(replace("fluidauth", record(1, 2, user_id=None), record(2, user_id="user-1")))
 
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as watch:
-        other.execute(renewal.statement, renewal.values)
+        other.execute(renewal.text, renewal.values)
 
         def is_waited_for() -> bool:
             waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

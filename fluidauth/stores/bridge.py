@@ -6,16 +6,15 @@ once, and our own stores have native twins; the bridge serves other people's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgiref.sync import async_to_sync
 
 from fluidauth.concurrency import T, in_thread, on_asyncio
 from fluidauth.errors import UsageError
-from fluidauth.records import SessionRecord
 
-from .base import AsyncSessionStore, SessionStore
+from .base import AsyncDelegatingStore, AsyncSessionStore, DelegatingStore, SessionStore
 
 
 def to_async(store: SessionStore) -> AsyncSessionStore:
@@ -23,7 +22,7 @@ def to_async(store: SessionStore) -> AsyncSessionStore:
     return store.async_twin() or AsyncBridge(store)
 
 
-class AsyncBridge(AsyncSessionStore):
+class AsyncBridge(AsyncDelegatingStore):
     """A blocking store whose calls run in threads; inline where no asyncio loop runs."""
 
     def __init__(self, store: SessionStore) -> None:
@@ -35,49 +34,14 @@ class AsyncBridge(AsyncSessionStore):
         """Return ``function(store, *args)``, run in a thread with the blocking store."""
         return await in_thread(function, self._store, *args)
 
-    async def get(self, handle: str) -> SessionRecord | None:
-        return await in_thread(self._store.get, handle)
-
-    async def create(self, record: SessionRecord) -> None:
-        await in_thread(self._store.create, record)
-
-    async def update(self, record: SessionRecord) -> bool:
-        return await in_thread(self._store.update, record)
-
-    async def delete(self, handle: str, version: int | None = None) -> bool:
-        return await in_thread(self._store.delete, handle, version)
-
-    async def clean(self, now: int, limit: int | None = None) -> int:
-        return await in_thread(self._store.clean, now, limit)
-
-    async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        return await in_thread(self._store.update_many, records)
-
-    async def touch(self, handle: str, expires_at: int) -> bool:
-        return await in_thread(self._store.touch, handle, expires_at)
-
-    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return await in_thread(self._store.replace, tombstone, record)
-
-    async def list_for_user(
-        self, user_id: str, after: str | None = None, limit: int = 100
-    ) -> list[SessionRecord]:
-        return await in_thread(self._store.list_for_user, user_id, after, limit)
-
-    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return await in_thread(self._store.delete_for_user, user_id, except_handle)
-
-    async def count_by_kid(self) -> dict[str, int]:
-        return await in_thread(self._store.count_by_kid)
-
-    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return await in_thread(self._store.scan, after, limit)
+    async def _call(self, verb: str, *arguments: Any) -> Any:
+        return await in_thread(getattr(self._store, verb), *arguments)
 
     async def close(self) -> None:
         await in_thread(self._store.close)
 
 
-class SyncBridge(SessionStore):
+class SyncBridge(DelegatingStore):
     """An asynchronous store for synchronous code: each call runs an event loop."""
 
     def __init__(self, store: AsyncSessionStore) -> None:
@@ -88,41 +52,8 @@ class SyncBridge(SessionStore):
     def async_twin(self) -> AsyncSessionStore:
         return self._store
 
-    def get(self, handle: str) -> SessionRecord | None:
-        return self._wait(self._store.get, handle)
-
-    def create(self, record: SessionRecord) -> None:
-        self._wait(self._store.create, record)
-
-    def update(self, record: SessionRecord) -> bool:
-        return self._wait(self._store.update, record)
-
-    def delete(self, handle: str, version: int | None = None) -> bool:
-        return self._wait(self._store.delete, handle, version)
-
-    def clean(self, now: int, limit: int | None = None) -> int:
-        return self._wait(self._store.clean, now, limit)
-
-    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        return self._wait(self._store.update_many, records)
-
-    def touch(self, handle: str, expires_at: int) -> bool:
-        return self._wait(self._store.touch, handle, expires_at)
-
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return self._wait(self._store.replace, tombstone, record)
-
-    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self._wait(self._store.list_for_user, user_id, after, limit)
-
-    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return self._wait(self._store.delete_for_user, user_id, except_handle)
-
-    def count_by_kid(self) -> dict[str, int]:
-        return self._wait(self._store.count_by_kid)
-
-    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self._wait(self._store.scan, after, limit)
+    def _call(self, verb: str, *arguments: Any) -> Any:
+        return self._wait(getattr(self._store, verb), *arguments)
 
     def close(self) -> None:
         self._wait(self._store.close)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from fluidauth.errors import ConfigError, RecordExists, StoreError
 from fluidauth.records import SessionRecord, check_namespace
 
-from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+from .base import DEFAULT_NAMESPACE, AsyncDelegatingStore, AsyncSessionStore, SessionStore
 
 
 class MemoryStore(SessionStore):
@@ -131,7 +132,7 @@ class MemoryStore(SessionStore):
         return len(expired)
 
 
-class AsyncMemoryStore(AsyncSessionStore):
+class AsyncMemoryStore(AsyncDelegatingStore):
     """The same records for asynchronous code; no call ever waits."""
 
     inline = True
@@ -143,34 +144,8 @@ class AsyncMemoryStore(AsyncSessionStore):
     async def get(self, handle: str) -> SessionRecord | None:
         return self._store.get(handle)
 
-    async def create(self, record: SessionRecord) -> None:
-        self._store.create(record)
-
     async def update(self, record: SessionRecord) -> bool:
         return self._store.update(record)
 
-    async def delete(self, handle: str, version: int | None = None) -> bool:
-        return self._store.delete(handle, version)
-
-    async def clean(self, now: int, limit: int | None = None) -> int:
-        return self._store.clean(now, limit)
-
-    async def touch(self, handle: str, expires_at: int) -> bool:
-        return self._store.touch(handle, expires_at)
-
-    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return self._store.replace(tombstone, record)
-
-    async def list_for_user(
-        self, user_id: str, after: str | None = None, limit: int = 100
-    ) -> list[SessionRecord]:
-        return self._store.list_for_user(user_id, after, limit)
-
-    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return self._store.delete_for_user(user_id, except_handle)
-
-    async def count_by_kid(self) -> dict[str, int]:
-        return self._store.count_by_kid()
-
-    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self._store.scan(after, limit)
+    async def _call(self, verb: str, *arguments: Any) -> Any:
+        return getattr(self._store, verb)(*arguments)

@@ -22,7 +22,8 @@ Each talk is a generator that yields ``(place, method, *arguments)`` and is sent
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
 from fluidauth.errors import RecordExists, StoreError
@@ -70,7 +71,7 @@ class Migration:
         yield from self._refuse_taken(record.handle)
         if (left := (yield (OLD, "get", tombstone.handle))) is not None:
             yield from self._drop_copy(left)
-        return (yield from self.change(tombstone.handle, "replace", tombstone, record))
+        return (yield from self._change(tombstone.handle, "replace", tombstone, record))
 
     def _refuse_taken(self, handle: str) -> Talk[None]:
         """Raise ``RecordExists`` if either store has a record of *handle*; each knows only its own."""
@@ -78,12 +79,18 @@ class Migration:
             if (yield (place, "get", handle)) is not None:
                 raise RecordExists
 
-    def change(self, handle: str, method: str, *arguments: Any) -> Talk[bool]:
+    def _change(self, handle: str, method: str, *arguments: Any) -> Talk[bool]:
         """Call *method*, which says False where the record is not, on the store that has it."""
         if (yield (NEW, method, *arguments)):
             return True
         place, found = yield from self._found(handle, self._moving)
         return found is not None and bool((yield (place, method, *arguments)))
+
+    def update(self, record: SessionRecord) -> Talk[bool]:
+        return self._change(record.handle, "update", record)
+
+    def touch(self, handle: str, expires_at: int) -> Talk[bool]:
+        return self._change(handle, "touch", handle, expires_at)
 
     def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
         """Remove a session from both stores, if it has this *version*, of which only the new one's counts."""
@@ -158,7 +165,19 @@ class Migration:
 
     # -- many sessions -----------------------------------------------------------
 
-    def revoke(self, user_id: str, spared: str | None) -> Talk[int]:
+    def update_many(self, records: Sequence[SessionRecord]) -> Talk[list[bool]]:
+        done = []
+        for record in records:
+            done.append((yield from self.update(record)))
+        return done
+
+    def list_for_user(self, user_id: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+        return self._page("list_for_user", (user_id,), after, limit)
+
+    def scan(self, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+        return self._page("scan", (), after, limit)
+
+    def delete_for_user(self, user_id: str, spared: str | None) -> Talk[int]:
         """Remove the user's records but *spared*; those of the old store one by one, with their claims."""
         count = 0
         while True:
@@ -170,7 +189,14 @@ class Migration:
             for handle in left:
                 count += yield from self.delete(handle)
 
-    def both(self, method: str, *arguments: Any) -> Talk[tuple[Any, Any]]:
+    def count_by_kid(self) -> Talk[dict[str, int]]:
+        """Count what is on its way twice."""
+        counts = Counter[str]()
+        for found in (yield from self._both("count_by_kid")):
+            counts.update(found)
+        return dict(counts)
+
+    def _both(self, method: str, *arguments: Any) -> Talk[tuple[Any, Any]]:
         """Return what both stores answer, the old one first: what is carried over then is seen twice."""
         return (yield (OLD, method, *arguments)), (yield (NEW, method, *arguments))
 
@@ -180,13 +206,13 @@ class Migration:
             count += yield (NEW, "clean", now, limit if limit is None else limit - count)
         return count
 
-    def page(
+    def _page(
         self, method: str, arguments: tuple[Any, ...], after: str | None, limit: int
     ) -> Talk[list[SessionRecord]]:
         """Return *limit* records behind *after* from both stores, each once, without claims."""
         found: list[SessionRecord] = []
         while len(found) < limit:
-            pages = yield from self.both(method, *arguments, after, limit)
+            pages = yield from self._both(method, *arguments, after, limit)
             # Behind the end of a full page its store may have records that the other page lacks.
             full = min((page[-1].handle for page in pages if len(page) >= limit), default=None)
             seen = {record.handle: record for page in pages for record in page}

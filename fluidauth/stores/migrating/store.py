@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 from fluidauth.concurrency import adrive, drive
 from fluidauth.errors import ConfigError, RecordExists
-from fluidauth.records import SessionRecord
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.base import AsyncDelegatingStore, AsyncSessionStore, DelegatingStore, SessionStore
 from fluidauth.stores.bridge import to_async
 
 from .handover import Migration, Talk
@@ -17,7 +16,7 @@ from .handover import Migration, Talk
 T = TypeVar("T")
 
 
-class MigratingStore(SessionStore):
+class MigratingStore(DelegatingStore):
     """Reads *new*, then *old*, and moves each session to *new* at its first use.
 
     So a service goes to another store without logging anyone out:
@@ -55,38 +54,8 @@ class MigratingStore(SessionStore):
         sign = "->" if self.moving else "+"
         return f"<MigratingStore {self.old!r} {sign} {self.new!r}>"
 
-    def get(self, handle: str) -> SessionRecord | None:
-        return self._run(self._migration.get(handle))
-
-    def create(self, record: SessionRecord) -> None:
-        self._run(self._migration.create(record))
-
-    def update(self, record: SessionRecord) -> bool:
-        return self._run(self._migration.change(record.handle, "update", record))
-
-    def delete(self, handle: str, version: int | None = None) -> bool:
-        return self._run(self._migration.delete(handle, version))
-
-    def clean(self, now: int, limit: int | None = None) -> int:
-        return self._run(self._migration.clean(now, limit))
-
-    def touch(self, handle: str, expires_at: int) -> bool:
-        return self._run(self._migration.change(handle, "touch", handle, expires_at))
-
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return self._run(self._migration.replace(tombstone, record))
-
-    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self._run(self._migration.page("list_for_user", (user_id,), after, limit))
-
-    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return self._run(self._migration.revoke(user_id, except_handle))
-
-    def count_by_kid(self) -> dict[str, int]:
-        return _summed(*self._run(self._migration.both("count_by_kid")))
-
-    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self._run(self._migration.page("scan", (), after, limit))
+    def _call(self, verb: str, *arguments: Any) -> Any:
+        return self._run(getattr(self._migration, verb)(*arguments))
 
     def move(self, handle: str) -> bool:
         """Move one session to the new store, if *moving* or not; say if it was not there before."""
@@ -119,7 +88,7 @@ class MigratingStore(SessionStore):
         return drive(talk, partial(_ask, (self.old, self.new)), (RecordExists,))
 
 
-class AsyncMigratingStore(AsyncSessionStore):
+class AsyncMigratingStore(AsyncDelegatingStore):
     """The same two stores for asynchronous code, each through its own twin."""
 
     def __init__(self, store: MigratingStore, migration: Migration) -> None:
@@ -128,40 +97,8 @@ class AsyncMigratingStore(AsyncSessionStore):
         self._places = (to_async(store.old), to_async(store.new))
         self._migration = migration
 
-    async def get(self, handle: str) -> SessionRecord | None:
-        return await self._run(self._migration.get(handle))
-
-    async def create(self, record: SessionRecord) -> None:
-        await self._run(self._migration.create(record))
-
-    async def update(self, record: SessionRecord) -> bool:
-        return await self._run(self._migration.change(record.handle, "update", record))
-
-    async def delete(self, handle: str, version: int | None = None) -> bool:
-        return await self._run(self._migration.delete(handle, version))
-
-    async def clean(self, now: int, limit: int | None = None) -> int:
-        return await self._run(self._migration.clean(now, limit))
-
-    async def touch(self, handle: str, expires_at: int) -> bool:
-        return await self._run(self._migration.change(handle, "touch", handle, expires_at))
-
-    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return await self._run(self._migration.replace(tombstone, record))
-
-    async def list_for_user(
-        self, user_id: str, after: str | None = None, limit: int = 100
-    ) -> list[SessionRecord]:
-        return await self._run(self._migration.page("list_for_user", (user_id,), after, limit))
-
-    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return await self._run(self._migration.revoke(user_id, except_handle))
-
-    async def count_by_kid(self) -> dict[str, int]:
-        return _summed(*await self._run(self._migration.both("count_by_kid")))
-
-    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return await self._run(self._migration.page("scan", (), after, limit))
+    async def _call(self, verb: str, *arguments: Any) -> Any:
+        return await self._run(getattr(self._migration, verb)(*arguments))
 
     async def close(self) -> None:
         old, new = self._places
@@ -178,7 +115,3 @@ def _ask(places: Sequence[object], question: tuple[Any, ...]) -> Any:
     """Return what the old store or the new one answers, or will to who awaits it."""
     place, method, *arguments = question
     return getattr(places[place], method)(*arguments)
-
-
-def _summed(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
-    return {kid: left.get(kid, 0) + right.get(kid, 0) for kid in {**left, **right}}

@@ -1,12 +1,12 @@
-"""What is asked of PostgreSQL: each call of a store as one statement, to be run by anybody."""
+"""What is asked of PostgreSQL: each call of a store as statements, to be run by anybody."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from fluidauth.errors import OutcomeUnknown
+from fluidauth.errors import OutcomeUnknown, RecordExists
 from fluidauth.records import END_OF_TIME, SessionRecord
 
 T = TypeVar("T")
@@ -98,15 +98,15 @@ _SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
     WHERE namespace = %s AND handle > %s ORDER BY handle LIMIT %s"""
 
 
-class Call(NamedTuple, Generic[T]):
-    """One statement, and what its outcome means."""
+class Statement(NamedTuple, Generic[T]):
+    """One statement of SQL, and what its outcome means."""
 
-    statement: str
+    text: str
     values: Sequence[Any]
     answer: Callable[[int, Rows], T]
     """Given how many rows were changed or found, and the rows, if it returns any."""
-    proof: Call[bool] | None = None
-    """Says whether this call was carried out, where the answer was lost and, made again, it did nothing.
+    proof: Statement[bool] | None = None
+    """Says whether this was carried out, where the answer was lost and, made again, it did nothing.
 
     Each change has a stamp of its own, as another may have written the very same fields. What others
     changed since does not bear it any more: then :class:`OutcomeUnknown` is raised."""
@@ -114,25 +114,29 @@ class Call(NamedTuple, Generic[T]):
     """The answer then."""
 
 
-def getting(space: str, handle: str) -> Call[SessionRecord | None]:
-    return Call(
-        _GET,
-        (space, bytes.fromhex(handle)),
-        lambda _, rows: SessionRecord(handle, *rows[0]) if rows else None,
-    )
+Talk = Generator[Statement[Any], Any, T]
+"""A call of a store: it yields statements and is sent the answers."""
 
 
-def creation(space: str, record: SessionRecord) -> Call[bool]:
+def get(space: str, handle: str) -> Talk[SessionRecord | None]:
+    values = (space, bytes.fromhex(handle))
+    return _told(Statement(_GET, values, lambda _, rows: SessionRecord(handle, *rows[0]) if rows else None))
+
+
+def create(space: str, record: SessionRecord) -> Talk[None]:
     stamp = _new_stamp()
-    return Call(_CREATE, _whole(space, record, stamp), _is_done, _proof(space, record, stamp), True)
+    values, proof = _whole(space, record, stamp), _proof(space, record, stamp)
+    if not (yield Statement(_CREATE, values, _is_done, proof, True)):
+        raise RecordExists
 
 
-def updating(space: str, record: SessionRecord) -> Call[bool]:
+def update(space: str, record: SessionRecord) -> Talk[bool]:
     stamp = _new_stamp()
-    return Call(_UPDATE, _swap(space, record, stamp), _is_done, _proof(space, record, stamp), True)
+    values, proof = _swap(space, record, stamp), _proof(space, record, stamp)
+    return _told(Statement(_UPDATE, values, _is_done, proof, True))
 
 
-def updating_all(space: str, records: Sequence[SessionRecord]) -> Call[list[bool]]:
+def update_many(space: str, records: Sequence[SessionRecord]) -> Talk[list[bool]]:
     handles = [bytes.fromhex(record.handle) for record in records]
     columns = [[record[column] for record in records] for column in (1, 3, 4, 5, 6)]
 
@@ -140,62 +144,73 @@ def updating_all(space: str, records: Sequence[SessionRecord]) -> Call[list[bool
         done = {bytes(row[0]) for row in rows}
         return [handle in done for handle in handles]
 
-    return Call(_UPDATE_MANY, (handles, *columns, space, _new_stamp(), space), answer)
+    return _told(Statement(_UPDATE_MANY, (handles, *columns, space, _new_stamp(), space), answer))
 
 
-def deletion(space: str, handle: str, version: int | None) -> Call[bool]:
+def delete(space: str, handle: str, version: int | None) -> Talk[bool]:
     key = (space, bytes.fromhex(handle))
-    is_gone = Call(_FIND_STAMP, key, lambda _, rows: not rows)
+    is_gone = Statement(_FIND_STAMP, key, lambda _, rows: not rows)
     if version is None:
-        return Call(_DELETE, key, _is_done, is_gone, True)
-    return Call(_DELETE_VERSION, (*key, version), _is_done, is_gone, True)
+        return _told(Statement(_DELETE, key, _is_done, is_gone, True))
+    return _told(Statement(_DELETE_VERSION, (*key, version), _is_done, is_gone, True))
 
 
-def touching(space: str, handle: str, expires_at: int) -> Call[bool]:
-    return Call(_TOUCH, (expires_at, space, bytes.fromhex(handle), expires_at), _is_done)
+def touch(space: str, handle: str, expires_at: int) -> Talk[bool]:
+    return _told(Statement(_TOUCH, (expires_at, space, bytes.fromhex(handle), expires_at), _is_done))
 
 
-def burial(space: str, tombstone: SessionRecord, record: SessionRecord) -> Call[bool]:
+def replace(space: str, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
     stamp = _new_stamp()
     values = (*_swap(space, tombstone, stamp), *_whole(space, record, stamp))
-    return Call(_REPLACE, values, _is_done, _proof(space, tombstone, stamp), True)
+    return _told(Statement(_REPLACE, values, _is_done, _proof(space, tombstone, stamp), True))
 
 
-def cleaning(space: str, now: int, limit: int | None) -> Call[int]:
+def clean(space: str, now: int, limit: int | None) -> Talk[int]:
     statement = _CLEAN_ALL if now >= END_OF_TIME else _CLEAN
-    return Call(statement, (space, space, now, limit), _count)
+    return _told(Statement(statement, (space, space, now, limit), _count))
 
 
-def listing(space: str, user_id: str, after: str | None, limit: int) -> Call[list[SessionRecord]]:
-    values = (space, user_id, bytes.fromhex(after or ""), limit)
-    return Call(_LIST, values, _records)
+def list_for_user(space: str, user_id: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+    return _told(Statement(_LIST, (space, user_id, bytes.fromhex(after or ""), limit), _records))
 
 
-def revocation(space: str, user_id: str, except_handle: str | None) -> Call[tuple[int, int]]:
-    """Is answered by how many sessions there were, and how many are gone; to be repeated until all are."""
+def delete_for_user(space: str, user_id: str, except_handle: str | None) -> Talk[int]:
+    """Delete until as many are gone as there were."""
     kept = None if except_handle is None else bytes.fromhex(except_handle)
-    return Call(_DELETE_USER, (space, user_id, kept, kept, space, user_id), lambda _, rows: rows[0])
+    values = (space, user_id, kept, kept, space, user_id)
+    statement: Statement[tuple[int, int]] = Statement(_DELETE_USER, values, lambda _, rows: rows[0])
+    removed = 0
+    while True:
+        found, gone = yield from _told(statement)
+        removed += gone
+        if gone == found:
+            return removed
 
 
-def counting(space: str) -> Call[dict[str, int]]:
-    return Call(_COUNT, (space,), lambda _, rows: dict(rows))
+def count_by_kid(space: str) -> Talk[dict[str, int]]:
+    return _told(Statement(_COUNT, (space,), lambda _, rows: dict(rows)))
 
 
-def scanning(space: str, after: str | None, limit: int) -> Call[list[SessionRecord]]:
-    return Call(_SCAN, (space, bytes.fromhex(after or ""), limit), _records)
+def scan(space: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+    return _told(Statement(_SCAN, (space, bytes.fromhex(after or ""), limit), _records))
+
+
+def _told(statement: Statement[T]) -> Talk[T]:
+    answer: T = yield statement
+    return answer
 
 
 def _new_stamp() -> int:
     return int.from_bytes(os.urandom(8), "big", signed=True)
 
 
-def _proof(space: str, record: SessionRecord, stamp: int) -> Call[bool]:
+def _proof(space: str, record: SessionRecord, stamp: int) -> Statement[bool]:
     def is_ours(_: int, rows: Rows) -> bool:
         if rows and rows[0][0] > record.version:
             raise OutcomeUnknown
         return rows == [(record.version, stamp)]
 
-    return Call(_FIND_STAMP, (space, bytes.fromhex(record.handle)), is_ours)
+    return Statement(_FIND_STAMP, (space, bytes.fromhex(record.handle)), is_ours)
 
 
 def _swap(space: str, record: SessionRecord, stamp: int) -> tuple[Any, ...]:

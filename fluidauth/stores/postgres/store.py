@@ -9,28 +9,38 @@ and do not know prepared statements.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from fluidauth.after_fork import renew_in_child
-from fluidauth.errors import ConfigError, RecordExists
-from fluidauth.records import SessionRecord, check_namespace
+from fluidauth.concurrency import drive
+from fluidauth.errors import ConfigError
+from fluidauth.records import check_namespace
 from fluidauth.secrecy import HoldsSecrets, without_locals
-from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
 
 from . import statements
 from .async_store import AsyncPostgresStore
 from .connection import INIT, Attempts, Link, Settings, conninfo_of, place_of, raise_store_error
-from .statements import BEGIN_SCHEMA, FIND_VERSION, LOCK_SCHEMA, MIGRATIONS, NOTE_VERSION, VERSION, Call
+from .statements import (
+    BEGIN_SCHEMA,
+    FIND_VERSION,
+    LOCK_SCHEMA,
+    MIGRATIONS,
+    NOTE_VERSION,
+    VERSION,
+    Statement,
+    Talk,
+)
 
 T = TypeVar("T")
 
 
-class PostgresStore(HoldsSecrets, SessionStore):
+class PostgresStore(HoldsSecrets, DelegatingStore):
     """Sessions in the database at *url*, ``postgresql://user:password@host/database``.
 
     Its tables lie in a schema of their own, ``fluidauth``, which :meth:`create_schema` makes.
@@ -67,51 +77,9 @@ class PostgresStore(HoldsSecrets, SessionStore):
             return "<PostgresStore, not built>"
         return f"<PostgresStore {place_of(self.settings.conninfo)} namespace={self.namespace!r}>"
 
-    # -- the five verbs --------------------------------------------------------
-
-    def get(self, handle: str) -> SessionRecord | None:
-        return self.carry_out(statements.getting(self.namespace, handle))
-
-    def create(self, record: SessionRecord) -> None:
-        if not self.carry_out(statements.creation(self.namespace, record)):
-            raise RecordExists
-
-    def update(self, record: SessionRecord) -> bool:
-        return self.carry_out(statements.updating(self.namespace, record))
-
-    def delete(self, handle: str, version: int | None = None) -> bool:
-        return self.carry_out(statements.deletion(self.namespace, handle, version))
-
-    def clean(self, now: int, limit: int | None = None) -> int:
-        return self.carry_out(statements.cleaning(self.namespace, now, limit))
-
-    # -- optional --------------------------------------------------------------
-
-    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        return self.carry_out(statements.updating_all(self.namespace, records))
-
-    def touch(self, handle: str, expires_at: int) -> bool:
-        return self.carry_out(statements.touching(self.namespace, handle, expires_at))
-
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return self.carry_out(statements.burial(self.namespace, tombstone, record))
-
-    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self.carry_out(statements.listing(self.namespace, user_id, after, limit))
-
-    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        removed = 0
-        while True:
-            found, gone = self.carry_out(statements.revocation(self.namespace, user_id, except_handle))
-            removed += gone
-            if gone == found:
-                return removed
-
-    def count_by_kid(self) -> dict[str, int]:
-        return self.carry_out(statements.counting(self.namespace))
-
-    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self.carry_out(statements.scanning(self.namespace, after, limit))
+    def _call(self, verb: str, *arguments: Any) -> Any:
+        talk: Talk[Any] = getattr(statements, verb)(self.namespace, *arguments)
+        return drive(talk, self.carry_out, ())
 
     def async_twin(self) -> AsyncSessionStore:
         return AsyncPostgresStore(self.settings, self)
@@ -156,15 +124,15 @@ class PostgresStore(HoldsSecrets, SessionStore):
 
     # -- one call on one connection ------------------------------------------------
 
-    def carry_out(self, call: Call[T]) -> T:
-        """Return the answer to *call*; raise ``StoreError`` or ``RecordExists``."""
+    def carry_out(self, statement: Statement[T]) -> T:
+        """Return the answer to *statement*; raise ``StoreError`` or ``RecordExists``."""
         attempts = Attempts(self.settings.timeout)
         while True:
             pool = self._pool or self._opened()
             link = None
             try:
                 link = pool.getconn(attempts.left)
-                answer = _ask(link, call, self.settings.prepare)
+                answer = _ask(link, statement, self.settings.prepare)
                 break
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
@@ -174,8 +142,9 @@ class PostgresStore(HoldsSecrets, SessionStore):
             finally:
                 if link is not None:
                     pool.putconn(link)
-        if attempts.in_doubt and not answer and call.proof is not None and self.carry_out(call.proof):
-            return call.proven  # type: ignore[no-any-return]  # of the type of the answer
+        proof = statement.proof if attempts.in_doubt and not answer else None
+        if proof is not None and self.carry_out(proof):
+            return statement.proven  # type: ignore[no-any-return]  # of the type of the answer
         return answer
 
     def _opened(self) -> ConnectionPool[Link]:
@@ -189,8 +158,8 @@ def _version(connection: Link) -> int:
     return int(connection.execute(FIND_VERSION).fetchall()[0][0])
 
 
-def _ask(link: Link, call: Call[T], prepare: bool) -> T:
-    statement = call.statement
-    cursor = link.execute(statement, call.values, prepare=prepare, binary=True)
+def _ask(link: Link, statement: Statement[T], prepare: bool) -> T:
+    text = statement.text
+    cursor = link.execute(text, statement.values, prepare=prepare, binary=True)
     has_rows = cursor.pgresult is not None and cursor.pgresult.nfields
-    return call.answer(cursor.rowcount, cursor.fetchall() if has_rows else [])
+    return statement.answer(cursor.rowcount, cursor.fetchall() if has_rows else [])

@@ -8,9 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 from fluidauth.after_fork import renew_in_child
 from fluidauth.concurrency import adrive, on_asyncio
-from fluidauth.records import SessionRecord
 from fluidauth.secrecy import HoldsSecrets
-from fluidauth.stores.base import AsyncSessionStore
+from fluidauth.stores.base import AsyncDelegatingStore
 
 from .commands import RedisRecords
 from .connection import AsyncLink, LinkError
@@ -29,7 +28,7 @@ class Blocking(Protocol):
     def close(self) -> None: ...
 
 
-class AsyncRedisStore(HoldsSecrets, AsyncSessionStore):
+class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
     """What *blocking* does, to await; under trio it blocks."""
 
     expires_itself = True
@@ -46,40 +45,8 @@ class AsyncRedisStore(HoldsSecrets, AsyncSessionStore):
         self._records = RedisRecords(Routes(self._settings))
         self._links: dict[asyncio.AbstractEventLoop, _Links] = {}
 
-    async def get(self, handle: str) -> SessionRecord | None:
-        return await self._do(self._records.get(handle))
-
-    async def create(self, record: SessionRecord) -> None:
-        await self._do(self._records.create(record))
-
-    async def update(self, record: SessionRecord) -> bool:
-        return await self._do(self._records.update(record))
-
-    async def delete(self, handle: str, version: int | None = None) -> bool:
-        return await self._do(self._records.delete(handle, version))
-
-    async def clean(self, now: int, limit: int | None = None) -> int:
-        return await self._do(self._records.clean(now, limit))
-
-    async def touch(self, handle: str, expires_at: int) -> bool:
-        return await self._do(self._records.touch(handle, expires_at))
-
-    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return await self._do(self._records.replace(tombstone, record))
-
-    async def list_for_user(
-        self, user_id: str, after: str | None = None, limit: int = 100
-    ) -> list[SessionRecord]:
-        return await self._do(self._records.list_for_user(user_id, after, limit))
-
-    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return await self._do(self._records.delete_for_user(user_id, except_handle))
-
-    async def count_by_kid(self) -> dict[str, int]:
-        return await self._do(self._records.count_by_kid())
-
-    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return await self._do(self._records.scan(after, limit))
+    async def _call(self, verb: str, *arguments: Any) -> Any:
+        return await self._do(getattr(self._records, verb)(*arguments))
 
     async def close(self) -> None:
         """Close the connections of this event loop, and those of the synchronous side."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -103,6 +103,12 @@ class RedisRecords:
         return removed
 
     # -- optional --------------------------------------------------------------
+
+    def update_many(self, records: Sequence[SessionRecord]) -> Talk[list[bool]]:
+        done = []
+        for record in records:
+            done.append((yield from self.update(record)))
+        return done
 
     def touch(self, handle: str, expires_at: int) -> Talk[bool]:
         key = self._key(handle)

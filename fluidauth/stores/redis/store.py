@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 from fluidauth.after_fork import renew_in_child
 from fluidauth.concurrency import drive
 from fluidauth.errors import StoreBusy, StoreError
-from fluidauth.records import SessionRecord
 from fluidauth.secrecy import HoldsSecrets, without_locals
-from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
 
 from .async_store import AsyncRedisStore
 from .commands import RedisRecords
@@ -26,7 +25,7 @@ T = TypeVar("T")
 logger = logging.getLogger("fluidauth")
 
 
-class RedisStore(HoldsSecrets, SessionStore):
+class RedisStore(HoldsSecrets, DelegatingStore):
     """Sessions in the Redis 6.2 or newer, or Valkey, at *url*.
 
     ``redis://user:password@host:6379/0``, ``rediss://`` for TLS, ``unix:///path?db=0``,
@@ -68,42 +67,8 @@ class RedisStore(HoldsSecrets, SessionStore):
             return "<RedisStore, not built>"
         return f"<RedisStore {self.settings.place} namespace={self.namespace!r}>"
 
-    # -- the five verbs --------------------------------------------------------
-
-    def get(self, handle: str) -> SessionRecord | None:
-        return self.carry_out(self._records.get(handle))
-
-    def create(self, record: SessionRecord) -> None:
-        self.carry_out(self._records.create(record))
-
-    def update(self, record: SessionRecord) -> bool:
-        return self.carry_out(self._records.update(record))
-
-    def delete(self, handle: str, version: int | None = None) -> bool:
-        return self.carry_out(self._records.delete(handle, version))
-
-    def clean(self, now: int, limit: int | None = None) -> int:
-        return self.carry_out(self._records.clean(now, limit))
-
-    # -- optional --------------------------------------------------------------
-
-    def touch(self, handle: str, expires_at: int) -> bool:
-        return self.carry_out(self._records.touch(handle, expires_at))
-
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return self.carry_out(self._records.replace(tombstone, record))
-
-    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self.carry_out(self._records.list_for_user(user_id, after, limit))
-
-    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return self.carry_out(self._records.delete_for_user(user_id, except_handle))
-
-    def count_by_kid(self) -> dict[str, int]:
-        return self.carry_out(self._records.count_by_kid())
-
-    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return self.carry_out(self._records.scan(after, limit))
+    def _call(self, verb: str, *arguments: Any) -> Any:
+        return self.carry_out(getattr(self._records, verb)(*arguments))
 
     def advice(self) -> list[str]:
         return self.carry_out(self._records.advice())

@@ -21,7 +21,7 @@ from fluidauth.after_fork import pause_for_fork, renew_in_child
 from fluidauth.concurrency import on_asyncio
 from fluidauth.errors import ConfigError, StoreBusy, StoreError
 from fluidauth.records import SessionRecord, check_namespace
-from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
 
 from . import writes
 from .async_store import AsyncSQLiteStore
@@ -47,7 +47,7 @@ _SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
     WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
 
 
-class SQLiteStore(SessionStore):
+class SQLiteStore(DelegatingStore):
     """Sessions in the file *path*, created with mode 0600 if absent.
 
     ``durability="full"``: what was acknowledged is on disk and survives a power cut.
@@ -104,14 +104,9 @@ class SQLiteStore(SessionStore):
     def __repr__(self) -> str:
         return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"
 
-    # -- the five verbs --------------------------------------------------------
-
     def get(self, handle: str) -> SessionRecord | None:
         rows = self._read(_GET, (bytes.fromhex(handle),))
         return SessionRecord._make((handle, *rows[0])) if rows else None
-
-    def create(self, record: SessionRecord) -> None:
-        self._commits.run(writes.creation(record))
 
     def update(self, record: SessionRecord) -> bool:
         commits = self._commits
@@ -124,28 +119,11 @@ class SQLiteStore(SessionStore):
                 return done
         return commits.run(writes.updating(record))
 
-    def delete(self, handle: str, version: int | None = None) -> bool:
-        return self._commits.run(writes.deletion(handle, version)) > 0
-
-    def clean(self, now: int, limit: int | None = None) -> int:
-        return self._commits.run(writes.cleaning(now, limit))
-
-    # -- optional --------------------------------------------------------------
-
-    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        return self._commits.run(writes.updating_all(records))
-
-    def touch(self, handle: str, expires_at: int) -> bool:
-        return self._commits.run(writes.touching(handle, expires_at)) > 0
-
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        return self._commits.run(writes.burial(tombstone, record))
+    def _call(self, verb: str, *arguments: Any) -> Any:
+        return self._commits.run(writes.BY_VERB[verb](*arguments))
 
     def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
         return [_record(row) for row in self._read(_LIST, (user_id, bytes.fromhex(after or ""), limit))]
-
-    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        return self._commits.run(writes.revocation(user_id, except_handle))
 
     def count_by_kid(self) -> dict[str, int]:
         return dict(self._read(_COUNT, ()))

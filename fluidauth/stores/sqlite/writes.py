@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,6 +61,11 @@ OWN_ERRORS = (sqlite3.Error, FluidAuthError, OverflowError, TypeError, ValueErro
 def change(connection: sqlite3.Connection, space: int, statement: str, values: dict[str, Any]) -> int:
     """Run one *statement*; return how many rows it changed."""
     return connection.execute(statement, {"space": space, **values}).rowcount
+
+
+def changed(connection: sqlite3.Connection, space: int, statement: str, values: dict[str, Any]) -> bool:
+    """Run one *statement*; say if it changed anything."""
+    return change(connection, space, statement, values) > 0
 
 
 def update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
@@ -160,15 +165,15 @@ def updating_all(records: Sequence[SessionRecord]) -> Write[list[bool]]:
     return Write(update_all, records)
 
 
-def deletion(handle: str, version: int | None) -> Write[int]:
+def deletion(handle: str, version: int | None) -> Write[bool]:
     """Return the removal of *handle*, at *version* if given."""
-    return Write(change, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
+    return Write(changed, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
 
 
-def touching(handle: str, expires_at: int) -> Write[int]:
+def touching(handle: str, expires_at: int) -> Write[bool]:
     """Return the move of the expiry forward; a power cut may undo it."""
     values = {"handle": bytes.fromhex(handle), "expires_at": expires_at}
-    return Write(change, _TOUCH, values, durable=False)
+    return Write(changed, _TOUCH, values, durable=False)
 
 
 def burial(tombstone: SessionRecord, record: SessionRecord) -> Write[bool]:
@@ -189,6 +194,19 @@ def cleaning(now: int, limit: int | None) -> Write[int]:
     """
     values = {"now": now, "limit": -1 if limit is None else limit}
     return Write(change, _CLEAN, values, durable=now >= END_OF_TIME)
+
+
+BY_VERB: dict[str, Callable[..., Write[Any]]] = {
+    "create": creation,
+    "update": updating,
+    "update_many": updating_all,
+    "delete": deletion,
+    "touch": touching,
+    "replace": burial,
+    "delete_for_user": revocation,
+    "clean": cleaning,
+}
+"""What each call of a store asks for, by its name; the others read."""
 
 
 # -- transactions ---------------------------------------------------------------------
