@@ -44,33 +44,33 @@ async def in_thread(function: Callable[..., T], *args: Any, thread_sensitive: bo
     return await sync_to_async(function, thread_sensitive=thread_sensitive)(*args)
 
 
-def drive(talk: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Any], errors: Errors) -> T:
-    """Return what *talk* returns, given the *answer* to all that it yields; *errors* are for it to handle."""
+def drive(steps: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Any], errors: Errors) -> T:
+    """Return what *steps* comes to, given the *answer* to all that it yields, or *errors* to handle."""
     try:
-        question = next(talk)
+        question = next(steps)
         while True:
             try:
                 found = answer(question)
             except errors as error:
-                question = talk.throw(error)
+                question = steps.throw(error)
             else:
-                question = talk.send(found)
+                question = steps.send(found)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
 
 
 async def adrive(
-    talk: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Awaitable[Any]], errors: Errors
+    steps: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Awaitable[Any]], errors: Errors
 ) -> T:
-    """Return what *talk* returns, as :func:`drive` does, where each answer is awaited."""
+    """Return what *steps* comes to, as with :func:`drive`, where each answer is awaited."""
     try:
-        question = next(talk)
+        question = next(steps)
         while True:
             try:
                 found = await answer(question)
             except errors as error:
-                question = talk.throw(error)
+                question = steps.throw(error)
             else:
-                question = talk.send(found)
+                question = steps.send(found)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # StopIteration is not generic

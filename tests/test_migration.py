@@ -18,7 +18,7 @@ from fluidauth.keys import new_secret
 from fluidauth.maintenance.move import move_all
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.stores.migrating import MigratingStore
-from fluidauth.stores.migrating.handover import NEW, OLD, Migration, Talk
+from fluidauth.stores.migrating.handover import NEW, OLD, Migration, Steps
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
@@ -66,22 +66,22 @@ class World:
             self.problems.append("lost")
         return alive
 
-    def run(self, talk: Talk[Any]) -> Any:
-        """Carry out *talk* with nobody beside it."""
-        actor = Actor(self, talk)
+    def run(self, steps: Steps[Any]) -> Any:
+        """Carry out *steps* with nobody beside it."""
+        actor = Actor(self, steps)
         while not actor.is_done:
             actor.step()
         return actor.value
 
 
 class Actor:
-    """A process that makes one call of *talk* on the stores at each step."""
+    """A process that makes one call of *steps* on the stores at each step."""
 
-    def __init__(self, world: World, talk: Talk[Any]) -> None:
-        self._world, self._talk = world, talk
+    def __init__(self, world: World, steps: Steps[Any]) -> None:
+        self._world, self._steps = world, steps
         self.value: Any = None
         self.is_done = False
-        self._go_on(lambda: next(talk))
+        self._go_on(lambda: next(steps))
 
     def run_to(self, place: int, method: str) -> None:
         """Go on until that call on a store is the next one."""
@@ -94,9 +94,9 @@ class Actor:
             answer = getattr(self._world.stores[place], method)(*arguments)
         except RecordExists as error:
             refusal = error
-            self._go_on(lambda: self._talk.throw(refusal))
+            self._go_on(lambda: self._steps.throw(refusal))
         else:
-            self._go_on(lambda: self._talk.send(answer))
+            self._go_on(lambda: self._steps.send(answer))
 
     def _go_on(self, resume: Callable[[], tuple[Any, ...]]) -> None:
         try:

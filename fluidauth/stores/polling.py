@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_RARELY = 10  # binary logarithm of how many answers nobody looks out for, in the end
+_RARELY = 10  # binary logarithm of how many answers are not polled for, in the end
 _GIVE_WAY = 16  # answers that one task takes before it lets others have the loop
 
 
-class Lookout:
-    """Looks out for the answers to one kind of question, up to *limit* seconds for each.
+class Poller:
+    """Polls for the answers to one kind of question, up to *limit* seconds for each.
 
-    Where they do not come in time it looks ever more rarely.
+    Where they do not come in time it does so ever more rarely.
     """
 
     def __init__(self, limit: float = 50e-6) -> None:
@@ -28,7 +28,7 @@ class Lookout:
         self._skip = 0
         self._misses = 0
 
-    def catch(self, look: Callable[[], T | None]) -> T | None:
+    def poll(self, look: Callable[[], T | None]) -> T | None:
         """Return what *look* gives as soon as it gives anything; None if nothing comes in time."""
         if self._skip:
             self._skip -= 1
@@ -42,22 +42,22 @@ class Lookout:
         return found
 
 
-class Turn:
-    """Lets one task look out in each turn of an event loop: where several ask, they wait together."""
+class PollingGate:
+    """Lets one task poll in each turn of an event loop: where several ask, they wait together."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[Any] | None = None
         self._count = 0
 
-    def is_mine(self) -> bool:
+    def is_open(self) -> bool:
         """Return whether the task that runs is the first to ask, and has not asked too often."""
         task = asyncio.current_task()
         if self._task is None:
-            self._loop.call_soon(self._end)
+            self._loop.call_soon(self._end_turn)
             self._task, self._count = task, 0
         self._count += 1
         return self._task is task and self._count <= _GIVE_WAY
 
-    def _end(self) -> None:
+    def _end_turn(self) -> None:
         self._task = None

@@ -13,11 +13,13 @@ from fluidauth.secrecy import without_locals
 from .base import SessionStore
 from .memory import MemoryStore
 from .migrating import MigratingStore
+from .options import options_in
 from .sqlite import SQLiteStore
 
 KNOWN = "sqlite:///path, postgresql://host/database, redis://host or memory://"
 _MOVING = {" -> ": True, " + ": False}
 _YES_OR_NO = {"yes": True, "no": False}
+_COMMON: dict[str, Callable[[str], Any]] = {"namespace": str, "timeout": float, "pool_size": int}
 
 
 @without_locals
@@ -43,14 +45,13 @@ def store_from_url(url: str) -> SessionStore:
     except ValueError:
         raise ConfigError(f"the store URL is not one; use {KNOWN}") from None
     if parts.scheme == "memory":
-        return MemoryStore(**_options(parts.query, max_sessions=int, namespace=str))
+        return MemoryStore(**options_in(parts.query, {"max_sessions": int, "namespace": str}))
     if parts.scheme == "sqlite":
         if parts.netloc or len(parts.path) < 2:
             raise ConfigError(
                 "a sqlite store URL needs a path and no host: sqlite:///sessions.db, or sqlite:////var/sessions.db"
             )
-        options = _options(parts.query, durability=str, namespace=str, timeout=float, pool_size=int)
-        return SQLiteStore(unquote(parts.path[1:]), **options)
+        return SQLiteStore(unquote(parts.path[1:]), **options_in(parts.query, {"durability": str, **_COMMON}))
     if parts.scheme in ("postgresql", "postgres"):
         return _postgres_store(url, parts.query)
     if parts.scheme.partition("+")[0] in ("redis", "rediss", "valkey", "valkeys", "unix"):
@@ -66,15 +67,10 @@ def store_at(place: str) -> SessionStore:
 
 
 def _postgres_store(url: str, query: str) -> SessionStore:
-    ours: dict[str, Callable[[str], Any]] = {
-        "namespace": str,
-        "timeout": float,
-        "pool_size": int,
-        "prepare": _yes_or_no,
-    }
+    types = {**_COMMON, "prepare": _yes_or_no}
     pairs = parse_qsl(query, keep_blank_values=True)
-    options = _options(urlencode([pair for pair in pairs if pair[0] in ours]), **ours)
-    rest = urlencode([pair for pair in pairs if pair[0] not in ours])
+    options = options_in(urlencode([pair for pair in pairs if pair[0] in types]), types)
+    rest = urlencode([pair for pair in pairs if pair[0] not in types])
     place = url.partition("?")[0] + (f"?{rest}" if rest else "")
     store: SessionStore = _driver("postgres").PostgresStore(place, **options)
     return store
@@ -94,17 +90,3 @@ def _yes_or_no(text: str) -> bool:
     if text not in _YES_OR_NO:
         raise ConfigError(f"the store URL has an option {text!r} that must be yes or no")
     return _YES_OR_NO[text]
-
-
-def _options(query: str, **types: Callable[[str], Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in types:
-            raise ConfigError(f"the store URL has an unknown option {name!r}; known: {list(types)}")
-        try:
-            options[name] = types[name](text)
-        except ConfigError:
-            raise
-        except ValueError:
-            raise ConfigError(f"the store URL has {name}={text!r}, which is not a number") from None
-    return options

@@ -16,7 +16,7 @@ found it, then the new one: a mover that was before 2 or 3 fails there, and a lo
 The old store may have a session again that was carried over: it was restored, or failed over.
 The new one counts; whoever ends the session or renews its id removes that copy first.
 
-Each talk is a generator that yields ``(place, method, *arguments)`` and is sent the answer.
+Each steps is a generator that yields ``(place, method, *arguments)`` and is sent the answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fluidauth.errors import RecordExists, StoreError
 from fluidauth.records import MAX_LIFETIME, SessionRecord
 
 T = TypeVar("T")
-Talk = Generator[tuple[Any, ...], Any, T]
+Steps = Generator[tuple[Any, ...], Any, T]
 
 OLD, NEW = 0, 1
 
@@ -57,42 +57,42 @@ class Migration:
 
     # -- one session -------------------------------------------------------------
 
-    def get(self, handle: str) -> Talk[SessionRecord | None]:
+    def get(self, handle: str) -> Steps[SessionRecord | None]:
         found: SessionRecord | None = yield (NEW, "get", handle)
         if found is None:
             _, found = yield from self._found(handle, self._moving)
         return found
 
-    def create(self, record: SessionRecord) -> Talk[None]:
+    def create(self, record: SessionRecord) -> Steps[None]:
         yield from self._refuse_taken(record.handle)
         yield (self._home, "create", record)
 
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Steps[bool]:
         yield from self._refuse_taken(record.handle)
         if (left := (yield (OLD, "get", tombstone.handle))) is not None:
             yield from self._drop_copy(left)
         return (yield from self._change(tombstone.handle, "replace", tombstone, record))
 
-    def _refuse_taken(self, handle: str) -> Talk[None]:
+    def _refuse_taken(self, handle: str) -> Steps[None]:
         """Raise ``RecordExists`` if either store has a record of *handle*; each knows only its own."""
         for place in (OLD, NEW):
             if (yield (place, "get", handle)) is not None:
                 raise RecordExists
 
-    def _change(self, handle: str, method: str, *arguments: Any) -> Talk[bool]:
+    def _change(self, handle: str, method: str, *arguments: Any) -> Steps[bool]:
         """Call *method*, which says False where the record is not, on the store that has it."""
         if (yield (NEW, method, *arguments)):
             return True
         place, found = yield from self._found(handle, self._moving)
         return found is not None and bool((yield (place, method, *arguments)))
 
-    def update(self, record: SessionRecord) -> Talk[bool]:
+    def update(self, record: SessionRecord) -> Steps[bool]:
         return self._change(record.handle, "update", record)
 
-    def touch(self, handle: str, expires_at: int) -> Talk[bool]:
+    def touch(self, handle: str, expires_at: int) -> Steps[bool]:
         return self._change(handle, "touch", handle, expires_at)
 
-    def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
+    def delete(self, handle: str, version: int | None = None) -> Steps[bool]:
         """Remove a session from both stores, if it has this *version*, of which only the new one's counts."""
         found: SessionRecord | None = None
         for _ in range(_TRIES):
@@ -111,7 +111,7 @@ class Migration:
                 return is_gone or found is None
         raise _contended()
 
-    def move(self, handle: str) -> Talk[bool]:
+    def move(self, handle: str) -> Steps[bool]:
         """Carry a session over; say if it was not in the new store before."""
         if (yield (NEW, "get", handle)) is None:
             place, found = yield from self._found(handle, moving=True)
@@ -120,12 +120,12 @@ class Migration:
             yield from self._removed(left)
         return False
 
-    def _drop_copy(self, left: SessionRecord) -> Talk[None]:
+    def _drop_copy(self, left: SessionRecord) -> Steps[None]:
         """Remove *left* if the new store has its session: it would outlive the end of that."""
         if (yield (NEW, "get", left.handle)) is not None:
             yield from self._removed(left)
 
-    def _found(self, handle: str, moving: bool) -> Talk[tuple[int, SessionRecord | None]]:
+    def _found(self, handle: str, moving: bool) -> Steps[tuple[int, SessionRecord | None]]:
         """Return where a session is that was not in the new store just now, and its record."""
         for _ in range(_TRIES):
             left: SessionRecord | None = yield (OLD, "get", handle)
@@ -138,7 +138,7 @@ class Migration:
             yield from self._mark(left)
         raise _contended()
 
-    def _mark(self, record: SessionRecord) -> Talk[None]:
+    def _mark(self, record: SessionRecord) -> Steps[None]:
         """Put *record* on its way by a claim of its own, unless somebody changed it first."""
         digits = self._kin_digits
         handle = record.handle[:digits] + os.urandom(32).hex()[digits:]
@@ -146,7 +146,7 @@ class Migration:
         if not (yield (OLD, "update", _marked(record, handle))):
             yield (NEW, "delete", handle)
 
-    def _finish(self, marked: SessionRecord) -> Talk[SessionRecord | None]:
+    def _finish(self, marked: SessionRecord) -> Steps[SessionRecord | None]:
         """Carry over what was *marked* before; None if it ended since."""
         record = unmarked(marked)
         try:
@@ -157,7 +157,7 @@ class Migration:
         yield from self._removed(marked)
         return found
 
-    def _removed(self, left: SessionRecord) -> Talk[bool]:
+    def _removed(self, left: SessionRecord) -> Steps[bool]:
         """Remove the claim for *left*, so that nothing is made of it, and then it; say if it was there."""
         if _is_marked(left):
             yield (NEW, "delete", _claim_in(left).handle)
@@ -165,19 +165,19 @@ class Migration:
 
     # -- many sessions -----------------------------------------------------------
 
-    def update_many(self, records: Sequence[SessionRecord]) -> Talk[list[bool]]:
+    def update_many(self, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
         done = []
         for record in records:
             done.append((yield from self.update(record)))
         return done
 
-    def list_for_user(self, user_id: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+    def list_for_user(self, user_id: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
         return self._page("list_for_user", (user_id,), after, limit)
 
-    def scan(self, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+    def scan(self, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
         return self._page("scan", (), after, limit)
 
-    def delete_for_user(self, user_id: str, spared: str | None) -> Talk[int]:
+    def delete_for_user(self, user_id: str, spared: str | None) -> Steps[int]:
         """Remove the user's records but *spared*; those of the old store one by one, with their claims."""
         count = 0
         while True:
@@ -189,18 +189,18 @@ class Migration:
             for handle in left:
                 count += yield from self.delete(handle)
 
-    def count_by_kid(self) -> Talk[dict[str, int]]:
+    def count_by_kid(self) -> Steps[dict[str, int]]:
         """Count what is on its way twice."""
         counts = Counter[str]()
         for found in (yield from self._both("count_by_kid")):
             counts.update(found)
         return dict(counts)
 
-    def _both(self, method: str, *arguments: Any) -> Talk[tuple[Any, Any]]:
+    def _both(self, method: str, *arguments: Any) -> Steps[tuple[Any, Any]]:
         """Return what both stores answer, the old one first: what is carried over then is seen twice."""
         return (yield (OLD, method, *arguments)), (yield (NEW, method, *arguments))
 
-    def clean(self, now: int, limit: int | None) -> Talk[int]:
+    def clean(self, now: int, limit: int | None) -> Steps[int]:
         count: int = yield (OLD, "clean", now, limit)
         if limit is None or count < limit:
             count += yield (NEW, "clean", now, limit if limit is None else limit - count)
@@ -208,7 +208,7 @@ class Migration:
 
     def _page(
         self, method: str, arguments: tuple[Any, ...], after: str | None, limit: int
-    ) -> Talk[list[SessionRecord]]:
+    ) -> Steps[list[SessionRecord]]:
         """Return *limit* records behind *after* from both stores, each once, without claims."""
         found: list[SessionRecord] = []
         while len(found) < limit:

@@ -11,7 +11,7 @@ from fluidauth.errors import ConfigError, RecordExists
 from fluidauth.stores.base import AsyncDelegatingStore, AsyncSessionStore, DelegatingStore, SessionStore
 from fluidauth.stores.bridge import to_async
 
-from .handover import Migration, Talk
+from .handover import Migration, Steps
 
 T = TypeVar("T")
 
@@ -84,8 +84,8 @@ class MigratingStore(DelegatingStore):
     def async_twin(self) -> AsyncSessionStore:
         return AsyncMigratingStore(self, self._migration)
 
-    def _run(self, talk: Talk[T]) -> T:
-        return drive(talk, partial(_ask, (self.old, self.new)), (RecordExists,))
+    def _run(self, steps: Steps[T]) -> T:
+        return drive(steps, partial(_ask, (self.old, self.new)), (RecordExists,))
 
 
 class AsyncMigratingStore(AsyncDelegatingStore):
@@ -107,8 +107,8 @@ class AsyncMigratingStore(AsyncDelegatingStore):
         finally:
             await new.close()
 
-    async def _run(self, talk: Talk[T]) -> T:
-        return await adrive(talk, partial(_ask, self._places), (RecordExists,))
+    async def _run(self, steps: Steps[T]) -> T:
+        return await adrive(steps, partial(_ask, self._places), (RecordExists,))
 
 
 def _ask(places: Sequence[object], question: tuple[Any, ...]) -> Any:

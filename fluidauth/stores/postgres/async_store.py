@@ -14,11 +14,11 @@ from fluidauth.after_fork import renew_in_child
 from fluidauth.concurrency import adrive, on_asyncio
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.stores.base import AsyncDelegatingStore
-from fluidauth.stores.polling import Lookout, Turn
+from fluidauth.stores.polling import Poller, PollingGate
 
 from . import statements
 from .connection import AsyncLink, Attempts, Settings
-from .statements import Statement, Talk
+from .statements import Statement, Steps
 
 T = TypeVar("T")
 Pool = AsyncConnectionPool[AsyncLink]
@@ -45,13 +45,13 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
 
     def _begin(self) -> None:
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
-        self._turns: dict[asyncio.AbstractEventLoop, Turn] = {}
-        self._lookouts: defaultdict[str, Lookout] = defaultdict(Lookout)
+        self._gates: dict[asyncio.AbstractEventLoop, PollingGate] = {}
+        self._pollers: defaultdict[str, Poller] = defaultdict(Poller)
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def _call(self, verb: str, *arguments: Any) -> Any:
-        talk: Talk[Any] = getattr(statements, verb)(self.namespace, *arguments)
-        return await adrive(talk, self._do, ())
+        steps: Steps[Any] = getattr(statements, verb)(self.namespace, *arguments)
+        return await adrive(steps, self._do, ())
 
     async def close(self) -> None:
         """Close the connections of this event loop, and those of the synchronous side."""
@@ -72,7 +72,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
             link = None
             try:
                 link = await pool.getconn(attempts.left)
-                link.lookout = self._lookouts[statement.text] if self._turn().is_mine() else None
+                link.poller = self._pollers[statement.text] if self._gate().is_open() else None
                 answer = await self._ask(link, statement)
                 break
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
@@ -108,14 +108,14 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
         task.add_done_callback(self._under_way.discard)
         return task
 
-    def _turn(self) -> Turn:
+    def _gate(self) -> PollingGate:
         loop = asyncio.get_running_loop()
-        return self._turns.get(loop) or self._turns.setdefault(loop, Turn())
+        return self._gates.get(loop) or self._gates.setdefault(loop, PollingGate())
 
     async def _opened(self) -> Pool:
         for ended in [loop for loop in self._pools if loop.is_closed()]:
             del self._pools[ended]
-            self._turns.pop(ended, None)
+            self._gates.pop(ended, None)
         pool: Pool = AsyncConnectionPool(connection_class=self._link, open=False, **self._settings.pool)
         # Another task of this loop may be as far: the first pool is for all.
         pool = self._pools.setdefault(asyncio.get_running_loop(), pool)

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from fluidauth.errors import ConfigError, RecordExists, StoreBusy, StoreError
-from fluidauth.stores.polling import Lookout
+from fluidauth.stores.polling import Poller
 
 INIT = "create it with `fluidauth sessions init`, or call create_schema()"
 _WAYS = ((waiting.WAIT_R, select.POLLIN), (waiting.WAIT_W, select.POLLOUT))
@@ -67,8 +67,8 @@ class AsyncLink(psycopg.AsyncConnection[Any]):
     """The same on an event loop; a cancelled wait ends the connection too."""
 
     limit = 2.0
-    lookout: Lookout | None = None
-    """Looks out for the answer to the call that this connection is used for; None if nobody should."""
+    poller: Poller | None = None
+    """Polls for the answer to the call that this connection is used for; None if nobody should."""
 
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Any:
@@ -85,7 +85,7 @@ class AsyncLink(psycopg.AsyncConnection[Any]):
             raise
 
     async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        gen = hastened(gen, self.pgconn.socket, self.lookout) if self.lookout else gen
+        gen = hastened(gen, self.pgconn.socket, self.poller) if self.poller else gen
         try:
             return await waiting.wait_async(
                 gen, self.pgconn.socket, interval=interval, timeout=timeout or self.limit
@@ -96,15 +96,15 @@ class AsyncLink(psycopg.AsyncConnection[Any]):
             raise
 
 
-def hastened(gen: Any, descriptor: int, lookout: Lookout) -> Any:
-    """Do what *gen*, one of psycopg's, does, but wait only for what *lookout* does not catch."""
+def hastened(gen: Any, descriptor: int, poller: Poller) -> Any:
+    """Do what *gen*, one of psycopg's, does, but wait only for what *poller* does not get at once."""
     look = select.poll()
     try:
         state = next(gen)
         while True:
             look.register(descriptor, sum(event for way, event in _WAYS if state & way))
-            # To a full buffer nobody looks out; what is sent is nearly always taken at once.
-            events = lookout.catch(lambda: look.poll(0) or None) if state == waiting.WAIT_R else look.poll(0)
+            # To a full buffer nobody polls; what is sent is nearly always taken at once.
+            events = poller.poll(lambda: look.poll(0) or None) if state == waiting.WAIT_R else look.poll(0)
             ready = sum(way for way, event in _WAYS if events[0][1] & event) if events else 0
             state = gen.send(ready or (yield state))
     except StopIteration as done:

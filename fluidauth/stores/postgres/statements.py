@@ -114,29 +114,29 @@ class Statement(NamedTuple, Generic[T]):
     """The answer then."""
 
 
-Talk = Generator[Statement[Any], Any, T]
+Steps = Generator[Statement[Any], Any, T]
 """A call of a store: it yields statements and is sent the answers."""
 
 
-def get(space: str, handle: str) -> Talk[SessionRecord | None]:
+def get(space: str, handle: str) -> Steps[SessionRecord | None]:
     values = (space, bytes.fromhex(handle))
     return _told(Statement(_GET, values, lambda _, rows: SessionRecord(handle, *rows[0]) if rows else None))
 
 
-def create(space: str, record: SessionRecord) -> Talk[None]:
+def create(space: str, record: SessionRecord) -> Steps[None]:
     stamp = _new_stamp()
     values, proof = _whole(space, record, stamp), _proof(space, record, stamp)
     if not (yield Statement(_CREATE, values, _is_done, proof, True)):
         raise RecordExists
 
 
-def update(space: str, record: SessionRecord) -> Talk[bool]:
+def update(space: str, record: SessionRecord) -> Steps[bool]:
     stamp = _new_stamp()
     values, proof = _swap(space, record, stamp), _proof(space, record, stamp)
     return _told(Statement(_UPDATE, values, _is_done, proof, True))
 
 
-def update_many(space: str, records: Sequence[SessionRecord]) -> Talk[list[bool]]:
+def update_many(space: str, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
     handles = [bytes.fromhex(record.handle) for record in records]
     columns = [[record[column] for record in records] for column in (1, 3, 4, 5, 6)]
 
@@ -147,7 +147,7 @@ def update_many(space: str, records: Sequence[SessionRecord]) -> Talk[list[bool]
     return _told(Statement(_UPDATE_MANY, (handles, *columns, space, _new_stamp(), space), answer))
 
 
-def delete(space: str, handle: str, version: int | None) -> Talk[bool]:
+def delete(space: str, handle: str, version: int | None) -> Steps[bool]:
     key = (space, bytes.fromhex(handle))
     is_gone = Statement(_FIND_STAMP, key, lambda _, rows: not rows)
     if version is None:
@@ -155,26 +155,26 @@ def delete(space: str, handle: str, version: int | None) -> Talk[bool]:
     return _told(Statement(_DELETE_VERSION, (*key, version), _is_done, is_gone, True))
 
 
-def touch(space: str, handle: str, expires_at: int) -> Talk[bool]:
+def touch(space: str, handle: str, expires_at: int) -> Steps[bool]:
     return _told(Statement(_TOUCH, (expires_at, space, bytes.fromhex(handle), expires_at), _is_done))
 
 
-def replace(space: str, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
+def replace(space: str, tombstone: SessionRecord, record: SessionRecord) -> Steps[bool]:
     stamp = _new_stamp()
     values = (*_swap(space, tombstone, stamp), *_whole(space, record, stamp))
     return _told(Statement(_REPLACE, values, _is_done, _proof(space, tombstone, stamp), True))
 
 
-def clean(space: str, now: int, limit: int | None) -> Talk[int]:
+def clean(space: str, now: int, limit: int | None) -> Steps[int]:
     statement = _CLEAN_ALL if now >= END_OF_TIME else _CLEAN
     return _told(Statement(statement, (space, space, now, limit), _count))
 
 
-def list_for_user(space: str, user_id: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+def list_for_user(space: str, user_id: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
     return _told(Statement(_LIST, (space, user_id, bytes.fromhex(after or ""), limit), _records))
 
 
-def delete_for_user(space: str, user_id: str, except_handle: str | None) -> Talk[int]:
+def delete_for_user(space: str, user_id: str, except_handle: str | None) -> Steps[int]:
     """Delete until as many are gone as there were."""
     kept = None if except_handle is None else bytes.fromhex(except_handle)
     values = (space, user_id, kept, kept, space, user_id)
@@ -187,15 +187,15 @@ def delete_for_user(space: str, user_id: str, except_handle: str | None) -> Talk
             return removed
 
 
-def count_by_kid(space: str) -> Talk[dict[str, int]]:
+def count_by_kid(space: str) -> Steps[dict[str, int]]:
     return _told(Statement(_COUNT, (space,), lambda _, rows: dict(rows)))
 
 
-def scan(space: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+def scan(space: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
     return _told(Statement(_SCAN, (space, bytes.fromhex(after or ""), limit), _records))
 
 
-def _told(statement: Statement[T]) -> Talk[T]:
+def _told(statement: Statement[T]) -> Steps[T]:
     answer: T = yield statement
     return answer
 

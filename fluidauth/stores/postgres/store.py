@@ -34,7 +34,7 @@ from .statements import (
     NOTE_VERSION,
     VERSION,
     Statement,
-    Talk,
+    Steps,
 )
 
 T = TypeVar("T")
@@ -78,8 +78,8 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
         return f"<PostgresStore {place_of(self.settings.conninfo)} namespace={self.namespace!r}>"
 
     def _call(self, verb: str, *arguments: Any) -> Any:
-        talk: Talk[Any] = getattr(statements, verb)(self.namespace, *arguments)
-        return drive(talk, self.carry_out, ())
+        steps: Steps[Any] = getattr(statements, verb)(self.namespace, *arguments)
+        return drive(steps, self.carry_out, ())
 
     def async_twin(self) -> AsyncSessionStore:
         return AsyncPostgresStore(self.settings, self)

@@ -13,7 +13,7 @@ from fluidauth.stores.base import AsyncDelegatingStore
 
 from .commands import RedisRecords
 from .connection import AsyncLink, LinkError
-from .routing import Exchange, Pause, Routes, Talk
+from .routing import Pause, Pipeline, Routes, Steps
 from .scripts import KIN_DIGITS, greeting_for
 from .url import Place, Settings
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Blocking(Protocol):
     """The synchronous side."""
 
-    def carry_out(self, talk: Talk[T]) -> T: ...
+    def carry_out(self, steps: Steps[T]) -> T: ...
 
     def close(self) -> None: ...
 
@@ -56,14 +56,14 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
                 links.close()
         self._blocking.close()
 
-    async def _do(self, talk: Talk[T]) -> T:
+    async def _do(self, steps: Steps[T]) -> T:
         try:
             links = self._links[asyncio.get_running_loop()]
         except (KeyError, RuntimeError):
             if not on_asyncio():
-                return self._blocking.carry_out(talk)
+                return self._blocking.carry_out(steps)
             links = await self._opened()
-        return await adrive(talk, links.answer, (LinkError,))
+        return await adrive(steps, links.answer, (LinkError,))
 
     async def _opened(self) -> _Links:
         for ended in [loop for loop in self._links if loop.is_closed()]:
@@ -94,7 +94,7 @@ class _Links:
         finally:
             self.close()
 
-    async def answer(self, step: Exchange | Pause) -> Any:
+    async def answer(self, step: Pipeline | Pause) -> Any:
         """Return the replies to *step*; raise :class:`LinkError`."""
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
@@ -105,7 +105,7 @@ class _Links:
         except TimeoutError as error:
             raise LinkError(step.place, error, sent=True) from None
 
-    async def _replies(self, step: Exchange) -> list[Any]:
+    async def _replies(self, step: Pipeline) -> list[Any]:
         key = step.place, step.apart
         link = self._open.get(key)
         if link is not None and link.closed:

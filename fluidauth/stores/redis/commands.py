@@ -1,4 +1,4 @@
-"""Each call of a store as a talk with Redis."""
+"""Each call of a store as commands to Redis, in steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fluidauth.errors import OutcomeUnknown, RecordExists, StoreError
 from fluidauth.records import END_OF_TIME, MAX_LIFETIME, SessionRecord
 
 from .connection import Command
-from .routing import Routes, Talk
+from .routing import Routes, Steps
 from .scripts import (
     CREATE,
     DELETE,
@@ -36,7 +36,7 @@ _WINDOW = 200  # pages of handles that one walk over all keys keeps
 
 
 class RedisRecords:
-    """The calls of a store as talks with Redis, in one namespace."""
+    """The calls of a store in one namespace, each as steps that wait for one reply after the other."""
 
     def __init__(self, routes: Routes) -> None:
         self._ask = routes.ask
@@ -51,19 +51,19 @@ class RedisRecords:
 
     # -- the five verbs --------------------------------------------------------
 
-    def get(self, handle: str) -> Talk[SessionRecord | None]:
+    def get(self, handle: str) -> Steps[SessionRecord | None]:
         key = self._key(handle)
         [value] = yield from self._ask(key, ("GET", key))
         return None if value is None else decoded(handle, value)
 
-    def create(self, record: SessionRecord) -> Talk[None]:
+    def create(self, record: SessionRecord) -> Steps[None]:
         yield from self._enrol(record.user_id, record.handle, record.expires_at)
         key = self._key(record.handle)
         [done] = yield from self._ask(key, (CREATE, 1, key, encoded(record)))
         if not _is_done(done):
             raise RecordExists
 
-    def update(self, record: SessionRecord) -> Talk[bool]:
+    def update(self, record: SessionRecord) -> Steps[bool]:
         key, value = self._key(record.handle), encoded(record)
         [done] = yield from self._ask(key, (UPDATE, 1, key, value, ""))
         if done == 2:  # of another user now, whose sessions must be known to whoever revokes them
@@ -73,19 +73,19 @@ class RedisRecords:
             yield from self._enrol(record.user_id, record.handle, record.expires_at, waits=False)
         return _is_done(done)
 
-    def delete(self, handle: str, version: int | None = None) -> Talk[bool]:
+    def delete(self, handle: str, version: int | None = None) -> Steps[bool]:
         user = yield from self._remove(handle, "" if version is None else str(version))
         if user:
             yield from self._withdraw(user, handle)
         return user is not None
 
-    def clean(self, now: int, limit: int | None = None) -> Talk[int]:
+    def clean(self, now: int, limit: int | None = None) -> Steps[int]:
         """Remove what Redis has not removed by itself; it looks at every key."""
         removed = 0
         ends_all = bool(self._replicas) and now >= END_OF_TIME
         primaries = (yield from self._routes.primaries()) if ends_all else []
 
-        def visit(place: Place, keys: list[bytes]) -> Talk[bool]:
+        def visit(place: Place, keys: list[bytes]) -> Steps[bool]:
             nonlocal removed
             heads = yield from self._routes.at(place, *(("GETRANGE", key, 17, 24) for key in keys))
             for key, head in zip(keys, heads, strict=True):
@@ -104,20 +104,20 @@ class RedisRecords:
 
     # -- optional --------------------------------------------------------------
 
-    def update_many(self, records: Sequence[SessionRecord]) -> Talk[list[bool]]:
+    def update_many(self, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
         done = []
         for record in records:
             done.append((yield from self.update(record)))
         return done
 
-    def touch(self, handle: str, expires_at: int) -> Talk[bool]:
+    def touch(self, handle: str, expires_at: int) -> Steps[bool]:
         key = self._key(handle)
         [user] = yield from self._ask(key, (TOUCH, 1, key, expires_at.to_bytes(8, "big"), GRACE))
         if user:  # a failover of the server with the user's handles may have lost it
             yield from self._enrol(user.decode(), handle, expires_at, waits=False)
         return user is not None
 
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Talk[bool]:
+    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Steps[bool]:
         if self._routes.is_cluster and tombstone.handle[:KIN_DIGITS] != record.handle[:KIN_DIGITS]:
             raise StoreError(f"in a Redis cluster both handles must begin with the same {KIN_DIGITS} digits")
         yield from self._enrol(record.user_id, record.handle, record.expires_at)
@@ -130,7 +130,7 @@ class RedisRecords:
             yield from self._withdraw(user[0], tombstone.handle)
         return _is_done(done)
 
-    def list_for_user(self, user_id: str, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+    def list_for_user(self, user_id: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
         handles = sorted((yield from self._handles_of(user_id.encode())))
         start = bisect_right(handles, bytes.fromhex(after)) if after else 0
         found: list[SessionRecord] = []
@@ -142,7 +142,7 @@ class RedisRecords:
                 found.append(record)
         return found
 
-    def delete_for_user(self, user_id: str, except_handle: str | None) -> Talk[int]:
+    def delete_for_user(self, user_id: str, except_handle: str | None) -> Steps[int]:
         """Remove until there is nothing more to remove, and no session was renewed meanwhile.
 
         A renewal enrols the successor before the tombstone is written. So whoever has found all
@@ -169,11 +169,11 @@ class RedisRecords:
             yield from self._confirm_all(primaries)
         return removed
 
-    def count_by_kid(self) -> Talk[dict[str, int]]:
+    def count_by_kid(self) -> Steps[dict[str, int]]:
         """Count by looking at every record; while Redis grows its table one may be counted twice."""
         counts: Counter[str] = Counter()
 
-        def visit(place: Place, keys: list[bytes]) -> Talk[bool]:
+        def visit(place: Place, keys: list[bytes]) -> Steps[bool]:
             heads = yield from self._routes.at(
                 place, *(("GETRANGE", key, 0, HEAD.size + 255) for key in keys)
             )
@@ -183,7 +183,7 @@ class RedisRecords:
         yield from self._walk(visit)
         return dict(counts)
 
-    def scan(self, after: str | None, limit: int) -> Talk[list[SessionRecord]]:
+    def scan(self, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
         """Return records in order of handle, which Redis does not know.
 
         One walk over all keys keeps the next handles in order for the pages that follow.
@@ -208,7 +208,7 @@ class RedisRecords:
 
     # -- advice ----------------------------------------------------------------------
 
-    def advice(self) -> Talk[list[str]]:
+    def advice(self) -> Steps[list[str]]:
         """Return what should be set otherwise in the servers."""
         found: dict[str, None] = {}
         for place in (yield from self._routes.primaries()):
@@ -224,7 +224,7 @@ class RedisRecords:
     def _key(self, handle: str) -> bytes:
         return self._record_key % (handle[:KIN_DIGITS].encode("ascii"), bytes.fromhex(handle))
 
-    def _remove(self, handle: str, version: str, user: bytes = b"") -> Talk[Any]:
+    def _remove(self, handle: str, version: str, user: bytes = b"") -> Steps[Any]:
         """Delete a record; return its user, None if it was not there, a list if it is another user's."""
         keys = (self._key(handle), *self._witnesses(handle))
         return (yield from self._confirmed(keys[0], (DELETE, len(keys), *keys, version, user, "")))
@@ -233,7 +233,7 @@ class RedisRecords:
         """Return what is to be written with whatever becomes of *handle*, where replicas are waited for."""
         return (self._witness_key % handle[:KIN_DIGITS].encode("ascii"),) if self._replicas else ()
 
-    def _confirmed(self, key: bytes, command: Command) -> Talk[Any]:
+    def _confirmed(self, key: bytes, command: Command) -> Steps[Any]:
         """Send *command*, which writes in any case; return the reply once enough replicas have that."""
         if not self._replicas:
             [found] = yield from self._ask(key, command)
@@ -247,7 +247,7 @@ class RedisRecords:
             )
         return found
 
-    def _confirm_all(self, primaries: list[Place]) -> Talk[None]:
+    def _confirm_all(self, primaries: list[Place]) -> Steps[None]:
         """Wait until replicas have all that *primaries* wrote so far; raise if others took their place."""
         every = [self._witness_key % b"%02x" % number for number in range(16**KIN_DIGITS)]
         for key in self._routes.one_for_each_primary(every):
@@ -255,12 +255,12 @@ class RedisRecords:
         if primaries != (yield from self._routes.primaries()):
             raise StoreError("another Redis became the primary meanwhile, and may not know what was ended")
 
-    def _handles_of(self, user: bytes) -> Talk[list[bytes]]:
+    def _handles_of(self, user: bytes) -> Steps[list[bytes]]:
         key = self._user_key + user
         [handles] = yield from self._ask(key, ("ZRANGE", key, 0, -1))
         return handles  # type: ignore[no-any-return]  # as Redis gives them
 
-    def _enrol(self, user_id: str | None, handle: str, expires_at: int, *, waits: bool = True) -> Talk[None]:
+    def _enrol(self, user_id: str | None, handle: str, expires_at: int, *, waits: bool = True) -> Steps[None]:
         """Put *handle* among those of its user, and remove what is long gone.
 
         It *waits* for replicas, but where the list is only healed.
@@ -281,13 +281,13 @@ class RedisRecords:
             else:
                 yield from self._ask(key, ("ZADD", key, "XX", "GT", found.expires_at, each))
 
-    def _withdraw(self, user: bytes, handle: str) -> Talk[None]:
+    def _withdraw(self, user: bytes, handle: str) -> Steps[None]:
         """Remove a handle from those of its user; if that fails, it is done when the user logs in again."""
         key = self._user_key + user
         with suppress(StoreError):
             yield from self._ask(key, ("ZREM", key, bytes.fromhex(handle)))
 
-    def _walk(self, visit: Callable[[Place, list[bytes]], Talk[bool]]) -> Talk[None]:
+    def _walk(self, visit: Callable[[Place, list[bytes]], Steps[bool]]) -> Steps[None]:
         """Have every key of a record visited, until a visit says that it is enough."""
         for place in (yield from self._routes.primaries()):
             cursor: bytes | None = b"0"
@@ -300,17 +300,17 @@ class RedisRecords:
                     return
                 cursor = reply[0] if reply[0] != b"0" else None
 
-    def _next_handles(self, after: str, count: int) -> Talk[list[bytes]]:
+    def _next_handles(self, after: str, count: int) -> Steps[list[bytes]]:
         """Return the *count* lowest handles behind *after*, in order."""
         start, found = bytes.fromhex(after), set[bytes]()
 
-        def visit(place: Place, keys: list[bytes]) -> Talk[bool]:
+        def visit(place: Place, keys: list[bytes]) -> Steps[bool]:
             nonlocal found
             found.update(handle for key in keys if (handle := key[-32:]) > start)
             if len(found) > 4 * count:
                 found = set(sorted(found)[:count])
             return False
-            yield  # a talk without words
+            yield  # steps that ask nothing
 
         yield from self._walk(visit)
         return sorted(found)[:count]

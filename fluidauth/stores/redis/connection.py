@@ -19,7 +19,7 @@ from typing import Any
 
 import hiredis
 
-from fluidauth.stores.polling import Lookout, Turn
+from fluidauth.stores.polling import Poller, PollingGate
 
 from .url import Login, Place, Settings
 
@@ -92,7 +92,7 @@ class Link:
             self._socket = _connected(settings, place, limit)
         except OSError as error:
             raise LinkError(place, error, sent=False) from None
-        self._lookout = Lookout()
+        self._poller = Poller()
         self._is_plain = settings.tls is None
         try:
             greeting.hear(place, self.ask(greeting.commands))
@@ -104,7 +104,7 @@ class Link:
     def ask(self, commands: Sequence[Command], alone: bool = False) -> list[Any]:
         """Return the replies to *commands*, errors of Redis among them; raise :class:`LinkError`.
 
-        *alone*: no other thread asks at this moment, that would have to wait while this one looks out.
+        *alone*: no other thread asks at this moment, that would have to wait while this one polls.
         Whatever goes wrong on the way closes the connection: the next one to use it would get our replies.
         """
         give_up = time.monotonic() + self._limit
@@ -115,8 +115,8 @@ class Link:
             while len(replies) < len(commands):
                 if waits:
                     self._socket.settimeout(max(0.001, give_up - time.monotonic()))
-                looks_out = alone and not waits and self._is_plain
-                caught = self._lookout.catch(self._look) if looks_out else None
+                polls = alone and not waits and self._is_plain
+                caught = self._poller.poll(self._look) if polls else None
                 data = caught or self._socket.recv(_CHUNK)
                 if not data:
                     raise ConnectionResetError("closed by the server")
@@ -157,8 +157,8 @@ class AsyncLink(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._transport: Any = None
         self._watch: asyncio.TimerHandle | None = None
-        self._lookout: Lookout | None = None
-        self._turn = Turn()
+        self._poller: Poller | None = None
+        self._gate = PollingGate()
         self._descriptor = -1
 
     @classmethod
@@ -176,7 +176,7 @@ class AsyncLink(asyncio.Protocol):
                 else:
                     await loop.create_unix_connection(lambda: link, place.host)
                 greeting.hear(place, await link.ask(greeting.commands))
-            link._look_out()
+            link._poll_from_now_on()
         except BaseException as error:
             link.close()
             if isinstance(error, LinkError):
@@ -198,8 +198,8 @@ class AsyncLink(asyncio.Protocol):
         if not self._asked:
             self._transport.write(packed(commands))
             self._asked.append(asked)
-            if self._lookout is not None and self._turn.is_mine():
-                data = self._transport.get_write_buffer_size() or self._lookout.catch(self._look)
+            if self._poller is not None and self._gate.is_open():
+                data = self._transport.get_write_buffer_size() or self._poller.poll(self._look)
                 if isinstance(data, bytes) and data:  # an end is told by the loop
                     self.data_received(data)
         else:  # what one turn of the loop asks for goes out at once
@@ -211,11 +211,11 @@ class AsyncLink(asyncio.Protocol):
             self._watch = self._loop.call_at(asked.give_up, self._check)
         return asked.future
 
-    def _look_out(self) -> None:
-        """Look out for answers from now on, where bytes come as they are."""
+    def _poll_from_now_on(self) -> None:
+        """Poll for answers from now on, where bytes come as they are."""
         if self._transport.get_extra_info("ssl_object") is None:
             self._descriptor = self._transport.get_extra_info("socket").fileno()
-            self._lookout = Lookout()
+            self._poller = Poller()
 
     def _look(self) -> bytes | None:
         return _read_now(self._descriptor)

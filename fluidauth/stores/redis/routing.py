@@ -1,6 +1,6 @@
 """Which Redis server is asked, and what is done when it cannot answer: single, Sentinel or Cluster.
 
-Written once, as generators of what to send (:class:`Exchange`), for threads and event loops.
+Written once, as generators of what to send (:class:`Pipeline`), for threads and event loops.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MEANINGS = {
 }
 
 
-class Exchange(NamedTuple):
+class Pipeline(NamedTuple):
     """Commands for one server, to be sent together."""
 
     place: Place
@@ -59,8 +59,8 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Talk = Generator[Exchange | Pause, Any, T]
-"""Is sent the list of replies to each :class:`Exchange`, or has :class:`LinkError` thrown in."""
+Steps = Generator[Pipeline | Pause, Any, T]
+"""Is sent the list of replies to each :class:`Pipeline`, or has :class:`LinkError` thrown in."""
 
 
 class Routes:
@@ -82,7 +82,7 @@ class Routes:
 
     # -- asking -------------------------------------------------------------------
 
-    def ask(self, key: bytes, *commands: Command, apart: bool = False) -> Talk[list[Any]]:
+    def ask(self, key: bytes, *commands: Command, apart: bool = False) -> Steps[list[Any]]:
         """Send *commands* to the server of *key*; return the replies, none of them an error.
 
         Each may be sent more than once: what it does must not depend on that. A script has one more
@@ -98,7 +98,7 @@ class Routes:
             detour = None
             try:
                 # Who closed the connection may not be in charge any more, and not know it yet.
-                replies: list[Any] = yield Exchange(place, sent, apart, tells=not self._is_single)
+                replies: list[Any] = yield Pipeline(place, sent, apart, tells=not self._is_single)
             except LinkError as error:
                 if error.refusal is None:
                     self._note_failure(error, rests=not apart)
@@ -126,12 +126,12 @@ class Routes:
                 raise _refusal(problem)
             attempts.check_time(problem)
 
-    def at(self, place: Place, *commands: Command) -> Talk[list[Any]]:
+    def at(self, place: Place, *commands: Command) -> Steps[list[Any]]:
         """Send *commands* to *place*, whatever keys they speak of; return the replies, errors among them."""
         attempts = _Attempts(self.settings)
         while True:
             try:
-                replies: list[Any] = yield Exchange(place, commands, True)
+                replies: list[Any] = yield Pipeline(place, commands, True)
                 return replies
             except LinkError as error:
                 if code_of(error.refusal) in _SOON:
@@ -140,7 +140,7 @@ class Routes:
                     attempts.after_loss(error)
                 yield Pause(PAUSE)
 
-    def primaries(self) -> Talk[list[Place]]:
+    def primaries(self) -> Steps[list[Place]]:
         """Return all servers that hold keys."""
         if self._known(0) is None:
             yield from self._find(0, _Attempts(self.settings))
@@ -182,7 +182,7 @@ class Routes:
             self._learnt_at = now
         return False
 
-    def _find(self, slot: int, attempts: _Attempts) -> Talk[Place]:
+    def _find(self, slot: int, attempts: _Attempts) -> Steps[Place]:
         """Ask until somebody knows the server of *slot*."""
         while True:
             yield from self._learn()
@@ -192,7 +192,7 @@ class Routes:
             attempts.check_time(self._trouble)
             yield Pause(PAUSE)
 
-    def _learn(self) -> Talk[None]:
+    def _learn(self) -> Steps[None]:
         """Find the servers anew, from the first that answers."""
         service = self.settings.service
         commands: tuple[Command, ...] = (("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service),)
@@ -204,7 +204,7 @@ class Routes:
             asked = dict.fromkeys([*self._slots.values(), *self.settings.places])
         for place in [each for each in asked if not self._rests(each)]:
             try:
-                reply, *quorum = yield Exchange(place, commands, True, min(PROBE, self.settings.timeout))
+                reply, *quorum = yield Pipeline(place, commands, True, min(PROBE, self.settings.timeout))
             except LinkError as error:
                 self._note_failure(error)
                 continue
@@ -227,9 +227,9 @@ class Routes:
         }
         return bool(self._slots)
 
-    def _load_scripts(self, place: Place, commands: Iterable[Command]) -> Talk[None]:
+    def _load_scripts(self, place: Place, commands: Iterable[Command]) -> Steps[None]:
         """Give back to *place* the scripts that it forgot."""
-        yield Exchange(
+        yield Pipeline(
             place, tuple(("SCRIPT", "LOAD", c[0].source) for c in commands if not isinstance(c[0], str))
         )
 

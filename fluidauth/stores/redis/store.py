@@ -16,7 +16,7 @@ from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, Delegati
 from .async_store import AsyncRedisStore
 from .commands import RedisRecords
 from .connection import Link, LinkError
-from .routing import Exchange, Pause, Routes, Talk
+from .routing import Pause, Pipeline, Routes, Steps
 from .scripts import KIN_DIGITS, greeting_for
 from .url import Place, Settings, settings_of
 
@@ -86,19 +86,19 @@ class RedisStore(HoldsSecrets, DelegatingStore):
     def async_twin(self) -> AsyncSessionStore:
         return AsyncRedisStore(self.settings, self)
 
-    # -- talking ------------------------------------------------------------------
+    # -- one call ------------------------------------------------------------------
 
-    def carry_out(self, talk: Talk[T]) -> T:
-        """Say what *talk* wants said; return what comes of it. Raise ``StoreError`` or ``RecordExists``."""
-        return drive(talk, self._answer, (LinkError, StoreError))
+    def carry_out(self, steps: Steps[T]) -> T:
+        """Carry out *steps*; return what comes of it. Raise ``StoreError`` or ``RecordExists``."""
+        return drive(steps, self._answer, (LinkError, StoreError))
 
-    def _answer(self, step: Exchange | Pause) -> Any:
+    def _answer(self, step: Pipeline | Pause) -> Any:
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
         pool = self._pools.get(step.place)
         if pool is None:
             pool = self._pools.setdefault(step.place, _Pool(self.settings, step.place))
-        return pool.exchange(step)
+        return pool.ask(step)
 
 
 class _Pool:
@@ -113,15 +113,15 @@ class _Pool:
         self._leave = threading.BoundedSemaphore(settings.pool_size)
         self._is_closed = False
 
-    def exchange(self, exchange: Exchange) -> list[Any]:
+    def ask(self, pipeline: Pipeline) -> list[Any]:
         """Return the replies; raise :class:`LinkError`, or ``StoreBusy`` if all connections are in use."""
         if not self._leave.acquire(timeout=self._settings.timeout):
             raise StoreBusy("all connections to Redis were in use for longer than the time limit")
         link = None
         try:
-            link = self._borrow(exchange.limit or self._settings.timeout)
+            link = self._borrow(pipeline.limit or self._settings.timeout)
             self._in_use.add(link)
-            replies = link.ask(exchange.commands, alone=len(self._in_use) == 1)
+            replies = link.ask(pipeline.commands, alone=len(self._in_use) == 1)
             if self._is_closed:
                 link.close()
             else:

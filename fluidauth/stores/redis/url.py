@@ -5,10 +5,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from fluidauth.errors import ConfigError
 from fluidauth.records import check_namespace
+from fluidauth.stores.options import options_in
 
 FORM = (
     "use redis://user:password@host:6379/0, rediss:// for TLS, unix:///path, redis+sentinel://host,host/name "
@@ -73,6 +74,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "timeout": float,
     "pool_size": int,
     "wait_replicas": int,
+    "db": str,
 }
 
 
@@ -90,7 +92,7 @@ def settings_of(url: str, **given: Any) -> Settings:
         "wait_replicas": 0,
         "namespace": "",
         **given,
-        **_options(query),
+        **options_in(query, _OPTIONS),
     }
     authority, _, path = ("", "", rest) if scheme == "unix" else rest.partition("/")
     credentials, _, hosts = authority.rpartition("@")
@@ -99,14 +101,7 @@ def settings_of(url: str, **given: Any) -> Settings:
     if kind == "sentinel" and "/" not in path:
         path, database = path, ""
     service = unquote(path.partition("/")[0]) if kind == "sentinel" else ""
-    if not 0 < options["timeout"] <= 60 or options["pool_size"] < 1 or options["wait_replicas"] < 0:
-        raise ConfigError(
-            "timeout must be above 0 and at most 60 seconds, pool_size at least 1, wait_replicas 0 or more"
-        )
-    if kind == "sentinel" and not service:
-        raise ConfigError(f"the Redis URL names no service of the sentinels; {FORM}")
-    if kind == "cluster" and database not in ("", "0"):
-        raise ConfigError("a Redis cluster has one database, 0")
+    _check(kind, service, database, options)
     _check_tls(options, has_tls)
     places = (Place(path, 0),) if scheme == "unix" else _places(hosts, kind)
     return Settings(
@@ -133,19 +128,6 @@ def _kind_of(scheme: str) -> tuple[Kind, bool]:
     return kinds[more], base in ("rediss", "valkeys")
 
 
-def _options(query: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    known: dict[str, Callable[[str], Any]] = {**_OPTIONS, "db": str}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in known:
-            raise ConfigError(f"the store URL has an unknown option {name!r}; known: {list(known)}")
-        try:
-            options[name] = known[name](text)
-        except ValueError:
-            raise ConfigError(f"the store URL has {name}={text!r}, which is not a number") from None
-    return options
-
-
 def _places(hosts: str, kind: Kind) -> tuple[Place, ...]:
     port = _SENTINEL_PORT if kind == "sentinel" else _PORT
     places = tuple(_place(host, port) for host in hosts.split(","))
@@ -165,6 +147,18 @@ def _number(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"the Redis URL has a {what} that is no number; {FORM}")
     return int(text)
+
+
+def _check(kind: Kind, service: str, database: str, options: dict[str, Any]) -> None:
+    """Raise if these cannot be together."""
+    if not 0 < options["timeout"] <= 60 or options["pool_size"] < 1 or options["wait_replicas"] < 0:
+        raise ConfigError(
+            "timeout must be above 0 and at most 60 seconds, pool_size at least 1, wait_replicas 0 or more"
+        )
+    if kind == "sentinel" and not service:
+        raise ConfigError(f"the Redis URL names no service of the sentinels; {FORM}")
+    if kind == "cluster" and database not in ("", "0"):
+        raise ConfigError("a Redis cluster has one database, 0")
 
 
 def _check_tls(options: dict[str, Any], has_tls: bool) -> None:

@@ -116,7 +116,7 @@ class _Thread:
         return self.leads
 
 
-class _Turn:
+class _Tasks:
     """What the tasks of one event loop asked for in one of its turns."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lead: Callable[[], object]) -> None:
@@ -163,7 +163,7 @@ class GroupCommit:
         self._queue: deque[_Party] = deque()
         self._led = False
         self._closers = 0  # who wait for that
-        self._turns: dict[asyncio.AbstractEventLoop, _Turn] = {}
+        self._gathering: dict[asyncio.AbstractEventLoop, _Tasks] = {}
         self._executor: ThreadPoolExecutor | None = None
 
     def run(self, write: Write[T]) -> T:
@@ -194,17 +194,17 @@ class GroupCommit:
     async def arun(self, write: Write[T]) -> T:
         """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""
         loop = asyncio.get_running_loop()
-        turn = self._turns.get(loop)
-        if turn is None and self._slowest < INSTANT and self._done_at_once(write):
+        tasks = self._gathering.get(loop)
+        if tasks is None and self._slowest < INSTANT and self._done_at_once(write):
             return write.result()
-        if turn is None or len(turn.writes) >= self._max_batch:
-            for other in [other for other in self._turns if other.is_closed()]:
-                del self._turns[other]  # it ended amid a turn, and whoever asked with it
-            turn = self._turns[loop] = _Turn(loop, self._lead_in_thread)
-            loop.call_soon(self._end_turn, loop, turn)
+        if tasks is None or len(tasks.writes) >= self._max_batch:
+            for other in [other for other in self._gathering if other.is_closed()]:
+                del self._gathering[other]  # it ended amid a turn, and whoever asked with it
+            tasks = self._gathering[loop] = _Tasks(loop, self._lead_in_thread)
+            loop.call_soon(self._end_turn, loop, tasks)
         future = loop.create_future()
-        turn.writes.append(write)
-        turn.futures.append(future)
+        tasks.writes.append(write)
+        tasks.futures.append(future)
         await future
         return write.result()
 
@@ -234,17 +234,17 @@ class GroupCommit:
                 self.pass_on()
             raise
 
-    def _end_turn(self, loop: asyncio.AbstractEventLoop, turn: _Turn) -> None:
-        if self._turns.get(loop) is turn:
-            del self._turns[loop]
+    def _end_turn(self, loop: asyncio.AbstractEventLoop, tasks: _Tasks) -> None:
+        if self._gathering.get(loop) is tasks:
+            del self._gathering[loop]
         with self._lock:
             leads, self._led = not self._led, True
             if not leads:
-                self._queue.append(turn)
-        if leads and not (self._slowest < QUICK and len(turn.writes) == 1 and self._done_here(turn)):
+                self._queue.append(tasks)
+        if leads and not (self._slowest < QUICK and len(tasks.writes) == 1 and self._done_here(tasks)):
             with self._lock:
-                self._queue.appendleft(turn)
-            turn.lead()
+                self._queue.appendleft(tasks)
+            tasks.lead()
 
     def _done_at_once(self, write: Write[Any]) -> bool:
         """Carry out *write* on its event loop, amid the turn; return whether nothing was in the way."""
@@ -259,15 +259,15 @@ class GroupCommit:
             return False
         return True
 
-    def _done_here(self, turn: _Turn) -> bool:
+    def _done_here(self, tasks: _Tasks) -> bool:
         """Carry out a lone write on its event loop; return whether no lock was in the way."""
         is_done = True
         try:
-            self._commit(turn.writes, may_wait=False)
-            is_done = not isinstance(turn.writes[0].error, StoreBusy)
+            self._commit(tasks.writes, may_wait=False)
+            is_done = not isinstance(tasks.writes[0].error, StoreBusy)
         finally:
             if is_done:
-                turn.resolve()
+                tasks.resolve()
                 self.pass_on()
         return is_done
 
