@@ -29,7 +29,8 @@ from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.bridge import AsyncBridge
 from fluidauth.stores.sqlite import AsyncSQLiteStore
 from fluidauth.stores.sqlite.file import SessionFile
-from fluidauth.stores.sqlite.group_commit import GroupCommit, Write
+from fluidauth.stores.sqlite.group_commit import GroupCommit
+from fluidauth.stores.sqlite.waiting import Write
 
 SESSIONS = 2_000
 CONCURRENT = 32

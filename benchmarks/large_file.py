@@ -24,7 +24,7 @@ from typing import Any
 from fluidauth import ASGISessionMiddleware, SessionEngine, SQLiteStore
 from fluidauth.keys import new_secret
 from fluidauth.records import SessionRecord
-from fluidauth.stores.sqlite import writes
+from fluidauth.stores.sqlite import transactions
 from fluidauth.testing import make_record
 
 SMALL = 10_000
@@ -111,7 +111,7 @@ def clean(engine: SessionEngine) -> bool:
     assert isinstance(store, SQLiteStore)
     held: list[float] = []
     done = threading.Event()
-    carry_out = writes.carry_out
+    carry_out = transactions.carry_out
 
     def timed(connection: sqlite3.Connection, space: int, writes: Any, *rest: Any) -> bool:
         start = time.perf_counter()
@@ -127,7 +127,7 @@ def clean(engine: SessionEngine) -> bool:
             waits.append(time.perf_counter() - start)
             time.sleep(0.001)
 
-    writes.carry_out = timed  # type: ignore[assignment]  # the same, timed
+    transactions.carry_out = timed  # type: ignore[assignment]  # the same, timed
     waits: dict[str, list[float]] = {"in this process": [], "with a store of its own": []}
     with closing(SQLiteStore(store.path)) as other:
         writers = [
@@ -142,7 +142,7 @@ def clean(engine: SessionEngine) -> bool:
         done.set()
         for writer in writers:
             writer.join()
-    writes.carry_out = carry_out
+    transactions.carry_out = carry_out
     print(f"cleaning {removed:,} took {took:.0f} s, and {max(held) * 1e3:.1f} ms at most at a time")
     for name, found in waits.items():
         found.sort()

@@ -25,7 +25,8 @@ import redis.asyncio
 
 from benchmarks.suite.crew import redis_server
 from fluidauth.stores.redis import RedisStore
-from fluidauth.stores.redis.connection import AsyncLink, Greeting, Link, Script
+from fluidauth.stores.redis.async_connection import AsyncLink
+from fluidauth.stores.redis.connection import Greeting, Link, Script
 from fluidauth.stores.redis.url import Place, Settings
 
 KEY, VALUE = "session", os.urandom(400)

@@ -16,7 +16,10 @@ _renewals: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.Wea
 
 
 def renew_in_child(owner: T, renew: Callable[[T], object]) -> None:
-    """Call ``renew(owner)`` in every child process, as long as *owner* lives."""
+    """Call ``renew(owner)`` in every child process, as long as *owner* lives.
+
+    The thread that forked is the only one there: a lock that another held stays locked for ever.
+    """
     _renewals[owner] = renew
 
 
@@ -26,6 +29,7 @@ def pause_for_fork(owner: T, pause: Callable[[T], object], resume: Callable[[T],
 
 
 def _pause_all() -> None:
+    # A list, here and below: another thread may build a store meanwhile, and change what is walked over.
     for owner, (pause, _) in list(_pauses.items()):
         pause(owner)
 

@@ -21,7 +21,9 @@ from fluidauth import SessionRecord, SQLiteStore, StoreError
 from fluidauth.errors import RecordExists, StoreBusy
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.sqlite import checkpoints, writes
-from fluidauth.stores.sqlite.group_commit import INSTANT, MAX_BATCH, GroupCommit, Write
+from fluidauth.stores.sqlite.group_commit import INSTANT, MAX_BATCH, GroupCommit
+from fluidauth.stores.sqlite.transactions import carry_out
+from fluidauth.stores.sqlite.waiting import Write
 from fluidauth.testing import BEGINNING, make_record
 
 from .measures import Ticker
@@ -222,7 +224,7 @@ def test_an_interrupted_follower_blocks_nobody() -> None:
     with ThreadPoolExecutor(3) as threads, pytest.MonkeyPatch.context() as patch:
         first = threads.submit(group.run, Write(print))
         assert begun.wait(PATIENCE)
-        patch.setattr("fluidauth.stores.sqlite.group_commit._Thread.wait", interrupted)
+        patch.setattr("fluidauth.stores.sqlite.waiting.WaitingThread.wait", interrupted)
         with pytest.raises(KeyboardInterrupt):
             group.run(Write(print))
         patch.undo()
@@ -492,7 +494,7 @@ def test_a_write_that_met_a_lock_is_done_with_the_next(store: SQLiteStore) -> No
     file = store._opened()
     connection = file.writers.borrow()
 
-    writes.carry_out(connection, file.space, [*again, Write(writes.update, record(1, 2))], 1.0)
+    carry_out(connection, file.space, [*again, Write(writes.update, record(1, 2))], 1.0)
     file.writers.give_back(connection)
 
     assert [write.result() for write in again] == [True, None]

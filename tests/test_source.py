@@ -51,7 +51,9 @@ THIRD_PARTY = {
     "stores.postgres.store": {"psycopg", "psycopg_pool"},
     "stores.postgres.async_store": {"psycopg", "psycopg_pool"},
     "stores.redis.connection": {"hiredis"},
+    "stores.redis.async_connection": {"hiredis"},
     "stores.redis.routing": {"hiredis"},
+    "stores.redis.refusals": {"hiredis"},
     **{
         f"cli.{name}": {"click"}
         for name in (

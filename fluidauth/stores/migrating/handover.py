@@ -106,6 +106,7 @@ class Migration:
                     continue
                 if (found or left).version != version:
                     return False
+            # The old one first: while it is there, a request beside this one may carry it over again.
             if (yield from self._removed(left)):
                 is_gone: bool = yield (NEW, "delete", handle, version)
                 return is_gone or found is None
@@ -142,6 +143,7 @@ class Migration:
         """Put *record* on its way by a claim of its own, unless somebody changed it first."""
         digits = self._kin_digits
         handle = record.handle[:digits] + os.urandom(32).hex()[digits:]
+        # The claim first: a mark without one says that the session ended, if this process dies in between.
         yield (NEW, "create", _claim(record, handle))
         if not (yield (OLD, "update", _marked(record, handle))):
             yield (NEW, "delete", handle)
@@ -149,6 +151,8 @@ class Migration:
     def _finish(self, marked: SessionRecord) -> Steps[SessionRecord | None]:
         """Carry over what was *marked* before; None if it ended since."""
         record = unmarked(marked)
+        # Several may carry over the same one, as after a crash. The first to use the claim up does it, for
+        # the others the swap fails: then they read what it made, or that it ended since.
         try:
             done = yield (NEW, "replace", _claim_in(marked)._replace(version=2), record)
         except RecordExists:  # what was marked is a copy of it
@@ -159,7 +163,7 @@ class Migration:
 
     def _removed(self, left: SessionRecord) -> Steps[bool]:
         """Remove the claim for *left*, so that nothing is made of it, and then it; say if it was there."""
-        if _is_marked(left):
+        if _is_marked(left):  # else who finishes it beside this one makes it again, behind a logout
             yield (NEW, "delete", _claim_in(left).handle)
         return bool((yield (OLD, "delete", left.handle, left.version)))
 

@@ -44,6 +44,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
         renew_in_child(self, AsyncPostgresStore._begin)
 
     def _begin(self) -> None:
+        """Have no connections yet: a parent's loop reads from its own, and would get our answers."""
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._gates: dict[asyncio.AbstractEventLoop, PollingGate] = {}
         self._pollers: defaultdict[str, Poller] = defaultdict(Poller)

@@ -68,7 +68,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
         renew_in_child(self, PostgresStore._begin)
 
     def _begin(self) -> None:
-        """Have no connections yet: those of a parent process are its own."""
+        """Have no connections yet: two processes that read from one would get each other's sessions."""
         self._opening = threading.Lock()
         self._pool: ConnectionPool[Link] | None = None
 

@@ -11,8 +11,9 @@ from fluidauth.concurrency import adrive, on_asyncio
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.stores.base import AsyncDelegatingStore
 
+from .async_connection import AsyncLink
 from .commands import RedisRecords
-from .connection import AsyncLink, LinkError
+from .connection import LinkError
 from .routing import Pause, Pipeline, Routes, Steps
 from .scripts import KIN_DIGITS, greeting_for
 from .url import Place, Settings
@@ -42,6 +43,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
         renew_in_child(self, AsyncRedisStore._begin)
 
     def _begin(self) -> None:
+        """Have no connections yet: a parent's loop reads from its own, and would get our answers."""
         self._records = RedisRecords(Routes(self._settings))
         self._links: dict[asyncio.AbstractEventLoop, _Links] = {}
 

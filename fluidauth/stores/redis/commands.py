@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -13,6 +13,7 @@ from fluidauth.errors import OutcomeUnknown, RecordExists, StoreError
 from fluidauth.records import END_OF_TIME, MAX_LIFETIME, SessionRecord
 
 from .connection import Command
+from .keyspace import Keyspace
 from .routing import Routes, Steps
 from .scripts import (
     CREATE,
@@ -31,7 +32,6 @@ from .scripts import (
 )
 from .url import Place
 
-_BATCH = 500  # keys looked at in one go
 _WINDOW = 200  # pages of handles that one walk over all keys keeps
 
 
@@ -45,7 +45,7 @@ class RedisRecords:
         self._record_key = b"%b:{%%b}%%b" % space
         self._user_key = b"%b:u:" % space
         self._witness_key = b"%b:w{%%b}" % space
-        self._pattern = b"%b:{??}*" % space
+        self._keys = Keyspace(routes, b"%b:{??}*" % space)
         self._replicas = routes.settings.wait_replicas
         self._window: tuple[str, list[bytes]] = ("", [])
 
@@ -97,7 +97,7 @@ class RedisRecords:
             return False
 
         if limit is None or limit > 0:
-            yield from self._walk(visit)
+            yield from self._keys.walk(visit)
         if ends_all:
             yield from self._confirm_all(primaries)
         return removed
@@ -180,7 +180,7 @@ class RedisRecords:
             counts.update(kid_in(head) for head in heads if isinstance(head, bytes) and head)
             return False
 
-        yield from self._walk(visit)
+        yield from self._keys.walk(visit)
         return dict(counts)
 
     def scan(self, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
@@ -193,7 +193,7 @@ class RedisRecords:
         while len(found) < limit:
             known_after, handles = self._window
             if after is None or known_after != last or not handles:
-                handles = yield from self._next_handles(last, limit * _WINDOW)
+                handles = yield from self._keys.lowest_handles(last, limit * _WINDOW)
                 after = last
             if not handles:
                 return found
@@ -205,19 +205,6 @@ class RedisRecords:
             last = page[-1].hex()
             self._window = (last, rest)
         return found
-
-    # -- advice ----------------------------------------------------------------------
-
-    def advice(self) -> Steps[list[str]]:
-        """Return what should be set otherwise in the servers."""
-        found: dict[str, None] = {}
-        for place in (yield from self._routes.primaries()):
-            [reply] = yield from self._routes.at(place, ("INFO",))
-            if not isinstance(reply, bytes):
-                raise StoreError(f"Redis cannot say how it is set up: {reply}")
-            facts = dict(line.partition(":")[::2] for line in reply.decode().splitlines())
-            found |= dict.fromkeys(_advice_for(facts))
-        return list(found)
 
     # -- parts --------------------------------------------------------------------------
 
@@ -287,52 +274,9 @@ class RedisRecords:
         with suppress(StoreError):
             yield from self._ask(key, ("ZREM", key, bytes.fromhex(handle)))
 
-    def _walk(self, visit: Callable[[Place, list[bytes]], Steps[bool]]) -> Steps[None]:
-        """Have every key of a record visited, until a visit says that it is enough."""
-        for place in (yield from self._routes.primaries()):
-            cursor: bytes | None = b"0"
-            while cursor is not None:
-                scan = ("SCAN", cursor, "MATCH", self._pattern, "COUNT", _BATCH)
-                [reply] = yield from self._routes.at(place, scan)
-                if isinstance(reply, Exception):
-                    raise StoreError(f"Redis cannot list its keys: {reply}") from reply
-                if reply[1] and (yield from visit(place, reply[1])):
-                    return
-                cursor = reply[0] if reply[0] != b"0" else None
-
-    def _next_handles(self, after: str, count: int) -> Steps[list[bytes]]:
-        """Return the *count* lowest handles behind *after*, in order."""
-        start, found = bytes.fromhex(after), set[bytes]()
-
-        def visit(place: Place, keys: list[bytes]) -> Steps[bool]:
-            nonlocal found
-            found.update(handle for key in keys if (handle := key[-32:]) > start)
-            if len(found) > 4 * count:
-                found = set(sorted(found)[:count])
-            return False
-            yield  # steps that ask nothing
-
-        yield from self._walk(visit)
-        return sorted(found)[:count]
-
 
 def _is_done(reply: int) -> bool:
     """Return whether a change was made; raise if that cannot be known any more."""
     if reply == LOST:
         raise OutcomeUnknown
     return reply in (1, 3)
-
-
-def _advice_for(facts: dict[str, str]) -> list[str]:
-    policy = facts.get("maxmemory_policy", "noeviction")
-    sentences = []
-    if policy != "noeviction":
-        sentences.append(
-            f"Redis has maxmemory-policy {policy}: short of memory, it ends sessions; set it to noeviction"
-        )
-    if facts.get("aof_enabled") == "0":
-        sentences.append(
-            "Redis keeps no append-only file: a restart ends the sessions begun since the last snapshot, "
-            "and brings back those that ended; set appendonly to yes"
-        )
-    return sentences

@@ -15,6 +15,7 @@ from hiredis import ReplyError
 from fluidauth.errors import StoreBusy, StoreError
 
 from .connection import Command, LinkError
+from .refusals import SOON, code_of, refusal
 from .url import Place, Settings
 
 T = TypeVar("T")
@@ -25,19 +26,6 @@ REST = 0.5  # seconds for which a server that did not answer in time is left alo
 CONFIRMED = 5.0  # seconds for which what Sentinel said of the primary counts, without a failure
 PROBE = 0.5  # seconds for the answer to where the servers are
 SLOTS = 16384
-
-# Nothing was done, and it may be soon.
-_SOON = frozenset(("LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY"))
-_MEANINGS = {
-    "MISCONF": "it cannot write to its disk, and is set up to refuse changes then",
-    "NOREPLICAS": "too few replicas are connected, and it is set up to refuse changes then",
-    "OOM": "it is out of memory, and set up to refuse writes then",
-    "READONLY": "it is a replica; give the primary, or Sentinel",
-    "NOAUTH": "it wants a password",
-    "WRONGPASS": "it refuses the user and password",
-    "NOPERM": "it does not permit this to the user",
-    "WRONGTYPE": "something else is stored under a key of ours",
-}
 
 
 class Pipeline(NamedTuple):
@@ -95,7 +83,6 @@ class Routes:
             place = detour or self._known(slot) or (yield from self._find(slot, attempts))
             self._check_rest(place)
             sent = commands if detour is None else tuple(c for each in commands for c in (("ASKING",), each))
-            detour = None
             try:
                 # Who closed the connection may not be in charge any more, and not know it yet.
                 replies: list[Any] = yield Pipeline(place, sent, apart, tells=not self._is_single)
@@ -106,25 +93,36 @@ class Routes:
                     if error.sent:
                         commands = tuple(_again(command) for command in commands)
                     yield Pause(PAUSE if attempts.count > 1 else 0)
+                    detour = None
                     continue
                 replies = [error.refusal]
             problem = next((each for each in replies if isinstance(each, ReplyError)), None)
             if problem is None:
                 return replies if len(sent) == len(commands) else replies[1::2]
-            code, words = code_of(problem), str(problem).split(" ")
-            if code == "NOSCRIPT":
-                yield from self._load_scripts(place, commands)
-            elif code == "MOVED":
-                self._slots[slot] = _place_in(words[2], place)
-                self._is_stale = True
-            elif code == "ASK":
-                detour = _place_in(words[2], place)
-            elif code in _SOON or (code == "READONLY" and not self._is_single):
-                self._is_stale = True
-                yield Pause(PAUSE)
-            else:
-                raise _refusal(problem)
+            detour = yield from self._prepare_again(problem, place, slot, commands)
             attempts.check_time(problem)
+
+    def _prepare_again(
+        self, problem: ReplyError, place: Place, slot: int, commands: Iterable[Command]
+    ) -> Steps[Place | None]:
+        """Do what *problem* calls for before *commands* are sent again; raise if that is in vain.
+
+        Return the server to send them to this once, if it names one.
+        """
+        code, words = code_of(problem), str(problem).split(" ")
+        if code == "NOSCRIPT":
+            yield from self._load_scripts(place, commands)
+        elif code == "MOVED":
+            self._slots[slot] = _place_in(words[2], place)
+            self._is_stale = True
+        elif code == "ASK":
+            return _place_in(words[2], place)
+        elif code in SOON or (code == "READONLY" and not self._is_single):
+            self._is_stale = True
+            yield Pause(PAUSE)
+        else:
+            raise refusal(problem)
+        return None
 
     def at(self, place: Place, *commands: Command) -> Steps[list[Any]]:
         """Send *commands* to *place*, whatever keys they speak of; return the replies, errors among them."""
@@ -134,7 +132,7 @@ class Routes:
                 replies: list[Any] = yield Pipeline(place, commands, True)
                 return replies
             except LinkError as error:
-                if code_of(error.refusal) in _SOON:
+                if code_of(error.refusal) in SOON:
                     attempts.check_time(error.refusal)
                 else:
                     attempts.after_loss(error)
@@ -161,6 +159,8 @@ class Routes:
         place = self._slots.get(slot) if self.is_cluster else self._primary
         if self._is_single or place is None:
             return place
+        # All whose connections broke come here at once. Who does so within FRESH seconds of an answer takes
+        # that one, or each of them would ask every server.
         is_doubtful = self._is_stale or self._rests(place)
         if is_doubtful and time.monotonic() - self._learnt_at > FRESH:
             return None
@@ -208,10 +208,11 @@ class Routes:
             except LinkError as error:
                 self._note_failure(error)
                 continue
-            refusal = next((each for each in quorum if isinstance(each, ReplyError)), None)
-            if refusal is not None:
-                self._trouble = f"this sentinel has no quorum, {refusal}"
+            veto = next((each for each in quorum if isinstance(each, ReplyError)), None)
+            if veto is not None:
+                self._trouble = f"this sentinel has no quorum, {veto}"
             elif isinstance(reply, list) and self._take_in(reply, place):
+                # A doubt noted while this was asked is lost; whoever meets its cause again notes it anew.
                 self._learnt_at, self._is_stale = time.monotonic(), False
                 return
 
@@ -220,6 +221,7 @@ class Routes:
         if not self.is_cluster:
             self._primary = Place(reply[0].decode(), int(reply[1]))
             return True
+        # Put in place as a whole: a thread that looks meanwhile finds the old map or the new one, not a part.
         self._slots = {
             slot: _node(primary, asked)
             for first, last, primary, *_ in reply
@@ -246,6 +248,7 @@ class Routes:
             self._resting[error.place] = (time.monotonic() + REST, error)
 
     def _rests(self, place: Place) -> bool:
+        # Nothing is ever taken out, so that no other thread can do so between these two looks.
         return place in self._resting and self._resting[place][0] > time.monotonic()
 
     def _check_rest(self, place: Place) -> None:
@@ -277,21 +280,6 @@ class _Attempts:
 
 def _again(command: Command) -> Command:
     return command if isinstance(command[0], str) else (*command, "again")
-
-
-def code_of(problem: object) -> str:
-    """Return the word for what is wrong; before Redis 7 a script tells it behind words of its own."""
-    text = str(problem)
-    if text.startswith("ERR Error running script"):
-        text = text.rpartition(": -")[2]
-    return text.partition(" ")[0]
-
-
-def _refusal(problem: ReplyError) -> StoreError:
-    code = code_of(problem)
-    error = StoreError(f"Redis cannot do it: {_MEANINGS.get(code, problem)} ({code})")
-    error.__cause__ = problem
-    return error
 
 
 def _slot_of(key: bytes) -> int:

@@ -13,6 +13,7 @@ from fluidauth.errors import StoreBusy, StoreError
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
 
+from .advice import advice
 from .async_store import AsyncRedisStore
 from .commands import RedisRecords
 from .connection import Link, LinkError
@@ -57,7 +58,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
         renew_in_child(self, RedisStore._begin)
 
     def _begin(self) -> None:
-        """Have no connections yet: those of a parent process are its own."""
+        """Have no connections yet: two processes that read from one would get each other's sessions."""
         self._routes = Routes(self.settings)
         self._records = RedisRecords(self._routes)
         self._pools: dict[Place, _Pool] = {}
@@ -71,7 +72,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
         return self.carry_out(getattr(self._records, verb)(*arguments))
 
     def advice(self) -> list[str]:
-        return self.carry_out(self._records.advice())
+        return self.carry_out(advice(self._routes))
 
     def open(self) -> None:
         """Connect, and warn of settings under which Redis would lose sessions."""
@@ -96,7 +97,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
         pool = self._pools.get(step.place)
-        if pool is None:
+        if pool is None:  # two threads may come here at once: the first pool in the dict is for both
             pool = self._pools.setdefault(step.place, _Pool(self.settings, step.place))
         return pool.ask(step)
 
@@ -122,7 +123,7 @@ class _Pool:
             link = self._borrow(pipeline.limit or self._settings.timeout)
             self._in_use.add(link)
             replies = link.ask(pipeline.commands, alone=len(self._in_use) == 1)
-            if self._is_closed:
+            if self._is_closed:  # meanwhile, and nobody will come again to close this one
                 link.close()
             else:
                 self._idle.append(link)

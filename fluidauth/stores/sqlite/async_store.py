@@ -12,7 +12,8 @@ from fluidauth.records import SessionRecord
 from fluidauth.stores.base import AsyncDelegatingStore, SessionStore
 
 from . import writes
-from .group_commit import GroupCommit, Write
+from .group_commit import GroupCommit
+from .waiting import Write
 
 T = TypeVar("T")
 

@@ -35,108 +35,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from fluidauth.after_fork import renew_in_child
-from fluidauth.errors import StoreBusy, StoreError
+from fluidauth.errors import StoreBusy
+
+from .waiting import Party, WaitingTasks, WaitingThread, Write
 
 T = TypeVar("T")
 
-_PENDING: Any = object()
 MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
 CLOSE_LIMIT = 5.0  # seconds that close() waits where writes never cease
 QUICK = 0.0005  # seconds; a commit that takes less costs a loop less than two changes of thread
 INSTANT = 0.0001  # seconds; a commit that takes less costs a loop less than to gather a turn's
 _DECAY = 0.9  # how much of a slow commit is remembered at the next one
-
-
-class Write(Generic[T]):
-    """One call's work, and what became of it.
-
-    *work* is called with what the store passes on, then *values*. Unless *durable*, the
-    write need not be on disk before it counts as done.
-    """
-
-    __slots__ = ("answer", "durable", "error", "values", "work")
-
-    def __init__(self, work: Callable[..., T], *values: Any, durable: bool = True) -> None:
-        self.work = work
-        self.values = values
-        self.durable = durable
-        self.answer: T = _PENDING
-        self.error: Exception | None = None
-
-    def reset(self) -> None:
-        """Forget what became of it: that was undone."""
-        self.answer = _PENDING
-        self.error = None
-
-    def result(self) -> T:
-        """Return what the work returned, or raise what it raised."""
-        if self.error is not None:
-            raise self.error
-        if self.answer is _PENDING:  # whoever led was interrupted, as by Ctrl-C
-            raise StoreError("the write was interrupted")
-        return self.answer
-
-
-class _Party(Protocol):
-    """Who waits in the queue, with one write or several."""
-
-    leads: bool
-    """Whether it was chosen to lead; set with the lock held."""
-
-    @property
-    def writes(self) -> Sequence[Write[Any]]: ...
-
-    def lead(self) -> None:
-        """Carry out the queue; called without the lock."""
-
-    def finish(self) -> None:
-        """Go on: every write has its outcome."""
-
-
-class _Thread:
-    """A blocked thread with one write."""
-
-    def __init__(self, write: Write[Any]) -> None:
-        self.writes = (write,)
-        self.leads = False
-        self._wake = threading.Event()
-
-    def lead(self) -> None:
-        self._wake.set()
-
-    def finish(self) -> None:
-        self._wake.set()
-
-    def wait(self) -> bool:
-        """Return whether this thread is to lead; if not, its write is done."""
-        self._wake.wait()
-        return self.leads
-
-
-class _Tasks:
-    """What the tasks of one event loop asked for in one of its turns."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, lead: Callable[[], object]) -> None:
-        self.writes: list[Write[Any]] = []
-        self.futures: list[asyncio.Future[None]] = []
-        self.leads = False
-        self._lead = lead
-        self._loop = loop
-
-    def lead(self) -> None:
-        self._lead()
-
-    def finish(self) -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self.resolve)
-
-    def resolve(self) -> None:
-        for future in self.futures:
-            if not future.done():  # cancelled: the write was carried out all the same
-                future.set_result(None)
 
 
 class GroupCommit:
@@ -160,18 +72,20 @@ class GroupCommit:
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._quiet = threading.Condition(self._lock)  # told when nobody leads any more
-        self._queue: deque[_Party] = deque()
-        self._led = False
+        self._queue: deque[Party] = deque()
+        self._led = False  # whether somebody has the lead, who alone carries out, and passes it on
         self._closers = 0  # who wait for that
-        self._gathering: dict[asyncio.AbstractEventLoop, _Tasks] = {}
+        self._gathering: dict[asyncio.AbstractEventLoop, WaitingTasks] = {}
         self._executor: ThreadPoolExecutor | None = None
 
     def run(self, write: Write[T]) -> T:
         """Carry out *write*, with others' if some wait; return its answer or raise its error."""
         me = None
         with self._lock:
+            # One step: two threads that both found nobody in the lead would both take it, and who queued
+            # up after the leader looked at the queue would never be woken up.
             if self._led:
-                me = _Thread(write)
+                me = WaitingThread(write)
                 self._queue.append(me)
             self._led = True
         if me is None:
@@ -200,7 +114,7 @@ class GroupCommit:
         if tasks is None or len(tasks.writes) >= self._max_batch:
             for other in [other for other in self._gathering if other.is_closed()]:
                 del self._gathering[other]  # it ended amid a turn, and whoever asked with it
-            tasks = self._gathering[loop] = _Tasks(loop, self._lead_in_thread)
+            tasks = self._gathering[loop] = WaitingTasks(loop, self._lead_in_thread)
             loop.call_soon(self._end_turn, loop, tasks)
         future = loop.create_future()
         tasks.writes.append(write)
@@ -216,26 +130,27 @@ class GroupCommit:
                 self._quiet.wait_for(lambda: not self._led, CLOSE_LIMIT)
             finally:
                 self._closers -= 1
+            # A write that comes from now on gets a new thread, not this one, which takes no more work.
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()
 
     # -- who leads -----------------------------------------------------------------
 
-    def _is_to_lead(self, me: _Thread) -> bool:
+    def _is_to_lead(self, me: WaitingThread) -> bool:
         try:
             return me.wait()
         except BaseException:  # a signal's handler raised: nobody waits here any more
             with self._lock:
-                with suppress(ValueError):
+                with suppress(ValueError):  # a leader took it out, and carries it out
                     self._queue.remove(me)
                 leads = me.leads
-            if leads:
+            if leads:  # chosen while the signal came: the lead would end here, and the queue wait for ever
                 self.pass_on()
             raise
 
-    def _end_turn(self, loop: asyncio.AbstractEventLoop, tasks: _Tasks) -> None:
-        if self._gathering.get(loop) is tasks:
+    def _end_turn(self, loop: asyncio.AbstractEventLoop, tasks: WaitingTasks) -> None:
+        if self._gathering.get(loop) is tasks:  # if not, it was full, and the next one gathers already
             del self._gathering[loop]
         with self._lock:
             leads, self._led = not self._led, True
@@ -243,7 +158,7 @@ class GroupCommit:
                 self._queue.append(tasks)
         if leads and not (self._slowest < QUICK and len(tasks.writes) == 1 and self._done_here(tasks)):
             with self._lock:
-                self._queue.appendleft(tasks)
+                self._queue.appendleft(tasks)  # before those who came since it has the lead
             tasks.lead()
 
     def _done_at_once(self, write: Write[Any]) -> bool:
@@ -259,14 +174,14 @@ class GroupCommit:
             return False
         return True
 
-    def _done_here(self, tasks: _Tasks) -> bool:
+    def _done_here(self, tasks: WaitingTasks) -> bool:
         """Carry out a lone write on its event loop; return whether no lock was in the way."""
         is_done = True
         try:
             self._commit(tasks.writes, may_wait=False)
             is_done = not isinstance(tasks.writes[0].error, StoreBusy)
         finally:
-            if is_done:
+            if is_done:  # else the lead is kept for the thread that does it instead
                 tasks.resolve()
                 self.pass_on()
         return is_done
@@ -295,8 +210,8 @@ class GroupCommit:
         self._carry_out(writes, may_wait)
         self._slowest = max(time.perf_counter() - start, self._slowest * _DECAY)
 
-    def _next_batch(self) -> tuple[list[_Party], list[Write[Any]]]:
-        parties: list[_Party] = []
+    def _next_batch(self) -> tuple[list[Party], list[Write[Any]]]:
+        parties: list[Party] = []
         writes: list[Write[Any]] = []
         with self._lock:
             while self._queue and (
@@ -309,6 +224,8 @@ class GroupCommit:
     def pass_on(self) -> None:
         """Let the first in the queue lead, if anybody waits."""
         with self._lock:
+            # It stays in the queue until it leads: if a signal ends its wait before, it takes itself out
+            # and passes on. The lead is never free in between, or a newcomer would overtake the queue.
             following = self._queue[0] if self._queue else None
             self._led = following is not None
             if following is not None:

@@ -71,6 +71,8 @@ class Connections:
         if self._retired or self._paused:
             self.discard(connection)
             return
+        # First into the list, then a look at who waits; who waits queues up first, then looks into the list.
+        # So one of both sees the other. In any other order a thread may wait beside an idle connection.
         self._idle.append(connection)
         if self._waiters:
             self._serve()
@@ -91,6 +93,7 @@ class Connections:
         """Close every connection, borrowed ones as they come back, for up to the time limit."""
         self._paused = True
         give_up = time.monotonic() + self._timeout
+        # Again and again: a thread that saw no pause yet may put its connection into the list just emptied.
         while self._opened and time.monotonic() < give_up:
             self._close_idle()
             if self._opened:
@@ -121,7 +124,7 @@ class Connections:
         try:
             self._serve()
             waiter.served.wait(timeout)
-            with self._lock:
+            with self._lock:  # it may be served between the end of the wait and here
                 if not waiter.served.is_set():
                     raise StoreBusy(f"no SQLite connection was free within {timeout} s")
         except BaseException:  # also of a signal's handler: what it was given goes to the next
@@ -142,7 +145,7 @@ class Connections:
                 self._waiters.remove(waiter)
         if waiter.connection is not None:
             self.give_back(waiter.connection)
-        elif is_served:
+        elif is_served:  # it had leave to open one, which is counted already
             self._make_room()
 
     def _serve(self) -> None:

@@ -23,28 +23,17 @@ from fluidauth.errors import ConfigError, StoreBusy, StoreError
 from fluidauth.records import SessionRecord, check_namespace
 from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
 
-from . import writes
+from . import transactions, writes
 from .async_store import AsyncSQLiteStore
 from .file import LOCK_WAIT, SessionFile, advice
-from .group_commit import GroupCommit, Write
+from .group_commit import GroupCommit
 from .locking import is_busy, store_error
+from .reads import CHECK, COUNT, GET, LIST, SCAN, record_in
+from .waiting import Write
 
 T = TypeVar("T")
 
 _logger = logging.getLogger("fluidauth")
-
-# The handle is known, and what the payload's MAC covers.
-_GET = """SELECT user_id, created_at, expires_at, version, kid, payload
-    FROM fluidauth_sessions WHERE namespace = ? AND handle = ?"""
-_LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
-    FROM fluidauth_sessions WHERE namespace = ? AND user_id = ? AND handle > ?
-    ORDER BY handle LIMIT ?"""
-_CHECK = "SELECT quick_check FROM pragma_quick_check WHERE ? IS NOT NULL"  # every call gives a namespace
-_COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ? GROUP BY kid"
-# Left to itself SQLite would sort the whole namespace for each page.
-_SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
-    FROM fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
-    WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
 
 
 class SQLiteStore(DelegatingStore):
@@ -91,11 +80,14 @@ class SQLiteStore(DelegatingStore):
         self._holds_opening = False  # whether the thread that forks does
 
     def _pause(self) -> None:
+        # A thread that is opening the file would leave the child a connection that no pool closes. The
+        # limit: a signal's handler may fork amid the opening, and then waits for its own thread.
         self._holds_opening = self._opening.acquire(timeout=self._timeout)
         if self._file is not None:
             self._file.pause()
 
     def _resume(self) -> None:
+        # One that was built since the others were paused comes here as well, and holds nothing.
         if self._file is not None:
             self._file.resume()
         if self._holds_opening:
@@ -105,7 +97,7 @@ class SQLiteStore(DelegatingStore):
         return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"
 
     def get(self, handle: str) -> SessionRecord | None:
-        rows = self._read(_GET, (bytes.fromhex(handle),))
+        rows = self._read(GET, (bytes.fromhex(handle),))
         return SessionRecord._make((handle, *rows[0])) if rows else None
 
     def update(self, record: SessionRecord) -> bool:
@@ -123,17 +115,17 @@ class SQLiteStore(DelegatingStore):
         return self._commits.run(writes.BY_VERB[verb](*arguments))
 
     def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return [_record(row) for row in self._read(_LIST, (user_id, bytes.fromhex(after or ""), limit))]
+        return [record_in(row) for row in self._read(LIST, (user_id, bytes.fromhex(after or ""), limit))]
 
     def count_by_kid(self) -> dict[str, int]:
-        return dict(self._read(_COUNT, ()))
+        return dict(self._read(COUNT, ()))
 
     def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        return [_record(row) for row in self._read(_SCAN, (bytes.fromhex(after or ""), limit))]
+        return [record_in(row) for row in self._read(SCAN, (bytes.fromhex(after or ""), limit))]
 
     def damage(self) -> list[str]:
         """Return what ``PRAGMA quick_check`` finds; it reads the whole file."""
-        return [row[0] for row in self._read(_CHECK, ()) if row[0] != "ok"]
+        return [row[0] for row in self._read(CHECK, ()) if row[0] != "ok"]
 
     def advice(self) -> list[str]:
         try:
@@ -183,7 +175,7 @@ class SQLiteStore(DelegatingStore):
     def _left(self, file: SessionFile) -> None:
         """Let go of *file*, which is not the one at its path any more."""
         with self._opening:
-            if self._file is not file:
+            if self._file is not file:  # another thread noticed it too, and may have opened the new one
                 return
             self._file = None
         _logger.warning("%s was removed or replaced; opening what is there now", self.path)
@@ -279,7 +271,7 @@ class SQLiteStore(DelegatingStore):
         before = connection.total_changes
         try:
             relaxed = self._durability == "full" and not any(write.durable for write in batch)
-            is_sound = writes.carry_out(connection, file.space, batch, timeout, relaxed)
+            is_sound = transactions.carry_out(connection, file.space, batch, timeout, relaxed)
         except BaseException:
             file.writers.discard(connection)
             raise
@@ -300,7 +292,3 @@ class SQLiteStore(DelegatingStore):
 
 def _decode(text: bytes) -> str:
     return text.decode("utf-8", "replace")
-
-
-def _record(row: tuple[Any, ...]) -> SessionRecord:
-    return SessionRecord(row[0].hex(), *row[1:])

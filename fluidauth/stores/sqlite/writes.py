@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fluidauth.errors import FluidAuthError, RecordExists, StoreBusy
+from fluidauth.errors import FluidAuthError, RecordExists
 from fluidauth.records import END_OF_TIME, SessionRecord
 
-from .group_commit import Write
-from .locking import give_up_after, is_busy, patiently, primary_code, store_error
+from .waiting import Write
 
 Writes = Sequence[Write[Any]]
 
@@ -49,7 +48,6 @@ _DELETE_USER = """DELETE FROM fluidauth_sessions
 
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _NO_ROW = (None,) * 8
-_MAX_ROWS = 256
 # What a write can cause itself: RecordExists, a value that SQLite has no type for. All
 # else comes from elsewhere, such as a signal's handler.
 OWN_ERRORS = (sqlite3.Error, FluidAuthError, OverflowError, TypeError, ValueError)
@@ -121,7 +119,7 @@ def _undone_if_it_fails(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("RELEASE writes")
 
 
-def _update_together(connection: sqlite3.Connection, space: int, records: list[SessionRecord]) -> set[bytes]:
+def update_together(connection: sqlite3.Connection, space: int, records: list[SessionRecord]) -> set[bytes]:
     """Compare and swap each of *records*, of different handles; return the handles where it was done.
 
     An update that moves the expiry or changes the user is not: :func:`update` does it.
@@ -207,120 +205,3 @@ BY_VERB: dict[str, Callable[..., Write[Any]]] = {
     "clean": cleaning,
 }
 """What each call of a store asks for, by its name; the others read."""
-
-
-# -- transactions ---------------------------------------------------------------------
-
-
-def carry_out(
-    connection: sqlite3.Connection, space: int, writes: Writes, timeout: float | None, relaxed: bool = False
-) -> bool:
-    """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock, if at all.
-
-    Together as one transaction; one by one if that fails, so that only those fail that
-    cannot be done. *relaxed*: nothing waits for the disk. Return whether the connection
-    is still good.
-    """
-    give_up = give_up_after(timeout)
-    if relaxed:
-        connection.execute("PRAGMA synchronous = NORMAL")
-    if len(writes) == 1:
-        is_sound = _alone(connection, space, writes[0], give_up)
-    elif _together(connection, space, writes, give_up):
-        is_sound = True
-    else:
-        outcomes = [_alone(connection, space, write, give_up) for write in writes]
-        is_sound = all(outcomes)
-    if relaxed:
-        connection.execute("PRAGMA synchronous = FULL")
-    return is_sound
-
-
-def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_up: float) -> bool:
-    """Return whether all of *writes* were committed, or are known to be hopeless."""
-    try:
-        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up)
-    except sqlite3.Error as error:
-        if not is_busy(error):
-            return False
-        for write in writes:  # one by one they would fare no better
-            write.error = store_error("written", error)
-        return True
-    try:
-        for write in _left_over(connection, space, writes):
-            _inside(connection, space, write)
-        connection.execute("COMMIT")
-    except BaseException as error:
-        foreign = not isinstance(error, OWN_ERRORS)
-        if foreign and not connection.in_transaction:
-            raise  # a signal's handler, after the commit
-        for write in writes:
-            write.reset()
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if foreign:
-            raise
-        return False  # who caused it meets it again alone
-    return True
-
-
-def _left_over(connection: sqlite3.Connection, space: int, writes: Writes) -> Writes:
-    """Do the updates among *writes* in one statement; return what that did not do.
-
-    They may overtake the others: no caller has two writes in one transaction.
-    """
-    updates: dict[bytes, Write[Any]] = {}
-    for write in writes:
-        if write.work is update and len(updates) < _MAX_ROWS:
-            updates.setdefault(bytes.fromhex(write.values[0].handle), write)
-    if len(updates) < 2:
-        return writes
-    done = _update_together(connection, space, [write.values[0] for write in updates.values()])
-    for handle in done:
-        updates[handle].answer, updates[handle].error = True, None
-    finished = {id(updates[handle]) for handle in done}
-    return [write for write in writes if id(write) not in finished]
-
-
-def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> None:
-    """Do *write* inside a transaction; raise only if that was rolled back as a whole."""
-    write.error = None
-    try:
-        write.answer = write.work(connection, space, *write.values)
-    except sqlite3.Error as error:
-        if not connection.in_transaction or _wants_room(error):
-            raise
-        write.error = store_error("written", error)
-    except OWN_ERRORS as error:
-        write.error = error
-
-
-def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], give_up: float) -> bool:
-    """Do *write* as a transaction of its own; return whether the connection is still good."""
-
-    def attempt() -> None:
-        write.answer = write.work(connection, space, *write.values)
-
-    write.error = None
-    try:
-        try:
-            patiently(attempt, give_up)
-        except sqlite3.Error as error:
-            if not _wants_room(error):
-                raise
-            if not give_up:
-                raise StoreBusy("the log must be moved first, which is not for an event loop") from error
-            # A full disk may still have room for a small change, a logout above all,
-            # once the log gives back its own.
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            patiently(attempt, give_up)
-    except sqlite3.Error as error:
-        write.error = store_error("written", error)
-        return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
-    except OWN_ERRORS as error:
-        write.error = error
-    return True
-
-
-def _wants_room(error: sqlite3.Error) -> bool:
-    return primary_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)

@@ -1,0 +1,157 @@
+"""Connections of an event loop to Redis: what all its tasks ask of a server travels over one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from fluidauth.stores.polling import Poller, PollingGate
+
+from .connection import Command, Greeting, LinkError, packed, read_now
+from .url import Place, Settings
+
+
+class AsyncLink(asyncio.Protocol):
+    """A connection of one event loop, for any number of tasks: each gets the replies to its commands.
+
+    A task that is cancelled leaves its place in the queue, so that its replies go to nobody else.
+    """
+
+    def __init__(self, place: Place, limit: float) -> None:
+        self.place = place
+        self.closed = False
+        self._limit = limit
+        self._reader = hiredis.Reader()
+        self._loop = asyncio.get_running_loop()
+        self._asked: deque[_Asked] = deque()
+        self._unsent: list[bytes] = []
+        self._transport: Any = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._poller: Poller | None = None
+        self._gate = PollingGate()
+        self._descriptor = -1
+
+    @classmethod
+    async def opened(cls, settings: Settings, place: Place, greeting: Greeting, limit: float) -> AsyncLink:
+        """Return a new connection; raise :class:`LinkError`."""
+        loop = asyncio.get_running_loop()
+        link = cls(place, limit)
+        name = place.host if settings.tls else None
+        try:
+            async with asyncio.timeout(limit):
+                if place.port:
+                    await loop.create_connection(
+                        lambda: link, place.host, place.port, ssl=settings.tls, server_hostname=name
+                    )
+                else:
+                    await loop.create_unix_connection(lambda: link, place.host)
+                greeting.hear(place, await link.ask(greeting.commands))
+            link._poll_from_now_on()
+        except BaseException as error:
+            link.close()
+            if isinstance(error, LinkError):
+                error.sent = False
+            elif isinstance(error, OSError):  # a TimeoutError is one
+                raise LinkError(place, error, sent=False) from None
+            raise
+        return link
+
+    def ask(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """Return the replies to *commands* to come, errors of Redis among them, or :class:`LinkError`."""
+        asked = _Asked(self._loop.create_future(), len(commands), self._loop.time() + self._limit)
+        if self.closed:
+            asked.future.set_exception(LinkError(self.place, "closed", sent=False))
+            return asked.future
+        if not commands:  # no reply would end it
+            asked.future.set_result([])
+            return asked.future
+        if not self._asked:
+            self._transport.write(packed(commands))
+            self._asked.append(asked)
+            if self._poller is not None and self._gate.is_open():
+                data = self._transport.get_write_buffer_size() or self._poller.poll(self._look)
+                if isinstance(data, bytes) and data:  # an end is told by the loop
+                    self.data_received(data)
+        else:  # what one turn of the loop asks for goes out at once
+            if not self._unsent:
+                self._loop.call_soon(self._send)
+            self._unsent.append(packed(commands))
+            self._asked.append(asked)
+        if self._watch is None:
+            self._watch = self._loop.call_at(asked.give_up, self._check)
+        return asked.future
+
+    def _poll_from_now_on(self) -> None:
+        """Poll for answers from now on, where bytes come as they are."""
+        if self._transport.get_extra_info("ssl_object") is None:
+            self._descriptor = self._transport.get_extra_info("socket").fileno()
+            self._poller = Poller()
+
+    def _look(self) -> bytes | None:
+        return read_now(self._descriptor)
+
+    def _send(self) -> None:
+        data, self._unsent = b"".join(self._unsent), []
+        if not self.closed:
+            self._transport.write(data)
+
+    def _check(self) -> None:
+        """Give up if the oldest question was not answered in time; look again when the next one is due."""
+        self._watch = None
+        if not self._asked:
+            return
+        due = self._asked[0].give_up
+        if due <= self._loop.time():
+            self._end(TimeoutError(f"no answer within {self._limit:g} seconds"))
+        else:
+            self._watch = self._loop.call_at(due, self._check)
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                asked = self._asked[0]
+                asked.replies.append(reply)
+                if len(asked.replies) == asked.wanted:
+                    self._asked.popleft()
+                    if not asked.future.done():
+                        asked.future.set_result(asked.replies)
+        except (hiredis.ProtocolError, IndexError) as error:  # nobody asked for it
+            self._end(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(error or ConnectionResetError("closed by the server"))
+
+    def close(self) -> None:
+        self._end(ConnectionResetError("closed"))
+
+    def _end(self, error: Exception) -> None:
+        self.closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._transport is not None:
+            self._transport.abort()
+        while self._asked:
+            future = self._asked.popleft().future
+            if not future.done():
+                future.set_exception(LinkError(self.place, error, sent=True))
+
+
+class _Asked:
+    """One question of an event loop, and how much of its answer has come."""
+
+    __slots__ = ("future", "give_up", "replies", "wanted")
+
+    def __init__(self, future: asyncio.Future[list[Any]], wanted: int, give_up: float) -> None:
+        self.future = future
+        self.wanted = wanted
+        self.give_up = give_up
+        self.replies: list[Any] = []

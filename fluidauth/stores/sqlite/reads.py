@@ -1,0 +1,25 @@
+"""What is read from a session file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fluidauth.records import SessionRecord
+
+# The handle is known, and what the payload's MAC covers.
+GET = """SELECT user_id, created_at, expires_at, version, kid, payload
+    FROM fluidauth_sessions WHERE namespace = ? AND handle = ?"""
+LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
+    FROM fluidauth_sessions WHERE namespace = ? AND user_id = ? AND handle > ?
+    ORDER BY handle LIMIT ?"""
+CHECK = "SELECT quick_check FROM pragma_quick_check WHERE ? IS NOT NULL"  # every call gives a namespace
+COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ? GROUP BY kid"
+# Left to itself SQLite would sort the whole namespace for each page.
+SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
+    FROM fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
+    WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
+
+
+def record_in(row: tuple[Any, ...]) -> SessionRecord:
+    """Return the record of a *row* of :data:`LIST` or :data:`SCAN`."""
+    return SessionRecord(row[0].hex(), *row[1:])

@@ -1,0 +1,104 @@
+"""Writes on their way to the file, and who waits for them: a thread, or the tasks of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+from fluidauth.errors import StoreError
+
+T = TypeVar("T")
+
+_PENDING: Any = object()
+
+
+class Write(Generic[T]):
+    """One call's work, and what became of it.
+
+    *work* is called with what the store passes on, then *values*. Unless *durable*, the
+    write need not be on disk before it counts as done.
+    """
+
+    __slots__ = ("answer", "durable", "error", "values", "work")
+
+    def __init__(self, work: Callable[..., T], *values: Any, durable: bool = True) -> None:
+        self.work = work
+        self.values = values
+        self.durable = durable
+        self.answer: T = _PENDING
+        self.error: Exception | None = None
+
+    def reset(self) -> None:
+        """Forget what became of it: that was undone."""
+        self.answer = _PENDING
+        self.error = None
+
+    def result(self) -> T:
+        """Return what the work returned, or raise what it raised."""
+        if self.error is not None:
+            raise self.error
+        if self.answer is _PENDING:  # whoever led was interrupted, as by Ctrl-C
+            raise StoreError("the write was interrupted")
+        return self.answer
+
+
+class Party(Protocol):
+    """Who waits in the queue, with one write or several."""
+
+    leads: bool
+    """Whether it was chosen to lead; set with the lock held."""
+
+    @property
+    def writes(self) -> Sequence[Write[Any]]: ...
+
+    def lead(self) -> None:
+        """Carry out the queue; called without the lock."""
+
+    def finish(self) -> None:
+        """Go on: every write has its outcome."""
+
+
+class WaitingThread:
+    """A blocked thread with one write."""
+
+    def __init__(self, write: Write[Any]) -> None:
+        self.writes = (write,)
+        self.leads = False
+        self._wake = threading.Event()
+
+    def lead(self) -> None:
+        self._wake.set()
+
+    def finish(self) -> None:
+        self._wake.set()
+
+    def wait(self) -> bool:
+        """Return whether this thread is to lead; if not, its write is done."""
+        self._wake.wait()
+        return self.leads
+
+
+class WaitingTasks:
+    """What the tasks of one event loop asked for in one of its turns."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lead: Callable[[], object]) -> None:
+        self.writes: list[Write[Any]] = []
+        self.futures: list[asyncio.Future[None]] = []
+        self.leads = False
+        self._lead = lead
+        self._loop = loop
+
+    def lead(self) -> None:
+        self._lead()
+
+    def finish(self) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self.resolve)
+
+    def resolve(self) -> None:
+        for future in self.futures:
+            if not future.done():  # cancelled: the write was carried out all the same
+                future.set_result(None)
