@@ -14,10 +14,10 @@ from fluidauth import SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
+from harness.servers.redis import NewRedis, OwnRedis
+from harness.servers.shared import one_run
+from harness.visitor import Visitor
 
-from .servers.redis import NewRedis, OwnRedis
-from .servers.shared import one_run
-from .servers.visitor import Visitor
 from .support import STORES, Browser, Protocol, opened
 
 with warnings.catch_warnings():

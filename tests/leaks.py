@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from .servers.shared import KEPT
+from harness.servers.shared import KEPT
 
 _started: list[str] = []  # names of events: this process began another
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+import pytest
+
 from fluidauth import (
     AsyncSessionStore,
     MemoryStore,
@@ -32,9 +34,8 @@ from fluidauth.stores.bridge import SyncBridge
 from fluidauth.stores.migrating import AsyncMigratingStore, MigratingStore
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
-
-from .servers.postgres import postgres_url
-from .servers.redis import redis_url
+from harness.servers.postgres import postgres_url
+from harness.servers.redis import redis_url
 
 Protocol = Literal["wsgi", "asgi"]
 Handler = Callable[[Session], Any]
@@ -284,6 +285,8 @@ class AsyncBasicStore(AsyncSessionStore):
         return self._inner.clean(now, limit)
 
 
+# Those tests that use the shared cluster share one process, too, and so one start of it.
+ON_THE_CLUSTER = pytest.mark.xdist_group("cluster")
 STORES = ("memory", "sqlite", "postgres", "redis", "migrating", "basic", "async-basic")
 
 

@@ -29,9 +29,9 @@ from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
 from fluidauth.records import Body
+from harness.servers.postgres import new_database, postgres_url
+from harness.servers.redis import empty_redis
 
-from .servers.postgres import new_database, postgres_url
-from .servers.redis import empty_redis
 from .support import Browser
 
 OLD, NEW = new_secret(), new_secret()

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from harness import ROOT
+from harness.faults import Fault, all_faults
 from tools import mutants
-
-from .faults import ROOT, Fault, all_faults
 
 FAULTS = all_faults()
 PROMISES = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "security.md").read_text("utf-8"), re.MULTILINE)

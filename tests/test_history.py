@@ -15,8 +15,7 @@ import pytest
 from fluidauth import MemoryStore, Session, SessionEngine, SessionRecord
 from fluidauth.keys import new_secret
 from fluidauth.stores.postgres import PostgresStore
-
-from .history import (
+from harness.history import (
     ENDINGS,
     EVERYBODY,
     Answer,
@@ -27,20 +26,20 @@ from .history import (
     problems_in,
     run_lives,
 )
-from .servers.operations import outside, step
-from .servers.postgres import OwnPostgres, new_database, postgres_url
-from .servers.processes import Server, serving
-from .servers.redis import (
+from harness.servers.operations import outside, step
+from harness.servers.postgres import OwnPostgres, new_database, postgres_url
+from harness.servers.processes import Server, serving
+from harness.servers.redis import (
     DURABLE,
-    ON_THE_CLUSTER,
     OwnCluster,
     OwnRedis,
     empty_redis,
     shared_cluster,
     until,
 )
-from .servers.visitor import Visitor
-from .support import Browser, Protocol, apart
+from harness.visitor import Visitor
+
+from .support import ON_THE_CLUSTER, Browser, Protocol, apart
 
 KILLS = 50
 DATABASE_KILLS = 4

@@ -20,10 +20,10 @@ from fluidauth.stores.base import SessionStore
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.redis.scripts import DELETE, REPLACE, UPDATE
+from harness.servers.postgres import address_of, empty_postgres
+from harness.servers.proxy import Proxy
+from harness.servers.redis import empty_redis
 
-from .servers.postgres import address_of, empty_postgres
-from .servers.proxy import Proxy
-from .servers.redis import empty_redis
 from .support import Browser, FlakyStore, Protocol, live_sessions
 
 pytestmark = pytest.mark.requirement("65")

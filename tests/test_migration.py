@@ -22,13 +22,13 @@ from fluidauth.stores.migrating.handover import NEW, OLD, Migration, Steps
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
+from harness.history import Answer, OverHTTP, load_on, problems_in
+from harness.servers.postgres import empty_postgres
+from harness.servers.processes import serving
+from harness.servers.redis import empty_redis, shared_cluster
+from harness.visitor import Visitor
 
-from .history import Answer, OverHTTP, load_on, problems_in
-from .servers.postgres import empty_postgres
-from .servers.processes import serving
-from .servers.redis import ON_THE_CLUSTER, empty_redis, shared_cluster
-from .servers.visitor import Visitor
-from .support import Browser, FlakyStore, Protocol
+from .support import ON_THE_CLUSTER, Browser, FlakyStore, Protocol
 
 USER = "user-1"
 FIRST = make_record("first", user_id=USER, payload=b"")

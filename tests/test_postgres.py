@@ -23,11 +23,18 @@ from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.postgres.statements import replace
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
+from harness.servers.postgres import (
+    OwnPostgres,
+    address_of,
+    behind_a_pooler,
+    new_database,
+    pooler,
+    postgres_url,
+)
+from harness.servers.proxy import Proxy
+from harness.servers.redis import until
 
 from .measures import Ticker
-from .servers.postgres import OwnPostgres, address_of, behind_a_pooler, new_database, pooler, postgres_url
-from .servers.proxy import Proxy
-from .servers.redis import until
 
 PATIENCE = 30  # seconds
 LIMIT = 1.0  # seconds, of the stores here

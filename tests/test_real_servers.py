@@ -18,11 +18,12 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from fluidauth.keys import new_secret
+from harness.servers.postgres import empty_postgres
+from harness.servers.processes import COMMANDS, serving
+from harness.servers.redis import empty_redis, shared_cluster
+from harness.visitor import Visitor
 
-from .servers.postgres import empty_postgres
-from .servers.processes import COMMANDS, serving
-from .servers.redis import ON_THE_CLUSTER, empty_redis, shared_cluster
-from .servers.visitor import Visitor
+from .support import ON_THE_CLUSTER
 
 T = TypeVar("T")
 

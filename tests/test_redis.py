@@ -32,13 +32,10 @@ from fluidauth.stores.redis.scripts import TOUCH, UPDATE, decoded, encoded
 from fluidauth.stores.redis.url import Place
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import make_record
-
-from .measures import Ticker
-from .servers.ports import free_port
-from .servers.proxy import Proxy
-from .servers.redis import (
+from harness.servers.ports import free_port
+from harness.servers.proxy import Proxy
+from harness.servers.redis import (
     DURABLE,
-    ON_THE_CLUSTER,
     NewRedis,
     OwnRedis,
     empty_redis,
@@ -46,7 +43,9 @@ from .servers.redis import (
     shared_cluster,
     until,
 )
-from .support import Browser, Protocol
+
+from .measures import Ticker
+from .support import ON_THE_CLUSTER, Browser, Protocol
 
 PATIENCE = 30  # seconds
 LIMIT = 1.0  # seconds, of the stores here

@@ -18,9 +18,9 @@ from fluidauth.errors import NotEnded
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.stores.redis import RedisStore
+from harness.servers.proxy import Proxy
+from harness.servers.redis import EXECUTABLES, NewRedis, until
 
-from .servers.proxy import Proxy
-from .servers.redis import EXECUTABLES, NewRedis, until
 from .support import Browser, Protocol
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .drill import WORKERS, Drill
+from harness.drill import WORKERS, Drill
 
 
 @pytest.mark.check

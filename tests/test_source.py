@@ -14,6 +14,7 @@ import pytest
 
 import fluidauth
 from fluidauth import Session
+from harness import ROOT
 
 PACKAGE = Path(fluidauth.__file__).parent
 Lint = Callable[[ast.Module], list[str]]
@@ -246,6 +247,25 @@ def test_the_package_has_at_most_twenty_names() -> None:
     assert all(len(node.names) == 1 for node in statements)
     assert len(TREES[""].body) == len(statements) + 1  # and a docstring
     assert sorted(names, key=str.lower) == sorted(set(names), key=str.lower)
+
+
+# -- folders ------------------------------------------------------------------------------------
+
+
+# Lowest first: of these, each may import what stands before it. A tool or a benchmark is tested as well.
+FOLDERS = ("fluidauth", "harness", "benchmarks", "tools", "tests")
+OUTSIDE = sorted(path for folder in FOLDERS[1:] for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_folders_are_in_no_circle(path: Path) -> None:
+    """Tools and benchmarks take from the harness what they share with tests, and nothing from tests."""
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    above = FOLDERS[FOLDERS.index(path.relative_to(ROOT).parts[0]) + 1 :]
+
+    assert {name for name in imports_of(tree, package) if name.partition(".")[0] in above} == set()
 
 
 # -- lints --------------------------------------------------------------------------------------

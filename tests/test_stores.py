@@ -13,10 +13,10 @@ from fluidauth.stores.migrating import MigratingStore
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
 from fluidauth.testing import AsyncStoreContract, StoreContract
+from harness.servers.postgres import behind_a_pooler, empty_postgres
+from harness.servers.redis import empty_redis, shared_cluster
 
-from .servers.postgres import behind_a_pooler, empty_postgres
-from .servers.redis import ON_THE_CLUSTER, empty_redis, shared_cluster
-from .support import AsyncBasicStore, BasicStore, BegunInOld
+from .support import ON_THE_CLUSTER, AsyncBasicStore, BasicStore, BegunInOld
 
 
 class TestMemoryStore(StoreContract):

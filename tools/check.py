@@ -22,7 +22,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 MIN_COVERAGE = 95  # per cent of lines and branches
-CODE = ("fluidauth", "tests", "tools", "benchmarks", "examples")
+CODE = ("fluidauth", "harness", "tests", "tools", "benchmarks", "examples")
 WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
 PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
 ASKED = ("fluidauth SQLite, ASGI default", "Starlette cookie, ASGI default")

@@ -23,10 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults import ROOT, Fault, all_faults
-from tests.servers.shared import VARIABLE, one_run
+from harness import ROOT
+from harness.faults import Fault, all_faults
+from harness.servers.shared import VARIABLE, one_run
 
-COPIED = ("fluidauth", "tests", "tools", "docs", "examples", "README.md", "pyproject.toml")
+COPIED = ("fluidauth", "harness", "tests", "tools", "docs", "examples", "README.md", "pyproject.toml")
 WORKERS = 2
 TIMEOUT = 300  # seconds for the tests of one promise
 DAY = 24 * 60 * 60  # seconds

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from fluidauth.keys.follower import RELOAD_INTERVAL
-from tests.drill import WATCHED, WORKERS, Drill, Leak, Report
+from harness.drill import WATCHED, WORKERS, Drill, Leak, Report
 
 FEWEST = 5 * WATCHED  # so that some of the clients of each leak are not watched
 SHOWN = 20  # problems printed in full

@@ -1,7 +1,7 @@
 """Let many clients work on real servers and databases while faults are injected; then judge.
 
 Workers, servers and databases are killed, stopped for a moment, or find their file locked by
-somebody else. What clients were told is checked as in ``tests/test_history.py``; a page for each
+somebody else. What clients were told is checked as in ``harness/history.py``; a page for each
 store sums it up. The exit code is 1 if any promise was broken.
 """
 
@@ -25,10 +25,10 @@ from typing import ClassVar
 
 from fluidauth.keys import new_secret
 from fluidauth.stores.postgres import PostgresStore
-from tests.history import Answer, History, OverHTTP, cookies_of_starlette, problems_in, run_lives
-from tests.servers.postgres import OwnPostgres
-from tests.servers.processes import Server
-from tests.servers.redis import DURABLE, OwnCluster, OwnRedis, until
+from harness.history import Answer, History, OverHTTP, cookies_of_starlette, problems_in, run_lives
+from harness.servers.postgres import OwnPostgres
+from harness.servers.processes import Server
+from harness.servers.redis import DURABLE, OwnCluster, OwnRedis, until
 
 CLIENTS = 4  # of one session
 SESSIONS = 6  # at once

@@ -33,9 +33,9 @@ from fluidauth.integrations.flask import FlaskCookie, FlaskSessionRedis
 from fluidauth.integrations.starlette import StarletteCookie
 from fluidauth.keys import new_secret
 from fluidauth.testing import memory_engine
+from harness.servers.processes import FORMER, serving
+from harness.servers.redis import NewRedis, empty_redis
 
-from ..servers.processes import FORMER, serving
-from ..servers.redis import NewRedis, empty_redis
 from ..support import Browser
 from . import django_site
 

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from fluidauth.keys import new_secret
-
-from ..servers.processes import EXAMPLES, serving
+from harness.servers.processes import EXAMPLES, serving
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

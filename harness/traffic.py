@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from .servers.visitor import COOKIE
+from .visitor import COOKIE
 
 THREADS = 4
 PACE = 0.01  # seconds from one request of a thread to its next: steady, far from saturation

@@ -1,4 +1,4 @@
-"""What a client of ``tests/history.py`` asks for, done to a session."""
+"""What a client of ``harness/history.py`` asks for, done to a session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def outside(engine: SessionEngine, query: dict[str, str], prefix: str = "") -> A
 
 
 def step(session: Session, query: dict[str, str]) -> None:
-    """Do one operation of a history; see ``tests/history.py``."""
+    """Do one operation of a history; see ``harness/history.py``."""
     match query["kind"]:
         case "login":
             session.login(query["value"])

@@ -7,10 +7,11 @@ A test that bears the promise's number must fail then; ``make mutants`` sees to 
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from . import ROOT
+
+FOLDER = ROOT / "tests" / "faults"
 
 
 class Fault(NamedTuple):
@@ -31,7 +32,7 @@ class Fault(NamedTuple):
 def all_faults() -> list[Fault]:
     """Return the faults of every promise, in the order of their numbers."""
     found = []
-    for path in sorted(Path(__file__).parent.glob("*.toml")):
+    for path in sorted(FOLDER.glob("*.toml")):
         number = str(int(path.name.partition("-")[0]))
         found += [Fault(number, **fault) for fault in tomllib.loads(path.read_text("utf-8"))["fault"]]
     return found

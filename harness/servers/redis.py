@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
 import redis
 
 from .ports import free_port
@@ -26,8 +25,6 @@ PATIENCE = 30  # seconds
 NODES = 6  # of a cluster: three primaries, and a replica for each
 SLOTS = 16384
 _MEMBER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
-# Those tests that use the shared cluster share one process, too, and so one start of it.
-ON_THE_CLUSTER = pytest.mark.xdist_group("cluster")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 

@@ -16,19 +16,19 @@ from pathlib import Path
 import httpx
 import psutil
 
+from .. import ROOT
 from .ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 60
 STOP_TIMEOUT = 10
 WORKERS = {"uvicorn-workers": 4, "gunicorn": 4}
 
 COMMANDS = {
-    "uvicorn": "uvicorn --host 127.0.0.1 --port {port} tests.servers.apps:asgi_app",
-    "hypercorn": "hypercorn --bind 127.0.0.1:{port} tests.servers.apps:asgi_app",
-    "uvicorn-workers": "uvicorn --host 127.0.0.1 --port {port} --workers 4 tests.servers.apps:asgi_app",
-    "gunicorn": "gunicorn --bind 127.0.0.1:{port} --workers 4 tests.servers.apps:wsgi_app",
-    "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 tests.servers.apps:wsgi_app",
+    "uvicorn": "uvicorn --host 127.0.0.1 --port {port} harness.servers.apps:asgi_app",
+    "hypercorn": "hypercorn --bind 127.0.0.1:{port} harness.servers.apps:asgi_app",
+    "uvicorn-workers": "uvicorn --host 127.0.0.1 --port {port} --workers 4 harness.servers.apps:asgi_app",
+    "gunicorn": "gunicorn --bind 127.0.0.1:{port} --workers 4 harness.servers.apps:wsgi_app",
+    "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 harness.servers.apps:wsgi_app",
 }
 
 _ASGI = "uvicorn --host 127.0.0.1 --port {port} --app-dir examples "
@@ -47,9 +47,9 @@ EXAMPLES = {
 
 
 FORMER = {
-    "starlette": "uvicorn --host 127.0.0.1 --port {port} --factory tests.integrations.former:starlette_app",
+    "starlette": "uvicorn --host 127.0.0.1 --port {port} --factory harness.servers.former:starlette_app",
     **{
-        name: f"{_WSGI}--threads 2 --call tests.integrations.former:{name}_app"
+        name: f"{_WSGI}--threads 2 --call harness.servers.former:{name}_app"
         for name in ("flask", "flask_session", "django")
     },
 }
