@@ -18,7 +18,7 @@ from harness.servers.redis import NewRedis, OwnRedis
 from harness.servers.shared import one_run
 from harness.visitor import Visitor
 
-from .support import STORES, Browser, Protocol, opened
+from .support import STORES, Browser, FlakyStore, Protocol, opened
 
 with warnings.catch_warnings():
     # It imports pkg_resources where there is setuptools, which Pyramid brings; that warns of itself.
@@ -88,6 +88,27 @@ def engine(store: Any, clock: FakeClock, events: list[SessionEvent]) -> Iterator
 @pytest.fixture
 def browser(protocol: Protocol, engine: SessionEngine) -> Browser:
     return Browser(protocol, engine)
+
+
+@pytest.fixture
+def secret() -> str:
+    return new_secret()
+
+
+@pytest.fixture
+def flaky(protocol: Protocol, clock: FakeClock, events: list[SessionEvent]) -> Iterator[Browser]:
+    """A browser on a store that can be broken; it is signed in."""
+    engine = SessionEngine(secret=new_secret(), store=FlakyStore(), clock=clock, on_event=events.append)
+    browser = Browser(protocol, engine)
+    browser.request(lambda session: session.login("user-42", {"a": 0}))
+    yield browser
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def full_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """Our stores, which have every capability."""
+    with opened(request.param, tmp_path) as store:
+        yield store
 
 
 @pytest.fixture

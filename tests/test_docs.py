@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from fluidauth.engine.settings import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT
 from fluidauth.events import EventName
+from harness import ROOT
 
-ROOT = Path(__file__).parent.parent
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 
 
@@ -39,7 +38,7 @@ def test_every_promise_has_a_test() -> None:
     """Each number of the checklist is borne by a test, and no test bears another."""
     promised = set(re.findall(r"^\| (\d+) \|", SECURITY, re.MULTILINE))
     marks = re.findall(
-        r"mark\.requirement\(([^)]*)\)", "".join(p.read_text() for p in ROOT.glob("tests/test_*.py"))
+        r"mark\.requirement\(([^)]*)\)", "".join(p.read_text() for p in ROOT.glob("tests/**/test_*.py"))
     )
 
     borne = {number for mark in marks for number in re.findall(r'"(\d+)"', mark)}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from harness import ROOT
+
 INNOCENT = "\n\ndef test_innocent():\n    pass\n"
 
 

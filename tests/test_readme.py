@@ -15,8 +15,9 @@ from fluidauth import SQLiteStore
 from fluidauth.cli.commands import run
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
+from harness import ROOT
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 
 

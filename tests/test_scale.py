@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 
 from benchmarks import scale
 from benchmarks.scale import Load
+from harness import ROOT
 
-ROOT = Path(__file__).parent.parent
 CAPACITY = json.loads(scale.CAPACITY.read_text())
 LOADS = st.builds(
     Load,

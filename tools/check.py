@@ -28,8 +28,9 @@ PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
 ASKED = ("fluidauth SQLite, ASGI default", "Starlette cookie, ASGI default")
 # What may differ from one Python to the next: the interpreter's own dict, asyncio, sqlite3, and each store.
 CONTRACT = (
-    *("tests/test_stores.py", "tests/test_behaviour.py", "tests/test_lazydict.py", "tests/test_vectors.py"),
-    *("tests/test_asgi.py", "tests/test_wsgi.py", "tests/test_group_commit.py", "tests/test_outages.py"),
+    *("tests/stores/test_contract.py", "tests/stores/sqlite", "tests/behaviour/test_sqlite_outages.py"),
+    *("tests/session", "tests/formats/test_vectors.py", "tests/middleware"),
+    *("tests/behaviour/test_fields.py", "tests/behaviour/test_login.py", "tests/behaviour/test_lifetimes.py"),
     *(
         "tests/integrations/test_one_session.py",
         "tests/integrations/test_examples.py",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from harness import ROOT
+
 PAGE = (ROOT / "docs" / "frameworks.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 NAMES = ("Flask", "Quart", "Django", "Starlette", "FastAPI", "Litestar", "Falcon", "Bottle", "Pyramid")

@@ -17,8 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / ".sources"
+from harness import ROOT
+
+ADAPTERS = Path(__file__).parent / "adapters"
+CACHE = ROOT / ".sources"
 DOWNLOAD_TIMEOUT = 300  # seconds
 SUITE_TIMEOUT = 300
 OPTIONS = ("-q", "-rA", "--tb=short", "-W", "ignore", "-p", "no:cacheprovider", "-p", "untouched")
@@ -94,7 +96,7 @@ def _run(folder: Path, command: list[str], environ: dict[str, str], *modules: st
     done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env={**os.environ, **environ, "PYTHONPATH": os.pathsep.join((str(HERE), *modules))},
+        env={**os.environ, **environ, "PYTHONPATH": os.pathsep.join((str(ADAPTERS), *modules))},
         capture_output=True,
         text=True,
         timeout=SUITE_TIMEOUT,

@@ -1,0 +1,147 @@
+"""Applications that keep in a field who is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+import pytest
+
+from fluidauth import (
+    Session,
+    SessionEngine,
+)
+from fluidauth.adoption import Adopted
+from fluidauth.errors import NotSupported
+from fluidauth.events import SessionEvent
+from fluidauth.keys import new_secret
+from fluidauth.testing import FakeClock
+from tests.behaviour.adoption.former_system import OldSystem, whoami
+from tests.support import Browser, Protocol, live_sessions
+
+
+class OldFields(OldSystem):
+    """One whose application says in a field who is signed in, and goes on to do so."""
+
+    def user_of(self, fields: dict[str, Any]) -> str | None:
+        return fields.get("user")
+
+
+@pytest.fixture
+def by_field(
+    store: Any, protocol: Protocol, clock: FakeClock, events: list[SessionEvent]
+) -> Iterator[Browser]:
+    """Ada, whose session was just taken over."""
+    old = OldFields()
+    old.sessions["ada"] = Adopted({"user": "ada", "cart": ["tea"]}, "ada")
+    with closing(
+        SessionEngine(new_secret(), store, adopt=[old], clock=clock, on_event=events.append)
+    ) as engine:
+        browser = Browser(protocol, engine)
+        assert browser.get(whoami, cookie_header="old=ada")[0] == "ada"
+        yield browser
+
+
+def signs_out(session: Session) -> None:
+    del session["user"]
+
+
+def signs_in(user_id: str) -> Any:
+    return lambda session: session.update(user=user_id)
+
+
+@pytest.mark.requirement("66")
+def test_who_signs_out_by_a_field_is_signed_out(by_field: Browser, events: list[SessionEvent]) -> None:
+    """Other fields stay, under a new id; the old one opens nothing, and a slower request changes nothing."""
+    former = by_field.twin()
+
+    def slow(session: Session) -> None:
+        session["cart"].append("late")
+        by_field.request(signs_out)
+
+    former.request(slow)
+
+    assert by_field.get(whoami) == (None, {"cart": ["tea"]})
+    assert by_field.get(lambda session: (session.is_authenticated, session.auth_time)) == (False, None)
+    assert former.get(whoami) == (None, {})
+    with suppress(NotSupported):
+        assert by_field.engine.list_sessions("ada") == []
+    assert ("session_logout", "ada") in [(event.name, event.user_id) for event in events]
+
+
+@pytest.mark.requirement("66")
+def test_who_clears_all_fields_is_logged_out(by_field: Browser, events: list[SessionEvent]) -> None:
+    former = by_field.twin()
+    response = by_field.request(Session.clear)
+
+    assert "Max-Age=0" in response.set_cookies[0]
+    assert former.get(whoami) == (None, {})
+    assert events[-2].name == "session_logout"
+
+
+@pytest.mark.requirement("66")
+def test_who_signs_in_by_a_field_is_the_user(by_field: Browser) -> None:
+    """Under a new id, with a time of login, to be listed and revoked; also where nobody was."""
+    former = by_field.twin()
+    fresh = by_field.with_cookie(None)
+
+    by_field.request(signs_in("bob"))
+    fresh.request(signs_in("eve"))
+
+    assert by_field.get(whoami) == ("bob", {"user": "bob", "cart": ["tea"]})
+    assert by_field.get(lambda session: session.require_fresh(1)) is None
+    assert former.get(whoami) == (None, {})
+    assert fresh.get(lambda session: session.user_id) == "eve"
+    with suppress(NotSupported):
+        assert by_field.engine.revoke_user("ada") == 0
+        assert by_field.engine.revoke_user("bob") == 1
+        assert by_field.get(whoami) == (None, {})
+
+
+@pytest.mark.requirement("66")
+def test_it_counts_in_the_request_that_takes_over(by_field: Browser) -> None:
+    """Nobody comes back by the old cookie."""
+    old = by_field.engine.requests._adopters._by_name["old"]
+    assert isinstance(old, OldFields)
+    for name, handler, after in (
+        ("one", signs_out, (None, {"n": 1})),
+        ("two", Session.clear, (None, {})),
+        ("three", signs_in("bob"), ("bob", {"user": "bob", "n": 1})),
+    ):
+        old.sessions[name] = Adopted({"user": name, "n": 1}, name)
+        tab = by_field.with_cookie(None)
+        tab.request(handler, cookie_header=f"old={name}")
+        assert tab.get(whoami) == after
+        old.sessions[name] = Adopted({"user": name, "n": 1}, name)
+        assert by_field.with_cookie(None).get(whoami, cookie_header=f"old={name}") == (None, {})
+
+
+@pytest.mark.requirement("66")
+def test_a_login_of_ours_counts_more_than_fields(by_field: Browser) -> None:
+    def both(session: Session) -> None:
+        session["user"] = "bob"
+        session.login("carol")
+
+    def again(session: Session) -> None:
+        session["user"] = "bob"
+        session.login("ada")
+
+    by_field.request(again)
+    assert by_field.get(lambda session: session.user_id) == "ada"
+    by_field.request(both)
+    by_field.request(lambda session: session.update(user="dave"))
+
+    assert by_field.get(lambda session: session.user_id) == "carol"
+
+
+@pytest.mark.requirement("66")
+@pytest.mark.parametrize("change", [signs_out, signs_in("bob")])
+def test_behind_the_head_it_is_a_logout(by_field: Browser, change: Any) -> None:
+    """No new cookie can be sent any more, and nobody may go on as who they are not."""
+    former = by_field.twin()
+
+    by_field.request(whoami, later=change)
+
+    assert former.get(whoami) == (None, {})
+    assert live_sessions(by_field.engine) == 0

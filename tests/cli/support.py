@@ -1,0 +1,58 @@
+"""What tests of the command line share."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fluidauth import SessionEngine
+from fluidauth.keys import file as keyfile
+from fluidauth.keys import new_secret
+from fluidauth.keys.key import kid_of
+
+OLD, NEW = new_secret(), new_secret()
+LONG_AGO = 1_600_000_000
+QUICK = ("--interval", "0")  # nobody follows the file here
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Result]
+
+
+def sign_in(engine: SessionEngine, user: str = "ada") -> tuple[str, str]:
+    """Begin a session; return its token and handle."""
+    token, session = engine.create_session(user, {"theme": "dark", "email": "SECRET-ada@example.com"})
+    return token, str(session.handle)
+
+
+def promote_new(path: Path) -> None:
+    """Let a second key sign, as if long ago."""
+    keyfile.change(path, lambda r: r.added(NEW, LONG_AGO).promoted(kid_of(NEW), LONG_AGO))
+
+
+def expire(engine: SessionEngine, handle: str) -> None:
+    """Let the stored session be over."""
+    store = engine.requests.store
+    record = store.get(handle)
+    assert record is not None
+    store.delete(handle)
+    store.create(record._replace(expires_at=int(time.time()) - 1))
+
+
+def change_row(statement: str, *values: Any) -> None:
+    with closing(sqlite3.connect("sessions.db")) as connection, connection:
+        connection.execute(statement, values)

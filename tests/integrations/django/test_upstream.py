@@ -1,0 +1,51 @@
+"""Django's own tests, with our sessions."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integrations.upstream import run_django_suite
+
+NOT_APPLICABLE = {
+    "sessions_tests.tests.SessionMiddlewareTests.test_empty_session_saved": "it reads Django's own table",
+    "auth_tests.test_middleware.TestLoginRequiredMiddleware.test_protected_view_logged_in_performance": (
+        "it counts the SQL query that reads Django's own table"
+    ),
+    **{
+        f"sessions_tests.tests.{case}.{name}": "it is about Django's own table"
+        for case in (
+            "CustomDatabaseSessionTests",
+            "DatabaseSessionTests",
+            "DatabaseSessionWithTimeZoneTests",
+        )
+        for name in (
+            "test_aclear_expired",
+            "test_clearsessions_command",
+            "test_extra_session_field",
+            "test_session_get_decoded",
+            "test_session_str",
+            "test_sessionmanager_save",
+        )
+    },
+}
+
+
+@pytest.mark.check
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("label", "least"), [("sessions_tests", 600), ("messages_tests", 100), ("auth_tests", 800)]
+)
+def test_djangos_own_tests_pass(label: str, least: int) -> None:
+    """All of ``sessions_tests``, ``auth_tests`` and ``messages_tests`` that speak of behaviour."""
+    found = run_django_suite(label)
+
+    assert found.failed <= NOT_APPLICABLE.keys(), found.report[-8_000:]
+    assert len(found.passed) >= least, found.report[-8_000:]
+
+
+@pytest.mark.check
+@pytest.mark.timeout(600)
+def test_djangos_own_tests_would_fail_without_sessions() -> None:
+    broken = run_django_suite("sessions_tests", "messages_tests", canary=True)
+
+    assert len(broken.failed) > 60, "the canary was not felt"

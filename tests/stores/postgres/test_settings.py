@@ -1,0 +1,107 @@
+"""URLs of PostgreSQL, and its schema."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from fluidauth import ConfigError, SessionEngine, StoreError
+from fluidauth.keys import new_secret
+from fluidauth.stores.postgres import PostgresStore
+from fluidauth.stores.urls import store_from_url
+from harness.servers.postgres import (
+    new_database,
+    postgres_url,
+)
+from tests.stores.postgres.support import PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://u:hunter2@host/db?sslmood=on", "not one; use postgresql://user@host/database"),
+        ("postgresql://u:hunter2@host/db?timeout=0", "timeout must be above 0"),
+        ("postgresql://u:hunter2@host/db?pool_size=0", "pool_size at least 1"),
+        ("postgresql://u:hunter2@host/db?pool_size=many", "pool_size='many', which is not a number"),
+        ("postgresql://u:hunter2@host/db?prepare=maybe", "must be yes or no"),
+        ("postgresql://u:hunter2@host/db?namespace=a/b", "namespace"),
+    ],
+)
+def test_wrong_settings_are_refused_without_the_password(url: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        store_from_url(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_url_sets_what_is_ours_and_leaves_the_rest_to_the_driver() -> None:
+    found = store_from_url(
+        "postgresql://u:hunter2@host/db?namespace=shop&timeout=0.5&prepare=no&sslmode=require"
+    )
+    assert isinstance(found, PostgresStore)
+    assert found.settings[1:] == ("shop", 0.5, 8, False)
+    known = conninfo_to_dict(found.settings.conninfo)
+    assert (known["sslmode"], known["target_session_attrs"]) == ("require", "read-write")
+    assert repr(found) == "<PostgresStore host/db namespace='shop'>"
+
+
+def test_a_missing_driver_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "fluidauth.stores.postgres", None)
+    with pytest.raises(ConfigError, match=r"pip install 'fluidauth\[postgres\]'"):
+        store_from_url("postgresql://host/db")
+
+
+def test_the_schema_is_never_made_silently() -> None:
+    """An engine over a database without it is not built, and a late call says what to do."""
+    url = new_database(postgres_url())
+    with closing(PostgresStore(url)) as store:
+        with pytest.raises((ConfigError, StoreError), match="fluidauth sessions init"):
+            SessionEngine(new_secret(), store)
+        with pytest.raises(StoreError, match="fluidauth sessions init"):
+            store.get("0" * 64)
+        assert store.create_schema() is True
+        assert store.create_schema() is False
+        store.open()
+        assert store.get("0" * 64) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("postgresql://u:hunter2@127.0.0.1:1/db", "refused"),
+        ("postgresql://u:hunter2@no-such-host.invalid/db", "no-such-host"),
+    ],
+)
+def test_a_database_that_is_not_there_is_told_with_the_reason(place: str, reason: str) -> None:
+    """When the engine is built, and without the password."""
+    with pytest.raises(StoreError, match=reason) as caught:
+        SessionEngine(new_secret(), PostgresStore(place))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_schema_of_an_older_version_is_refused(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM fluidauth.schema_version")
+    with pytest.raises(ConfigError, match=r"has version 0, not 1; .*fluidauth sessions init"):
+        PostgresStore(url).open()
+
+
+def test_several_may_create_the_schema_at_once() -> None:
+    url = new_database(postgres_url())
+    barrier = threading.Barrier(4)
+
+    def create() -> bool:
+        barrier.wait(PATIENCE)
+        return PostgresStore(url).create_schema()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(each.result(PATIENCE) for each in [threads.submit(create) for _ in range(4)]) == [
+            False,
+            False,
+            False,
+            True,
+        ]

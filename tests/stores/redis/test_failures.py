@@ -1,0 +1,136 @@
+"""Redis servers that fail: frozen, killed, loading, full, evicting."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fluidauth import StoreError
+from fluidauth.errors import StoreBusy
+from harness.servers.redis import (
+    DURABLE,
+    NewRedis,
+    OwnRedis,
+    empty_redis,
+    redis_url,
+    until,
+)
+from tests.measures import Ticker
+from tests.stores.redis.support import LIMIT, Call, both_sides, client_of, record
+
+
+@pytest.fixture
+def own(new_redis: NewRedis) -> OwnRedis:
+    """A server for harm, which stores each change before it answers."""
+    return new_redis(*DURABLE)
+
+
+@pytest.mark.requirement("53")
+def test_a_frozen_server_is_an_error_within_the_time_limit(own: OwnRedis) -> None:
+    """Only the first wait for it, others hear so at once. What it says when it wakes reaches nobody."""
+    with both_sides(own.url, namespace="frozen") as sides:
+        sides[0]("create", record(1))
+        for call in sides:
+            assert call("get", record(1).handle) == record(1)
+            own.freeze()
+            try:
+                start = time.monotonic()
+                with Ticker() as first, pytest.raises(StoreError, match="does not answer"):
+                    call("get", record(1).handle)
+                assert time.monotonic() - start >= LIMIT
+                with Ticker() as second, pytest.raises(StoreError, match="does not answer"):
+                    call("get", record(1).handle)
+            finally:
+                own.thaw()
+            assert first.seconds < 2 * LIMIT
+            assert second.seconds < LIMIT / 2
+            with Ticker() as back:
+                until(lambda call=call: answers(call, record(2).handle))  # type: ignore[misc]
+            assert back.seconds < 2
+            assert call("get", record(1).handle) == record(1)
+
+
+def answers(call: Call, handle: str) -> bool:
+    try:
+        return call("get", handle) is None
+    except StoreError:
+        return False
+
+
+@pytest.mark.requirement("52")
+def test_what_was_acknowledged_outlives_a_killed_server(own: OwnRedis) -> None:
+    """And calls work again by themselves as soon as it is back; forgotten scripts are given to it anew."""
+    with both_sides(own.url, namespace="killed") as sides:
+        for number, call in enumerate(sides):
+            call("create", record(number))
+        own.kill()
+        for call in sides:
+            with pytest.raises(StoreError, match="refused"):
+                call("create", record(9))
+        own.start()
+        for number, call in enumerate(sides):
+            with Ticker() as ticker:
+                assert call("get", record(number).handle) == record(number)
+            assert ticker.seconds < 2
+        own.client.script_flush()
+        for number, call in enumerate(sides):
+            assert call("update", record(number, 2)) is True
+
+
+@pytest.mark.check
+@pytest.mark.requirement("53")
+def test_a_server_that_loads_is_waited_for_but_not_for_long(new_redis: NewRedis) -> None:
+    """LOADING is no empty store: who asks waits a while, and then hears an error."""
+    server = new_redis("--rdbcompression", "no", "--key-load-delay", "100000")  # microseconds
+    with both_sides(server.url) as sides:
+        sides[0]("create", record(1))
+        for number in range(40):  # it looks at its connections every two megabytes
+            server.client.set(f"other-{number}", bytes(1_000_000))
+        server.client.save()
+        server.kill()
+        server.start()  # until it answers anything
+        for call in sides:
+            with pytest.raises(StoreBusy, match="LOADING"):
+                call("get", record(1).handle)
+        until(lambda: server.client.info("persistence")["loading"] == 0)
+        for call in sides:
+            assert call("get", record(1).handle) == record(1)
+
+
+@pytest.mark.requirement("52")
+def test_a_full_memory_refuses_new_sessions_and_keeps_the_old(new_redis: NewRedis) -> None:
+    server = new_redis("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
+    with both_sides(server.url) as sides:
+        sides[0]("create", record(1))
+        server.client.config_set("maxmemory", "1")
+        for call in sides:
+            assert call("get", record(1).handle) == record(1)
+            with pytest.raises(StoreError, match="out of memory"):
+                call("create", record(2))
+            assert call("get", record(2).handle) is None
+        assert sides[0]("delete", record(1).handle) is True  # a logout needs no memory
+
+
+@pytest.mark.requirement("52")
+def test_a_replica_is_told_from_a_primary(new_redis: NewRedis) -> None:
+    primary = new_redis()
+    replica = new_redis("--replicaof", "127.0.0.1", str(primary.port))
+    until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+    with both_sides(replica.url) as sides:
+        for call in sides:
+            with pytest.raises(StoreError, match="it is a replica"):
+                call("create", record(1))
+
+
+def test_evicted_sessions_are_gone_and_nothing_else() -> None:
+    """Who had one is anonymous and may begin anew."""
+    with both_sides(empty_redis()) as sides:
+        for call in sides:
+            call("create", record(1))
+            client_of(redis_url()).flushdb()
+            assert call("get", record(1).handle) is None
+            assert call("update", record(1, 2)) is False
+            assert call("touch", record(1).handle, record(1).expires_at + 1) is False
+            assert call("delete", record(1).handle) is False
+            assert call("list_for_user", "user-1") == []

@@ -1,0 +1,246 @@
+"""Writes that come together: one transaction, each with its own outcome."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from fluidauth import SQLiteStore, StoreError
+from fluidauth.errors import RecordExists
+from fluidauth.stores.sqlite.group_commit import GroupCommit
+from fluidauth.stores.sqlite.waiting import Write
+from fluidauth.testing import BEGINNING
+from tests.stores.sqlite.writers import PATIENCE, SEVERAL, queued, record, together, wait_until
+
+
+def test_writes_that_wait_share_a_transaction(store: SQLiteStore, transactions: list[str]) -> None:
+    """What queues up behind a write is committed together, updates in one statement."""
+    for number in range(SEVERAL):
+        store.create(record(number))
+    transactions.clear()
+
+    answers = together(store, *(lambda n=n: store.update(record(n, 2)) for n in range(SEVERAL)))
+
+    assert answers == [True] * SEVERAL
+    assert [word for word in transactions if word != "PRAGMA"] == ["UPDATE", "BEGIN", "WITH", "COMMIT"]
+    assert {found.version for found in store.scan()} == {2}
+
+
+def test_each_write_has_its_own_outcome(store: SQLiteStore) -> None:
+    """In one transaction one fails, one loses its swap, and the others are kept."""
+    for number in range(5):
+        store.create(record(number))
+    broken = record(1, 2, payload=None)  # refused by the table
+
+    answers = together(
+        store,
+        lambda: store.update(record(0, 2)),
+        lambda: store.update(broken),
+        lambda: store.update(record(2, 7)),
+        lambda: store.create(record(3)),
+        lambda: store.create(record(9)),
+        lambda: store.delete(record(4).handle),
+        lambda: store.replace(record(2, 2, user_id=None), record(0)),
+        lambda: store.replace(record(2, 2, user_id=None), record(8)),
+        lambda: store.update(record(3, 2, expires_at=BEGINNING + 5_000)),
+    )
+
+    assert answers[0] is True
+    assert isinstance(answers[1], StoreError)
+    assert answers[2] is False
+    assert isinstance(answers[3], RecordExists)
+    assert answers[4] is None
+    assert answers[5] is True
+    assert isinstance(answers[6], RecordExists)
+    assert answers[7] is True
+    assert answers[8] is True
+    kept = {found.handle: found for found in store.scan()}
+    assert kept.keys() == {record(n).handle for n in (0, 1, 2, 3, 8, 9)}
+    assert [kept[record(n).handle].version for n in (0, 1, 2, 3)] == [2, 1, 2, 2]
+    assert kept[record(3).handle].expires_at == BEGINNING + 5_000
+    assert kept[record(2).handle].user_id is None
+
+
+def test_of_two_swaps_of_one_record_one_is_done(store: SQLiteStore) -> None:
+    """Also when both are in the same transaction."""
+    store.create(record(1))
+    store.create(record(2))
+
+    swaps = [lambda n=n: store.update(record(1, 2, payload=b"%d" % n)) for n in range(SEVERAL)]
+    answers = together(store, *swaps, lambda: store.update(record(2, 2)))
+
+    found = store.get(record(1).handle)
+    assert answers.count(True) == 2
+    assert answers[-1] is True
+    assert found is not None
+    assert found.payload == b"%d" % answers.index(True)
+
+
+def test_a_broken_transaction_is_tried_one_by_one(store: SQLiteStore) -> None:
+    """An error that undoes the whole transaction costs only the write that causes it."""
+    for number in range(4):
+        store.create(record(number))
+
+    def undo_all(connection: sqlite3.Connection, space: int) -> None:
+        connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("as after a failed write to the disk")
+
+    answers = together(
+        store,
+        lambda: store.update(record(0, 2)),
+        lambda: store.update(record(1, 2)),
+        lambda: store._commits.run(Write(undo_all)),
+        lambda: store.update(record(2, 2, expires_at=9_000)),
+    )
+
+    assert answers[:2] == [True, True]
+    assert isinstance(answers[2], StoreError)
+    assert answers[3] is True
+    assert [found.version for found in map(store.get, (record(n).handle for n in range(4))) if found] == [
+        2,
+        2,
+        2,
+        1,
+    ]
+
+
+def test_a_value_that_no_column_takes_fails_alone(store: SQLiteStore) -> None:
+    """Also where Python refuses it before SQLite sees it."""
+    for number in range(4):
+        store.create(record(number))
+
+    answers = together(
+        store,
+        lambda: store.update(record(0, 2)),
+        lambda: store.update(record(1, 2, expires_at=2**70)),
+        lambda: store.create(record(8, created_at=2**70)),
+        lambda: store.update(record(2, 2)),
+    )
+
+    assert [type(answer) for answer in answers] == [bool, OverflowError, OverflowError, bool]
+    assert store.update(record(3, 2))
+    assert {found.version for found in map(store.get, (record(n).handle for n in (0, 2, 3))) if found} == {2}
+
+
+def test_an_interrupted_follower_blocks_nobody() -> None:
+    """A signal that ends the wait of a queued thread: the others go on without it."""
+    begun, go = threading.Event(), threading.Event()
+
+    def carry_out(writes: Any, may_wait: bool) -> None:
+        begun.set()
+        assert go.wait(PATIENCE)
+        for write in writes:
+            write.answer = "done"
+
+    def interrupted(self: Any, timeout: float | None = None) -> bool:
+        raise KeyboardInterrupt
+
+    group = GroupCommit(carry_out)
+    with ThreadPoolExecutor(3) as threads, pytest.MonkeyPatch.context() as patch:
+        first = threads.submit(group.run, Write(print))
+        assert begun.wait(PATIENCE)
+        patch.setattr("fluidauth.stores.sqlite.waiting.WaitingThread.wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            group.run(Write(print))
+        patch.undo()
+        last = threads.submit(group.run, Write(print))
+        go.set()
+
+        assert [future.result(PATIENCE) for future in (first, last)] == ["done", "done"]
+
+
+def test_an_interrupted_transaction_leaves_no_false_success(store: SQLiteStore) -> None:
+    """What was undone with it is not acknowledged."""
+    store.create(record(0))
+
+    def interrupt(connection: sqlite3.Connection, space: int) -> None:
+        raise KeyboardInterrupt
+
+    answers = together(store, lambda: store.create(record(1)), lambda: store._commits.run(Write(interrupt)))
+    store.create(record(2))
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["KeyboardInterrupt", "StoreError"]
+    assert {found.handle for found in store.scan()} == {record(0).handle, record(2).handle}
+
+
+def test_who_writes_alone_leads(store: SQLiteStore, transactions: list[str]) -> None:
+    """What comes while one update is under way is one transaction, and not one after the other."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(int):
+        def __sub__(self, other: int) -> int:
+            begun.set()
+            assert go.wait(PATIENCE)
+            return int(self) - other
+
+    for number in range(3):
+        store.create(record(number))
+    transactions.clear()
+
+    with ThreadPoolExecutor(3) as threads:
+        answers = [threads.submit(store.update, record(0, Slow(2)))]
+        assert begun.wait(PATIENCE)
+        answers += [threads.submit(store.update, record(number, 2)) for number in (1, 2)]
+        wait_until(lambda: queued(store) == 2)
+        go.set()
+
+        assert [answer.result(PATIENCE) for answer in answers] == [True] * 3
+    assert [word for word in transactions if word != "PRAGMA"] == ["UPDATE", "BEGIN", "WITH", "COMMIT"]
+
+
+def test_an_interrupted_update_keeps_nobody_from_writing(store: SQLiteStore) -> None:
+    """Ctrl-C amid an update that nobody waits for: the next one has the lead and a connection."""
+
+    class Interrupting(int):
+        def __sub__(self, other: int) -> int:
+            raise KeyboardInterrupt
+
+    store.create(record(0))
+
+    with pytest.raises(KeyboardInterrupt):
+        store.update(record(0, Interrupting(2)))
+
+    assert store.update(record(0, 2))
+
+
+def test_an_update_that_cannot_be_done_is_an_error(store: SQLiteStore) -> None:
+    """Alone as well as among others; the next one is done."""
+    store.create(record(0))
+
+    with pytest.raises(StoreError):
+        store.update(record(0, 2, payload=None))
+
+    assert store.update(record(0, 2))
+
+
+def test_an_interrupted_leader_leaves_no_false_success() -> None:
+    """Ctrl-C in the thread that leads: the others get an error, and the queue goes on."""
+    begun, go = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def carry_out(writes: Any, may_wait: bool) -> None:
+        calls.append(len(writes))
+        if len(calls) == 1:
+            begun.set()
+            assert go.wait(PATIENCE)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        for write in writes:
+            write.answer = "done"
+
+    group = GroupCommit(carry_out)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(group.run, Write(print))
+        assert begun.wait(PATIENCE)
+        others = [threads.submit(group.run, Write(print)) for _ in range(2)]
+        wait_until(lambda: len(group._queue) == 2)
+        go.set()
+        outcomes = [type(other.exception(PATIENCE)) for other in others]
+
+    assert first.result() == "done"
+    assert sorted(kind.__name__ for kind in outcomes) == ["KeyboardInterrupt", "StoreError"]
+    assert group.run(Write(print)) == "done"

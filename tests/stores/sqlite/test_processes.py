@@ -1,0 +1,137 @@
+"""Processes that share a file: forks, and waits that a signal ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import multiprocessing
+import os
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluidauth import SQLiteStore, StoreError
+from fluidauth.stores.base import AsyncSessionStore
+from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
+
+
+def _write_in_child(twin: AsyncSessionStore, results: Any) -> None:
+    asyncio.run(_write_some(twin, 100))
+    results.put(os.getpid())
+
+
+async def _write_some(twin: AsyncSessionStore, start: int) -> None:
+    await asyncio.gather(*(twin.create(record(start + n)) for n in range(SEVERAL)))
+
+
+@pytest.mark.requirement("55")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_worker_has_a_writer_of_its_own(store: SQLiteStore) -> None:
+    """The parent's writer thread is not in the child; both write on, while a third one never stops."""
+    twin = store.async_twin()
+    asyncio.run(_write_some(twin, 0))  # the thread exists
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    stop = threading.Event()
+    numbers = itertools.count(1_000)
+
+    def write_on() -> None:
+        while not stop.is_set():
+            store.create(record(next(numbers)))
+
+    busy = threading.Thread(target=write_on)
+    busy.start()
+    try:
+        for _ in range(3):
+            child = context.Process(target=_write_in_child, args=(twin, results), daemon=True)
+            child.start()
+            assert results.get(timeout=PATIENCE) == child.pid
+            child.join()
+            for number in range(SEVERAL):
+                assert store.delete(record(100 + number).handle)
+    finally:
+        stop.set()
+        busy.join()
+    asyncio.run(_write_some(twin, 200))
+
+    assert len(store.scan(limit=100_000)) == 2 * SEVERAL + next(numbers) - 1_000
+
+
+def _write_after_the_parent(store: SQLiteStore, closed: Any, results: Any) -> None:
+    store.create(record(2))
+    assert closed.wait(PATIENCE)
+    store.create(record(3))
+    results.send(store.delete(record(1).handle))
+    os._exit(0)  # without closing, as a worker that is killed
+
+
+@pytest.mark.requirement("55")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_parent_that_goes_takes_nothing_from_its_child(store: SQLiteStore, path: Path) -> None:
+    """SQLite deletes the log with what it takes for the last connection; the child's is not in it."""
+    store.create(record(1))
+    store.get(record(1).handle)
+    context = multiprocessing.get_context("fork")
+    closed = context.Event()
+    here, there = context.Pipe()
+
+    child = context.Process(target=_write_after_the_parent, args=(store, closed, there), daemon=True)
+    child.start()
+    store.close()
+    closed.set()
+    assert here.poll(PATIENCE)
+    deleted = here.recv()
+    child.join()
+
+    assert deleted
+    with closing(SQLiteStore(path)) as other:
+        assert {found.handle for found in other.scan()} == {record(2).handle, record(3).handle}
+
+
+def _try_to_write(store: SQLiteStore, results: Any) -> None:
+    try:
+        store.create(record(2))
+    except StoreError as error:
+        results.put(str(error))
+
+
+@pytest.mark.requirement("55")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forked_amid_a_transaction_refuses_to_work(path: Path) -> None:
+    """What it would write could be lost without a word."""
+    with closing(SQLiteStore(path, timeout=0.2)) as store:
+        store.create(record(1))
+        context = multiprocessing.get_context("fork")
+        results = context.Queue()
+        with writer_held(store):  # by the very thread that forks, so that waiting is in vain
+            child = context.Process(target=_try_to_write, args=(store, results), daemon=True)
+            child.start()
+        told = results.get(timeout=PATIENCE)
+        child.join()
+
+        assert "forked while the session database was in use" in told
+        store.create(record(3))
+
+
+@pytest.mark.parametrize("interrupted", ["readers", "writers"])
+def test_a_wait_that_a_signal_ends_keeps_no_connection(store: SQLiteStore, interrupted: str) -> None:
+    """What was meant for it goes to the next."""
+    store.create(record(1))
+    pool = getattr(store._opened(), interrupted)
+    held = [pool.borrow() for _ in range(pool._size)]
+
+    def give_back_and_raise(self: Any, timeout: float | None = None) -> bool:
+        pool.give_back(held.pop())
+        raise TimeoutError("a time limit of the application")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Event, "wait", give_back_and_raise)
+        with pytest.raises(TimeoutError):
+            pool.borrow()
+
+    again = pool.borrow(timeout=1.0)
+    for connection in (again, *held):
+        pool.give_back(connection)
