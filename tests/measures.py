@@ -1,43 +1,11 @@
-"""What tests count in the place of seconds: steps and calls, and time as this process gets it."""
+"""What tests count in the place of seconds: steps and calls."""
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Self
-
-TICK = 0.002  # seconds
-
-
-class Ticker:
-    """Counts seconds as a thread of this process gets to live them.
-
-    On a machine that is busy with something else it falls behind as the code beside it
-    does, so that what it shows stays below a limit that is kept. Never for lower bounds.
-    """
-
-    def __init__(self) -> None:
-        self._ticks = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._tick, daemon=True)
-
-    @property
-    def seconds(self) -> float:
-        return self._ticks * TICK
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _tick(self) -> None:
-        while not self._over.wait(TICK):
-            self._ticks += 1
+from typing import Any
 
 
 def steps_of(function: Callable[[], object]) -> int:

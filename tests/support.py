@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import io
 import sys
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -40,6 +41,7 @@ from harness.servers.redis import redis_url
 Protocol = Literal["wsgi", "asgi"]
 Handler = Callable[[Session], Any]
 Headers = list[tuple[str, str]]
+T = TypeVar("T")
 
 
 @dataclass
@@ -331,6 +333,24 @@ class BegunInOld(MigratingStore):
 class _AsyncBegunInOld(AsyncMigratingStore):
     async def create(self, record: SessionRecord) -> None:
         await self._places[0].create(record)
+
+
+def inherited_requirement(number: str, *names: str) -> Callable[[type[T]], type[T]]:
+    """Let the tests *names*, which a class has from a contract, bear *number* in that class alone."""
+
+    def own(test: Callable[[Any], None]) -> Callable[[Any], None]:
+        @functools.wraps(test)
+        def call(self: Any) -> None:
+            test(self)
+
+        return call
+
+    def decorate(suite: type[T]) -> type[T]:
+        for name in names:
+            setattr(suite, name, pytest.mark.requirement(number)(own(getattr(suite, name))))
+        return suite
+
+    return decorate
 
 
 class FlakyStore(MemoryStore):

@@ -419,11 +419,11 @@ class AsyncStoreContract(StoreContract):
 
     @cached_property
     def store(self) -> Any:
-        return _Awaited(self.make_async_store("contract"), self.runner)
+        return Awaited(self.make_async_store("contract"), self.runner)
 
     @cached_property
     def neighbour(self) -> Any:
-        return _Awaited(self.make_async_store("neighbour"), self.runner)
+        return Awaited(self.make_async_store("neighbour"), self.runner)
 
     def concurrently(self, calls: list[Call]) -> list[object]:
         async def together() -> list[object]:
@@ -438,7 +438,7 @@ class AsyncStoreContract(StoreContract):
         self.runner.close()
 
 
-class _Awaited:
+class Awaited:
     """An asynchronous store whose calls are awaited at once."""
 
     def __init__(self, store: AsyncSessionStore, runner: asyncio.Runner) -> None:

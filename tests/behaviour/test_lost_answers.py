@@ -20,8 +20,8 @@ from fluidauth.stores.base import SessionStore
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.redis.scripts import DELETE, REPLACE, UPDATE
+from fluidauth.testing.proxy import Proxy
 from harness.servers.postgres import address_of, empty_postgres
-from harness.servers.proxy import Proxy
 from harness.servers.redis import empty_redis
 from tests.support import Browser, FlakyStore, Protocol, live_sessions
 

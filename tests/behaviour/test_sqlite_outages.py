@@ -25,8 +25,8 @@ from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.stores.sqlite import file as sqlite_file
 from fluidauth.testing import FakeClock
+from fluidauth.testing.ticker import Ticker
 from harness import ROOT
-from tests.measures import Ticker
 from tests.support import Browser, Protocol, apart
 
 pytestmark = pytest.mark.requirement("52", "53")

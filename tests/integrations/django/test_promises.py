@@ -104,28 +104,14 @@ def test_any_store_serves(site: Site, kind: str, tmp_path: Path) -> None:
         assert site.ask(lambda request: [name_of(request), fields_of(request)]) == ["ada", {"cart": ["tea"]}]
 
 
-class FailingStore(MemoryStore):
-    failing = ""
-
-    def get(self, handle: str) -> Any:
-        if self.failing == "get":
-            raise StoreError("out of order")
-        return super().get(handle)
-
-    def update(self, record: Any) -> bool:
-        if self.failing == "update":
-            raise StoreError("out of order")
-        return super().update(record)
-
-
 @pytest.mark.parametrize("verb", ["get", "update"])
 def test_a_failing_store_is_a_503_and_costs_no_cookie(site: Site, verb: str) -> None:
-    store = FailingStore()
+    store = FlakyStore()
     with override_settings(FLUIDAUTH={"store": store}):
         site.ask(put(n=1))
-        store.failing = verb
+        store.broken = {verb}
         response = site.get(put(n=2))
-        store.failing = ""
+        store.broken = set()
 
         assert response.status_code == 503
         assert "sessionid" not in response.cookies

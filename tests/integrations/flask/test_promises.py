@@ -11,7 +11,7 @@ import flask_login
 import pytest
 import quart
 
-from fluidauth import ConfigError, CookieOptions, MemoryStore, SessionEngine, StoreError
+from fluidauth import ConfigError, CookieOptions, SessionEngine
 from fluidauth.errors import SessionClosed
 from fluidauth.integrations.flask import FluidAuthSessionInterface as FlaskInterface
 from fluidauth.integrations.flask.sessions import FlaskSession
@@ -70,31 +70,15 @@ def test_a_failed_request_keeps_nothing_but_a_logout(site: FlaskSite) -> None:
     assert site.ask(lambda session: session.user_id) is None
 
 
-class FailingStore(MemoryStore):
-    failing = ""
-
-    def _refuse(self, what: str) -> None:
-        if what == self.failing:
-            raise StoreError("out of order")
-
-    def get(self, handle: str) -> Any:
-        self._refuse("get")
-        return super().get(handle)
-
-    def update(self, record: Any) -> bool:
-        self._refuse("update")
-        return super().update(record)
-
-
 @pytest.mark.parametrize("verb", ["get", "update"])
 def test_a_failing_store_is_a_503_and_costs_no_cookie(site_type: Site, verb: str) -> None:
-    store = FailingStore()
+    store = FlakyStore()
     site = site_type(SessionEngine(new_secret(), store, cookie=CookieOptions(secure=False)))
     site.ask(lambda session: session.login("ada"))
 
-    store.failing = verb
+    store.broken = {verb}
     failed = site.get(lambda session: [session.update(n=1)])
-    store.failing = ""
+    store.broken = set()
 
     assert failed.status_code == 503
     assert "Set-Cookie" not in failed.headers
@@ -104,14 +88,14 @@ def test_a_failing_store_is_a_503_and_costs_no_cookie(site_type: Site, verb: str
 @pytest.mark.parametrize("verb", ["get", "update"])
 def test_a_failing_store_may_raise_instead(site_type: Site, verb: str) -> None:
     """For applications with an error page of their own."""
-    store = FailingStore()
+    store = FlakyStore()
     site = site_type(SessionEngine(new_secret(), store, cookie=CookieOptions(secure=False)))
     site.interface.responds = False
     site.ask(lambda session: session.login("ada"))
 
-    store.failing = verb
+    store.broken = {verb}
     failed = site.get(lambda session: [session.update(n=1)])
-    store.failing = ""
+    store.broken = set()
 
     assert failed.status_code == 500
     assert site.ask(lambda session: (session.user_id, dict(session))) == ("ada", {})

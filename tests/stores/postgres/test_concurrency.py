@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -13,45 +12,45 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from fluidauth.errors import StoreBusy
 from fluidauth.stores.postgres import PostgresStore
-from tests.measures import Ticker
+from fluidauth.stores.postgres.statements import replace
+from fluidauth.testing.ticker import Ticker
+from harness.servers.redis import until
 from tests.stores.postgres.support import LIMIT, PATIENCE, record
 
 
-def test_an_exhausted_pool_is_busy_within_the_time_limit(url: str) -> None:
-    with closing(PostgresStore(url, pool_size=1, timeout=0.2)) as store:
-        store.create(record(1))
-        assert store._pool is not None
-        link = store._pool.getconn()
-        with pytest.raises(StoreBusy, match="no PostgreSQL connection could be had in time"):
-            store.get(record(1).handle)
-        store._pool.putconn(link)
-        assert store.get(record(1).handle) == record(1)
+@pytest.fixture(params=["blocking", "asynchronous"])
+def call(request: pytest.FixtureRequest, url: str) -> Iterator[Callable[..., Any]]:
+    """Make one call of a store, on either side."""
+    with closing(PostgresStore(url, timeout=LIMIT)) as store, asyncio.Runner() as runner:
+        if request.param == "blocking":
+            yield lambda name, *values: getattr(store, name)(*values)
+            return
+        twin = store.async_twin()
+        yield lambda name, *values: runner.run(getattr(twin, name)(*values))
+        runner.run(twin.close())
 
 
-def test_cancelled_reads_hand_nobody_the_row_of_another(url: str) -> None:
-    """A connection whose answer nobody waited for is never used again."""
-    store = PostgresStore(url, pool_size=4)
-    for number in range(50):
-        store.create(record(number))
-    twin = store.async_twin()
+@pytest.mark.requirement("23")
+def test_a_renewal_under_way_escapes_no_revocation(call: Callable[..., Any], url: str) -> None:
+    """It is seen under its old id, which then is nobody's, and not yet under its new one."""
+    call("create", record(1))
+    renewal = next(replace("fluidauth", record(1, 2, user_id=None), record(2, user_id="user-1")))
 
-    async def main() -> int:
-        async def read(number: int) -> bool:
-            return await twin.get(record(number).handle) == record(number)  # type: ignore[no-any-return]
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as watch:
+        other.execute(renewal.text, renewal.values)
 
-        wrong = 0
-        for number in range(300):
-            task = asyncio.create_task(read(number % 50))
-            for _ in range(number % 7):
-                await asyncio.sleep(0)
-            task.cancel()
-            wrong += not await read((number + 1) % 50)
-        await twin.close()
-        return wrong
+        def is_waited_for() -> bool:
+            waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            return bool(watch.execute(f"SELECT 1 {waiting}").fetchall())
 
-    assert asyncio.run(main()) == 0
+        with ThreadPoolExecutor(1) as apart:
+            revoked = apart.submit(call, "delete_for_user", "user-1")
+            until(is_waited_for)
+            other.commit()
+            assert revoked.result() == 1
+
+    assert call("get", record(2).handle) is None
 
 
 @pytest.mark.requirement("55")
@@ -128,33 +127,3 @@ def test_transactions_that_must_be_ordered_are_tried_again(url: str) -> None:
         for version in range(2, 12):
             done = [threads.submit(store.update, record(1, version)) for _ in range(8)]
             assert sum(each.result(PATIENCE) for each in done) == 1
-
-
-@pytest.mark.requirement("55")
-def test_a_forked_process_has_connections_of_its_own(url: str) -> None:
-    """Parent and children read at once, and the end of a child harms nobody."""
-    store = PostgresStore(url)
-    store.create(record(1))
-
-    def read() -> None:
-        os._exit(0 if store.get(record(1).handle) == record(1) else 1)
-
-    children = [multiprocessing.get_context("fork").Process(target=read) for _ in range(3)]
-    for child in children:
-        child.start()
-    for _ in range(20):
-        assert store.get(record(1).handle) == record(1)
-    for child in children:
-        child.join(PATIENCE)
-    assert [child.exitcode for child in children] == [0, 0, 0]
-    assert store.get(record(1).handle) == record(1)
-    store.close()
-
-
-def test_trio_uses_the_blocking_side(url: str) -> None:
-    import trio
-
-    store = PostgresStore(url)
-    store.create(record(1))
-    assert trio.run(store.async_twin().get, record(1).handle) == record(1)
-    store.close()

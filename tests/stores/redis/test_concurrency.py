@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -13,7 +11,6 @@ from typing import Any
 import pytest
 
 from fluidauth import SessionEngine
-from fluidauth.errors import StoreBusy
 from fluidauth.keys import new_secret
 from fluidauth.stores.redis import RedisStore
 from harness.servers.redis import (
@@ -26,17 +23,6 @@ from tests.stores.redis.support import client_of, record
 from tests.support import ON_THE_CLUSTER, Browser, Protocol
 
 PATIENCE = 30  # seconds
-
-
-def test_an_exhausted_pool_is_busy_within_the_time_limit() -> None:
-    with closing(RedisStore(empty_redis(), pool_size=1, timeout=0.2)) as store:
-        store.create(record(1))
-        [pool] = store._pools.values()
-        assert pool._leave.acquire()
-        with pytest.raises(StoreBusy, match="all connections to Redis were in use"):
-            store.get(record(1).handle)
-        pool._leave.release()
-        assert store.get(record(1).handle) == record(1)
 
 
 def test_threads_that_want_connections_share_a_few() -> None:
@@ -76,34 +62,6 @@ def test_no_session_of_a_revoked_user_is_missed(protocol: Protocol) -> None:
 def renewed(session: Any) -> bool:
     session.regenerate()
     return bool(session.is_authenticated)
-
-
-@pytest.mark.requirement("55")
-def test_a_forked_process_has_connections_of_its_own() -> None:
-    """Parent and children read at once, and the end of a child harms nobody."""
-    store = RedisStore(empty_redis())
-    store.create(record(1))
-
-    def read() -> None:
-        os._exit(0 if store.get(record(1).handle) == record(1) else 1)
-
-    children = [multiprocessing.get_context("fork").Process(target=read) for _ in range(3)]
-    for child in children:
-        child.start()
-    for _ in range(20):
-        assert store.get(record(1).handle) == record(1)
-    for child in children:
-        child.join(PATIENCE)
-    assert [child.exitcode for child in children] == [0, 0, 0]
-    store.close()
-
-
-def test_trio_uses_the_blocking_side() -> None:
-    import trio
-
-    with closing(RedisStore(empty_redis())) as store:
-        store.create(record(1))
-        assert trio.run(store.async_twin().get, record(1).handle) == record(1)
 
 
 def test_each_event_loop_has_connections_of_its_own() -> None:

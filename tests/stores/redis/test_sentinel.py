@@ -14,6 +14,7 @@ from fluidauth import StoreError
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.redis.routing import FRESH
 from fluidauth.stores.redis.url import Place
+from fluidauth.testing.ticker import Ticker
 from harness.servers.ports import free_port
 from harness.servers.redis import (
     DURABLE,
@@ -21,7 +22,6 @@ from harness.servers.redis import (
     OwnRedis,
     until,
 )
-from tests.measures import Ticker
 from tests.stores.redis.support import LIMIT, Call, both_sides, client_of, record
 
 

@@ -18,7 +18,7 @@ from fluidauth.errors import NotEnded
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.stores.redis import RedisStore
-from harness.servers.proxy import Proxy
+from fluidauth.testing.proxy import Proxy
 from harness.servers.redis import EXECUTABLES, NewRedis, until
 from tests.support import Browser, Protocol
 

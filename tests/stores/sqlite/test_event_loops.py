@@ -17,7 +17,7 @@ from fluidauth.stores.sqlite import writes
 from fluidauth.stores.sqlite.group_commit import INSTANT, MAX_BATCH
 from fluidauth.stores.sqlite.transactions import carry_out
 from fluidauth.stores.sqlite.waiting import Write
-from tests.measures import Ticker
+from fluidauth.testing.ticker import Ticker
 from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
 
 

@@ -20,7 +20,7 @@ from fluidauth.errors import StoreBusy
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import make_record
-from tests.measures import Ticker
+from fluidauth.testing.ticker import Ticker
 
 
 @pytest.fixture

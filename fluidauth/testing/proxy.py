@@ -28,6 +28,11 @@ class Proxy:
         self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def will_cut(self) -> bool:
+        """Whether the request that is to be lost has not come yet."""
+        return bool(self._trigger)
+
     def cut_after(self, words: bytes, then: Callable[[], object] = bool) -> None:
         """Carry the next request with *words* to the server, do *then*, and lose the answer."""
         self._then = then

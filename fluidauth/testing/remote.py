@@ -1,0 +1,310 @@
+"""Suites for a store whose records lie in a server: connections that break, a server that fails.
+
+    class OnMyServer(RemoteServer):
+        address = ("127.0.0.1", 7000)
+
+        def kill_server(self) -> None: ...
+        def start_server(self) -> None: ...
+
+    class TestMyStore(OnMyServer, RemoteStoreContract):
+        def make_store(self, port: int | None, *, timeout: float, pool_size: int) -> SessionStore:
+            return MyStore("127.0.0.1", port or 7000, timeout=timeout, pool_size=pool_size)
+
+        def take_connections(self, store: Any) -> AbstractContextManager[object]: ...
+
+They stand beside :class:`~fluidauth.testing.StoreContract`. The server is one that may be
+harmed, and each test expects no record there: a namespace of its own will do. Connections are
+broken by a proxy in this process, which finds the request to break by the user id in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, suppress
+from functools import cached_property
+from typing import Any, ClassVar
+
+from fluidauth.errors import NotSupported, StoreBusy, StoreError
+from fluidauth.records import SessionRecord
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
+
+from .contract import Awaited, make_record
+from .proxy import Proxy
+from .ticker import Ticker
+
+PATIENCE = 30  # seconds for a child process to end
+POOL_SIZE = 4
+RETRY = 0.02  # seconds
+
+
+class RemoteServer:
+    """The server of the stores under test, described once for both suites."""
+
+    address: str | tuple[str, int]
+    """Where the server listens: the path of its socket, or host and port."""
+
+    words: ClassVar[Mapping[str, str]] = {}
+    """What errors say, as patterns: of a server that is "frozen" or "down", of a pool that is "busy"."""
+
+    limit = 1.0
+    """Seconds that a call may take."""
+
+    recovery = 2.0
+    """Seconds after which calls work again that failed while the server was frozen."""
+
+    def kill_server(self) -> None:
+        """End the server as a power cut would."""
+        raise NotImplementedError
+
+    def start_server(self) -> None:
+        """Start it again over what it had stored; return when it answers."""
+        raise NotImplementedError
+
+    def freeze_server(self) -> None:
+        """Let it answer nothing while its connections stand; a signal to the server shows most."""
+        self.proxy.dam()
+
+    def thaw_server(self) -> None:
+        """Let it go on, with the answers that it owes."""
+        self.proxy.undam()
+
+    @cached_property
+    def proxy(self) -> Proxy:
+        """What breaks connections to the server."""
+        return Proxy(self.address)
+
+
+class _RemoteContract(RemoteServer):
+    """What both suites have in common."""
+
+    @cached_property
+    def store(self) -> Any:
+        """A store whose connections lead through the proxy."""
+        return self.opened(self.proxy.port)
+
+    @cached_property
+    def direct(self) -> Any:
+        """A store beside it, on the server itself."""
+        return self.opened(None)
+
+    def opened(self, port: int | None) -> Any:
+        raise NotImplementedError
+
+    def teardown_method(self) -> None:
+        for name in ("store", "direct", "proxy"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+
+    def refusal(self, state: str, call: Callable[..., object], *arguments: Any) -> StoreError:
+        """Return the error that *call* raises, which must be a ``StoreError`` with the words for *state*."""
+        try:
+            call(*arguments)
+        except StoreError as error:
+            assert re.search(self.words.get(state, ""), str(error)), error
+            return error
+        raise AssertionError("the call was answered")
+
+    # -- connections that break ------------------------------------------------------
+
+    def test_dead_connections_are_replaced(self) -> None:
+        """A restart of the server leaves a pool of dead ones; no call fails for it."""
+        record = numbered(1)
+        self.store.create(record)
+
+        self.proxy.cut_all()
+        read = self.store.get(record.handle)
+        self.proxy.cut_all()
+        written = self.store.update(numbered(1, version=2))
+
+        assert (read, written) == (record, True)
+
+    def test_change_that_was_lost_is_made_once(self) -> None:
+        """Where the connection broke before the server had read it, it is asked again."""
+        self._changes_are_made_once(self.proxy.cut_before)
+
+    def test_change_whose_answer_was_lost_is_made_once(self) -> None:
+        """The server had carried it out: the caller hears what is true."""
+        self._changes_are_made_once(self.proxy.cut_after)
+
+    def test_change_whose_answer_was_cut_short_is_made_once(self) -> None:
+        """The first byte of it came."""
+        self._changes_are_made_once(self.proxy.cut_amid)
+
+    def _changes_are_made_once(self, cut: Callable[[bytes], None]) -> None:
+        self.store.create(numbered(1))
+        kin = numbered(2).handle[: self.store.kin_digits]
+        ended = numbered(2, version=2, user_id=None)
+        successor = numbered(3)._replace(handle=kin + numbered(3).handle[len(kin) :])
+        stored: dict[str, SessionRecord] = {}
+        for words, name, *change in (
+            (b"user-2", "create", numbered(2)),
+            (b"user-1", "update", numbered(1, version=2)),
+            (b"user-3", "replace", ended, successor),
+        ):
+            cut(words)
+            with suppress(NotSupported):
+                assert getattr(self.store, name)(*change) in (None, True)
+                assert not self.proxy.will_cut, "the request never came by with the user id in clear"
+                stored.update((record.handle, record) for record in change)
+
+        assert {handle: self.store.get(handle) for handle in stored} == stored
+        with suppress(NotSupported):
+            assert len(self.store.scan()) == len(stored)
+
+    def test_swap_that_another_won_is_not_taken_for_ours(self) -> None:
+        """Of two requests that write the same fields one hears that it came too late, answer lost or not."""
+        self.store.create(numbered(1))
+        self.direct.update(numbered(1, version=2))
+
+        self.proxy.cut_after(b"user-1")
+
+        assert self.store.update(numbered(1, version=2)) is False
+
+    # -- a server that fails ---------------------------------------------------------
+
+    def test_frozen_server_is_an_error_within_the_time_limit(self) -> None:
+        """And what it says when it wakes up reaches nobody."""
+        record = numbered(1)
+        self.store.create(record)
+
+        self.freeze_server()
+        try:
+            with Ticker() as ticker:
+                self.refusal("frozen", self.store.get, record.handle)
+        finally:
+            self.thaw_server()
+
+        assert ticker.seconds < 2 * self.limit + 1
+        assert self._answer_for(numbered(2).handle) is None
+        assert self.store.get(record.handle) == record
+
+    def _answer_for(self, handle: str) -> SessionRecord | None:
+        """Return what the store finds as soon as it answers."""
+        with Ticker() as ticker:
+            while True:
+                try:
+                    return self.store.get(handle)  # type: ignore[no-any-return]  # it may be awaited
+                except StoreError:
+                    if ticker.seconds >= self.recovery:
+                        raise
+                    time.sleep(RETRY)
+
+    def test_killed_server_keeps_what_was_acknowledged(self) -> None:
+        """And calls work again by themselves as soon as it is back."""
+        record = numbered(1)
+        self.direct.create(record)
+
+        self.kill_server()
+        try:
+            self.refusal("down", self.direct.create, numbered(2))
+        finally:
+            self.start_server()
+        with Ticker() as ticker:
+            found = self.direct.get(record.handle)
+
+        assert found == record
+        assert ticker.seconds < 2
+        assert self.direct.update(numbered(1, version=2)) is True
+
+
+class RemoteStoreContract(_RemoteContract):
+    """What a :class:`~fluidauth.SessionStore` on a server promises besides, as tests.
+
+    Override :meth:`make_store` and :meth:`take_connections`, and what :class:`RemoteServer` asks for.
+    """
+
+    def make_store(self, port: int | None, *, timeout: float, pool_size: int) -> SessionStore:
+        """Return a store on the server; with a *port*, on the proxy to it at that port of 127.0.0.1."""
+        raise NotImplementedError
+
+    def take_connections(self, store: Any) -> AbstractContextManager[object]:
+        """Keep in use all connections of *store*, which has made a call already, until the block ends."""
+        raise NotImplementedError
+
+    def opened(self, port: int | None) -> Any:
+        return self.make_store(port, timeout=self.limit, pool_size=POOL_SIZE)
+
+    def test_exhausted_pool_is_busy_within_the_time_limit(self) -> None:
+        """Who finds every connection in use hears so, and nobody else is harmed."""
+        record = numbered(1)
+        with closing(self.make_store(None, timeout=0.2, pool_size=1)) as store:
+            store.create(record)
+
+            with self.take_connections(store), Ticker() as ticker:
+                error = self.refusal("busy", store.get, record.handle)
+            found = store.get(record.handle)
+
+        assert isinstance(error, StoreBusy)
+        assert ticker.seconds < 2
+        assert found == record
+
+    def test_forked_process_has_connections_of_its_own(self) -> None:
+        """Parent and children read at once, and the end of a child harms nobody."""
+        record = numbered(1)
+        self.direct.create(record)
+
+        def read() -> None:
+            os._exit(0 if self.direct.get(record.handle) == record else 1)
+
+        children = [multiprocessing.get_context("fork").Process(target=read) for _ in range(3)]
+        for child in children:
+            child.start()
+        beside = [self.direct.get(record.handle) for _ in range(20)]
+        for child in children:
+            child.join(PATIENCE)
+
+        assert beside == [record] * 20
+        assert [child.exitcode for child in children] == [0, 0, 0]
+        assert self.direct.get(record.handle) == record
+
+
+class AsyncRemoteStoreContract(_RemoteContract):
+    """The same promises of an :class:`~fluidauth.AsyncSessionStore`, on one event loop.
+
+    Override :meth:`make_async_store`, and what :class:`RemoteServer` asks for.
+    """
+
+    def make_async_store(self, port: int | None, *, timeout: float, pool_size: int) -> AsyncSessionStore:
+        """Return a store on the server; with a *port*, on the proxy to it at that port of 127.0.0.1."""
+        raise NotImplementedError
+
+    @cached_property
+    def runner(self) -> asyncio.Runner:
+        return asyncio.Runner()
+
+    def opened(self, port: int | None) -> Any:
+        store = self.make_async_store(port, timeout=self.limit, pool_size=POOL_SIZE)
+        return Awaited(store, self.runner)
+
+    def teardown_method(self) -> None:
+        super().teardown_method()
+        self.runner.close()
+
+    def test_cancelled_reads_hand_nobody_the_record_of_another(self) -> None:
+        """The answer to a request that went away is nobody's."""
+        records = [numbered(number) for number in range(50)]
+        for record in records:
+            self.direct.create(record)
+
+        async def wrong_answers() -> int:
+            read, wrong = self.direct.awaited.get, 0
+            for number in range(300):
+                given_up = asyncio.ensure_future(read(records[number % 50].handle))
+                for _ in range(number % 7):
+                    await asyncio.sleep(0)
+                given_up.cancel()
+                following = records[(number + 1) % 50]
+                wrong += await read(following.handle) != following
+            return wrong
+
+        assert self.runner.run(wrong_answers()) == 0
+
+
+def numbered(number: int, *, version: int = 1, **columns: Any) -> SessionRecord:
+    """Return a record of a user of that number."""
+    return make_record(f"record-{number}", **{"version": version, "user_id": f"user-{number}", **columns})

@@ -1,0 +1,79 @@
+"""What every store on a server promises, of PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from fluidauth.stores.postgres import PostgresStore
+from fluidauth.testing import AsyncRemoteStoreContract, RemoteServer
+from harness.servers.postgres import OwnPostgres, address_of
+from tests.stores.remote import FORKED, FROZEN, LOST_ANSWERS, OwnRemoteContract
+from tests.support import inherited_requirement
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnPostgres]:
+    """A server for harm."""
+    server = OwnPostgres()
+    PostgresStore(server.url).create_schema()
+    yield server
+    server.stop()
+
+
+class OnPostgres(RemoteServer):
+    """A server of this module, and a namespace of the test alone."""
+
+    words: ClassVar = {"busy": "no PostgreSQL connection could be had in time"}
+    recovery = 0.0
+
+    @pytest.fixture(autouse=True)
+    def _on(self, own: OwnPostgres) -> None:
+        self.server = own
+        self.address = address_of(own.url)
+        self.namespace = f"test-{uuid4().hex}"
+
+    def kill_server(self) -> None:
+        self.server.kill()
+
+    def start_server(self) -> None:
+        self.server.start()
+
+    def freeze_server(self) -> None:
+        self.server.freeze()
+
+    def thaw_server(self) -> None:
+        self.server.thaw()
+
+    def make_store(self, port: int | None, **options: Any) -> PostgresStore:
+        own = self.server.url
+        url = make_conninfo(own, host="127.0.0.1", port=port) if port else own
+        return PostgresStore(url, namespace=self.namespace, **options)
+
+    def make_async_store(self, port: int | None, **options: Any) -> Any:
+        return self.make_store(port, **options).async_twin()
+
+
+@inherited_requirement("52", *LOST_ANSWERS)
+@inherited_requirement("53", FROZEN)
+@inherited_requirement("55", FORKED)
+class TestPostgresStore(OnPostgres, OwnRemoteContract):
+    extra = "postgres"
+    url = "postgresql://host/db"
+
+    @contextmanager
+    def take_connections(self, store: Any) -> Iterator[None]:
+        link = store._pool.getconn()
+        yield
+        store._pool.putconn(link)
+
+
+@inherited_requirement("52", *LOST_ANSWERS)
+@inherited_requirement("53", FROZEN)
+class TestAsyncPostgresStore(OnPostgres, AsyncRemoteStoreContract):
+    pass

@@ -1,0 +1,70 @@
+"""What every store on a server promises, of Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import pytest
+
+from fluidauth.stores.redis import RedisStore
+from fluidauth.testing import AsyncRemoteStoreContract, RemoteServer
+from harness.servers.redis import DURABLE, NewRedis
+from tests.stores.remote import CANCELLED, CUT_SHORT, FORKED, FROZEN, KILLED, LOST_ANSWERS, OwnRemoteContract
+from tests.support import inherited_requirement
+
+
+class OnRedis(RemoteServer):
+    """A server of the test alone, which stores each change before it answers."""
+
+    words: ClassVar = {
+        "frozen": "does not answer",
+        "down": "refused",
+        "busy": "all connections to Redis were in use",
+    }
+
+    @pytest.fixture(autouse=True)
+    def _on(self, new_redis: NewRedis) -> None:
+        self.server = new_redis(*DURABLE)
+        self.address = ("127.0.0.1", self.server.port)
+
+    def kill_server(self) -> None:
+        self.server.kill()
+
+    def start_server(self) -> None:
+        self.server.start()
+
+    def freeze_server(self) -> None:
+        self.server.freeze()
+
+    def thaw_server(self) -> None:
+        self.server.thaw()
+
+    def make_store(self, port: int | None, **options: Any) -> RedisStore:
+        return RedisStore(f"redis://127.0.0.1:{port or self.server.port}", **options)
+
+    def make_async_store(self, port: int | None, **options: Any) -> Any:
+        return self.make_store(port, **options).async_twin()
+
+
+@inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
+@inherited_requirement("53", FROZEN)
+@inherited_requirement("55", FORKED)
+class TestRedisStore(OnRedis, OwnRemoteContract):
+    extra = "redis"
+    url = "redis://host"
+
+    @contextmanager
+    def take_connections(self, store: Any) -> Iterator[None]:
+        [pool] = store._pools.values()
+        assert pool._leave.acquire()
+        yield
+        pool._leave.release()
+
+
+@inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
+@inherited_requirement("53", FROZEN)
+@inherited_requirement("27", CANCELLED)
+class TestAsyncRedisStore(OnRedis, AsyncRemoteStoreContract):
+    pass

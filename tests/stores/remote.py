@@ -1,0 +1,55 @@
+"""What our own stores on servers promise besides the public contract."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import Any
+
+import pytest
+import trio
+
+from fluidauth import ConfigError
+from fluidauth.stores.urls import store_from_url
+from fluidauth.testing import RemoteStoreContract, make_record
+
+LOST_ANSWERS = (
+    "test_change_that_was_lost_is_made_once",
+    "test_change_whose_answer_was_lost_is_made_once",
+    "test_swap_that_another_won_is_not_taken_for_ours",
+)
+CUT_SHORT = "test_change_whose_answer_was_cut_short_is_made_once"
+FROZEN = "test_frozen_server_is_an_error_within_the_time_limit"
+KILLED = "test_killed_server_keeps_what_was_acknowledged"
+FORKED = "test_forked_process_has_connections_of_its_own"
+CANCELLED = "test_cancelled_reads_hand_nobody_the_record_of_another"
+
+
+class OwnRemoteContract(RemoteStoreContract):
+    """For a store whose URLs begin with its :attr:`extra`'s scheme."""
+
+    extra: str
+    """The extra that brings the driver, and the name of the package below ``fluidauth.stores``."""
+
+    url: str
+    """A URL of such a store, of a server that need not be there."""
+
+    def test_trio_uses_the_blocking_side(self) -> None:
+        record: Any = make_record()
+        with closing(self.opened(None)) as store:
+            store.create(record)
+
+            assert trio.run(store.async_twin().get, record.handle) == record
+
+    def test_missing_driver_is_named_with_its_remedy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, f"fluidauth.stores.{self.extra}", None)
+
+        with pytest.raises(ConfigError, match=rf"pip install 'fluidauth\[{self.extra}\]'"):
+            store_from_url(self.url)
+
+
+def check_refused(url: str, message: str) -> None:
+    """Fail unless *url* is refused with *message*, and without the password in it."""
+    with pytest.raises(ConfigError, match=message) as caught:
+        store_from_url(url)
+    assert "hunter2" not in str(caught.value)
