@@ -219,12 +219,12 @@ def test_a_wrong_adapter_is_found() -> None:
     )
 
 
-def test_what_a_response_sets_is_read_as_a_browser_does() -> None:
+def test_set_cookie_is_read_as_a_browser_does() -> None:
     lines = ["a=1; Path=/", "b=; Max-Age=0", "c=x; expires=Thu, 01 Jan 1970 00:00:00 GMT", 'd="null"']
     assert client.Answer(200, "", lines).cookies == {"a": "a=1", "b": "", "c": "", "d": 'd="null"'}
 
 
-def test_of_each_store_the_tuned_set_up_leads() -> None:
+def test_tuned_set_up_leads_for_each_store() -> None:
     """And all of fluidauth's, which differ in what a change survives."""
     with Crew() as crew:
         leading = [p.name for p in Run(crew, list(all_peers().values()), FULL, Console()).leading]

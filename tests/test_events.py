@@ -189,7 +189,7 @@ def test_the_limit_is_for_each_name_and_reason(lines: Any) -> None:
 
 @pytest.mark.requirement("57")
 @pytest.mark.parametrize("name", ["session_created", "session_renewed", "session_logout", "session_revoked"])
-def test_what_an_audit_needs_is_never_held_back(name: EventName, lines: Any) -> None:
+def test_audit_events_are_never_held_back(name: EventName, lines: Any) -> None:
     """Each of these follows a genuine sign-in or sign-out."""
     log = EventLog()
 
@@ -224,7 +224,7 @@ def test_a_window_is_a_minute(later: int, expected: int, lines: Any) -> None:
 
 
 @pytest.mark.requirement("57")
-def test_what_was_held_back_is_told_once(lines: Any) -> None:
+def test_held_back_lines_are_counted_once(lines: Any) -> None:
     """With the first line of the next window."""
     log = EventLog()
 

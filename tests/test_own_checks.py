@@ -40,7 +40,7 @@ def outcome_of(folder: Path, source: str, *options: str) -> tuple[int, str]:
     ],
     ids=["process", "loop", "file", "socket"],
 )
-def test_what_a_test_leaves_open_fails_that_test(tmp_path: Path, body: str, told: str) -> None:
+def test_resource_left_open_fails_its_test(tmp_path: Path, body: str, told: str) -> None:
     """Not the one after it, and not at the end of the run."""
     source = f"kept = []\n\n\ndef test_guilty():\n    {body}\n{INNOCENT}"
     end = "\n\ndef teardown_module():\n    for each in kept:\n        each.kill()\n        each.wait()\n"
@@ -53,7 +53,7 @@ def test_what_a_test_leaves_open_fails_that_test(tmp_path: Path, body: str, told
     assert "2 passed, 1 error" in report
 
 
-def test_who_cleans_up_is_not_blamed(tmp_path: Path) -> None:
+def test_fixture_that_cleans_up_fails_no_test(tmp_path: Path) -> None:
     """What a fixture of the module started may go on as long as that."""
     source = (
         "import subprocess, pytest\n\n\n"

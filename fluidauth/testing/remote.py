@@ -285,7 +285,7 @@ class AsyncRemoteStoreContract(_RemoteContract):
         super().teardown_method()
         self.runner.close()
 
-    def test_cancelled_reads_hand_nobody_the_record_of_another(self) -> None:
+    def test_cancelled_reads_mix_up_no_records(self) -> None:
         """The answer to a request that went away is nobody's."""
         records = [numbered(number) for number in range(50)]
         for record in records:

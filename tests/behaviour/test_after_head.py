@@ -38,7 +38,7 @@ def test_a_reference_changed_while_streaming_is_saved(browser: Browser) -> None:
 @pytest.mark.parametrize(
     "change", [lambda s: s.login("x"), lambda s: s.regenerate()], ids=["login", "regenerate"]
 )
-def test_what_needs_a_cookie_is_too_late_after_the_head(browser: Browser, change: Any) -> None:
+def test_change_that_needs_a_cookie_is_refused_after_the_head(browser: Browser, change: Any) -> None:
     """A new id cannot reach the browser any more."""
     browser.request(write)
 

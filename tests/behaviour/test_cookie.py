@@ -29,7 +29,7 @@ def test_the_cookie_is_safe_by_default(browser: Browser) -> None:
 
 
 @pytest.mark.requirement("37")
-def test_a_rotation_is_noticed_by_nobody(protocol: Protocol, store: Any, secret: str) -> None:
+def test_rotation_of_the_secret_keeps_the_session(protocol: Protocol, store: Any, secret: str) -> None:
     """Under a new secret the session goes on, with the same id in a re-signed cookie."""
     old = Browser(protocol, SessionEngine(secret=secret, store=store))
     old.request(lambda session: session.login("user-42", {"a": 1}))

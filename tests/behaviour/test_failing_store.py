@@ -60,7 +60,7 @@ def test_pages_that_never_look_are_served(flaky: Browser) -> None:
 
 
 @pytest.mark.requirement("52")
-def test_a_failed_touch_harms_nobody(flaky: Browser, clock: FakeClock, events: list[SessionEvent]) -> None:
+def test_failed_touch_fails_no_request(flaky: Browser, clock: FakeClock, events: list[SessionEvent]) -> None:
     """Prolonging a session is best effort; the response goes out, and the log tells."""
     broken(flaky, "touch")
     clock.advance(600)

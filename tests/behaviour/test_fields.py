@@ -103,7 +103,7 @@ def test_add_and_append_refuse_other_types(browser: Browser, misuse: Any) -> Non
         ("\ud800", "session['k'] has a lone surrogate, which UTF-8 cannot hold"),
     ],
 )
-def test_what_is_not_json_is_refused_with_its_path(browser: Browser, value: Any, message: str) -> None:
+def test_value_that_is_not_json_is_refused_with_its_path(browser: Browser, value: Any, message: str) -> None:
     """The error is raised at the assignment and names the value."""
 
     def handler(session: Session) -> None:
@@ -185,7 +185,7 @@ def test_a_session_is_a_dict_to_json(browser: Browser) -> None:
     assert browser.get(json.dumps) == '{"a": 1}'
 
 
-def test_save_and_reload_work_amid_a_handler(browser: Browser) -> None:
+def test_save_and_reload_work_within_a_handler(browser: Browser) -> None:
     """save() stores at once; reload() drops what was not saved."""
 
     def handler(session: Session) -> Any:

@@ -61,7 +61,7 @@ def test_four_workers_keep_every_promise(server: str, tmp_path: Path) -> None:
 
 @pytest.mark.check
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
-def test_everybody_is_logged_out_under_load(server: str, tmp_path: Path) -> None:
+def test_revoke_all_under_load_ends_every_session(server: str, tmp_path: Path) -> None:
     """revoke_all() ends what had begun before it, and nothing that begins later."""
     with serving(server, tmp_path / "sessions.db", new_secret()) as url:
         target = OverHTTP(url)
@@ -77,7 +77,7 @@ def test_everybody_is_logged_out_under_load(server: str, tmp_path: Path) -> None
 
 
 @pytest.mark.check
-def test_both_kinds_of_worker_at_once(tmp_path: Path) -> None:
+def test_wsgi_and_asgi_workers_keep_every_promise_on_one_file(tmp_path: Path) -> None:
     """Four gunicorn workers and four uvicorn workers serve the same sessions."""
     database, secret = tmp_path / "sessions.db", new_secret()
     with serving("gunicorn", database, secret) as wsgi, serving("uvicorn-workers", database, secret) as asgi:
@@ -141,7 +141,9 @@ def new_cluster() -> str:
 @pytest.mark.parametrize(
     "place", [new_postgres, empty_redis, pytest.param(new_cluster, marks=ON_THE_CLUSTER)]
 )
-def test_both_kinds_of_worker_share_a_database(place: Callable[[], str], tmp_path: Path) -> None:
+def test_wsgi_and_asgi_workers_keep_every_promise_on_one_database(
+    place: Callable[[], str], tmp_path: Path
+) -> None:
     """Eight processes of two kinds on one database keep every promise."""
     secret, there = new_secret(), {"FLUIDAUTH_DATABASE": place()}
     unused = tmp_path / "unused.db"

@@ -146,7 +146,7 @@ def test_a_response_of_500_keeps_nothing(browser: Browser, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 302, 404])
-def test_other_responses_are_saved(browser: Browser, status: int) -> None:
+def test_responses_other_than_500_are_saved(browser: Browser, status: int) -> None:
     """Redirects and refusals are answers like any other."""
     browser.request(put(a=1), status=status)
 

@@ -104,20 +104,20 @@ def fields(session: Session) -> Any:
 ONCE = {"n": 1, "log": ["mine"]}
 
 
-def test_it_is_made_once_where_nobody_wrote_since(server: Server, alice: Browser, tab: Browser) -> None:
+def test_lost_answer_without_another_write_is_made_once(server: Server, alice: Browser, tab: Browser) -> None:
     server.lose("update")
     assert alice.request(count).status == 200
     assert tab.get(fields) == ONCE
 
 
-def test_it_is_made_once_where_another_wrote_since(server: Server, alice: Browser, tab: Browser) -> None:
+def test_lost_answer_before_another_write_is_made_once(server: Server, alice: Browser, tab: Browser) -> None:
     """Whose write lies where the proof of ours was: nobody can know any more, and nobody guesses."""
     server.lose("update", lambda: tab.request(write))
     assert alice.request(count).status == 503
     assert tab.get(fields) == {**ONCE, "other": 1}
 
 
-def test_it_is_merged_where_it_was_not_made(server: Server, alice: Browser, tab: Browser) -> None:
+def test_lost_request_is_merged_with_another_write(server: Server, alice: Browser, tab: Browser) -> None:
     """The connection breaks before the server hears of it, and another writes first."""
 
     def late(session: Session) -> None:

@@ -48,7 +48,7 @@ def test_the_exit_codes_are_told(cli: Cli) -> None:
     assert cli("keys", "revoke").code == 2
 
 
-def test_it_runs_as_a_module_and_tells_its_version() -> None:
+def test_command_runs_as_a_module_and_tells_its_version() -> None:
     """For where the command is not on the path."""
     done = subprocess.run(
         [sys.executable, "-m", "fluidauth", "--version"], capture_output=True, text=True, check=True
@@ -57,7 +57,7 @@ def test_it_runs_as_a_module_and_tells_its_version() -> None:
     assert re.fullmatch(r"fluidauth, version \d+\.\d+\.\d+\n", done.stdout)
 
 
-def test_without_its_extra_it_says_how_to_get_it() -> None:
+def test_command_without_its_extra_says_how_to_get_it() -> None:
     """Nothing but the core is installed: one line, no traceback."""
     program = "import sys; sys.modules['click'] = None; from fluidauth.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -66,7 +66,7 @@ def test_without_its_extra_it_says_how_to_get_it() -> None:
     assert done.stderr == "the command line needs more packages: pip install 'fluidauth[cli]'\n"
 
 
-def test_the_package_does_not_load_it() -> None:
+def test_package_does_not_load_the_command() -> None:
     """An application pays nothing for the command line."""
     program = "import sys, fluidauth; print([n for n in ('click', 'rich') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -170,7 +170,9 @@ def test_a_store_that_is_not_there_is_code_3(
     assert not (tmp_path / "absent.db").exists()
 
 
-def test_words_from_the_database_cannot_write_to_the_terminal(cli: Cli, engine: SessionEngine) -> None:
+def test_control_characters_in_the_database_do_not_reach_the_terminal(
+    cli: Cli, engine: SessionEngine
+) -> None:
     """Control characters and markup of a user id are shown as what they are."""
     sign_in(engine, "[red]\x1b[2Jbold")
     sign_in(engine, "team:key:1")

@@ -147,7 +147,7 @@ main()
         (["add", "--create"], "there is a keyring file"),
     ],
 )
-def test_what_the_keyring_does_not_allow_is_refused(
+def test_transition_that_the_keyring_does_not_allow_is_refused(
     cli: Cli, ring: Path, arguments: list[str], message: str
 ) -> None:
     """With exit code 1, and nothing changed."""
@@ -159,7 +159,7 @@ def test_what_the_keyring_does_not_allow_is_refused(
     assert ring.read_bytes() == before
 
 
-def test_no_keyring_is_made_by_mistake(cli: Cli, tmp_path: Path) -> None:
+def test_mistyped_keyring_path_makes_no_keyring(cli: Cli, tmp_path: Path) -> None:
     """A mistyped path is refused: another ring would sign everybody out."""
     found = cli("keys", "add", "--keyring", "mistyped.json")
 

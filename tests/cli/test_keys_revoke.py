@@ -13,7 +13,7 @@ from fluidauth.keys.key import kid_of
 from tests.cli.support import LONG_AGO, NEW, OLD, Cli, promote_new, sign_in
 
 
-def test_revoke_says_who_would_be_logged_out(cli: Cli, engine: SessionEngine, ring: Path) -> None:
+def test_revoke_tells_how_many_users_it_logs_out(cli: Cli, engine: SessionEngine, ring: Path) -> None:
     """Exactly, over all stores named, and until when; code 0 once nobody is left."""
     promote_new(ring)
     quiet = cli("keys", "revoke", kid_of(OLD), "--dry-run")

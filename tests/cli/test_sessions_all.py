@@ -28,7 +28,7 @@ from tests.cli.support import LONG_AGO, OLD, Cli, change_row, expire, promote_ne
 from tests.support import Browser
 
 
-def test_what_expired_is_cleaned(cli: Cli, engine: SessionEngine) -> None:
+def test_expired_sessions_are_cleaned(cli: Cli, engine: SessionEngine) -> None:
     """Live sessions stay."""
     expire(engine, sign_in(engine)[1])
     sign_in(engine)
@@ -99,7 +99,7 @@ def test_check_reports_every_bad_record(cli: Cli, engine: SessionEngine, ring: P
 
 
 @pytest.mark.requirement("63", "64")
-def test_what_says_that_an_old_cookie_was_used_is_none(cli: Cli, engine: SessionEngine, ring: Path) -> None:
+def test_marker_of_an_adopted_cookie_is_no_session(cli: Cli, engine: SessionEngine, ring: Path) -> None:
     """It is in no list, and stays when sessions under a revoked key are removed: nobody comes back."""
     secret = new_secret()
 

@@ -10,7 +10,7 @@ from fluidauth.keys.key import kid_of
 from tests.cli.support import LONG_AGO, OLD, Cli, promote_new, sign_in
 
 
-def test_token_explain_says_who_is_signed_in(cli: Cli, engine: SessionEngine) -> None:
+def test_token_explain_names_the_user(cli: Cli, engine: SessionEngine) -> None:
     """From a token or a whole header on standard input; the id is not echoed."""
     token, handle = sign_in(engine)
 

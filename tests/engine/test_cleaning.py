@@ -37,7 +37,7 @@ def test_cleaning_spares_what_expired_within_the_hour(flaky: Browser, clock: Fak
     assert (early, len(store.scan())) == (1, 0)
 
 
-def test_a_failed_cleaning_harms_nobody(flaky: Browser, clock: FakeClock) -> None:
+def test_failed_cleaning_fails_no_request(flaky: Browser, clock: FakeClock) -> None:
     """Cleaning is never the enforcement, and its failure nobody's problem."""
     broken(flaky, "clean")
     clock.advance(120)

@@ -19,7 +19,7 @@ from tests.support import Browser, FlakyStore, live_sessions
 
 
 @pytest.mark.requirement("52")
-def test_a_failed_logout_lets_nobody_in(flaky: Browser, events: list[SessionEvent]) -> None:
+def test_failed_logout_denies_the_session(flaky: Browser, events: list[SessionEvent]) -> None:
     """It is never answered with success, and asked for again it is carried out."""
     store = broken(flaky, "delete")
     cookie = flaky.cookie
@@ -59,7 +59,7 @@ def test_a_failed_logout_is_made_up_for(flaky: Browser, clock: FakeClock, events
 
 
 @pytest.mark.requirement("4", "52")
-def test_a_logout_that_fails_halfway_lets_nobody_in(flaky: Browser, monkeypatch: Any) -> None:
+def test_logout_that_fails_halfway_denies_both_ids(flaky: Browser, monkeypatch: Any) -> None:
     """The tombstone is gone, the new id is not: neither opens anything, and the retry ends it."""
     store = broken(flaky)
     old = flaky.twin()
@@ -138,7 +138,7 @@ def test_denials_are_bounded() -> None:
 
 
 @pytest.mark.requirement("52")
-def test_a_denial_that_comes_amid_a_look_at_them_stays() -> None:
+def test_denial_added_while_another_thread_tidies_stays() -> None:
     """Threads deny and tidy at once; none loses what another noted."""
     denials = Denylist()
 

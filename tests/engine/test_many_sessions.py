@@ -59,7 +59,7 @@ def test_lists_leave_out_the_expired(admin: Calls, clock: FakeClock) -> None:
     assert admin.list_sessions("ada") == []
 
 
-def test_long_lists_are_whole(admin: Calls) -> None:
+def test_long_list_of_sessions_is_whole(admin: Calls) -> None:
     """More sessions than one page of the store come all the same."""
     for _ in range(1_001):
         admin.engine.create_session("ada")
@@ -68,7 +68,7 @@ def test_long_lists_are_whole(admin: Calls) -> None:
 
 
 @pytest.mark.requirement("23")
-def test_everybody_can_be_revoked(calls: Calls) -> None:
+def test_revoke_all_ends_every_session(calls: Calls) -> None:
     """revoke_all needs no more than the five verbs."""
     for user in ("ada", "bob", None):
         calls.create_session(user)

@@ -92,7 +92,7 @@ def flask_app(secret: str, former: str) -> flask.Flask:
 
 @pytest.mark.requirement("59")
 @pytest.mark.parametrize("name", WRONG)
-def test_no_secret_is_in_what_a_refused_setting_leads_to(name: str) -> None:
+def test_refused_setting_shows_no_secret_in_its_traceback(name: str) -> None:
     """Error reporters send the local variables of each frame, and of the errors behind an error."""
     with pytest.raises((ConfigError, StoreError)) as caught:
         WRONG[name]()
@@ -110,7 +110,7 @@ def test_no_secret_is_in_what_a_refused_setting_leads_to(name: str) -> None:
 
 
 @pytest.mark.requirement("59")
-def test_what_holds_secrets_cannot_be_pickled(full: SessionEngine) -> None:
+def test_objects_with_secrets_cannot_be_pickled(full: SessionEngine) -> None:
     """A worker pool or a cache never gets a copy."""
     keyring: Keyring = full.policy.sealer.keyring
     stores = [PostgresStore(f"{URLS[0]}/d"), RedisStore(URLS[1])]

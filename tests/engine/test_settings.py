@@ -146,7 +146,7 @@ def test_an_impossible_clock_is_an_error(time: float) -> None:
         (lambda: None, "takes neither (environ, start_response) nor (scope, receive, send)"),
     ],
 )
-def test_what_is_no_application_is_refused(full: SessionEngine, app: Any, message: str) -> None:
+def test_middleware_around_no_application_is_refused(full: SessionEngine, app: Any, message: str) -> None:
     """The middleware finds out what it wraps, or says that it cannot."""
     with pytest.raises(ConfigError) as caught:
         SessionMiddleware(app, engine=full)

@@ -323,7 +323,7 @@ def test_the_key_of_a_field_is_derived_for_its_session() -> None:
         "grave",
     ],
 )
-def test_data_that_looks_like_ciphertext_is_data(sealer: Sealer, value: Any) -> None:
+def test_value_that_looks_like_ciphertext_is_kept(sealer: Sealer, value: Any) -> None:
     """It comes back verbatim, under any name, and no map holds what belongs into the other."""
     fields = {"note": value, "encrypted": value, "successor": value, "email": value, "locked": value}
 

@@ -113,7 +113,7 @@ def test_the_fast_encoder_writes_what_the_standard_one_does(value: Any) -> None:
     assert encode(value) == json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def test_without_the_c_encoder_the_text_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_the_same_without_the_c_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """On an interpreter that has none, the standard library's Python code does the work."""
     value = {"a": [1, 2.5, None, True, "é\n"], "b": {}}
     monkeypatch.setattr(encoder, "c_make_encoder", None)
@@ -165,7 +165,7 @@ def test_without_the_c_encoder_the_text_is_the_same(monkeypatch: pytest.MonkeyPa
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
 )
-def test_what_is_not_json_is_refused(value: Any, message: str) -> None:
+def test_value_that_is_not_json_is_refused(value: Any, message: str) -> None:
     """The error names the path of the value, and what is wrong with it."""
     with pytest.raises(PayloadError) as caught:
         check(value, "session['k']")
@@ -308,7 +308,7 @@ class Named(str):
 
 
 @pytest.mark.requirement("43")
-def test_where_a_value_lies_is_found_out_once_it_is_refused() -> None:
+def test_path_of_a_value_is_computed_only_when_it_is_refused() -> None:
     """A long key above a long list costs nothing until something in it is wrong (CWE-407)."""
     value: dict[str, Any] = {Named("k" * 10_000): [[1]] * 1_000}
     check(value, "data")

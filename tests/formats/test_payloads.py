@@ -163,7 +163,7 @@ def test_a_row_cannot_be_copied_or_given_away(columns: dict[str, Any]) -> None:
 
 
 @pytest.mark.requirement("26")
-def test_no_user_differs_from_every_user() -> None:
+def test_row_without_a_user_is_no_row_of_any_user() -> None:
     """An anonymous row does not become that of a user whose id looks like none."""
     anonymous = PLAIN.seal(RECORD._replace(user_id=None), body_of({}))
 
@@ -324,7 +324,7 @@ def test_the_limit_counts_bytes() -> None:
     "value", [float("nan"), 10**5000, object(), "\ud800"], ids=["nan", "digits", "object", "surrogate"]
 )
 @pytest.mark.parametrize("sealer", [PLAIN, ALL], ids=["plain", "encrypted"])
-def test_what_slipped_past_the_check_is_refused_at_the_seal(sealer: Sealer, value: Any) -> None:
+def test_value_that_was_not_checked_is_refused_at_the_seal(sealer: Sealer, value: Any) -> None:
     """With PayloadError, so that nothing is stored that could not be read."""
     with pytest.raises(PayloadError):
         sealer.seal(RECORD, body_of({"a": value}))

@@ -220,7 +220,7 @@ def test_verify_is_total(text: str) -> None:
 
 
 @pytest.mark.requirement("29")
-def test_one_key_is_tried_whatever_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_tries_one_key_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """One MAC and one comparison in constant time with 100 keys; none for an unknown kid."""
     keys = [CountingKey(new_secret()) for _ in range(100)]
     keyring = Keyring(keys[0], keys[1:])

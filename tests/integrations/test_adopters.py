@@ -136,7 +136,7 @@ class Planted:
 
 @pytest.mark.requirement("42")
 @pytest.mark.parametrize("serialization", ["msgpack", "json"])
-def test_what_lies_in_the_former_redis_is_never_executed(
+def test_pickle_in_the_former_redis_is_never_executed(
     serialization: str, former: redis.Redis, tmp_path: Path
 ) -> None:
     """A pickle that somebody put there, or anything that is neither of the two formats, is no session."""
@@ -220,7 +220,7 @@ def test_each_spelling_of_a_signed_cookie_has_one_identity() -> None:
 
 
 @pytest.mark.parametrize("value", ["UPPERCASE" * 4, "short", "a b" * 12, "'" * 32])
-def test_what_is_no_key_of_django_has_no_identity(value: str) -> None:
+def test_value_that_is_no_key_of_django_has_no_identity(value: str) -> None:
     """Some databases compare without regard to case, some caches raise."""
     assert DjangoSessions().identity(value) is None
 
@@ -364,7 +364,7 @@ def test_the_first_request_may_end_or_empty_it(first: str, asynchronously: bool)
 
 
 @pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
-def test_several_former_systems_at_once(protocol: Any) -> None:
+def test_several_former_systems_are_adopted_at_once(protocol: Any) -> None:
     """Each cookie is read by whom it belongs to."""
     engine = memory_engine(adopt=[FlaskCookie("old"), StarletteCookie("old")])
     values = [flask_cookie("old", {"by": "flask"}), starlette_cookie("old", {"by": "starlette"})]

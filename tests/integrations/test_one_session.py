@@ -113,7 +113,7 @@ def test_the_same_cookie_is_the_same_session(order: tuple[str, ...], engine: Ses
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_who_signs_in_or_out_in_one_does_in_all(name: str, engine: SessionEngine) -> None:
+def test_login_and_logout_in_one_framework_hold_in_all(name: str, engine: SessionEngine) -> None:
     """By ``login`` of ours, by Django's field, and by ``logout`` or ``flush``."""
 
     def sign_in(session: Any) -> None:

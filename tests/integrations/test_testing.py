@@ -58,7 +58,7 @@ def test_a_client_is_signed_in_with_one_line(client_of: Callable[[Any], Any]) ->
 
 
 @pytest.mark.parametrize("framework", ["flask", "quart"])
-def test_so_is_a_client_of_flask(framework: str) -> None:
+def test_flask_client_is_signed_in_with_one_line(framework: str) -> None:
     """Under the cookie's name that the application is configured for."""
     engine = memory_engine()
     module = flask if framework == "flask" else quart

@@ -18,7 +18,7 @@ from harness.servers.redis import empty_redis
 @pytest.mark.parametrize(
     "clients", [pytest.param(50, marks=pytest.mark.check), pytest.param(1_000, marks=pytest.mark.matrix)]
 )
-def test_nobody_is_logged_out(system: str, clients: int, tmp_path: Path) -> None:
+def test_upgrade_on_a_real_server_keeps_every_login(system: str, clients: int, tmp_path: Path) -> None:
     """Many sign in under the former system; one line changes, the server restarts: all are there."""
     secret = new_secret()
     environ = {"FORMER_DATABASE": str(tmp_path / "former.db"), "FORMER_REDIS": empty_redis(), "FORMER": "1"}

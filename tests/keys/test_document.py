@@ -134,7 +134,7 @@ def test_a_reload_accepts_no_way_back(before: KeyState, after: KeyState) -> None
 
 
 @given(st.lists(st.sampled_from(["pending", "verifying", "revoked"]), max_size=5), st.integers(0, 2**53))
-def test_what_is_written_is_read(states: list[KeyState], serial: int) -> None:
+def test_written_document_is_read_back(states: list[KeyState], serial: int) -> None:
     """Every legal document survives the way through a file."""
     entries = document(**{f"key{n}": state for n, state in enumerate(["signing", *states])}).entries
     ring = KeyDocument(serial, entries)

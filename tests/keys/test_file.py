@@ -214,7 +214,7 @@ def test_nothing_is_written_that_could_not_be_read(
     assert path.read_bytes() == before
 
 
-def test_what_a_killed_writer_left_is_removed(path: Path) -> None:
+def test_draft_of_a_killed_writer_is_removed(path: Path) -> None:
     """A draft has every secret in it, those as well that are revoked later."""
     path.with_name(".keyring.json.draft-x1y2z3").write_bytes(path.read_bytes())
 

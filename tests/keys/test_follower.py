@@ -107,7 +107,7 @@ def settled(path: Path) -> None:
 
 
 @pytest.mark.requirement("35")
-def test_one_look_per_interval(path: Path, looks: list[str]) -> None:
+def test_file_is_looked_at_once_per_interval(path: Path, looks: list[str]) -> None:
     """However many requests: no ``stat`` until the interval has passed, and then one."""
     settled(path)
     clock = FakeClock(0)
@@ -257,7 +257,7 @@ def test_a_key_taken_out_by_hand_is_gone(path: Path) -> None:
     assert (ring.find(kid_of(SECOND)), ring.kids) == (None, (kid_of(FIRST),))
 
 
-def test_who_is_told_may_ask_for_keys(path: Path) -> None:
+def test_event_handler_may_look_up_keys(path: Path) -> None:
     """An event handler that looks a key up while the file is being read again is not stuck."""
     clock = FakeClock(0)
     ring = Keyring.from_file(path, clock=clock)

@@ -39,7 +39,7 @@ def test_any_iterable_of_secrets_will_do(given: Any) -> None:
 
 
 @pytest.mark.parametrize("twice", [GOOD, f"\t{GOOD} \n", GOOD.encode()], ids=["same", "spaces", "bytes"])
-def test_one_secret_given_twice_is_refused(twice: str | bytes) -> None:
+def test_secret_given_twice_is_refused(twice: str | bytes) -> None:
     """The same secret in two places is a mistake in a rotation."""
     kid = Keyring.from_secrets(GOOD).signing.kid
 

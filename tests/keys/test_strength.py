@@ -91,7 +91,7 @@ def test_a_weak_secret_among_good_ones_is_named_by_its_place(weak: str | bytes) 
     ],
     ids=repr,
 )
-def test_what_is_no_secret_is_refused(given: Any, message: str) -> None:
+def test_value_that_is_no_secret_is_refused(given: Any, message: str) -> None:
     """Only text, bytes and collections of them are secrets."""
     with pytest.raises(ConfigError) as caught:
         Keyring.from_secrets(given)
@@ -101,7 +101,7 @@ def test_what_is_no_secret_is_refused(given: Any, message: str) -> None:
 
 @pytest.mark.requirement("32")
 @pytest.mark.parametrize("given", [5, 1.5, True])
-def test_what_is_no_collection_of_secrets_is_a_config_error(given: Any) -> None:
+def test_value_that_is_no_collection_of_secrets_is_a_config_error(given: Any) -> None:
     """An engine raises ConfigError for every secret that is wrong, whatever its type."""
     with pytest.raises(ConfigError):
         SessionEngine(secret=given, store=MemoryStore())
@@ -137,7 +137,7 @@ def test_random_secrets_are_accepted(make: Callable[[], str | bytes]) -> None:
 
 @pytest.mark.requirement("32")
 @pytest.mark.parametrize("secret", [GOOD, GOOD.encode(), OWN_FORM])
-def test_one_secret_is_never_a_list_of_characters(secret: str | bytes) -> None:
+def test_single_secret_is_never_a_list_of_characters(secret: str | bytes) -> None:
     """A single secret where several could stand gives one key (compare Flask's fallbacks)."""
     keyring = Keyring.from_secrets(secret)
 

@@ -35,7 +35,7 @@ def cookie_of(browser: Browser, cookie: str | None = None) -> dict[str, str]:
     return {"cookie": f"theme=dark; {browser.name}={cookie or browser.cookie}"}
 
 
-def test_a_live_session_is_explained(explain: Any, browser: Browser) -> None:
+def test_explain_describes_a_live_session(explain: Any, browser: Browser) -> None:
     """Each step is good, and the user and handle are named."""
     browser.request(lambda session: session.login("ada"))
 
@@ -55,7 +55,7 @@ def test_a_live_session_is_explained(explain: Any, browser: Browser) -> None:
     assert all(remark.good for remark in found.remarks)
 
 
-def test_headers_come_in_every_shape(explain: Any, browser: Browser) -> None:
+def test_explain_takes_headers_in_every_shape(explain: Any, browser: Browser) -> None:
     """A mapping, pairs of text or bytes, a WSGI environ; split headers are joined."""
     browser.request(lambda session: session.login("ada"))
     text = f"{browser.name}={browser.cookie}"
@@ -104,7 +104,9 @@ REASONS: dict[str, tuple[Callable[[Browser], Any], str, str]] = {
 
 @pytest.mark.parametrize("kind", REASONS)
 @pytest.mark.parametrize("offline", [False, True])
-def test_a_refused_cookie_is_explained(explain: Any, browser: Browser, kind: str, offline: bool) -> None:
+def test_explain_tells_why_a_cookie_is_refused(
+    explain: Any, browser: Browser, kind: str, offline: bool
+) -> None:
     """With the reason of the event that the request would log, and without the cookie itself."""
     browser.request(lambda session: session.login("ada"))
     headers, reason, words = REASONS[kind]
@@ -116,7 +118,7 @@ def test_a_refused_cookie_is_explained(explain: Any, browser: Browser, kind: str
     assert (browser.cookie or "")[9:41] not in str(found)
 
 
-def test_what_became_of_a_session_is_explained(explain: Any, browser: Browser, clock: FakeClock) -> None:
+def test_explain_tells_what_became_of_a_session(explain: Any, browser: Browser, clock: FakeClock) -> None:
     """Logged out, renewed, expired, planted twice, tampered with."""
     engine, store = browser.engine, browser.engine.requests.store
     browser.request(lambda session: session.login("ada"))
@@ -148,7 +150,7 @@ def test_what_became_of_a_session_is_explained(explain: Any, browser: Browser, c
     assert (logged_out.opens, logged_out.reason) == (False, "unknown_id")
 
 
-def test_a_token_in_the_place_of_a_name_is_not_echoed(explain: Any, browser: Browser) -> None:
+def test_explain_does_not_echo_a_token_in_the_place_of_a_name(explain: Any, browser: Browser) -> None:
     """Whatever stands before an equals sign is no name to show, if it could be an id."""
     browser.request(lambda session: session.login("ada"))
     token = browser.cookie or ""
@@ -160,7 +162,7 @@ def test_a_token_in_the_place_of_a_name_is_not_echoed(explain: Any, browser: Bro
     assert found[1].remarks[0].says.endswith("; it has a")
 
 
-def test_offline_no_store_is_asked(explain: Any) -> None:
+def test_explain_offline_asks_no_store(explain: Any) -> None:
     """Whether the token is genuine can be said through an outage."""
     store = FlakyStore()
     engine = SessionEngine(OLD, store, cookie=CookieOptions(secure=False))

@@ -86,7 +86,7 @@ def asgi(header: str) -> list[tuple[bytes, bytes]]:
     ids=lambda header: repr(header[:24]),
 )
 @pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
-def test_what_does_not_bear_our_name_is_not_ours(header: str, protocol: str) -> None:
+def test_cookie_of_another_name_is_not_ours(header: str, protocol: str) -> None:
     """Only SP and HTAB are stripped, the case counts, nothing is decoded, no empty name stands for ours."""
     source = header if protocol == "wsgi" else asgi(header)
 
@@ -184,7 +184,7 @@ def test_a_forged_cookie_costs_no_store_call(value: str) -> None:
     ids=lambda neighbour: repr(neighbour[:24]),
 )
 @pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
-def test_a_bad_neighbour_costs_nobody_the_session(neighbour: str, protocol: str) -> None:
+def test_malformed_cookie_of_another_name_hides_no_session(neighbour: str, protocol: str) -> None:
     """Cookies of others, before ours or behind it, are skipped one by one."""
     headers = [
         f"{neighbour}; {NAME}={TOKEN}",
@@ -215,7 +215,9 @@ def test_a_bad_neighbour_costs_nobody_the_session(neighbour: str, protocol: str)
         (["", "a", "b", "c", "d"], [], ["too_many"]),
     ],
 )
-def test_several_cookies_of_our_name(values: list[str], ids: list[str], reasons: list[str]) -> None:
+def test_several_cookies_of_our_name_are_told_apart(
+    values: list[str], ids: list[str], reasons: list[str]
+) -> None:
     """Equal ones count once, junk beside a genuine one is no harm, five different ones are an attack."""
     pairs = [f"{NAME}={value}" for value in values]
 

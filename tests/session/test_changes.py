@@ -83,7 +83,7 @@ def test_a_value_changed_before_it_is_put_back_is_saved(take: str) -> None:
     assert desk.stored()["b"] == [2, {"c": None}, "changed"]
 
 
-def test_one_is_not_true() -> None:
+def test_value_that_is_equal_but_of_another_type_is_a_change() -> None:
     """Python's ``1 == True == 1.0`` does not hide a change, inside a value neither."""
     desk = Desk({"n": 1, "l": [0, 1]})
     session = desk.request()

@@ -245,7 +245,7 @@ def test_a_store_out_of_order_is_never_an_empty_session(use: Any) -> None:
 
 
 @pytest.mark.parametrize("use", NEED_A_READ.values(), ids=NEED_A_READ.keys())
-def test_where_waiting_is_needed_every_use_says_so(use: Any) -> None:
+def test_unloaded_session_of_a_remote_store_asks_for_aload(use: Any) -> None:
     """In asynchronous code on a remote store nothing may block: ``await session.aload()`` comes first."""
     desk = Desk()
     session = desk.request(may_block=False)

@@ -22,7 +22,7 @@ CUT_SHORT = "test_change_whose_answer_was_cut_short_is_made_once"
 FROZEN = "test_frozen_server_is_an_error_within_the_time_limit"
 KILLED = "test_killed_server_keeps_what_was_acknowledged"
 FORKED = "test_forked_process_has_connections_of_its_own"
-CANCELLED = "test_cancelled_reads_hand_nobody_the_record_of_another"
+CANCELLED = "test_cancelled_reads_mix_up_no_records"
 
 
 class OwnRemoteContract(RemoteStoreContract):

@@ -35,7 +35,7 @@ from tests.support import BasicStore, Browser, FlakyStore, Protocol, apart, live
     ids=["logout", "login", "regenerate"],
 )
 @pytest.mark.parametrize("when", ["first", "later"])
-def test_what_has_ended_is_never_adopted_again(
+def test_ended_session_is_never_adopted_again(
     browser: Browser, when: str, ending: Any, old: OldSystem
 ) -> None:
     """Nor what went on under another id, even if the old system would still let it in."""
@@ -63,7 +63,7 @@ AFTER = dict(zip(ENDINGS.values(), (None, "bob", "ada", "ada"), strict=True))
 
 @pytest.mark.requirement("63")
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
-def test_what_a_request_beside_it_took_over_is_ended_as_well(browser: Browser, ending: Any) -> None:
+def test_logout_ends_session_that_another_request_took_over(browser: Browser, ending: Any) -> None:
     """Two tabs, a poll and a click: the cookie of the poll's response must not outlive the click."""
     poll = browser.with_cookie(None)
 
@@ -83,7 +83,7 @@ def test_what_a_request_beside_it_took_over_is_ended_as_well(browser: Browser, e
 
 @pytest.mark.requirement("52", "63")
 @pytest.mark.parametrize("broken", [{"create"}, {"create", "get", "update", "delete"}])
-def test_an_end_that_the_store_refuses_lets_nobody_in(
+def test_refused_end_denies_the_old_session(
     protocol: Protocol, old: OldSystem, broken: set[str], events: list[SessionEvent]
 ) -> None:
     """Of an old session as of ours; asked for again it is carried out."""
@@ -189,7 +189,7 @@ def test_a_logout_of_an_old_session_needs_no_read(protocol: Protocol, old: OldSy
 
 
 @pytest.mark.requirement("63")
-def test_an_end_refused_beside_a_takeover_is_made_up_for(protocol: Protocol, old: OldSystem) -> None:
+def test_refused_end_during_a_takeover_is_carried_out_later(protocol: Protocol, old: OldSystem) -> None:
     """The other request's session is denied as well, and ended by the next try."""
     store = FlakyStore()
     browser = Browser(protocol, SessionEngine(new_secret(), store, adopt=[old]))

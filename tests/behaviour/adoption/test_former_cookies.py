@@ -112,7 +112,7 @@ def test_a_lifetime_may_be_given(browser: Browser) -> None:
 @pytest.mark.parametrize(
     "found", [Adopted({"x": object()}), Adopted({"x": float("nan")}), Adopted({}, ""), Adopted({}, "u" * 256)]
 )
-def test_what_cannot_be_kept_is_no_session(
+def test_old_session_that_cannot_be_kept_is_none(
     browser: Browser, old: OldSystem, events: list[SessionEvent], found: Adopted
 ) -> None:
     """No page is an error for as long as that cookie lasts, and who has it can sign in and out."""
@@ -124,7 +124,7 @@ def test_what_cannot_be_kept_is_no_session(
 
 
 @pytest.mark.requirement("62")
-def test_one_larger_than_we_keep_is_none(
+def test_old_session_that_is_too_large_is_none(
     browser: Browser, old: OldSystem, events: list[SessionEvent]
 ) -> None:
     """Who has such a cookie sees each page as nobody and can sign in; no page is an error."""

@@ -26,7 +26,7 @@ from tests.support import Browser, Protocol
 
 
 @pytest.mark.requirement("64")
-def test_it_ends_by_itself(
+def test_adoption_period_ends_by_itself(
     store: Any, protocol: Protocol, clock: FakeClock, old: OldSystem, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the last cookie has expired; in every process at that moment, whenever that was started."""
@@ -55,7 +55,7 @@ def test_it_ends_by_itself(
 
 
 @pytest.mark.requirement("64")
-def test_it_ends_when_it_is_said_to(protocol: Protocol, clock: FakeClock, old: OldSystem) -> None:
+def test_adoption_period_ends_at_a_given_time(protocol: Protocol, clock: FakeClock, old: OldSystem) -> None:
     """Sooner or later than by itself; the day is a moment, not a number."""
     until = datetime.fromtimestamp(clock() + 60, UTC)
     engine = SessionEngine(new_secret(), MemoryStore(), adopt=[old], adopt_until=until, clock=clock)
@@ -86,7 +86,7 @@ def test_revoking_a_user_reaches_cookies_that_have_not_come_in(browser: Browser,
 
 @pytest.mark.requirement("64")
 @pytest.mark.parametrize("revoke", ["user", "all"])
-def test_revoking_reaches_one_that_is_just_coming_in(protocol: Protocol, old: OldSystem, revoke: str) -> None:
+def test_revoking_reaches_an_adoption_under_way(protocol: Protocol, old: OldSystem, revoke: str) -> None:
     """A request read the old session, not ours yet; what it saves does not outlive the revocation."""
     engine = SessionEngine(new_secret(), MemoryStore(), adopt=[old])
     browser = Browser(protocol, engine)
@@ -111,7 +111,7 @@ def test_revoking_a_user_before_any_session_came_in(protocol: Protocol, old: Old
 
 
 @pytest.mark.requirement("64")
-def test_revoking_all_by_who_adopts_nothing_ends_it_too(protocol: Protocol, old: OldSystem) -> None:
+def test_revoking_all_without_adopters_ends_the_adoption_period(protocol: Protocol, old: OldSystem) -> None:
     """A script of an administrator, say, on the same store."""
     secret, store = new_secret(), MemoryStore()
     service = SessionEngine(secret, store, adopt=[old])
@@ -124,7 +124,7 @@ def test_revoking_all_by_who_adopts_nothing_ends_it_too(protocol: Protocol, old:
 
 
 @pytest.mark.requirement("64")
-def test_revoking_all_ends_it(browser: Browser, old: OldSystem, clock: FakeClock) -> None:
+def test_revoking_all_ends_the_adoption_period(browser: Browser, old: OldSystem, clock: FakeClock) -> None:
     """Who had logged out stays out, and nobody else comes in, in this process and a new one."""
     browser.request(whoami, cookie_header="old=ada")
     browser.request(Session.logout)
@@ -145,7 +145,7 @@ def test_revoking_all_ends_it(browser: Browser, old: OldSystem, clock: FakeClock
 
 
 @pytest.mark.requirement("64")
-def test_it_begins_with_the_service_and_not_with_a_forged_cookie(
+def test_adoption_period_begins_with_the_service_not_with_a_forged_cookie(
     protocol: Protocol, clock: FakeClock, old: OldSystem
 ) -> None:
     """Where no former session ever came in, nobody can open the door later."""
@@ -157,7 +157,7 @@ def test_it_begins_with_the_service_and_not_with_a_forged_cookie(
 
 
 @pytest.mark.requirement("26", "64")
-def test_a_beginning_that_somebody_wrote_is_none(
+def test_forged_beginning_of_the_adoption_period_is_refused(
     protocol: Protocol, clock: FakeClock, old: OldSystem
 ) -> None:
     """Whoever can write to the database opens nothing again that has ended."""
@@ -173,7 +173,9 @@ def test_a_beginning_that_somebody_wrote_is_none(
 
 
 @pytest.mark.requirement("64")
-def test_the_period_goes_on_after_a_rotation(protocol: Protocol, clock: FakeClock, old: OldSystem) -> None:
+def test_adoption_period_goes_on_after_a_rotation(
+    protocol: Protocol, clock: FakeClock, old: OldSystem
+) -> None:
     """Its beginning is kept under the key in force; that of then may be revoked."""
     store, first, second = MemoryStore(), new_secret(), new_secret()
     SessionEngine(first, store, adopt=[old], clock=clock)

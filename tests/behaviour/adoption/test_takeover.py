@@ -49,7 +49,7 @@ def test_changes_of_the_first_request_count(browser: Browser) -> None:
     assert browser.get(whoami) == ("ada", {"cart": ["tea", "cup"]})
 
 
-def test_who_signed_in_long_ago_has_not_signed_in_freshly(browser: Browser) -> None:
+def test_adopted_login_is_not_fresh(browser: Browser) -> None:
     def refused(session: Session) -> bool:
         with pytest.raises(FreshLoginRequired):
             session.require_fresh(DAY)
@@ -59,7 +59,7 @@ def test_who_signed_in_long_ago_has_not_signed_in_freshly(browser: Browser) -> N
     assert browser.get(refused) is True
 
 
-def test_a_page_without_a_session_leaves_it_where_it_is(browser: Browser, old: OldSystem) -> None:
+def test_page_without_a_session_adopts_nothing(browser: Browser, old: OldSystem) -> None:
     response = browser.request(nothing, cookie_header="old=ada")
 
     assert response.set_cookies == []
@@ -68,7 +68,7 @@ def test_a_page_without_a_session_leaves_it_where_it_is(browser: Browser, old: O
 
 @pytest.mark.requirement("62")
 @pytest.mark.parametrize("value", ["forged", "", "a" * 4_000, "1." + "x" * 64, "\x00", "é"])
-def test_what_the_old_system_refuses_adopts_nothing(
+def test_cookie_that_the_old_system_refuses_is_not_adopted(
     browser: Browser, value: str, events: list[SessionEvent]
 ) -> None:
     response = browser.request(whoami, cookie_header=f"old={value}")
@@ -79,7 +79,7 @@ def test_what_the_old_system_refuses_adopts_nothing(
 
 
 @pytest.mark.requirement("63")
-def test_a_lost_response_loses_nobody(browser: Browser) -> None:
+def test_adoption_with_a_lost_response_is_repeated(browser: Browser) -> None:
     """Who comes with the old cookie again gets the same session, and its cookie."""
     first = browser.request(whoami, cookie_header="old=ada")
     browser.request(lambda session: session.update(n=2))
@@ -114,7 +114,7 @@ def test_another_user_signs_in_and_takes_nothing(browser: Browser) -> None:
 
 
 @pytest.mark.requirement("63")
-def test_two_servers_that_take_over_at_the_same_moment_make_one(protocol: Protocol, old: OldSystem) -> None:
+def test_two_servers_adopting_at_once_make_one_session(protocol: Protocol, old: OldSystem) -> None:
     """The marker decides which of their ids lives; who lost joins."""
     store, keys = Between(), [new_secret(), new_secret()]
     first = Browser(protocol, SessionEngine(keys, store, adopt=[old]))
@@ -167,7 +167,7 @@ def test_an_old_store_that_cannot_forget_costs_nothing(
     assert ("store_error", "forget") in [(event.name, event.reason) for event in events]
 
 
-def test_the_secret_rotates_meanwhile(store: Any, protocol: Protocol, old: OldSystem) -> None:
+def test_adoption_survives_a_rotation_of_the_secret(store: Any, protocol: Protocol, old: OldSystem) -> None:
     """The same old cookie leads to the same session under the next key, and to nothing without the first."""
     first, second = new_secret(), new_secret()
     Browser(protocol, SessionEngine(first, store, adopt=[old])).request(whoami, cookie_header="old=ada")
@@ -181,7 +181,9 @@ def test_the_secret_rotates_meanwhile(store: Any, protocol: Protocol, old: OldSy
 
 
 @pytest.mark.requirement("63")
-def test_two_servers_amid_a_rotation_take_over_one(store: Any, protocol: Protocol, old: OldSystem) -> None:
+def test_two_servers_adopting_during_a_rotation_make_one_session(
+    store: Any, protocol: Protocol, old: OldSystem
+) -> None:
     """Each makes another id; the marker decides, who lost joins, and nothing is left of the other."""
     first, second = new_secret(), new_secret()
     slow = Browser(protocol, SessionEngine([first, second], store, adopt=[old]))

@@ -52,7 +52,7 @@ def signs_in(user_id: str) -> Any:
 
 
 @pytest.mark.requirement("66")
-def test_who_signs_out_by_a_field_is_signed_out(by_field: Browser, events: list[SessionEvent]) -> None:
+def test_sign_out_by_a_field_is_a_logout(by_field: Browser, events: list[SessionEvent]) -> None:
     """Other fields stay, under a new id; the old one opens nothing, and a slower request changes nothing."""
     former = by_field.twin()
 
@@ -71,7 +71,7 @@ def test_who_signs_out_by_a_field_is_signed_out(by_field: Browser, events: list[
 
 
 @pytest.mark.requirement("66")
-def test_who_clears_all_fields_is_logged_out(by_field: Browser, events: list[SessionEvent]) -> None:
+def test_clearing_all_fields_is_a_logout(by_field: Browser, events: list[SessionEvent]) -> None:
     former = by_field.twin()
     response = by_field.request(Session.clear)
 
@@ -81,7 +81,7 @@ def test_who_clears_all_fields_is_logged_out(by_field: Browser, events: list[Ses
 
 
 @pytest.mark.requirement("66")
-def test_who_signs_in_by_a_field_is_the_user(by_field: Browser) -> None:
+def test_sign_in_by_a_field_is_a_login(by_field: Browser) -> None:
     """Under a new id, with a time of login, to be listed and revoked; also where nobody was."""
     former = by_field.twin()
     fresh = by_field.with_cookie(None)
@@ -100,7 +100,7 @@ def test_who_signs_in_by_a_field_is_the_user(by_field: Browser) -> None:
 
 
 @pytest.mark.requirement("66")
-def test_it_counts_in_the_request_that_takes_over(by_field: Browser) -> None:
+def test_sign_out_by_a_field_counts_in_the_adopting_request(by_field: Browser) -> None:
     """Nobody comes back by the old cookie."""
     old = by_field.engine.requests._adopters._by_name["old"]
     assert isinstance(old, OldFields)
@@ -137,7 +137,7 @@ def test_a_login_of_ours_counts_more_than_fields(by_field: Browser) -> None:
 
 @pytest.mark.requirement("66")
 @pytest.mark.parametrize("change", [signs_out, signs_in("bob")])
-def test_behind_the_head_it_is_a_logout(by_field: Browser, change: Any) -> None:
+def test_sign_in_by_a_field_after_the_head_is_a_logout(by_field: Browser, change: Any) -> None:
     """No new cookie can be sent any more, and nobody may go on as who they are not."""
     former = by_field.twin()
 

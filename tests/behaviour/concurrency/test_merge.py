@@ -22,7 +22,7 @@ def test_changes_to_different_fields_are_merged(tabs: Tabs) -> None:
     assert tabs.mine.get(fields) == {"a": "mine", "n": 16, "log": ["theirs", "mine"], "b": 2}
 
 
-def test_on_one_field_the_later_commit_wins(tabs: Tabs) -> None:
+def test_same_field_has_the_value_of_the_later_commit(tabs: Tabs) -> None:
     """A plain assignment overwrites an earlier one."""
     tabs.overtaken(change, tabs.changed_same)
 
@@ -89,7 +89,7 @@ def test_a_login_carries_others_values_of_the_same_field(tabs: Tabs) -> None:
 
 
 @pytest.mark.parametrize("renewal", ["regenerated", "logged_in"])
-def test_a_login_beside_a_new_id_makes_a_session_of_its_own(tabs: Tabs, renewal: str) -> None:
+def test_login_concurrent_with_a_new_id_makes_its_own_session(tabs: Tabs, renewal: str) -> None:
     """Each acknowledged login lives, with what its own request saw."""
     tabs.overtaken(log_in, getattr(tabs, renewal))
 

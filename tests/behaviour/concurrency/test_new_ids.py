@@ -49,7 +49,7 @@ def test_regenerate_with_changes_follows_the_first(tabs: Tabs) -> None:
     assert tabs.other.get(fields) == {"a": "mine", "n": 11, "log": ["mine"]}
 
 
-def test_regenerate_beside_a_login_is_dropped(tabs: Tabs) -> None:
+def test_regenerate_concurrent_with_a_login_is_dropped(tabs: Tabs) -> None:
     """The user's new session stays as the login made it."""
     response = tabs.overtaken(Session.regenerate, tabs.logged_in)
 

@@ -134,7 +134,7 @@ class Gate(AsyncBasicStore):
 
 
 @pytest.mark.requirement("67")
-def test_what_is_done_to_a_held_container_while_a_save_waits_is_kept() -> None:
+def test_held_container_changed_while_a_save_waits_is_kept() -> None:
     """Others changed that field meanwhile; of two changes to one field the later counts."""
     store = Gate()
     engine = SessionEngine(new_secret(), store)

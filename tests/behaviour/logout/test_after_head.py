@@ -19,7 +19,7 @@ pytestmark = pytest.mark.requirement("4")
 
 
 @pytest.mark.parametrize("kind", ["memory", "async-basic"])
-def test_it_does_not_wait_for_the_end_of_a_stream(protocol: Protocol, kind: str) -> None:
+def test_logout_in_a_stream_is_carried_out_at_once(protocol: Protocol, kind: str) -> None:
     """Another request under that cookie is anonymous while the stream goes on."""
     engine = SessionEngine(new_secret(), MemoryStore() if kind == "memory" else AsyncBasicStore())
     browser = Browser(protocol, engine)
@@ -53,7 +53,7 @@ def test_it_does_not_wait_for_the_end_of_a_stream(protocol: Protocol, kind: str)
         ("trio", BasicStore),
     ],
 )
-def test_nor_where_no_event_loop_is_at_hand(loop: str, store: type[Any]) -> None:
+def test_logout_in_a_stream_without_asyncio_is_carried_out_at_once(loop: str, store: type[Any]) -> None:
     """As in a blocking generator, which Starlette runs in a thread; and under trio."""
     engine = SessionEngine(new_secret(), store())
     browser = Browser("asgi", engine)
@@ -75,7 +75,7 @@ def test_nor_where_no_event_loop_is_at_hand(loop: str, store: type[Any]) -> None
     assert seen == [None]
 
 
-def test_one_in_a_stream_that_the_store_refuses_lets_nobody_in(
+def test_logout_in_a_stream_that_the_store_refuses_denies_the_session(
     alice: Browser, outage: FlakyStore, events: list[SessionEvent]
 ) -> None:
     """It is tried again at the end of the stream."""

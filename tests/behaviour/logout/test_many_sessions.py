@@ -31,7 +31,9 @@ def planted(browser: Browser, count: int) -> str:
 @pytest.mark.requirement("45")
 @pytest.mark.parametrize("count", [1, 4, MAX_LEAVING - 1])
 @pytest.mark.parametrize("reads_first", [False, True])
-def test_it_ends_what_is_genuine_among_many_cookies(alice: Browser, count: int, reads_first: bool) -> None:
+def test_logout_ends_each_genuine_session_among_many_cookies(
+    alice: Browser, count: int, reads_first: bool
+) -> None:
     """Planted by a sibling host, they make the visitor anonymous; they do not keep him from leaving."""
     cookie = alice.cookie
 
@@ -49,7 +51,7 @@ def test_it_ends_what_is_genuine_among_many_cookies(alice: Browser, count: int, 
 
 @pytest.mark.requirement("45")
 @pytest.mark.parametrize("count", [MAX_LEAVING, 5_000])
-def test_beyond_what_is_looked_at_it_is_an_error_that_clears_the_cookie(alice: Browser, count: int) -> None:
+def test_logout_with_too_many_cookies_is_an_error_that_clears_the_cookie(alice: Browser, count: int) -> None:
     """Never a success that did nothing: by their number, and by a header that is too long."""
     header = planted(alice, count)
 
@@ -74,7 +76,7 @@ def two_live(alice: Browser) -> tuple[Browser, str]:
     return other, f"{alice.name}={alice.cookie}; {alice.name}={other.cookie}"
 
 
-def test_it_ends_all_that_came_also_after_a_save(alice: Browser) -> None:
+def test_logout_after_a_save_ends_every_session_that_came(alice: Browser) -> None:
     """That gave the request a session of its own."""
     other, both = two_live(alice)
     first = alice.twin()
@@ -90,7 +92,7 @@ def test_it_ends_all_that_came_also_after_a_save(alice: Browser) -> None:
     assert live_sessions(alice.engine) == 0
 
 
-def test_a_login_ends_all_that_came_as_well(alice: Browser) -> None:
+def test_login_ends_every_session_that_came(alice: Browser) -> None:
     """Which of two was planted nobody can say; who signs in leaves neither behind."""
     other, both = two_live(alice)
     first = alice.twin()
@@ -100,7 +102,7 @@ def test_a_login_ends_all_that_came_as_well(alice: Browser) -> None:
     assert [first.get(user_of), other.get(user_of), alice.get(user_of)] == [None, None, "carol"]
 
 
-def test_it_ends_all_that_came_also_after_a_reload(alice: Browser) -> None:
+def test_logout_after_a_reload_ends_every_session_that_came(alice: Browser) -> None:
     other, both = two_live(alice)
     first = alice.twin()
 
@@ -113,7 +115,9 @@ def test_it_ends_all_that_came_also_after_a_reload(alice: Browser) -> None:
     assert [first.get(user_of), other.get(user_of)] == [None, None]
 
 
-def test_it_ends_all_that_came_also_where_one_is_denied(alice: Browser, outage: FlakyStore) -> None:
+def test_logout_with_a_denied_session_ends_every_session_that_came(
+    alice: Browser, outage: FlakyStore
+) -> None:
     other, both = two_live(alice)
     first = alice.twin()
     outage.broken = {"delete"}
@@ -149,7 +153,7 @@ class UnderTrio(AsyncBasicStore):
         return self._inner.clean(now, limit)
 
 
-def test_one_that_is_cancelled_under_trio_lets_nobody_in(events: list[SessionEvent]) -> None:
+def test_logout_cancelled_under_trio_denies_the_session(events: list[SessionEvent]) -> None:
     """A client goes away while its logout is carried out, and nothing shields that there."""
     store = UnderTrio()
     engine = SessionEngine(new_secret(), store, on_event=events.append)
@@ -186,7 +190,7 @@ class Overtaken(MemoryStore):
         return super().delete(handle, version)
 
 
-def test_of_two_none_succeeds_before_it_is_done(protocol: Protocol) -> None:
+def test_logout_of_two_at_once_succeeds_only_when_the_session_has_ended(protocol: Protocol) -> None:
     """Both come under an id that was replaced, and one is on its way to the new one."""
     store, seen = Overtaken(), list[Any]()
     browser = Browser(protocol, SessionEngine(new_secret(), store))
@@ -209,7 +213,9 @@ def test_of_two_none_succeeds_before_it_is_done(protocol: Protocol) -> None:
 
 
 @pytest.mark.requirement("52")
-def test_one_under_a_former_id_that_is_refused_denies_the_new_one(alice: Browser, outage: FlakyStore) -> None:
+def test_logout_under_a_former_id_that_is_refused_denies_the_new_one(
+    alice: Browser, outage: FlakyStore
+) -> None:
     former = alice.twin()
     alice.request(Session.regenerate)
 
@@ -221,7 +227,7 @@ def test_one_under_a_former_id_that_is_refused_denies_the_new_one(alice: Browser
     assert alice.get(user_of) is None
 
 
-def test_it_follows_a_thousand_renewals(protocol: Protocol) -> None:
+def test_logout_follows_a_thousand_renewals(protocol: Protocol) -> None:
     """As many as there may be, from the first id to the last."""
     engine = SessionEngine(new_secret(), MemoryStore())
     browser = Browser(protocol, engine)
@@ -247,7 +253,7 @@ def test_it_follows_a_thousand_renewals(protocol: Protocol) -> None:
 
 
 @pytest.mark.requirement("23", "36")
-def test_what_was_renewed_under_a_revoked_key_is_ended(protocol: Protocol) -> None:
+def test_logout_ends_session_renewed_under_a_revoked_key(protocol: Protocol) -> None:
     """The old id's record cannot be verified any more; what took its place lives under the new key."""
     old, new = new_secret(), new_secret()
     store = MemoryStore()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.requirement("4")
 # -- responses that become a 503 ------------------------------------------------------------------
 
 
-def test_it_stands_when_the_handler_fails_with_the_store(alice: Browser, outage: FlakyStore) -> None:
+def test_logout_stands_when_the_handler_fails_with_the_store(alice: Browser, outage: FlakyStore) -> None:
     """As in every view that signs out everywhere: logout(), then revoke_user(), which fails."""
     cookie = alice.cookie
 
@@ -37,7 +37,7 @@ def test_it_stands_when_the_handler_fails_with_the_store(alice: Browser, outage:
     assert live_sessions(alice.engine) == 0
 
 
-def test_it_stands_when_an_earlier_save_of_the_request_failed(alice: Browser, outage: FlakyStore) -> None:
+def test_logout_stands_when_an_earlier_save_failed(alice: Browser, outage: FlakyStore) -> None:
     """The framework made a 500 of that; the response is a 503, and the logout is carried out."""
     cookie = alice.cookie
 
@@ -55,7 +55,7 @@ def test_it_stands_when_an_earlier_save_of_the_request_failed(alice: Browser, ou
 
 
 @pytest.mark.parametrize("broken", [{"delete"}, {"get", "delete"}])
-def test_one_that_is_refused_on_that_way_lets_nobody_in(
+def test_logout_refused_after_a_failed_save_denies_the_session(
     alice: Browser, outage: FlakyStore, broken: set[str], events: list[SessionEvent]
 ) -> None:
     cookie = alice.cookie
@@ -76,9 +76,7 @@ def test_one_that_is_refused_on_that_way_lets_nobody_in(
 # -- sessions that were not read ---------------------------------------------------------------------
 
 
-def test_it_needs_no_store_to_know_what_to_end(
-    alice: Browser, outage: FlakyStore, events: list[SessionEvent]
-) -> None:
+def test_logout_needs_no_read(alice: Browser, outage: FlakyStore, events: list[SessionEvent]) -> None:
     """During an outage it is a 503, and when that is over nobody gets in here, and the record goes."""
     cookie = alice.cookie
     outage.broken = {"get", "update", "delete"}
@@ -93,7 +91,7 @@ def test_it_needs_no_store_to_know_what_to_end(
     assert live_sessions(alice.engine) == 0
 
 
-def test_it_is_carried_out_where_the_store_comes_back_meanwhile(alice: Browser, outage: FlakyStore) -> None:
+def test_logout_is_carried_out_when_the_store_comes_back(alice: Browser, outage: FlakyStore) -> None:
     """The read failed, the save did not: that is a success."""
     cookie = alice.cookie
     outage.broken = {"get"}
@@ -109,7 +107,7 @@ def test_it_is_carried_out_where_the_store_comes_back_meanwhile(alice: Browser, 
     assert is_out(alice, cookie)
 
 
-def test_it_needs_no_aload() -> None:
+def test_logout_needs_no_aload() -> None:
     """Of a remote store in asynchronous code, where reading without one is an error."""
     engine = SessionEngine(new_secret(), AsyncBasicStore())
     browser = Browser("asgi", engine, autoload=False)

@@ -12,7 +12,7 @@ from harness.drill import WORKERS, Drill
 @pytest.mark.check
 @pytest.mark.timeout(300)
 @pytest.mark.requirement("36")
-def test_nobody_notices_a_rotation_and_a_leak_is_over_within_the_interval(tmp_path: Path) -> None:
+def test_rotation_under_traffic_fails_nothing_and_a_leak_ends_within_the_interval(tmp_path: Path) -> None:
     """200 clients, eight workers: only those that were announced are logged out, nothing fails or is lost."""
     report = Drill(tmp_path, interval=1.0).run()
 

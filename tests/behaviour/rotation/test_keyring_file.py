@@ -56,7 +56,7 @@ def kids_of(browser: Browser) -> tuple[str, str, str]:
     return cookie, *browser.twin().get(look)
 
 
-def test_a_rotation_is_four_steps_that_nobody_notices(
+def test_rotation_in_four_steps_keeps_the_session(
     browser: Browser, path: Path, ring_clock: FakeClock
 ) -> None:
     """Add, promote, use, revoke: the session goes on, its cookie and row move at its first use."""
@@ -160,7 +160,7 @@ def test_a_key_promoted_in_haste_is_met_by_an_early_look(
     assert browser.with_cookie(other.cookie).get(dict) == {"email": "ada@example.com"}
 
 
-def test_without_a_signing_key_reads_go_on(
+def test_reads_go_on_without_a_signing_key(
     browser: Browser, path: Path, ring_clock: FakeClock, events: list[SessionEvent]
 ) -> None:
     """The only signing key was revoked by hand: sessions under other keys are read, nothing is written."""

@@ -51,7 +51,7 @@ def test_changes_inside_of_values_are_saved(site: Site, encrypted: Any) -> None:
 
 
 @pytest.mark.parametrize("encrypted", [[], ["b"], "*"], ids=["none", "one", "all"])
-def test_what_is_taken_over_may_be_changed_at_once(site: Site, encrypted: Any) -> None:
+def test_adopted_session_may_be_changed_at_once(site: Site, encrypted: Any) -> None:
     old = FormerStore()
     old.update({"a": [1], "b": [1], "c": [1]})
     old.save()
@@ -279,7 +279,7 @@ def test_a_key_rotated_late_with_await_takes_nothing_back() -> None:
 
 @pytest.mark.requirement("67")
 @pytest.mark.parametrize("how", ["key", "save"])
-def test_a_key_rotated_beside_a_changed_password_keeps_that(site: Site, how: str) -> None:
+def test_key_rotated_concurrently_keeps_a_changed_password(site: Site, how: str) -> None:
     """The new hash stays in the session: whoever changed the password stays signed in."""
     ada = User.objects.create_user(f"ada of {how} {type(site).__name__}", password="old")
     site.ask(lambda request: auth.login(request, ada))

@@ -26,7 +26,7 @@ def test_fields_survive(site: Site) -> None:
     assert site.ask(fields_of) == {"cart": ["tea"]}
 
 
-def test_a_login_is_of_a_user_whom_the_engine_knows(site: Site) -> None:
+def test_login_is_listed_under_its_user_by_the_engine(site: Site) -> None:
     """So that his sessions can be listed, and ended everywhere at once."""
     site.ask(put(cart=["tea"]))
     before = site.cookie
@@ -63,7 +63,7 @@ def test_another_user_gets_nothing_of_the_first(site: Site) -> None:
     assert get_engine().list_sessions(str(user().pk)) == []
 
 
-def test_a_user_who_is_taken_out_by_hand_is_out(site: Site) -> None:
+def test_removing_the_user_from_the_fields_is_a_logout(site: Site) -> None:
     """The session goes on without him, under another id."""
     site.ask(sign_in)
     site.ask(put(cart=["tea"]))

@@ -40,7 +40,7 @@ def test_a_request_under_a_replaced_id_leaves_the_cookie_alone(site: Site) -> No
     assert site.ask(name_of) == "ada"
 
 
-def test_nobody_chooses_a_session_key(site: Site) -> None:
+def test_session_key_that_was_not_made_by_django_is_not_adopted(site: Site) -> None:
     """A key that Django did not make opens nothing and is not adopted."""
     site.client.cookies["sessionid"] = "a" * 66
     site.ask(put(n=1))
@@ -49,7 +49,7 @@ def test_nobody_chooses_a_session_key(site: Site) -> None:
     assert SessionStore("a" * 66).exists("a" * 66) is False
 
 
-def test_what_is_stored_opens_nothing(site: Site) -> None:
+def test_stored_key_opens_no_session(site: Site) -> None:
     site.ask(put(n=1))
     handle = site.ask(lambda request: request.session.handle)
     record = get_engine().requests.store.get(handle)
@@ -59,7 +59,7 @@ def test_what_is_stored_opens_nothing(site: Site) -> None:
     assert SessionStore().exists(handle) is False
 
 
-def test_a_rotation_of_the_secret_key_signs_nobody_out(site: Site) -> None:
+def test_rotation_of_secret_key_keeps_sessions(site: Site) -> None:
     """The next request, if it reads alone, brings row and cookie under the new key."""
     store, old, new = MemoryStore(), new_secret(), new_secret()
     with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=old):
@@ -232,7 +232,7 @@ CALLS: dict[str, Any] = {
 
 @pytest.mark.requirement("25", "59")
 @pytest.mark.parametrize("call", CALLS)
-def test_no_session_key_is_in_what_a_failing_store_leads_to(call: str) -> None:
+def test_failing_store_shows_no_session_key_in_its_traceback(call: str) -> None:
     """Error reporters send the local variables of each frame, and of the errors behind an error."""
     store = FlakyStore()
     with override_settings(FLUIDAUTH={"store": store}):

@@ -277,7 +277,7 @@ def test_a_logout_by_fields_stands_where_the_request_fails(
 
 
 @pytest.mark.requirement("4")
-def test_a_logout_during_an_outage_lets_nobody_in(site_type: Site) -> None:
+def test_logout_during_an_outage_denies_the_session(site_type: Site) -> None:
     """It needs nothing that was read."""
     store = FlakyStore()
     site = site_type(SessionEngine(new_secret(), store, cookie=CookieOptions(secure=False)))

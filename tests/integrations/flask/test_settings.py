@@ -45,7 +45,7 @@ from tests.integrations.flask.sites import FlaskSite, Site
         ),
     ],
 )
-def test_what_is_set_stands_over_the_engine(
+def test_flask_settings_override_the_engine(
     site_type: Site, config: dict[str, Any], expected: set[str]
 ) -> None:
     site = site_type(memory_engine(cookie=CookieOptions()), **config)
@@ -145,7 +145,7 @@ def test_the_secret_key_of_the_application_serves(site_type: Site) -> None:
     assert site.ask(dict) == {"n": 1}
 
 
-def test_without_a_key_flask_explains(site_type: Site) -> None:
+def test_missing_secret_key_is_explained_by_flask(site_type: Site) -> None:
     def refused(session: Any) -> int:
         with pytest.raises(RuntimeError, match="secret key"):
             session["n"] = 1

@@ -60,7 +60,7 @@ _TREES = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1), _TREES, max_size=4), st.data())
-def test_it_keeps_what_flask_keeps(fields: dict[str, Any], data: st.DataObject) -> None:
+def test_session_keeps_the_values_that_flask_keeps(fields: dict[str, Any], data: st.DataObject) -> None:
     """Any values; and a change made deep inside of them, of which nobody tells."""
     site = FlaskSite(memory_engine())
     expected = {name: _as_flask_keeps_it(value) for name, value in fields.items()}
@@ -107,7 +107,7 @@ def test_an_application_may_teach_it_types(site: FlaskSite) -> None:
     assert type(site.ask(lambda session: session["half"])) is Fraction
 
 
-def test_what_cannot_be_kept_is_refused_where_it_is_set(site: FlaskSite) -> None:
+def test_value_that_cannot_be_kept_is_refused_where_it_is_set(site: FlaskSite) -> None:
     def refused(session: Any) -> str:
         with pytest.raises(PayloadError) as refusal:
             session["connection"] = object()
@@ -116,7 +116,7 @@ def test_what_cannot_be_kept_is_refused_where_it_is_set(site: FlaskSite) -> None
     assert "session['connection']" in site.ask(refused)
 
 
-def test_what_only_looks_like_a_tag_is_left_alone() -> None:
+def test_dict_that_looks_like_a_tag_is_left_alone() -> None:
     """Another framework on the same store may keep it."""
     engine = memory_engine()
     site = FlaskSite(engine)
@@ -129,7 +129,7 @@ def test_what_only_looks_like_a_tag_is_left_alone() -> None:
 # -- promises ------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_kept_deep_inside_fails_the_request(site: FlaskSite) -> None:
+def test_nested_value_that_cannot_be_kept_fails_the_request(site: FlaskSite) -> None:
     """And changes nothing; a logout stands even then."""
 
     def spoil(session: Any) -> None:

@@ -42,7 +42,7 @@ def test_headers_may_be_missing_in_a_message(engine: SessionEngine) -> None:
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "unheard-of"])
-def test_other_scopes_pass_untouched(engine: SessionEngine, kind: str) -> None:
+def test_scopes_of_other_types_pass_untouched(engine: SessionEngine, kind: str) -> None:
     """What is neither http nor websocket reaches the application as it was."""
     seen: list[Any] = []
 
@@ -57,7 +57,7 @@ def test_other_scopes_pass_untouched(engine: SessionEngine, kind: str) -> None:
     assert seen[0][0] is scope
 
 
-def test_several_cookie_headers_are_one(engine: SessionEngine) -> None:
+def test_cookie_headers_are_joined(engine: SessionEngine) -> None:
     """HTTP/2 may split the Cookie header."""
     token, _ = engine.create_session("user-42")
     seen: list[Any] = []

@@ -218,7 +218,7 @@ class Play(NamedTuple):
 
 @pytest.mark.requirement("4", "5")
 @pytest.mark.parametrize("seed", range(4))
-def test_whoever_meets_a_session_on_its_way_keeps_every_promise(seed: int) -> None:
+def test_every_interleaving_of_a_migration_keeps_every_promise(seed: int) -> None:
     """In tens of thousands of interleavings, deaths included, no change is lost and no end undone."""
     chance = random.Random(seed)
     for _ in range(PLAYS):
@@ -286,7 +286,7 @@ def test_a_logout_that_finds_nothing_is_final_too() -> None:
 
 @pytest.mark.requirement("3", "4")
 @pytest.mark.parametrize("end", [Session.logout, Session.regenerate])
-def test_what_ends_is_not_in_a_restored_old_store_either(
+def test_ended_session_is_not_in_a_restored_old_store(
     protocol: Protocol, end: Callable[[Session], None]
 ) -> None:
     """It has again what was carried over: from a backup, or from a replica that lacks the removal."""
@@ -319,7 +319,7 @@ def test_a_version_that_ends_is_that_of_the_new_store(moving: bool) -> None:
 
 @pytest.mark.requirement("64")
 @pytest.mark.parametrize("age", [MAX_LIFETIME + 100, 10**10])
-def test_what_began_long_ago_is_carried_over_to_redis(age: int) -> None:
+def test_record_that_began_long_ago_is_carried_over_to_redis(age: int) -> None:
     """As the mark by which a revocation ends the coming in of former sessions; Redis drops what expired."""
     created_at = max(0, int(time.time()) - age)
     with closing(RedisStore(empty_redis())) as new:

@@ -51,7 +51,7 @@ def test_a_session_moves_at_its_first_use(protocol: Protocol) -> None:
     assert after.request(lambda session: (session.user_id, session["cart"])).value == ("ada", 3)
 
 
-def test_while_the_new_store_is_down_nobody_is_logged_out(protocol: Protocol) -> None:
+def test_outage_of_the_new_store_ends_no_session(protocol: Protocol) -> None:
     """A request fails as with any store, the session is whole when it is back; what lies about is moved."""
     old, new, secret = MemoryStore(), FlakyStore(), new_secret()
     both = MigratingStore(old, new)

@@ -54,7 +54,7 @@ def test_a_renewal_under_way_escapes_no_revocation(call: Callable[..., Any], url
 
 
 @pytest.mark.requirement("55")
-def test_who_is_cancelled_while_a_connection_goes_back_keeps_none(url: str) -> None:
+def test_cancelled_call_gives_its_connection_back(url: str) -> None:
     """Another task holds the pool's lock at that moment, as it takes a connection or gives one back."""
     twin = PostgresStore(url, pool_size=1, timeout=LIMIT).async_twin()
 
@@ -83,7 +83,7 @@ def test_who_is_cancelled_while_a_connection_goes_back_keeps_none(url: str) -> N
 
 
 @pytest.mark.requirement("55")
-def test_an_event_loop_ends_while_a_connection_goes_back(url: str) -> None:
+def test_event_loop_that_ends_gives_connections_back(url: str) -> None:
     """It ends at once, and what it cancels gives its connection back first."""
     twin = PostgresStore(url, pool_size=1, timeout=LIMIT).async_twin()
 

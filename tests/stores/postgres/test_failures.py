@@ -44,7 +44,7 @@ def test_an_event_loop_ends_while_connections_are_made() -> None:
         assert asyncio.run(main()) == "ended"
 
 
-def test_ended_backends_are_noticed_by_nobody(url: str) -> None:
+def test_ended_backends_fail_no_call(url: str) -> None:
     """As an administrator, or a server that shuts down, ends them (57P01): amid a pool, and all at once."""
     with both_sides(url) as sides, psycopg.connect(url, autocommit=True) as administrator:
         for number, call in enumerate(sides):

@@ -83,7 +83,7 @@ def test_a_schema_of_an_older_version_is_refused(url: str) -> None:
         PostgresStore(url).open()
 
 
-def test_several_may_create_the_schema_at_once() -> None:
+def test_schema_may_be_created_by_several_at_once() -> None:
     url = new_database(postgres_url())
     barrier = threading.Barrier(4)
 

@@ -36,7 +36,7 @@ def test_threads_that_want_connections_share_a_few() -> None:
 
 @pytest.mark.check
 @ON_THE_CLUSTER
-def test_no_session_of_a_revoked_user_is_missed(protocol: Protocol) -> None:
+def test_revoking_a_user_misses_no_session_that_is_renewed(protocol: Protocol) -> None:
     """However often its id is renewed meanwhile, what was there when a revocation began is gone after it."""
     for url in (empty_redis(), shared_cluster().url):
         with closing(RedisStore(url)) as store:

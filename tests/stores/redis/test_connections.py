@@ -53,7 +53,7 @@ def test_a_users_list_is_healed_where_the_answer_was_lost(call: Call, proxy: Pro
 
 
 @pytest.mark.requirement("27")
-def test_an_answer_cut_in_the_middle_reaches_nobody(call: Call, proxy: Proxy) -> None:
+def test_answer_cut_in_the_middle_is_not_used(call: Call, proxy: Proxy) -> None:
     """Neither in part nor as the answer to the next question."""
     for number in (1, 2):
         call("create", record(number, payload=bytes([number]) * 3000))

@@ -43,7 +43,7 @@ def test_a_record_comes_back_from_its_bytes(given_record: SessionRecord) -> None
 
 
 @given(st.binary(max_size=100))
-def test_other_bytes_are_no_record(value: bytes) -> None:
+def test_bytes_that_are_no_record_are_refused(value: bytes) -> None:
     """An error of the store, or a record that no seal will fit; nothing else."""
     with suppress(StoreError):
         assert decoded("0" * 64, value).handle == "0" * 64

@@ -115,7 +115,7 @@ def test_a_connection_that_ended_unused_leads_to_a_sentinel(new_redis: NewRedis)
 
 
 @pytest.mark.requirement("4")
-def test_what_a_sentinel_names_must_be_a_primary(new_redis: NewRedis) -> None:
+def test_server_that_a_sentinel_names_must_be_a_primary(new_redis: NewRedis) -> None:
     """A replica that it takes for one yet is not read from."""
     primary = new_redis()
     replica = new_redis("--replicaof", "127.0.0.1", str(primary.port))
@@ -200,7 +200,7 @@ def is_refused(call: Call) -> bool:
 
 @pytest.mark.check
 @pytest.mark.requirement("4")
-def test_who_is_cut_off_with_an_old_primary_reads_nothing_there(new_redis: NewRedis) -> None:
+def test_old_primary_behind_a_partition_is_not_read(new_redis: NewRedis) -> None:
     """Some seconds later, where replicas are waited for: the sentinel on the same side has no quorum."""
     watched = Watched(new_redis)
     others = (*watched.sentinels[1:], watched.replica)
@@ -218,7 +218,7 @@ def test_who_is_cut_off_with_an_old_primary_reads_nothing_there(new_redis: NewRe
 
 @pytest.mark.check
 @pytest.mark.requirement("53")
-def test_sentinels_that_do_not_answer_stop_nobody(new_redis: NewRedis) -> None:
+def test_silent_sentinels_stop_no_calls_without_wait_replicas(new_redis: NewRedis) -> None:
     """Where no replica is waited for: the primary that was known is gone on with."""
     watched = Watched(new_redis)
     with closing(RedisStore(watched.url)) as store:

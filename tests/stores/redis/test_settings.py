@@ -67,7 +67,7 @@ def test_wrong_settings_are_refused_without_the_password(url: str, message: str)
         ("redis+sentinel://u:p@one,two:2/main/4", [("one", 26379), ("two", 2)], ("u", "p", 4)),
     ],
 )
-def test_a_url_says_where_and_as_whom(url: str, places: list[Any], rest: Any) -> None:
+def test_url_gives_places_login_and_service(url: str, places: list[Any], rest: Any) -> None:
     settings = store_from_url(url).settings  # type: ignore[attr-defined]
     assert list(settings.places) == places
     assert tuple(settings.login) == rest

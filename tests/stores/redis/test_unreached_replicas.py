@@ -153,7 +153,9 @@ def test_an_empty_primary_proves_nothing(
 
 
 @pytest.mark.requirement("3")
-def test_a_new_id_of_nobody_is_an_error_as_well(pair: Pair, protocol: Protocol) -> None:
+def test_new_id_of_an_anonymous_session_is_an_error_without_its_replica(
+    pair: Pair, protocol: Protocol
+) -> None:
     browser = Browser(protocol, pair.engine())
     browser.request(lambda session: session.update(a=1))
     pair.between.dam()

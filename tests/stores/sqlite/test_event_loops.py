@@ -106,7 +106,7 @@ def test_close_carries_out_what_waits(store: SQLiteStore, path: Path) -> None:
         assert len(other.scan()) == SEVERAL
 
 
-def test_close_waits_for_who_queued_behind_another(store: SQLiteStore, path: Path) -> None:
+def test_close_waits_for_writes_behind_another(store: SQLiteStore, path: Path) -> None:
     """The transaction under way is not the last one that close() waits for."""
     twin = store.async_twin()
 
@@ -131,7 +131,7 @@ def test_close_waits_for_who_queued_behind_another(store: SQLiteStore, path: Pat
         assert len(other.scan()) == 2
 
 
-def test_a_loop_that_ends_early_blocks_nobody(store: SQLiteStore) -> None:
+def test_loop_that_ends_early_blocks_no_writer(store: SQLiteStore) -> None:
     """Its write is carried out or not, and others go on."""
     twin = store.async_twin()
     loop = asyncio.new_event_loop()

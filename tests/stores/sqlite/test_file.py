@@ -52,9 +52,7 @@ def test_a_folder_open_to_all_is_refused(path: Path) -> None:
 
 @pytest.mark.requirement("54")
 @pytest.mark.parametrize("planted", ["", "-wal", "-shm", "link"])
-def test_what_another_user_put_there_is_refused(
-    path: Path, planted: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_of_another_user_is_refused(path: Path, planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder such as /tmp: a database, a journal that SQLite would play back, or a link to one."""
     path.parent.chmod(0o1777)
     SQLiteStore(path).open()  # one of our own may be there
@@ -74,7 +72,7 @@ def test_what_another_user_put_there_is_refused(
 
 
 @pytest.mark.requirement("54")
-def test_what_was_deleted_is_in_no_free_page(store: SQLiteStore, path: Path) -> None:
+def test_deleted_record_is_in_no_free_page(store: SQLiteStore, path: Path) -> None:
     """Nor what was plain before it was encrypted, once the log is in the file."""
     secret = os.urandom(16).hex().encode()
     for version, payload in ((1, secret * 500), (2, b"short")):

@@ -65,7 +65,7 @@ def test_each_write_has_its_own_outcome(store: SQLiteStore) -> None:
     assert kept[record(2).handle].user_id is None
 
 
-def test_of_two_swaps_of_one_record_one_is_done(store: SQLiteStore) -> None:
+def test_swap_of_two_at_once_is_done_once(store: SQLiteStore) -> None:
     """Also when both are in the same transaction."""
     store.create(record(1))
     store.create(record(2))
@@ -126,7 +126,7 @@ def test_a_value_that_no_column_takes_fails_alone(store: SQLiteStore) -> None:
     assert {found.version for found in map(store.get, (record(n).handle for n in (0, 2, 3))) if found} == {2}
 
 
-def test_an_interrupted_follower_blocks_nobody() -> None:
+def test_interrupted_follower_blocks_no_writer() -> None:
     """A signal that ends the wait of a queued thread: the others go on without it."""
     begun, go = threading.Event(), threading.Event()
 
@@ -167,7 +167,7 @@ def test_an_interrupted_transaction_leaves_no_false_success(store: SQLiteStore) 
     assert {found.handle for found in store.scan()} == {record(0).handle, record(2).handle}
 
 
-def test_who_writes_alone_leads(store: SQLiteStore, transactions: list[str]) -> None:
+def test_lone_writer_runs_inline(store: SQLiteStore, transactions: list[str]) -> None:
     """What comes while one update is under way is one transaction, and not one after the other."""
     begun, go = threading.Event(), threading.Event()
 
@@ -192,7 +192,7 @@ def test_who_writes_alone_leads(store: SQLiteStore, transactions: list[str]) -> 
     assert [word for word in transactions if word != "PRAGMA"] == ["UPDATE", "BEGIN", "WITH", "COMMIT"]
 
 
-def test_an_interrupted_update_keeps_nobody_from_writing(store: SQLiteStore) -> None:
+def test_interrupted_update_keeps_no_connection(store: SQLiteStore) -> None:
     """Ctrl-C amid an update that nobody waits for: the next one has the lead and a connection."""
 
     class Interrupting(int):

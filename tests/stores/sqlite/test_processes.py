@@ -100,7 +100,7 @@ def _try_to_write(store: SQLiteStore, results: Any) -> None:
 
 @pytest.mark.requirement("55")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_forked_amid_a_transaction_refuses_to_work(path: Path) -> None:
+def test_child_forked_within_a_transaction_refuses_to_work(path: Path) -> None:
     """What it would write could be lost without a word."""
     with closing(SQLiteStore(path, timeout=0.2)) as store:
         store.create(record(1))
