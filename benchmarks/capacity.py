@@ -24,8 +24,9 @@ from typing import Any
 
 from benchmarks.suite.crew import free_port, redis_server
 from benchmarks.suite.peer import visitors
-from fluidauth import SessionEngine, SessionRecord, SessionStore, SQLiteStore
+from fluidauth import SessionEngine, SQLiteStore
 from fluidauth.keys import new_secret
+from fluidauth.stores import SessionRecord, SessionStore
 
 RESULTS = Path(__file__).parent / "results" / "capacity.json"
 SESSIONS = (10_000, 100_000)  # bytes a session must come out alike at both

@@ -24,7 +24,7 @@ import redis
 
 from benchmarks import capacity, scale
 from benchmarks.suite.crew import redis_server
-from fluidauth import AsyncSessionStore
+from fluidauth.stores import AsyncSessionStore
 from fluidauth.stores.redis import RedisStore
 
 SECONDS = 20.0

@@ -1,6 +1,6 @@
 """Sessions in a bare ASGI application.
 
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
     DEVELOPMENT=1 uvicorn asgi_app:app
 
 Its page has buttons to try. ``wsgi_app.py`` does the same for WSGI and finds the same sessions.

@@ -1,7 +1,7 @@
 """Notes of those who are signed in, on Bottle.
 
     pip install fluidauth bottle waitress
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
     cd examples && DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 bottle_app:app
 
 Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.

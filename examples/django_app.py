@@ -1,7 +1,7 @@
 """Notes of those who are signed in, on Django, in one file.
 
     pip install fluidauth django waitress uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
     DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8000 examples.django_app:app
     DEVELOPMENT=1 uvicorn --app-dir examples django_app:asgi_app
 

@@ -1,7 +1,7 @@
 """Notes of those who are signed in, on Falcon; the same responders over WSGI and ASGI.
 
     pip install fluidauth falcon waitress uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
     cd examples && DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 falcon_app:app
     DEVELOPMENT=1 uvicorn --app-dir examples falcon_app:asgi_app
 

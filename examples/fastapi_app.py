@@ -1,7 +1,7 @@
 """Notes of those who are signed in, on FastAPI: the session is a typed parameter.
 
     pip install fluidauth fastapi python-multipart uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
     DEVELOPMENT=1 uvicorn --app-dir examples fastapi_app:app
 
 Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.

@@ -1,7 +1,7 @@
 """Notes of those who are signed in, on Quart.
 
     pip install fluidauth quart uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
     DEVELOPMENT=1 uvicorn --app-dir examples quart_app:app
 
 Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.

@@ -1,6 +1,6 @@
 """Sessions in a bare WSGI application.
 
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth.keys import new_secret; print(new_secret())")
+    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
     DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 wsgi_app:app
 
 Its page has buttons to try. ``asgi_app.py`` does the same for ASGI and finds the same sessions.

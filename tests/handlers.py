@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluidauth import (
-    Session,
-)
+from fluidauth import Session
 from tests.support import (
     Browser,
     FlakyStore,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fluidauth import (
-    SessionEngine,
-    SessionRecord,
-)
+from fluidauth import SessionEngine
 from fluidauth.keys import new_secret
 from fluidauth.maintenance.census import every_record
 from fluidauth.maintenance.rekey import Rekeyed, rekey
+from fluidauth.stores import SessionRecord
 from tests.support import Browser
 
 OLD, NEW = new_secret(), new_secret()

@@ -17,20 +17,11 @@ from uuid import uuid4
 
 import pytest
 
-from fluidauth import (
-    AsyncSessionStore,
-    MemoryStore,
-    Session,
-    SessionEngine,
-    SessionMiddleware,
-    SessionRecord,
-    SessionStore,
-    SQLiteStore,
-    StoreError,
-)
+from fluidauth import MemoryStore, Session, SessionEngine, SessionMiddleware, SQLiteStore, StoreError
 from fluidauth.records import Body
 from fluidauth.session.session import visit_of
 from fluidauth.session.state import State
+from fluidauth.stores import AsyncSessionStore, SessionRecord, SessionStore
 from fluidauth.stores.bridge import SyncBridge
 from fluidauth.stores.migrating import AsyncMigratingStore, MigratingStore
 from fluidauth.stores.postgres import PostgresStore

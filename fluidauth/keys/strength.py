@@ -10,7 +10,7 @@ from fluidauth.records import is_utf8
 SECRET_PREFIX = "fask1_"
 MIN_SECRET_LENGTH = 32
 MAX_SECRET_LENGTH = 1024
-NEW_SECRET_COMMAND = 'python -c "from fluidauth.keys import new_secret; print(new_secret())"'
+NEW_SECRET_COMMAND = 'python -c "from fluidauth import new_secret; print(new_secret())"'
 _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 

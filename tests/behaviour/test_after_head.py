@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Session,
-    SessionClosed,
-)
+from fluidauth import Session, SessionClosed
 from tests.handlers import fields, nothing, write
 from tests.support import Browser
 

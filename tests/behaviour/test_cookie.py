@@ -6,12 +6,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    CookieOptions,
-    MemoryStore,
-    Session,
-    SessionEngine,
-)
+from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from tests.handlers import fields, write

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Session,
-    StoreError,
-)
+from fluidauth import Session, StoreError
 from fluidauth.events import SessionEvent
 from fluidauth.testing import FakeClock
 from tests.handlers import broken, fields, nothing, write

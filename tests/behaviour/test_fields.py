@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    PayloadError,
-    Session,
-)
+from fluidauth import PayloadError, Session
 from fluidauth.testing import FakeClock
 from tests.handlers import fields, log_in, put
 from tests.support import (

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from fluidauth import MemoryStore, Session, SessionEngine, SessionRecord
+from fluidauth import MemoryStore, Session, SessionEngine
 from fluidauth.keys import new_secret
+from fluidauth.stores import SessionRecord
 from harness.history import (
     Answer,
     problems_in,

@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    CookieOptions,
-    MemoryStore,
-    PayloadError,
-    Session,
-    SessionEngine,
-)
+from fluidauth import CookieOptions, MemoryStore, PayloadError, Session, SessionEngine
 from fluidauth.errors import FreshLoginRequired
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock

@@ -6,9 +6,7 @@ import asyncio
 from contextlib import AbstractContextManager
 from typing import Any
 
-from fluidauth import (
-    SessionEngine,
-)
+from fluidauth import SessionEngine
 
 
 class Calls:

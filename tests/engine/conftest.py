@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluidauth import (
-    MemoryStore,
-    SessionEngine,
-)
+from fluidauth import MemoryStore, SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock

@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    MemoryStore,
-    Session,
-    StoreError,
-)
+from fluidauth import MemoryStore, Session, StoreError
 from fluidauth.engine.denylist import MAX_DENIALS, Denylist
 from fluidauth.events import SessionEvent
 from fluidauth.testing import FakeClock

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    SessionEngine,
-    StoreError,
-)
+from fluidauth import SessionEngine, StoreError
 from fluidauth.errors import NotSupported, UsageError
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Lifetime,
-    SessionClosed,
-)
+from fluidauth import Lifetime, SessionClosed
 from fluidauth.errors import NoSuchSession
 from fluidauth.testing import FakeClock
 from tests.engine.calls import Calls

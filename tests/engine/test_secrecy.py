@@ -12,13 +12,7 @@ import flask
 import pytest
 
 import fluidauth
-from fluidauth import (
-    ConfigError,
-    Keyring,
-    MemoryStore,
-    SessionEngine,
-    StoreError,
-)
+from fluidauth import ConfigError, Keyring, MemoryStore, SessionEngine, StoreError
 from fluidauth.events import SessionEvent
 from fluidauth.integrations import starlette
 from fluidauth.integrations.flask import FlaskCookie, FlaskSessionRedis, FluidAuthSessionInterface

@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    ConfigError,
-    CookieOptions,
-    Keyring,
-    MemoryStore,
-    SessionEngine,
-)
+from fluidauth import ConfigError, CookieOptions, Keyring, MemoryStore, SessionEngine
 from fluidauth.keys import Key, new_secret
 from tests.keys.secrets import ADVICE, GOOD, OTHER, OWN_FORM
 

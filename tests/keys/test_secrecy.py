@@ -14,19 +14,11 @@ from typing import Any
 import pytest
 
 import fluidauth
-from fluidauth import (
-    ConfigError,
-    CookieOptions,
-    Keyring,
-    MemoryStore,
-    Session,
-    SessionEngine,
-    SessionRecord,
-    StoreError,
-)
+from fluidauth import ConfigError, CookieOptions, Keyring, MemoryStore, Session, SessionEngine, StoreError
 from fluidauth.engine.visit import Visit
 from fluidauth.formats.encryption import FieldCipher
 from fluidauth.keys import Key
+from fluidauth.stores import SessionRecord
 from tests.keys.secrets import GOOD, OTHER
 
 

@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    ConfigError,
-    Keyring,
-    MemoryStore,
-    SessionEngine,
-)
+from fluidauth import ConfigError, Keyring, MemoryStore, SessionEngine
 from fluidauth.keys import new_secret
 from tests.keys.secrets import ADVICE, GOOD, OTHER, OWN_FORM
 

@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Keyring,
-    Session,
-    SessionEngine,
-)
+from fluidauth import Keyring, Session, SessionEngine
 from fluidauth.formats.payloads import sealed_by
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret

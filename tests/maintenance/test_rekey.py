@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    MemoryStore,
-    Session,
-    SessionEngine,
-)
+from fluidauth import MemoryStore, Session, SessionEngine
 from fluidauth.formats.payloads import sealed_by
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of

@@ -6,12 +6,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Session,
-    SessionEngine,
-    SessionNotLoaded,
-    SQLiteStore,
-)
+from fluidauth import Session, SessionEngine, SessionNotLoaded, SQLiteStore
 from fluidauth.keys import new_secret
 from tests.handlers import fields, nothing, write
 from tests.support import AsyncBasicStore, BasicStore, Browser

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    CookieOptions,
-    Session,
-    SessionEngine,
-    StoreError,
-)
+from fluidauth import CookieOptions, Session, SessionEngine, StoreError
 from fluidauth.testing import FakeClock
 from tests.stored import OLD
 from tests.support import Browser, FlakyStore

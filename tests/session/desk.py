@@ -6,15 +6,9 @@ import copy
 import operator
 from typing import Any
 
-from fluidauth import (
-    CookieOptions,
-    MemoryStore,
-    Session,
-    SessionEngine,
-    SessionRecord,
-    StoreError,
-)
+from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine, StoreError
 from fluidauth.engine.visit import Visit
+from fluidauth.stores import SessionRecord
 
 SECRET = "TEST-ONLY-0123456789-abcdefghijklmn"
 FIELDS: dict[str, Any] = {"a": 1, "b": [2, {"c": None}]}

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluidauth import (
-    PayloadError,
-)
+from fluidauth import PayloadError
 from tests.session.desk import CHANGES, FIELDS, Desk, ior, keywords, match
 
 

@@ -13,11 +13,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Session,
-    SessionNotLoaded,
-    StoreError,
-)
+from fluidauth import Session, SessionNotLoaded, StoreError
 from fluidauth.session.lazydict import LazyDict
 from tests.session.desk import CHANGES, FIELDS, B, Desk, changed, ior, keywords, match
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from fluidauth import AsyncSessionStore, MemoryStore, SessionStore, SQLiteStore
+from fluidauth import MemoryStore, SQLiteStore
+from fluidauth.stores import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import AsyncBridge, SyncBridge
 from fluidauth.stores.migrating import MigratingStore
 from fluidauth.stores.postgres import PostgresStore

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    SessionEngine,
-)
+from fluidauth import SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluidauth import (
-    CookieOptions,
-    MemoryStore,
-    Session,
-    SessionEngine,
-    SessionRecord,
-    StoreError,
-)
+from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine, StoreError
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.errors import NotSupported
+from fluidauth.stores import SessionRecord
 
 DAY = 86_400
 

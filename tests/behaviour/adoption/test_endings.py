@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Session,
-    SessionEngine,
-    SessionRecord,
-)
+from fluidauth import Session, SessionEngine
 from fluidauth.adoption import Adopted
 from fluidauth.engine import housekeeping
 from fluidauth.events import SessionEvent
 from fluidauth.formats.payloads import successor_of
 from fluidauth.keys import new_secret
+from fluidauth.stores import SessionRecord
 from fluidauth.stores.bridge import SyncBridge
 from tests.behaviour.adoption.former_system import ADA, Between, OldSystem, sessions_of_ada, whoami
 from tests.support import BasicStore, Browser, FlakyStore, Protocol, apart, live_sessions

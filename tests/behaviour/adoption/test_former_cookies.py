@@ -8,15 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    ConfigError,
-    CookieOptions,
-    Lifetime,
-    MemoryStore,
-    Session,
-    SessionEngine,
-    StoreError,
-)
+from fluidauth import ConfigError, CookieOptions, Lifetime, MemoryStore, Session, SessionEngine, StoreError
 from fluidauth.adoption import Adopted
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret

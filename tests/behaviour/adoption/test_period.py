@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    ConfigError,
-    MemoryStore,
-    Session,
-    SessionEngine,
-)
+from fluidauth import ConfigError, MemoryStore, Session, SessionEngine
 from fluidauth.adoption import Adopted
 from fluidauth.errors import NotSupported
 from fluidauth.keys import new_secret

@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Keyring,
-    Session,
-    SessionEngine,
-)
+from fluidauth import Keyring, Session, SessionEngine
 from fluidauth.errors import FreshLoginRequired
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Session,
-    SessionEngine,
-)
+from fluidauth import Session, SessionEngine
 from fluidauth.adoption import Adopted
 from fluidauth.errors import NotSupported
 from fluidauth.events import SessionEvent

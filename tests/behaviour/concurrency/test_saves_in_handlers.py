@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from fluidauth import Session, SessionClosed, SessionEngine, SessionRecord
+from fluidauth import Session, SessionClosed, SessionEngine
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
+from fluidauth.stores import SessionRecord
 from tests.behaviour.concurrency.tabs import Tabs, fields, log_in
 from tests.support import (
     AsyncBasicStore,

@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Keyring,
-    Session,
-    SessionEngine,
-)
+from fluidauth import Keyring, Session, SessionEngine
 from fluidauth.errors import FieldKeyMissing
 from fluidauth.formats.encryption import FieldCipher
 from fluidauth.records import Body, Locked

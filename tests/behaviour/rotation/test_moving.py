@@ -9,10 +9,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    Session,
-    SessionEngine,
-)
+from fluidauth import Session, SessionEngine
 from fluidauth.formats.encryption import encrypted_by
 from fluidauth.formats.payloads import sealed_by
 from fluidauth.keys.key import kid_of

@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fluidauth import (
-    Keyring,
-    Session,
-    SessionEngine,
-    SQLiteStore,
-)
+from fluidauth import Keyring, Session, SessionEngine, SQLiteStore
 from fluidauth.errors import FluidAuthError
 from fluidauth.events import SessionEvent
 from fluidauth.keys import file as keyfile

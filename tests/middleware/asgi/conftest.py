@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluidauth import (
-    SessionEngine,
-)
+from fluidauth import SessionEngine
 from fluidauth.keys import new_secret
 from tests.support import FlakyStore
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluidauth import (
-    Session,
-    SessionEngine,
-)
+from fluidauth import Session, SessionEngine
 from fluidauth.engine.visit import Visit
 
 

@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from fluidauth import (
-    ASGISessionMiddleware,
-    MemoryStore,
-    Session,
-    SessionEngine,
-    SQLiteStore,
-)
+from fluidauth import ASGISessionMiddleware, MemoryStore, Session, SessionEngine, SQLiteStore
 from fluidauth.engine.visit import Visit
 from fluidauth.keys import new_secret
 from tests.middleware.asgi.requests import cookie_of, fields, get

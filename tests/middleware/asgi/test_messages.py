@@ -13,13 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from fluidauth import (
-    ASGISessionMiddleware,
-    CookieOptions,
-    MemoryStore,
-    Session,
-    SessionEngine,
-)
+from fluidauth import ASGISessionMiddleware, CookieOptions, MemoryStore, Session, SessionEngine
 from fluidauth.engine.visit import Visit
 from fluidauth.keys import new_secret
 from tests.middleware.asgi.requests import cookie_of, fields, get

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import (
-    ASGISessionMiddleware,
-    Session,
-    SessionEngine,
-    SQLiteStore,
-)
+from fluidauth import ASGISessionMiddleware, Session, SessionEngine, SQLiteStore
 from fluidauth.engine.visit import Visit
 from fluidauth.keys import new_secret
 from tests.middleware.asgi.requests import cookie_of, get

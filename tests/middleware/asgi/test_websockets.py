@@ -8,12 +8,7 @@ from typing import Any
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from fluidauth import (
-    ASGISessionMiddleware,
-    Session,
-    SessionClosed,
-    SessionEngine,
-)
+from fluidauth import ASGISessionMiddleware, Session, SessionClosed, SessionEngine
 from fluidauth.engine.visit import Visit
 from tests.middleware.asgi.requests import cookie_of, fields, get
 from tests.support import FlakyStore

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fluidauth import MemoryStore, Session, SessionEngine, SessionRecord
+from fluidauth import MemoryStore, Session, SessionEngine
 from fluidauth.errors import RecordExists
 from fluidauth.keys import new_secret
 from fluidauth.records import MAX_LIFETIME
+from fluidauth.stores import SessionRecord
 from fluidauth.stores.migrating import MigratingStore
 from fluidauth.stores.migrating.handover import NEW, OLD, Migration, Steps
 from fluidauth.stores.redis import RedisStore

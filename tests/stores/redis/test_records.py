@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluidauth import SessionEngine, SessionRecord, StoreError
+from fluidauth import SessionEngine, StoreError
 from fluidauth.keys import new_secret
 from fluidauth.records import MAX_LIFETIME
+from fluidauth.stores import SessionRecord
 from fluidauth.stores.redis import RedisStore
 from fluidauth.stores.redis.routing import _slot_of
 from fluidauth.stores.redis.scripts import decoded, encoded

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from fluidauth import SessionRecord, SQLiteStore
+from fluidauth import SQLiteStore
+from fluidauth.stores import SessionRecord
 from fluidauth.testing import make_record
 
 PATIENCE = 30  # seconds
