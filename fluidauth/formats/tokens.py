@@ -11,10 +11,13 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from binascii import b2a_base64
+from typing import Literal
 
 from fluidauth.keys import Key, Keyring
 
 from .cookies import TOKEN_LENGTH
+
+Refusal = Literal["malformed", "unknown_key", "revoked_key", "bad_mac"]
 
 _ID_BYTES = 24  # 192 bits; OWASP ASVS 5.0, 7.2.3 asks for 128
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -37,11 +40,10 @@ def sign(key: Key, session_id: str) -> str:
     return f"{head}.{_mac(key, head.encode('ascii')).decode('ascii')}"
 
 
-def verify(keyring: Keyring, token: str) -> tuple[str, str]:
-    """Return ``(session_id, kid)`` if *token* is genuine, else ``("", reason)``.
+def verify(keyring: Keyring, token: str) -> tuple[str, str] | Refusal:
+    """Return ``(session_id, kid)`` if *token* is genuine, else why it is not.
 
-    The reason is ``malformed``, ``unknown_key``, ``revoked_key`` or ``bad_mac``. Total:
-    no text makes it raise. One dict look-up and at most one HMAC, whatever the number of keys;
+    Total: no text makes it raise. One dict look-up and at most one HMAC, whatever the number of keys;
     for an unknown kid the keyring may look at its file, once a second at most.
     """
     if (
@@ -51,14 +53,14 @@ def verify(keyring: Keyring, token: str) -> tuple[str, str]:
         or token[8] != "."
         or token[41] != "."
     ):
-        return "", "malformed"
+        return "malformed"
     kid = token[2:8]
     key = keyring.find(kid)
     if key is None:
-        return "", "revoked_key" if kid in keyring.revoked else "unknown_key"
+        return "revoked_key" if kid in keyring.revoked else "unknown_key"
     given = token.encode("ascii")
     if not hmac.compare_digest(_mac(key, given[:41]), given[42:]):
-        return "", "bad_mac"
+        return "bad_mac"
     return token[9:41], kid
 
 

@@ -14,6 +14,7 @@ from fluidauth.formats.cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_L
 from fluidauth.formats.payloads import sealed_by
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, moment
 from fluidauth.rules.expiry import is_expired
+from fluidauth.rules.loading import identify
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.verdicts import inspect
 
@@ -112,24 +113,19 @@ def _text(given: object) -> str:
 def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[Remark], str]:
     """Return the cookies of our name in *header*; if none counts, remarks and the reason why."""
     names = " or ".join(policy.cookie_names)
-    if len(header) > MAX_HEADER_LENGTH:
-        return (
-            [],
-            [Remark("cookie", False, f"the header has more than {MAX_HEADER_LENGTH} characters")],
-            "too_long",
-        )
     values = find_values(header, policy.cookie_names)
+    for notice in identify(policy, header)[1]:  # whose rule it is
+        if notice.reason == "too_long":
+            says = f"the header has more than {MAX_HEADER_LENGTH} characters"
+            return [], [Remark("cookie", False, says)], notice.reason
+        if notice.reason == "too_many":
+            says = f"{len(values)} of our name; at most {MAX_CANDIDATES} are read"
+            return [], [Remark("cookie", False, says)], notice.reason
     if not values:
         found = {pair.partition("=")[0].strip(" \t") for pair in header.split(";") if "=" in pair}
         others = sorted(name for name in found if _NAME.fullmatch(name))
         seen = f"; it has {', '.join(others[:10])}" if others else ""
         return [], [Remark("cookie", False, f"the request has none named {names}{seen}")], "no_cookie"
-    if len(values) > MAX_CANDIDATES:
-        return (
-            [],
-            [Remark("cookie", False, f"{len(values)} of our name; at most {MAX_CANDIDATES} are read")],
-            "too_many",
-        )
     presented = {_presented(policy, name, token): None for name, token in values}
     return list(presented), [], ""
 
@@ -137,21 +133,21 @@ def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[R
 def _presented(policy: Policy, name: str, token: str) -> _Presented:
     keyring = policy.sealer.keyring
     remarks = [Remark("cookie", True, f"found as {name}")]
-    session_id, verdict = tokens.verify(keyring, token)
-    if verdict == "malformed":
+    verified = tokens.verify(keyring, token)
+    if verified == "malformed":
         remarks.append(Remark("form", False, _malformation(token)))
-        return _Presented("", verdict, tuple(remarks))
+        return _Presented("", verified, tuple(remarks))
     remarks.append(Remark("form", True, "version 1"))
     kid = ascii(token[2:8])[1:-1]
     state = keyring.state_of(token[2:8])
     known = f": the keyring has {', '.join(keyring.kids)}" if state == "unknown" else ""
     remarks.append(Remark("key", state not in ("unknown", "revoked"), f"{kid} is {state}{known}"))
-    if session_id:
+    if isinstance(verified, tuple):
         remarks.append(Remark("signature", True, "genuine"))
-        return _Presented(handle_of(policy.handle_prefix, session_id), "", tuple(remarks))
-    if verdict == "bad_mac":
+        return _Presented(handle_of(policy.handle_prefix, verified[0]), "", tuple(remarks))
+    if verified == "bad_mac":
         remarks.append(Remark("signature", False, "does not fit: changed on the way, or forged"))
-    return _Presented("", verdict, tuple(remarks))
+    return _Presented("", verified, tuple(remarks))
 
 
 def _malformation(token: str) -> str:

@@ -45,10 +45,11 @@ def identify(
     credentials: list[Credential] = []
     notices: list[Notice] = []
     for name, value in values:  # those under the name in use first: it stands for the session
-        session_id, kid = tokens.verify(policy.sealer.keyring, value)
-        if not session_id:
-            notices.append(Notice("cookie_rejected", kid))
+        verified = tokens.verify(policy.sealer.keyring, value)
+        if isinstance(verified, str):
+            notices.append(Notice("cookie_rejected", verified))
             continue
+        session_id, kid = verified
         handle = handle_of(policy.handle_prefix, session_id)
         if not credentials or handle not in [known.handle for known in credentials]:
             credentials.append(Credential(name, session_id, kid, handle))
@@ -57,9 +58,10 @@ def identify(
 
 def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
     """Return the credential that *token*, the value of a cookie of ours, is, if it is genuine."""
-    session_id, kid = tokens.verify(policy.sealer.keyring, token)
-    if not session_id:
-        return [], [Notice("cookie_rejected", kid)]
+    verified = tokens.verify(policy.sealer.keyring, token)
+    if isinstance(verified, str):
+        return [], [Notice("cookie_rejected", verified)]
+    session_id, kid = verified
     handle = handle_of(policy.handle_prefix, session_id)
     return [Credential(policy.cookie.name, session_id, kid, handle)], []
 

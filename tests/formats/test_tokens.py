@@ -103,7 +103,7 @@ def test_no_bit_can_be_flipped(keyring: Keyring) -> None:
         for bit in range(8)
     ]
 
-    opened = [token for token in flipped if tokens.verify(keyring, token)[0]]
+    opened = [token for token in flipped if isinstance(tokens.verify(keyring, token), tuple)]
 
     assert len(set(flipped) - {TOKEN}) == 528
     assert opened == []
@@ -120,7 +120,7 @@ def test_no_character_can_be_replaced(place: int) -> None:
         for character in alphabet - {TOKEN[place]}
     }
 
-    assert verdicts <= {("", "malformed"), ("", "unknown_key"), ("", "bad_mac")}
+    assert verdicts <= {"malformed", "unknown_key", "bad_mac"}
 
 
 @pytest.mark.requirement("21")
@@ -132,7 +132,7 @@ def test_no_other_length_is_a_token(length: int) -> None:
 
     verdict = tokens.verify(Keyring(key), candidate)
 
-    assert verdict == ("", "malformed")
+    assert verdict == "malformed"
     assert key.macs == 0
 
 
@@ -169,7 +169,7 @@ def test_no_other_length_is_a_token(length: int) -> None:
 )
 def test_forgeries_are_refused_with_a_reason(forged: str, reason: str) -> None:
     """Each is told apart for the operator; none raises, not for non-ASCII text either."""
-    assert tokens.verify(BOTH, forged) == ("", reason)
+    assert tokens.verify(BOTH, forged) == reason
 
 
 @pytest.mark.requirement("33")
@@ -188,13 +188,13 @@ def test_a_mac_of_another_purpose_is_no_cookie(mac: Callable[[bytes], bytes]) ->
     head = TOKEN[:41]
     forged = f"{head}.{base64.urlsafe_b64encode(mac(head.encode())[:18]).decode()}"
 
-    assert tokens.verify(KEYRING, forged) == ("", "bad_mac")
+    assert tokens.verify(KEYRING, forged) == "bad_mac"
 
 
 @pytest.mark.requirement("21")
 def test_a_token_of_another_secret_is_refused() -> None:
     """Another application's cookie has a kid that is not known here."""
-    assert tokens.verify(KEYRING, tokens.sign(OTHER_KEY, SESSION_ID)) == ("", "unknown_key")
+    assert tokens.verify(KEYRING, tokens.sign(OTHER_KEY, SESSION_ID)) == "unknown_key"
 
 
 @pytest.mark.requirement("28")
@@ -210,10 +210,12 @@ def test_a_token_of_another_secret_is_refused() -> None:
 )
 def test_verify_is_total(text: str) -> None:
     """Any text is refused with a reason and without an exception; only the token opens."""
-    session_id, reason = tokens.verify(BOTH, text)
+    verdict = tokens.verify(BOTH, text)
 
-    assert (session_id == SESSION_ID) is (text == TOKEN)
-    assert text == TOKEN or (session_id == "" and reason in ("malformed", "unknown_key", "bad_mac"))
+    if text == TOKEN:
+        assert verdict == (SESSION_ID, TOKEN[2:8])
+    else:
+        assert verdict in ("malformed", "unknown_key", "bad_mac")
 
 
 # -- many keys ------------------------------------------------------------------------------
@@ -240,9 +242,9 @@ def test_verification_tries_one_key_of_many(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert verdicts == [
         (SESSION_ID, keys[57].kid),
-        ("", "bad_mac"),
-        ("", "unknown_key"),
-        ("", "malformed"),
+        "bad_mac",
+        "unknown_key",
+        "malformed",
     ]
     assert [key.macs for key in keys] == [0] * 57 + [2] + [0] * 42
     assert compared == [(24, 24)] * 2
@@ -271,4 +273,4 @@ def test_older_keys_still_verify_and_removed_ones_do_not() -> None:
     removed = tokens.verify(Keyring.from_secrets([SECRET]), before)
 
     assert rotated == (SESSION_ID, OTHER_KEY.kid)
-    assert removed == ("", "unknown_key")
+    assert removed == "unknown_key"

@@ -94,13 +94,13 @@ def test_secrets_from_the_environment(environ: dict[str, str], expected: list[st
             {},
             "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
             "or FLUIDAUTH_SECRET to one made by\n"
-            '    python -c "from fluidauth.keys import new_secret; print(new_secret())"',
+            '    python -c "from fluidauth import new_secret; print(new_secret())"',
         ),
         (
             {"FLUIDAUTH_SECRET": "", "FLUIDAUTH_SECRETS": ""},
             "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
             "or FLUIDAUTH_SECRET to one made by\n"
-            '    python -c "from fluidauth.keys import new_secret; print(new_secret())"',
+            '    python -c "from fluidauth import new_secret; print(new_secret())"',
         ),
         (
             {"FLUIDAUTH_SECRET": "changeme"},

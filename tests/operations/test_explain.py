@@ -88,7 +88,8 @@ REASONS: dict[str, tuple[Callable[[Browser], Any], str, str]] = {
         "bad_mac",
         "does not fit: changed on the way, or forged",
     ),
-    "long": (lambda b: {"cookie": "x" * 70_000}, "too_long", "more than 65536 characters"),
+    "long": (lambda b: cookie_of(b, "x" * 70_000), "too_long", "more than 65536 characters"),
+    "long, and others'": (lambda b: {"cookie": "x" * 70_000}, "no_cookie", "none named __Host-session"),
     "many": (
         lambda b: {"cookie": "; ".join(f"{b.name}={n}" for n in range(5))},
         "too_many",
