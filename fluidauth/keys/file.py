@@ -70,18 +70,20 @@ def read(path: Path, *, trust_mount: bool = False) -> tuple[KeyDocument, Stamp |
     raise ConfigError(f"keyring file {path}: {problem}")
 
 
-def change(path: Path, edit: Callable[[KeyDocument], KeyDocument]) -> KeyDocument:
+def change(
+    path: Path, edit: Callable[[KeyDocument], KeyDocument], *, patience: float = LOCK_LIMIT
+) -> KeyDocument:
     """Replace the file at *path* by what *edit* makes of it, one writer at a time; return that.
 
     Without a file *edit* is given an empty document. Nothing is written if it returns
-    what it was given. Raise :class:`ConfigError` as :func:`read` does, or if the file
-    cannot be written.
+    what it was given. Raise :class:`ConfigError` as :func:`read` does, if the file cannot
+    be written, or if another writer takes longer than *patience* in seconds.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays, and leads to the new file
     try:
         if target.exists():
             read(target)  # refused before a lock of ours is left beside another's file
-        with _lock(target):
+        with _lock(target, patience):
             before = read(target)[0] if target.exists() else KeyDocument()
             after = edit(before)
             if after is not before:
@@ -174,13 +176,13 @@ def _is_settled(found: os.stat_result) -> bool:
 
 
 @contextmanager
-def _lock(target: Path) -> Iterator[None]:
+def _lock(target: Path, patience: float) -> Iterator[None]:
     """Keep other writers out; the lock's own file stays, since whoever waits for it has it open."""
     if fcntl is None:
         raise ConfigError("keyring files can be written on POSIX systems only")
     name = target.with_name(f".{target.name}.lock")
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    give_up = time.monotonic() + LOCK_LIMIT
+    give_up = time.monotonic() + patience
     try:
         while True:
             try:
@@ -189,7 +191,7 @@ def _lock(target: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > give_up:
                     raise ConfigError(
-                        f"another command changes {target} since {LOCK_LIMIT:g} s; try again when it ends"
+                        f"another command changes {target} since {patience:g} s; try again when it ends"
                     ) from None
                 time.sleep(_RETRY)
         yield
