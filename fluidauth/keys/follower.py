@@ -60,6 +60,8 @@ class Follower:
 
     def look(self, install: Install, may_wait: bool) -> None:
         """Load the file if it is another; a thread that need not wait for another's look does not."""
+        # Threads of one process race here, every five seconds. One of them reads the file and the others
+        # serve with the keys they have; but who needs a key that is not known waits for what is read.
         if not self.lock.acquire(blocking=may_wait):
             return
         news = None
@@ -85,7 +87,7 @@ class Follower:
             return "keyring_rejected", str(error)
         is_new = not self.is_in_force(document)
         if is_new:
-            install(document)
+            install(document)  # before what it must follow: if this fails, the next look tries it again
             self.accept(document)
         self.stamp = stamp  # last: a child that is forked before reads the file again
         if not is_new:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fluidauth.records import SessionRecord
 
-from .runner import PAUSE, TAKE_TURN, Steps
+from .runner import LOCK, PAUSE, Steps
 
 
 def get(handle: str) -> Steps[SessionRecord | None]:
@@ -54,9 +54,9 @@ def delete_for_user(user_id: str, except_handle: str | None) -> Steps[int]:
     return count
 
 
-def take_turn(handle: str) -> Steps[None]:
-    """Go on alone: no other request of this process that asked for *handle* does until the steps end."""
-    yield (TAKE_TURN, handle)
+def lock(handle: str) -> Steps[None]:
+    """Hold this process's lock for the session *handle* until the steps end."""
+    yield (LOCK, handle)
 
 
 def pause() -> Steps[None]:

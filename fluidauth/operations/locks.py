@@ -2,7 +2,7 @@
 
 Compare and swap keeps every change without it. But of fifty requests that all retry at
 once only one gets through each time, and the rest have merged in vain: 1,275 merges for
-50 changes. Whoever lost once therefore waits for its turn.
+50 changes. Whoever lost once therefore takes the session's lock.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class _Locks(Generic[LockT]):
     def __init__(self, make: type[LockT]) -> None:
         self._make = make
         self._start()
+        # A thread of the parent may have held a lock at the fork; in the child nobody would release it.
         renew_in_child(self, _Locks._start)
 
     def _start(self) -> None:
@@ -54,8 +55,8 @@ _of_tasks = _Locks(asyncio.Lock)
 
 
 @contextmanager
-def turn(handle: str) -> Iterator[None]:
-    """Wait until no other thread has its turn with the session *handle*."""
+def locked(handle: str) -> Iterator[None]:
+    """Wait until no other thread holds the lock of the session *handle*."""
     with _of_threads.named(handle) as lock:
         acquired = lock.acquire(timeout=TIME_LIMIT)
         try:
@@ -66,11 +67,12 @@ def turn(handle: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def aturn(handle: str) -> AsyncIterator[None]:
-    """Wait until no other task of this event loop has its turn; not where asyncio does not run."""
+async def alocked(handle: str) -> AsyncIterator[None]:
+    """Wait until no other task of this event loop holds it; not where asyncio does not run."""
     if not on_asyncio():
         yield
         return
+    # By loop as well: an asyncio.Lock belongs to one, and another loop may run in another thread.
     with _of_tasks.named((asyncio.get_running_loop(), handle)) as lock:
         acquired = False
         with suppress(TimeoutError):

@@ -1,10 +1,10 @@
 """Store calls as values: a generator yields ``(method, *arguments)`` and is sent the answer.
 
 So each sequence of calls is written once; :func:`run` drives it on a blocking store,
-:func:`arun` on an asynchronous one. ``(TAKE_TURN, handle)`` is no store call: the rest of
-the steps is then carried out while no other request of this process that asked for the
-same turn is. ``(PAUSE,)`` lets other processes have the store for a moment. Operations do not
-write these tuples themselves, but go through ``calls``, which knows the type of each answer.
+:func:`arun` on an asynchronous one. ``(LOCK, handle)`` is no store call: the remaining steps
+hold this process's lock for that session. ``(PAUSE,)`` lets other processes have the store for
+a moment. Operations do not write these tuples themselves, but go through ``calls``, which knows
+the type of each answer.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from fluidauth.errors import NotSupported, RecordExists, StoreError
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import AsyncBridge
 
-from .locks import aturn, turn
+from .locks import alocked, locked
 
 T = TypeVar("T")
 Steps = Generator[tuple[Any, ...], Any, T]
 
-TAKE_TURN = "take turn"
+LOCK = "lock"
 PAUSE = "pause"
 PAUSE_LENGTH = 0.01  # seconds; who waits for a lock looks again that often
 _STORE_ERRORS = (StoreError, RecordExists, NotSupported)
@@ -38,7 +38,7 @@ def run(store: SessionStore, steps: Steps[T]) -> T:
     """
     try:
         call = next(steps)
-        while call[0] is not TAKE_TURN:
+        while call[0] is not LOCK:
             try:
                 answer = _do(store, call)
             except _STORE_ERRORS as error:
@@ -47,7 +47,7 @@ def run(store: SessionStore, steps: Steps[T]) -> T:
                 call = steps.send(answer)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-    with turn(call[1]):  # rare; a stack for it, made each time, took 0.5 of a commit's 10 µs
+    with locked(call[1]):  # rare; a stack for it, made each time, took 0.5 of a commit's 10 µs
         return run(store, steps)
 
 
@@ -63,7 +63,7 @@ async def arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
         return await store.run_whole(run, steps)  # one hop to a thread, not one a step
     try:
         call = next(steps)
-        while call[0] is not TAKE_TURN:
+        while call[0] is not LOCK:
             try:
                 answer = await _ado(store, call)
             except _STORE_ERRORS as error:
@@ -72,7 +72,7 @@ async def arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
                 call = steps.send(answer)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-    async with aturn(call[1]):
+    async with alocked(call[1]):
         return await arun(store, steps)
 
 

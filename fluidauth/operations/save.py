@@ -1,6 +1,27 @@
 """All store work of a request, written once for blocking and asynchronous stores.
 
-The store can fail at any call: what is written first is what must not be undone.
+The store can fail at any call: what is written first is what must not be undone. Who wins, where another
+request changed the same session since this one read it:
+
+=================== ====================== ==========================================================
+this request        the other one          then
+=================== ====================== ==========================================================
+changed fields      changed fields         both are kept; of one field the later save, or the sum
+changed fields      regenerated the id     the changes follow to the new id; no cookie is sent
+changed fields      logged out             the changes are dropped, and that is reported
+changed fields      logged in              dropped as well: the fields may be another user's
+regenerates the id  changed fields         the new id has the merged fields
+regenerates the id  regenerated the id     the other's id counts; the changes follow to it
+logs in             changed fields         the new session has the merged fields
+logs in             logged in              both new sessions live, each under its own cookie
+logs in             logged out             the login counts, without the fields of what ended
+logs out            anything but a login   all is ended, under each id that it was renewed to
+logs out            logged in              the new session is ended as well: it came of this one
+empties it, no user changed fields         the other's fields are kept
+only read           anything               it gives way: a touch or re-seal is tried no further
+=================== ====================== ==========================================================
+
+Each write is a compare and swap on the record's version. Whoever loses reads again and merges.
 """
 
 from __future__ import annotations
@@ -102,6 +123,7 @@ def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
         found = yield from find(policy, live.record.handle, plan.now)
         live = found if isinstance(found, Live) else None
         if live is not None and not state.detached:
+            # A request beside this one changed the session while it was read: the same person's work.
             fields = merged(plan, live.body.fields)
         elif found is None:
             fields = apply(plan.edits, {})  # what ended is not carried on
@@ -127,6 +149,7 @@ def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
             return _dropped(found, plan.state)
         live, fields = found, merged(plan, found.body.fields)
         if live.record.handle != handle:
+            # Two tabs regenerated at once. A second new id would leave the first tab's cookie dead.
             if plan.edits or plan.state.wish.lifetime:
                 return (yield from _change(policy, plan, live, fields))
             return Outcome(closed=CLOSED["followed"])
@@ -144,8 +167,10 @@ def _change(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
                 outcome.closed = CLOSED["followed"]
             return outcome
         if not alone:
-            yield from calls.take_turn(handle)
-            alone, give_up = True, deadline()  # to wait for the turn was no try
+            # Somebody else was first. Of many requests that all merge and try again at once one gets
+            # through each time, so in one process they queue; others are met by the next round.
+            yield from calls.lock(handle)
+            alone, give_up = True, deadline()  # to wait for the lock was no try
         found = yield from find_live(policy, live.record.handle, plan.now)
         if isinstance(found, str):
             return _dropped(found, plan.state)
@@ -164,7 +189,7 @@ def _refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
     """Touch, re-seal, re-sign: best effort, the response goes out without them."""
     state = plan.state
     outcome = Outcome(state.record, state.body, state.credential)
-    reissue = _can_reissue(plan, live.record)
+    reissue = plan.reissues(live.record)
     try:
         if plan.upgrades and _is_behind(policy, live.record, reissue):
             moved = yield from _move(policy, live, reissue, plan.now)
@@ -225,7 +250,7 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
             return None
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
-    reissue = _can_reissue(plan, record)
+    reissue = plan.reissues(record)
     body = Body(fields, *body[1:-1], locked)
     kid = policy.sealer.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, plan.now, kid)
@@ -249,21 +274,10 @@ def _with_lifetime(policy: Policy, plan: SavePlan, live: Live) -> Live:
     return Live(*with_lifetime(*live, lifetime, policy.lifetime.absolute_seconds, plan.now))
 
 
-def _can_reissue(plan: SavePlan, record: SessionRecord) -> bool:
-    """Return whether the request presented a cookie of *record* that should be, and can be, signed anew."""
-    return plan.upgrades and _can_answer(plan, record)
-
-
 def _slides(policy: Policy, plan: SavePlan, live: Live) -> bool:
     """Return whether the browser would drop the cookie before the session ends: it moves with the expiry."""
     limit = policy.cookie.max_age
-    return limit is not None and live.body.persistent and _can_answer(plan, live.record)
-
-
-def _can_answer(plan: SavePlan, record: SessionRecord) -> bool:
-    """Return whether the response may carry a cookie for the id that the request presented."""
-    credential = plan.state.credential
-    return plan.answerable and credential is not None and credential.handle == record.handle
+    return limit is not None and live.body.persistent and plan.answers(live.record)
 
 
 CLOSED = {

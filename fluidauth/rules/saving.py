@@ -37,6 +37,15 @@ class SavePlan(NamedTuple):
     touch_to: int = 0
     """Where the expiry of a session only read should move, if nothing else is written."""
 
+    def answers(self, record: SessionRecord) -> bool:
+        """Return whether the response may carry a cookie of *record*: the request presented its id."""
+        credential = self.state.credential
+        return self.answerable and credential is not None and credential.handle == record.handle
+
+    def reissues(self, record: SessionRecord) -> bool:
+        """Return whether a cookie of *record* was presented that should be, and can be, signed anew."""
+        return self.upgrades and self.answers(record)
+
     def __repr__(self) -> str:  # of values nothing reaches tracebacks
         return f"<SavePlan of {list(self.edits.names)}>"
 

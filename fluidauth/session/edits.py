@@ -87,6 +87,8 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
     """
     if texts:
         texts = {name: text for name, text in texts.items() if isinstance(sent.get(name), CONTAINERS)}
+    # Three versions meet here: what was *sent* when the save began, what is stored now with the changes of
+    # other requests (*saved.base*), and *fields*, where another task of this request may have gone on since.
     if saved.base is sent:  # nobody else changed anything
         saved.texts = texts
         saved.modified = bool(saved.additions)
@@ -99,10 +101,13 @@ def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts:
             if name in texts:
                 saved.watch_as(name, texts[name])
         elif dict.get(fields, name, absent) is before:
+            # Others changed it and this request did not: without this its next save would write the old
+            # value back, as a change of its own.
             _take_in(fields, saved, name, value, texts.get(name))
     for name, (kind, amounts) in saved.additions.items():
         dict.__setitem__(fields, name, _add_up(saved.pristine(name), kind, amounts))
         saved.modified = True
+    # Others removed these. One that this request has set again meanwhile is a change for the next save.
     for name in sent.keys() - saved.base.keys():
         if dict.get(fields, name, absent) is sent[name]:
             dict.__delitem__(fields, name)

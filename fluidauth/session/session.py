@@ -1,7 +1,6 @@
 """The dict that an application sees.
 
-Nothing here does I/O: loading and saving are asked of the visit, which a session has and nobody else's code
-reaches through it (``visit_of`` is for the middlewares).
+Nothing here does I/O: loading and saving are asked of the visit that it was made for.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ from .wish import Login
 class Session(LazyDict):
     """The session of one request; to the application, a dict of JSON values.
 
-    Reading it the first time loads it. Changes, also deep inside values, are saved
-    before the response head leaves. Raise :class:`PayloadError` for what is not JSON,
-    :class:`StoreError` if the store is out of order, :class:`SessionNotLoaded` in
-    asynchronous code before ``aload()`` on a remote store, :class:`SessionClosed` for
-    what can no longer be kept.
+    Reading it the first time loads it. Changes, also deep inside values, are saved before the
+    response head leaves. Raise :class:`PayloadError` for what is not JSON, :class:`StoreError` if the
+    store is out of order, :class:`SessionNotLoaded` in asynchronous code before ``aload()`` on a
+    remote store, :class:`SessionClosed` for what can no longer be kept.
     """
 
     # The visit has no way back to its session: a circle of two objects at each request is work for
@@ -158,9 +156,8 @@ class Session(LazyDict):
             raise TypeError(f"lifetime={lifetime!r} must be a Lifetime, such as Lifetime(absolute=3600)")
         state = self._answerable_state("set_lifetime()")
         self._change()
-        login = state.wish.login
-        if login is not None and state.signs_in:
-            state.ask(login=login._replace(lifetime=lifetime))
+        if state.wish.login is not None and state.signs_in:
+            state.ask(login=state.wish.login._replace(lifetime=lifetime))
         else:
             state.ask(lifetime=lifetime)
 
@@ -292,8 +289,7 @@ class Session(LazyDict):
                 self[name] = value
 
     def __repr__(self) -> str:
-        # Names only, without loading: values must not reach logs and tracebacks.
-        self._visit.accessed = True
+        self._visit.accessed = True  # names only, without loading: values must not reach logs
         if self._visit.state is None:
             return "<Session, not loaded>"
         return f"<Session {self.user_id or 'anonymous'!r} fields={list(dict.keys(self))}>"
