@@ -77,18 +77,7 @@ class SessionMiddleware(ASGISessionMiddleware):
                 partitioned=partitioned,
                 persistent=max_age is not None,
             )
-            lasts = FOURTEEN_DAYS if max_age is None else max_age
-            texts = _texts(secret_key)
-            began = adopt and texts is not None and find_spec("itsdangerous") is not None
-            engine = SessionEngine(
-                texts,
-                store,
-                absolute_timeout=lasts,
-                idle_timeout=None,
-                cookie=cookie,
-                adopt=[StarletteCookie(texts, session_cookie, max_age, path, domain)] if began else (),
-                adopt_until=adopt_until,
-            )
+            engine = _engine_of(cookie, store, secret_key, max_age, adopt, adopt_until)
         super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
 
 
@@ -102,6 +91,29 @@ def session_of(connection: HTTPConnection) -> Session:
         raise ConfigError("no session here: app.add_middleware(SessionMiddleware, engine=engine)")
     session.mark_accessed()
     return session
+
+
+def _engine_of(
+    cookie: CookieOptions,
+    store: SessionStore | AsyncSessionStore | str | None,
+    secret_key: object,
+    max_age: int | None,
+    adopt: bool,
+    adopt_until: datetime | None,
+) -> SessionEngine:
+    """Return an engine that does as Starlette does, and takes over Starlette's sessions where it may."""
+    secrets = _texts(secret_key)
+    began = adopt and secrets is not None and find_spec("itsdangerous") is not None
+    former = [StarletteCookie(secrets, cookie.name, max_age, cookie.path, cookie.domain)] if began else []
+    return SessionEngine(
+        secrets,
+        store,
+        absolute_timeout=FOURTEEN_DAYS if max_age is None else max_age,
+        idle_timeout=None,
+        cookie=cookie,
+        adopt=former,
+        adopt_until=adopt_until,
+    )
 
 
 def _texts(secret_key: object) -> str | list[str] | None:
