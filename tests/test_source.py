@@ -12,36 +12,12 @@ from pathlib import Path
 
 import pytest
 
-import fluidauth
 from fluidauth import Session
 from harness import ROOT
+from harness.imports import FLOORS, HEIGHTS, TREES, imports_of, own_imports, package_of, room_of
 
-PACKAGE = Path(fluidauth.__file__).parent
 Lint = Callable[[ast.Module], list[str]]
 
-
-def name_of(path: Path) -> str:
-    """Return the module's name below ``fluidauth``; that of the package itself is empty."""
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
-
-
-SOURCES = {name_of(path): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
-
-# Lowest first. A package, or module at the top, may import what stands on a lower floor and nothing else.
-FLOORS = (
-    "errors events after_fork concurrency secrecy",
-    "records",
-    "keys stores",
-    "formats",
-    "session adoption",
-    "rules",
-    "operations maintenance",
-    "engine",
-    "middleware cli testing",
-    "integrations . __main__",
-)
-HEIGHTS = {room: height for height, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 THIRD_PARTY = {
     "keys.key": {"cryptography"},
@@ -94,38 +70,6 @@ RANDOM_SOURCES = {
 
 
 # -- imports ------------------------------------------------------------------------------------
-
-
-def imports_of(tree: ast.Module, package: str = "fluidauth") -> Iterator[str]:
-    """Yield the full name of each module or name that *tree*, a module of *package*, imports anywhere."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            prefix = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{prefix}.{alias.name}" for alias in node.names)
-
-
-def package_of(module: str) -> str:
-    """Return the full name of the package that *module* is, or is in."""
-    path = Path(fluidauth.__file__).parent.joinpath(*module.split("."))
-    return ".".join(["fluidauth", *module.split(".")][: None if path.is_dir() and module else -1])
-
-
-def own_imports(module: str) -> set[str]:
-    """Return the modules of this package that *module* imports."""
-    found = set()
-    for name in imports_of(TREES[module], package_of(module)):
-        top, _, rest = name.partition(".")
-        if top == "fluidauth":
-            found.add(rest if rest in TREES else rest.rpartition(".")[0])
-    return found
-
-
-def room_of(module: str) -> str:
-    """Return the package, or module at the top, that *module* is in; ``.`` for ``fluidauth`` itself."""
-    return module.partition(".")[0] or "."
 
 
 def test_every_room_has_its_floor() -> None:

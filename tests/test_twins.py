@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .test_source import TREES
+from harness.imports import TREES
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
