@@ -10,6 +10,8 @@ import pytest
 from fluidauth.engine.settings import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT
 from fluidauth.events import EventName
 from harness import ROOT
+from harness.imports import SOURCES, TREES
+from tools.architecture import BEGIN, END, PAGE, drawn
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 
@@ -59,3 +61,32 @@ def test_the_documented_defaults_are_the_real_ones() -> None:
     """The table of timeouts shows what the code has."""
     assert f"({DEFAULT_ABSOLUTE_TIMEOUT} s)" in SECURITY
     assert f"({DEFAULT_IDLE_TIMEOUT} s)" in SECURITY
+
+
+def test_architecture_page_shows_the_imports() -> None:
+    """The picture, and the law of each package, are those of the source: `python -m tools.architecture`."""
+    page = PAGE.read_text("utf-8")
+
+    assert page.partition(BEGIN)[2].partition(END)[0] == drawn()
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "concepts.md"])
+def test_pages_name_what_there_is(page: str) -> None:
+    """Each module or package that is named as a place exists, and each name in one is there."""
+    rooms = {name.partition(".")[0] for name in TREES}
+    named = re.findall(
+        r"`([a-z_]+(?:/[a-z_]+)*)(?:\.([A-Za-z_]+))?`", (ROOT / "docs" / page).read_text("utf-8")
+    )
+    places = [(path, name) for path, name in named if "/" in path or path in rooms - {"events", "session"}]
+
+    missing = [
+        (path, name)
+        for path, name in places
+        if path.replace("/", ".") not in TREES
+        or (
+            name and not re.search(rf"(?m)\b(class|def) {name}\b|^{name} = ", SOURCES[path.replace("/", ".")])
+        )
+    ]
+
+    assert len(places) > 20
+    assert [each for each in missing if not each[0].startswith("tests/")] == []

@@ -103,6 +103,30 @@ def test_a_logout_while_a_save_waits_is_final() -> None:
     assert cookie_of(messages[0]) == "__Host-session="
 
 
+@pytest.mark.requirement("4")
+def test_a_logout_while_a_save_waits_ends_each_session_that_came() -> None:
+    """Of two cookies none counts, yet a logout is to end both; a save before it takes nothing of that."""
+    engine = SessionEngine(secret=new_secret(), store=AsyncBasicStore())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        await session.aload()
+        session["a"] = 1
+        saving = asyncio.ensure_future(session.asave())
+        await asyncio.sleep(0)
+        session.logout()
+        await saving
+        await send({"type": "http.response.start", "status": 200})
+
+    async def left() -> list[Any]:
+        sessions = [await engine.acreate_session(user, {}) for user in ("ada", "eve")]
+        cookies = "; ".join(f"__Host-session={token}" for token, _ in sessions)
+        await get(ASGISessionMiddleware(app, engine=engine), cookies)
+        return [await engine.aget_session(session.handle or "") for _, session in sessions]
+
+    assert asyncio.run(left()) == [None, None]
+
+
 def test_a_login_while_a_save_waits_is_carried_out() -> None:
     """The new user has the new cookie, and nothing of the one before."""
     engine, _, messages = while_saving(
