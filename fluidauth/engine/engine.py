@@ -135,7 +135,7 @@ class SessionEngine:
         try:
             yield session
         except BaseException:
-            visit.commit(session, visit.plan(session, keep=False))  # a logout stands
+            visit.carry_out(session, visit.plan(session, keep=False))  # a logout stands
             raise
         visit.save(session)
         _check_saved(visit)
@@ -148,7 +148,7 @@ class SessionEngine:
         try:
             yield session
         except BaseException:
-            await visit.acommit(session, visit.plan(session, keep=False))  # as above
+            await visit.acarry_out(session, visit.plan(session, keep=False))  # as above
             raise
         await visit.asave(session)
         _check_saved(visit)

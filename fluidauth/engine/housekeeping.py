@@ -63,7 +63,7 @@ def _ending(access: StoreAccess, handle: str, record: str, until: int) -> Steps[
     """Return what ends a denied session now; *record* is left of it, nothing of a former system's."""
     if record:
         return manage.delete(access.policy, record)
-    return adopt.close(access.policy, handle, until, access.now())
+    return adopt.end_former(access.policy, handle, until, access.now())
 
 
 def _removed(access: StoreAccess, handle: str, record: str, ended: bool) -> None:

@@ -16,7 +16,7 @@ from fluidauth.events import EventLog, Notice
 from fluidauth.formats.cookies import MAX_HEADER_LENGTH, MAX_LEAVING, CookieOptions, CookiePlace, CookieSource
 from fluidauth.operations import adopt
 from fluidauth.operations.runner import Steps
-from fluidauth.operations.save import commit
+from fluidauth.operations.save import carry_out
 from fluidauth.records import SessionRecord
 from fluidauth.rules.loading import admit, identify, identify_token
 from fluidauth.rules.policy import Policy
@@ -177,15 +177,15 @@ class Requests(StoreAccess):
             )
         return Wish(True, tuple(credentials), tuple(formers))
 
-    def commit(self, plan: SavePlan) -> Outcome:
+    def carry_out(self, plan: SavePlan) -> Outcome:
         """Carry out *plan*; raise ``StoreError`` if it is not all in the store."""
         outcome = self.perform(self._steps(plan), "save")
         if self.denylist.denied and plan.state.wish.ends:
             self._lift_denials(plan.state)
         return outcome
 
-    async def acommit(self, plan: SavePlan) -> Outcome:
-        """Do as :meth:`commit`, without blocking; who must not be cancelled halfway shields it."""
+    async def acarry_out(self, plan: SavePlan) -> Outcome:
+        """Do as :meth:`carry_out`, without blocking; who must not be cancelled halfway shields it."""
         outcome = await self.aperform_here(self._steps(plan), "save")
         if self.denylist.denied and plan.state.wish.ends:
             self._lift_denials(plan.state)
@@ -193,8 +193,8 @@ class Requests(StoreAccess):
 
     def _steps(self, plan: SavePlan) -> Steps[Outcome]:
         if plan.state.adoption is not None or plan.state.wish.formers:
-            return adopt.adopt(self.policy, plan)
-        return commit(self.policy, plan)
+            return adopt.take_over(self.policy, plan)
+        return carry_out(self.policy, plan)
 
     def forget(self, taken_over: list[Adoption]) -> None:
         """Let former systems drop what was taken over from them, or has ended here."""

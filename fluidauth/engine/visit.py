@@ -171,7 +171,7 @@ class Visit:
             state.adoption = state.adoption or next(iter(wish.formers), None)
         dict.clear(session)
         state.wish = wish
-        state.forget()
+        state.detach()
 
     def _end_at_once(self, session: Session) -> None:
         """Carry out a logout now: a stream or WebSocket may go on for long.
@@ -187,10 +187,10 @@ class Visit:
         if plan is None:
             return
         if on_asyncio() and not self.may_block:
-            self.saving = begun(self._acommit(session, plan))
+            self.saving = begun(self._acarry_out(session, plan))
             return
         with suppress(StoreError):  # in a thread, as Starlette runs blocking generators; or under trio
-            self.commit(session, plan)
+            self.carry_out(session, plan)
 
     # -- saving --------------------------------------------------------------------
 
@@ -218,19 +218,19 @@ class Visit:
 
     def save(self, session: Session) -> None:
         """Save what changed by now; raise ``StoreError`` if it is not all in the store."""
-        self.commit(session, self.plan(session))
+        self.carry_out(session, self.plan(session))
 
     async def asave(self, session: Session) -> None:
         """Do as :meth:`save`, without blocking."""
         await self.quiet()
-        await self.acommit(session, self.plan(session))
+        await self.acarry_out(session, self.plan(session))
 
-    def commit(self, session: Session, plan: SavePlan | None) -> None:
+    def carry_out(self, session: Session, plan: SavePlan | None) -> None:
         """Carry out *plan*, and bring *session* to what is stored then."""
         if plan is None:
             return
         try:
-            outcome = self.requests.commit(plan)
+            outcome = self.requests.carry_out(plan)
         except StoreError:
             self._save_failed()
             raise
@@ -238,29 +238,29 @@ class Visit:
         if plan.state.old:
             self.requests.forget(plan.state.old)
 
-    async def acommit(self, session: Session, plan: SavePlan | None) -> None:
-        """Do as :meth:`commit`, without blocking; a cancelled caller does not stop it halfway."""
+    async def acarry_out(self, session: Session, plan: SavePlan | None) -> None:
+        """Do as :meth:`carry_out`, without blocking; a cancelled caller does not stop it halfway."""
         if plan is None:
             return
         if self.requests.is_undisturbed():
             try:
-                await self._acommit(session, plan)
+                await self._acarry_out(session, plan)
             except Exception:
                 raise
             except BaseException:  # cancelled under trio, which has no shield here: it may have ended halfway
                 self.requests.deny_what_ends(plan.state)
                 raise
             return
-        saving = self.saving = begun(self._acommit(session, plan))
+        saving = self.saving = begun(self._acarry_out(session, plan))
         try:
             await asyncio.shield(saving)
         finally:
             if saving.done():
                 self.saving = None
 
-    async def _acommit(self, session: Session, plan: SavePlan) -> None:
+    async def _acarry_out(self, session: Session, plan: SavePlan) -> None:
         try:
-            outcome = await self.requests.acommit(plan)
+            outcome = await self.requests.acarry_out(plan)
         except StoreError:
             self._save_failed()
             raise

@@ -40,13 +40,13 @@ class ResponseVisit(Visit):
         Where the store refuses, nobody gets in here, and it is done later.
         """
         with suppress(StoreError):
-            self.commit(session, None if self.unavailable else self.plan(session, keep=False))
+            self.carry_out(session, None if self.unavailable else self.plan(session, keep=False))
 
     async def asave_logout(self, session: Session) -> None:
         """Do as :meth:`save_logout`, without blocking."""
         with suppress(StoreError):
             await self.quiet()
-            await self.acommit(session, None if self.unavailable else self.plan(session, keep=False))
+            await self.acarry_out(session, None if self.unavailable else self.plan(session, keep=False))
 
     def save_head(self, session: Session, status: int, replacement: dict[str, Any] | None = None) -> bool:
         """Save before a head of *status*; return whether that may leave, or our answer does instead.
@@ -61,7 +61,7 @@ class ResponseVisit(Visit):
         try:
             if replacement is not None:
                 session.become(replacement)
-            self.commit(session, None if self.started else self.plan(session, self.keep))
+            self.carry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
                 raise
@@ -81,7 +81,7 @@ class ResponseVisit(Visit):
                 await session.aload()
                 session.become(replacement)
             await self.quiet()
-            await self.acommit(session, None if self.started else self.plan(session, self.keep))
+            await self.acarry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
                 raise
@@ -93,7 +93,7 @@ class ResponseVisit(Visit):
         try:
             if replacement is not None:
                 session.become(replacement)
-            self.commit(session, None if self.unavailable else self.plan(session, self.keep))
+            self.carry_out(session, None if self.unavailable else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
                 raise
@@ -104,7 +104,7 @@ class ResponseVisit(Visit):
             if replacement is not None:
                 session.become(replacement)
             await self.quiet()
-            await self.acommit(session, None if self.unavailable else self.plan(session, self.keep))
+            await self.acarry_out(session, None if self.unavailable else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
                 raise

@@ -41,7 +41,7 @@ from .adoption_period import NOBODY
 from .lookup import check_time, deadline, end
 from .renew import create
 from .runner import Steps
-from .save import CLOSED, commit, merged
+from .save import CLOSED, carry_out, merged
 
 
 def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tuple[Adopter, str]]:
@@ -105,28 +105,28 @@ def fits(policy: Policy, state: State, now: int) -> bool:
     return True
 
 
-def adopt(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
+def take_over(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     """Commit the changes of a request that came with old cookies."""
     state = plan.state
     adoption = state.adoption
-    yield from _close_others(policy, state, plan.now)  # first, as what must not be undone
+    yield from _end_formers(policy, state, plan.now)  # first, as what must not be undone
     if adoption is None or adoption.taken:
-        return (yield from commit(policy, plan))
+        return (yield from carry_out(policy, plan))
     if state.wish.ends or state.signs_in or state.detached:
-        yield from close(policy, adoption.marker, adoption.until, plan.now)
-        outcome = yield from commit(policy, plan)
+        yield from end_former(policy, adoption.marker, adoption.until, plan.now)
+        outcome = yield from carry_out(policy, plan)
         outcome.cookie = outcome.cookie or "expire"
         return outcome
     body = new_body(policy, plan.fields, plan.now, state.wish.lifetime)
     if state.wish.renews:
-        if not (yield from close(policy, adoption.marker, adoption.until, plan.now)):
+        if not (yield from end_former(policy, adoption.marker, adoption.until, plan.now)):
             return Outcome(closed=CLOSED["ended"])
         outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, plan.now)
         return (yield from _unless_revoked(policy, outcome, plan.now))
-    return (yield from _take_over(policy, plan, adoption, body))
+    return (yield from _store_taken(policy, plan, adoption, body))
 
 
-def _take_over(policy: Policy, plan: SavePlan, adoption: Adoption, body: Body) -> Steps[Outcome]:
+def _store_taken(policy: Policy, plan: SavePlan, adoption: Adoption, body: Body) -> Steps[Outcome]:
     """Store the session of an old cookie, or make the changes to the one that another request made of it.
 
     Each try has an id of its own. The marker, made once, says which counts: so none that was ended since is
@@ -158,11 +158,11 @@ def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome
     return Outcome(closed=CLOSED["ended"])
 
 
-def _close_others(policy: Policy, state: State, now: int) -> Steps[None]:
+def _end_formers(policy: Policy, state: State, now: int) -> Steps[None]:
     """End what a logout presented beside the session that it was of."""
     for old in state.wish.formers:
         if state.adoption is None or old.marker != state.adoption.marker:
-            yield from close(policy, old.marker, old.until, now)
+            yield from end_former(policy, old.marker, old.until, now)
 
 
 def _was_revoked(policy: Policy, user_id: str | None, now: int) -> Steps[bool]:
@@ -181,7 +181,7 @@ def _join(policy: Policy, plan: SavePlan, adoption: Adoption) -> Steps[Outcome]:
     state.credential, state.record, state.body = resumed.credential, resumed.record, resumed.body
     state.wish, state.adoption = state.wish._replace(login=None), None
     fields = merged(plan, resumed.body.fields)
-    return (yield from commit(policy, plan._replace(state=state, fields=fields, upgrades=True)))
+    return (yield from carry_out(policy, plan._replace(state=state, fields=fields, upgrades=True)))
 
 
 def _marked(
@@ -193,7 +193,7 @@ def _marked(
     return policy.sealer.seal(record, Tombstone(successor, "adopt", until, nonce))
 
 
-def close(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
+def end_former(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
     """Let the old cookie of *marker* open nothing up to *until*, nor what another request took it over to.
 
     Return whether it had not ended yet. Raise ``NotEnded`` if the store fails.

@@ -47,7 +47,7 @@ from .runner import Steps
 # -- a request's changes ----------------------------------------------------------------
 
 
-def commit(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
+def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     """Carry out *plan* on the stored session, whatever others did to it meanwhile."""
     state, wish = plan.state, plan.state.wish
     if state.closed and not (wish.ends or wish.login):

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from fluidauth.events import Notice
 from fluidauth.formats.cookies import CookiePlace
 from fluidauth.records import Body, SessionRecord, check_user_id
-from fluidauth.session.edits import NO_EDITS, Edits, edits_of, take_over
+from fluidauth.session.edits import NO_EDITS, Edits, bring_up_to_date, edits_of
 from fluidauth.session.state import State
 from fluidauth.session.wish import NO_WISH, Credential, Login, Wish
 
@@ -130,7 +130,7 @@ def settle(later: State, fields: dict[str, Any], plan: SavePlan, outcome: Outcom
     if outcome.closed:
         asked = State()
         asked.carry_on(later, since)
-        later.close(outcome.closed)
+        later.refuse_changes(outcome.closed)
         later.count_from(plan.fields, plan.edits.texts)
         later.wish = asked.wish._replace(renews=False, lifetime=None)
         later.modified = asked.wish.ends or asked.wish.login is not None
@@ -139,7 +139,7 @@ def settle(later: State, fields: dict[str, Any], plan: SavePlan, outcome: Outcom
     if fresh.carry_on(later, since):
         # What was handed out while the save waited is watched as well.
         texts = {**later.texts, **plan.edits.texts} if later.texts else plan.edits.texts
-        take_over(fields, fresh, plan.fields, texts)
+        bring_up_to_date(fields, fresh, plan.fields, texts)
     return fresh
 
 

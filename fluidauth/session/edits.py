@@ -1,6 +1,6 @@
 """This request's changes, found by comparison, onto a newer version of the same session.
 
-Changes to different fields all survive; of two to one field the later commit wins,
+Changes to different fields all survive; of two to one field the later save wins,
 save for ``add`` and ``append``, which combine. Pure.
 """
 
@@ -78,7 +78,9 @@ def apply(edits: Edits, fields: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def take_over(fields: dict[str, Any], saved: State, sent: dict[str, Any], texts: dict[str, str]) -> None:
+def bring_up_to_date(
+    fields: dict[str, Any], saved: State, sent: dict[str, Any], texts: dict[str, str]
+) -> None:
     """Bring *fields*, which the application holds, to what was *saved*.
 
     Values that others changed replace ours, inside of the containers that the application holds.

@@ -104,7 +104,7 @@ class Session(LazyDict):
         if before.wish.ends:  # a logout stands
             dict.clear(self)
             state.wish = before.wish
-            state.forget()
+            state.detach()
 
     def save(self) -> None:
         """Save now, not at the response head: for handlers that run long."""
@@ -133,7 +133,7 @@ class Session(LazyDict):
         state = self._answerable_state("login()")
         if self.user_id not in (None, user_id):
             dict.clear(self)
-            state.forget()
+            state.detach()
         state.closed = None
         state.ask(login=Login(user_id, lifetime, self._visit.now()), renews=False)
         self.update(data or {})

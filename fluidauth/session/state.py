@@ -137,7 +137,7 @@ class State:
         for name, value in self.base.items():
             self.watch(name, value)
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """Detach from what was loaded; later changes count from nothing."""
         self.base, self.texts, self.additions = {}, _NOTHING, _NOTHING
         self.unreadable = frozenset()
@@ -177,7 +177,7 @@ class State:
             return True
         return False
 
-    def close(self, reason: str) -> None:
+    def refuse_changes(self, reason: str) -> None:
         """Refuse changes from now on; *reason* ends the sentence that says so."""
         self.closed = reason
         self.modified = self.due = False
@@ -212,10 +212,10 @@ class State:
         """
         wish, before = later.wish, since.wish
         if wish.ends and not before.ends:
-            self.forget()
+            self.detach()
             self.wish = wish.only_end()
         elif later.detached and not since.detached:
-            self.forget()
+            self.detach()
         # Each wish is compared with its snapshot: what the save has just carried out is not asked again.
         if wish.login is not before.login:
             self.ask(login=wish.login)
