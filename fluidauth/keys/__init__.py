@@ -1,4 +1,7 @@
-"""Secrets: what is derived from them, their states, their file. No session is known here."""
+"""Secrets: what is derived from them, their states, their file. No session is known here.
+
+Public is what this module itself has.
+"""
 
 from .key import Key as Key
 from .ring import Keyring as Keyring

@@ -1,1 +1,4 @@
-"""Walks over a whole store, at a pace, for the command line."""
+"""Walks over a whole store, at a pace, for the command line.
+
+Internal: it may change from one release to the next.
+"""

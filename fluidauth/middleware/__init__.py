@@ -1,4 +1,7 @@
-"""HTTP messages, of WSGI and ASGI: a session is saved before the head of its response leaves."""
+"""HTTP messages, of WSGI and ASGI: a session is saved before the head of its response leaves.
+
+Public is what this module itself has.
+"""
 
 from .asgi import ASGISessionMiddleware as ASGISessionMiddleware
 from .auto import SessionMiddleware as SessionMiddleware

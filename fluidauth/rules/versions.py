@@ -11,6 +11,8 @@ from fluidauth.session.wish import Credential
 from .expiry import expiry_from, next_expiry
 from .policy import Policy
 
+# Requests that came under the old id may still be under way when it is replaced. For so long they find the
+# new one: their changes are merged there, and their logout ends it. Without a tombstone both find nothing.
 TOMBSTONE_SECONDS = 60
 
 

@@ -118,36 +118,36 @@ def test_a_logout_that_was_carried_out_is_no_failed_one(flaky: Browser, events: 
 
 def test_denials_are_bounded() -> None:
     """The oldest gives way; an expired one is forgotten; one that is done is gone under all its handles."""
-    denials = Denylist()
+    denylist = Denylist()
     for number in range(MAX_DENIALS + 1):
-        denials.add(f"handle {number}", f"handle {number}", 100 + number)
-    assert denials.record_left("handle 0") is None
-    assert denials.record_left(f"handle {MAX_DENIALS}") == f"handle {MAX_DENIALS}"
+        denylist.add(f"handle {number}", f"handle {number}", 100 + number)
+    assert denylist.record_left("handle 0") is None
+    assert denylist.record_left(f"handle {MAX_DENIALS}") == f"handle {MAX_DENIALS}"
 
     last = f"handle {MAX_DENIALS}"
-    assert denials.pending(99 + MAX_DENIALS, 5) == [(last, last, 100 + MAX_DENIALS)]
-    denials.add("old", "new", 10**9)
-    denials.remove("new")
+    assert denylist.pending(99 + MAX_DENIALS, 5) == [(last, last, 100 + MAX_DENIALS)]
+    denylist.add("old", "new", 10**9)
+    denylist.remove("new")
 
-    assert denials.record_left("old") is None
-    assert denials.record_left("new") is None
+    assert denylist.record_left("old") is None
+    assert denylist.record_left("new") is None
 
 
 @pytest.mark.requirement("52")
 def test_denial_added_while_another_thread_tidies_stays() -> None:
     """Threads deny and tidy at once; none loses what another noted."""
-    denials = Denylist()
+    denylist = Denylist()
 
     class Meanwhile(int):
         def __gt__(self, other: int) -> bool:
-            denials.add("late", "late", 10**9)
+            denylist.add("late", "late", 10**9)
             return int(self) > other
 
-    denials.add("first", "first", Meanwhile(10**9))
-    denials.add("second", "second", 10**9)
+    denylist.add("first", "first", Meanwhile(10**9))
+    denylist.add("second", "second", 10**9)
 
-    assert {record for _, record, _ in denials.pending(100, 5)} >= {"first", "second"}
-    assert denials.record_left("late") == "late"
+    assert {record for _, record, _ in denylist.pending(100, 5)} >= {"first", "second"}
+    assert denylist.record_left("late") == "late"
 
 
 def visitor_handle(visitor: Browser) -> str:

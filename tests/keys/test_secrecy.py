@@ -38,7 +38,7 @@ HOLDERS: dict[str, Callable[[], Any]] = {
     "cipher": a_cipher,
     "sealer": lambda: an_engine().policy.sealer,
     "policy": lambda: an_engine().policy,
-    "gateway": lambda: an_engine().requests,
+    "requests": lambda: an_engine().requests,
     "engine": an_engine,
 }
 
