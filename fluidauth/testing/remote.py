@@ -39,6 +39,8 @@ from .ticker import Ticker
 
 PATIENCE = 30  # seconds for a child process to end
 POOL_SIZE = 4
+FORKS = 3
+READS = 50  # by each process, at once
 RETRY = 0.02  # seconds
 
 
@@ -245,22 +247,29 @@ class RemoteStoreContract(_RemoteContract):
 
     def test_forked_process_has_connections_of_its_own(self) -> None:
         """Parent and children read at once, and the end of a child harms nobody."""
-        record = numbered(1)
-        self.direct.create(record)
+        records = [numbered(number) for number in range(FORKS + 1)]
+        for record in records:
+            self.direct.create(record)
+        fork = multiprocessing.get_context("fork")
+        start = fork.Barrier(len(records))
 
-        def read() -> None:
-            os._exit(0 if self.direct.get(record.handle) == record else 1)
+        def reads_its_own(record: SessionRecord) -> bool:
+            start.wait(PATIENCE)
+            return all(self.direct.get(record.handle) == record for _ in range(READS))
 
-        children = [multiprocessing.get_context("fork").Process(target=read) for _ in range(3)]
+        def read(record: SessionRecord) -> None:
+            os._exit(0 if reads_its_own(record) else 1)
+
+        children = [fork.Process(target=read, args=(record,)) for record in records[1:]]
         for child in children:
             child.start()
-        beside = [self.direct.get(record.handle) for _ in range(20)]
+        beside = reads_its_own(records[0])
         for child in children:
             child.join(PATIENCE)
 
-        assert beside == [record] * 20
-        assert [child.exitcode for child in children] == [0, 0, 0]
-        assert self.direct.get(record.handle) == record
+        assert beside
+        assert [child.exitcode for child in children] == [0] * FORKS
+        assert self.direct.get(records[0].handle) == records[0]
 
 
 class AsyncRemoteStoreContract(_RemoteContract):

@@ -74,6 +74,5 @@ class TestPostgresStore(OnPostgres, OwnRemoteContract):
 
 
 @inherited_requirement("52", *LOST_ANSWERS)
-@inherited_requirement("53", FROZEN)
 class TestAsyncPostgresStore(OnPostgres, AsyncRemoteStoreContract):
     pass
