@@ -61,6 +61,7 @@ def python(*arguments: object) -> None:
 def check_style() -> None:
     python("-m", "ruff", "format", "--check", "--quiet", *CODE)
     python("-m", "ruff", "check", "--quiet", *CODE)
+    python("-m", "codespell_lib", ".")
 
 
 def check_types() -> None:
