@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 DEMO := .venv-demo
 BENCH := .venv-bench
 NEWEST := .venv-newest
+# The package as the tests have it: with all its extras.
+PACKAGE := '.[cli,django,fastapi,flask,postgres,quart,redis,starlette]'
 
 # The versions of all that is installed here, and of what builds our wheel (newer pips ask for that apart).
 export PIP_CONSTRAINT := constraints.txt
@@ -34,7 +36,7 @@ demo: $(DEMO)/ready
 test: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet --numprocesses=$(WORKERS) -m "not check and not matrix" $(ARGS)
 
-check: $(VENV)/ready
+check: $(VENV)/lint-ready
 	@$(BIN)/python tools/check.py
 
 matrix: $(VENV)/ready
@@ -44,8 +46,8 @@ newest: $(NEWEST)/ready
 	@$(NEWEST)/bin/python -m pytest --quiet --numprocesses=$(WORKERS) -m "not matrix" $(ARGS)
 
 constraints: .venv-constraints/ready
-	@printf 'hatchling\nuv\n' | .venv-constraints/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--all-extras --no-annotate --no-emit-index-url --custom-compile-command "make constraints" \
+	@printf 'hatchling\npip\nuv\n' | .venv-constraints/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--all-extras --group test --group lint --no-annotate --no-emit-index-url --custom-compile-command "make constraints" \
 		--output-file constraints.txt pyproject.toml benchmarks/requirements.txt -
 	@git diff --stat -- constraints.txt
 
@@ -71,10 +73,14 @@ $(DEMO)/ready: pyproject.toml constraints.txt
 	$(call environment,$(DEMO),--editable . httpx uvicorn waitress)
 
 $(VENV)/ready: pyproject.toml constraints.txt
-	$(call environment,$(VENV),--editable '.[test]')
+	$(call environment,$(VENV),--editable $(PACKAGE) --group test)
+
+$(VENV)/lint-ready: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint
+	@touch $@
 
 $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
-	$(call environment,$(BENCH),--editable '.[test]' --requirement benchmarks/requirements.txt)
+	$(call environment,$(BENCH),--editable $(PACKAGE) --group test --requirement benchmarks/requirements.txt)
 
 .venv-constraints/ready: Makefile
 	$(call environment,.venv-constraints,uv)
@@ -84,13 +90,14 @@ $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 .venv-constraints/ready $(NEWEST)/ready: export PIP_BUILD_CONSTRAINT =
 .PHONY: $(NEWEST)/ready
 $(NEWEST)/ready:
-	$(call environment,$(NEWEST),--editable '.[test]')
+	$(call environment,$(NEWEST),--editable $(PACKAGE) --group test)
 
-# $(1): its folder; $(2): what pip installs there.
+# $(1): its folder; $(2): what pip installs there. Python's own pip may be too old for groups (25.1) and comes first.
 define environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fluidauth needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.13 $(MAKECMDGOALS)")'
 	@echo "setting up $(1) (once)"
 	@$(PYTHON) -m venv --clear $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 	@touch $@
 endef

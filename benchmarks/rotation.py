@@ -388,7 +388,7 @@ class Site(NamedTuple):
 @contextmanager
 def site(name: str, rate: int, batch: int) -> Iterator[Site]:
     """Run the server *name* on a file with enough rows under a former key, and clients under the new one."""
-    from harness.servers.processes import serving  # here, as it needs the extra `test`
+    from harness.servers.processes import serving  # here, as it needs the group `test`
 
     with tempfile.TemporaryDirectory() as folder:
         path, given = Path(folder) / "sessions.db", [new_secret(), new_secret()]

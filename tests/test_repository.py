@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from harness import ROOT
 
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINS = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
 
 
@@ -57,3 +59,29 @@ def test_text_files_end_as_the_hooks_leave_them() -> None:
 
     assert len(texts) > 100
     assert untidy == []
+
+
+# -- dependencies -------------------------------------------------------------------------------
+
+
+def test_the_tests_have_every_extra() -> None:
+    """The environments install the package with all of them, and what tests need beside is none of them."""
+    (named,) = re.findall(r"^PACKAGE := '\.\[(.*)\]'$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert named.split(",") == sorted(PROJECT["project"]["optional-dependencies"])
+    assert sorted(PROJECT["dependency-groups"]) == ["lint", "test"]
+
+
+def test_whatever_is_installed_is_pinned() -> None:
+    """The environments of next month are those of today."""
+    wanted = [
+        *PROJECT["build-system"]["requires"],
+        *PROJECT["project"]["dependencies"],
+        *(each for extra in PROJECT["project"]["optional-dependencies"].values() for each in extra),
+        *(each for group in PROJECT["dependency-groups"].values() for each in group),
+        "pip",
+    ]
+
+    names = [re.split(r"[\[<>=~! ]", requirement)[0] for requirement in wanted]
+
+    assert [name for name in names if name not in PINS] == []
