@@ -61,6 +61,18 @@ def test_text_files_end_as_the_hooks_leave_them() -> None:
     assert untidy == []
 
 
+# -- what the index shows -----------------------------------------------------------------------
+
+
+def test_the_frameworks_named_are_those_tested() -> None:
+    """Each is installed for the tests, where a version is named at that version."""
+    named = [each.split(" :: ")[1:] for each in PROJECT["project"]["classifiers"] if "Framework" in each]
+
+    for framework, *version in named:
+        if framework != "AsyncIO":  # Python's own
+            assert f"{PINS[framework.lower()]}.".startswith("".join(f"{part}." for part in version))
+
+
 # -- dependencies -------------------------------------------------------------------------------
 
 
