@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from . import keys_revoke, sessions_all  # noqa: F401  their commands join those of keys and sessions
+from . import keys_revoke, sessions_all
 from .doctor import doctor
 from .keys import keys
 from .output import NO, UNABLE
@@ -57,3 +57,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 for part in (keys, sessions, token, doctor):
     fluidauth.add_command(part)
+keys.add_command(keys_revoke.revoke)
+for part in sessions_all.COMMANDS:
+    sessions.add_command(part)

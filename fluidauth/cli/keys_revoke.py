@@ -18,12 +18,12 @@ from fluidauth.keys.document import KeyDocument, KeyEntry
 from fluidauth.maintenance.census import KeyUse, every_record
 from fluidauth.records import moment
 
-from .keys import interval_option, keys, no_wait_option, shown, wait_since
+from .keys import interval_option, no_wait_option, shown, wait_since
 from .options import command, count_records, keyring_file_option, now, open_store, policy_for
 from .output import NO, Output, Refused, plural
 
 
-@command(keys, "revoke")
+@command(None, "revoke")
 @click.argument("kid")
 @keyring_file_option
 @click.option(

@@ -33,7 +33,6 @@ from .options import (
     store_option,
 )
 from .output import NO, Output, Refused, plural
-from .sessions import sessions
 
 _BAD = ("tampered", "foreign", "undecryptable")
 _SHOWN_FAILURES = 20
@@ -47,7 +46,7 @@ _rate_option = click.option(
 )
 
 
-@command(sessions, "init")
+@command(None, "init")
 @store_option
 def init(out: Output, store: str) -> None:
     """Create what the store keeps sessions in, or bring it up to date; once before the first start.
@@ -59,7 +58,7 @@ def init(out: Output, store: str) -> None:
     out.answer({"created": is_new}, "the store is ready" if is_new else "the store was ready before")
 
 
-@command(sessions, "stats")
+@command(None, "stats")
 @store_option
 def stats(out: Output, store: str) -> None:
     """Count sessions, users, keys and bytes. No payload is opened."""
@@ -86,7 +85,7 @@ def stats(out: Output, store: str) -> None:
     )
 
 
-@command(sessions, "clean")
+@command(None, "clean")
 @store_option
 @keyring_option
 @click.option("--revoked", is_flag=True, help="Those that a revoked key ended as well.")
@@ -104,7 +103,7 @@ def clean(out: Output, store: str, keyring: Path | None, trust_mount: bool, revo
     out.answer({"removed": count, "revoked": dead}, f"{plural(count, 'expired record')} removed{under}")
 
 
-@command(sessions, "check")
+@command(None, "check")
 @store_option
 @keyring_option
 def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> None:
@@ -137,7 +136,7 @@ def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> N
         raise click.exceptions.Exit(NO)
 
 
-@command(sessions, "rekey")
+@command(None, "rekey")
 @store_option
 @keyring_option
 @_rate_option
@@ -182,7 +181,7 @@ def rekey_sessions(
         raise click.exceptions.Exit(NO)
 
 
-@command(sessions, "copy")
+@command(None, "copy")
 @store_option
 @_rate_option
 def copy_sessions(out: Output, store: str, rate: int) -> None:
@@ -224,3 +223,6 @@ def _tracked(out: Output, store: SessionStore, what: str) -> Iterator[SessionRec
 def _more(out: Output, count: int) -> None:
     if count > _SHOWN_FAILURES:
         out.hint(f"and {count - _SHOWN_FAILURES} more; --json lists all")
+
+
+COMMANDS = (init, stats, clean, check, rekey_sessions, copy_sessions)
