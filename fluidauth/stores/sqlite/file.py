@@ -114,7 +114,8 @@ def prepare(path: Path, namespace: str, timeout: float) -> int:
     """
     _create_privately(path)
     try:
-        with closing(connect(path, "full")) as connection:
+        # Of several workers that start at once one switches to WAL, and until then locks the others out.
+        with closing(patiently(lambda: connect(path, "full"), give_up_after(timeout))) as connection:
             _switch_to_wal(connection, path, timeout)
             # This also proves that the file can be written.
             patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up_after(timeout))

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import multiprocessing
 import os
+import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from fluidauth import SQLiteStore, StoreError
 from fluidauth.stores.base import AsyncSessionStore
+from fluidauth.stores.sqlite.file import LOCK_WAIT
 from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
 
 
@@ -135,3 +137,25 @@ def test_a_wait_that_a_signal_ends_keeps_no_connection(store: SQLiteStore, inter
     again = pool.borrow(timeout=1.0)
     for connection in (again, *held):
         pool.give_back(connection)
+
+
+def test_first_starts_wait_for_each_other(path: Path) -> None:
+    """While one worker makes a new file ready, it has it to itself; another that starts is no error."""
+    started: list[int] = []
+
+    def start() -> None:
+        with closing(SQLiteStore(path, timeout=PATIENCE)) as store:
+            store.open()
+            started.append(store.clean(0))
+
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as first:
+        first.execute("BEGIN EXCLUSIVE")
+        second = threading.Thread(target=start)
+        second.start()
+        second.join(10 * LOCK_WAIT)  # long enough to be refused
+        waits = second.is_alive()
+        first.execute("COMMIT")
+    second.join(PATIENCE)
+
+    assert waits
+    assert started == [0]
