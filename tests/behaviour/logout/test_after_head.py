@@ -75,6 +75,27 @@ def test_logout_in_a_stream_without_asyncio_is_carried_out_at_once(loop: str, st
     assert seen == [None]
 
 
+def test_logout_in_a_stream_is_next_after_a_save_that_is_under_way() -> None:
+    """That save began without it; the logout does not wait for the end of the stream."""
+    browser = Browser("asgi", SessionEngine(new_secret(), AsyncBasicStore()))
+    browser.request(lambda session: session.login("alice"))
+    tab, seen = browser.twin(), list[str | None]()
+
+    async def leave(session: Session) -> None:
+        session["n"] = 1
+        saving = asyncio.create_task(session.asave())
+        await asyncio.sleep(0)
+        session.logout()
+        await saving
+        for _ in range(100):  # turns of the event loop, in which the store is asked
+            await asyncio.sleep(0)
+        seen.append(await asyncio.to_thread(tab.get, user_of))
+
+    browser.request(user_of, later=leave)
+
+    assert seen == [None]
+
+
 def test_logout_in_a_stream_that_the_store_refuses_denies_the_session(
     alice: Browser, outage: FlakyStore, events: list[SessionEvent]
 ) -> None:

@@ -253,6 +253,45 @@ def test_a_logout_in_a_stream_of_quart_stands(kind: str) -> None:
     assert alive == [False]
 
 
+@pytest.mark.requirement("4")
+def test_a_logout_that_the_store_refuses_is_tried_again_at_the_end_of_a_stream_of_quart() -> None:
+    """Also where the stream goes on for long after it."""
+    store = FlakyStore()
+    engine = SessionEngine(new_secret(), store, cookie=CookieOptions(secure=False))
+    app: Any = quart.Quart(__name__)
+    app.session_interface = QuartInterface(engine)
+
+    async def login() -> str:
+        quart_session.login("ada")
+        return ""
+
+    async def leave() -> Any:
+        session: Any = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+        assert session.user_id == "ada"
+
+        async def chunks() -> Any:
+            store.broken = {"delete"}
+            session.logout()
+            yield b"a"
+            await session.visit.quiet()
+            store.broken = set()
+            yield b"b"
+
+        return chunks()
+
+    app.add_url_rule("/login", view_func=login)
+    app.add_url_rule("/leave", view_func=leave)
+
+    async def main() -> None:
+        client = app.test_client()
+        await client.get("/login")
+        await client.get("/leave")
+
+    asyncio.run(main())
+
+    assert engine.list_sessions("ada") == []
+
+
 @pytest.mark.requirement("4", "66")
 @pytest.mark.parametrize("setting", ["default", "PROPAGATE_EXCEPTIONS"])
 @pytest.mark.parametrize("fails", ["handler", "503"])
