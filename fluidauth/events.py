@@ -60,7 +60,7 @@ _UNLIMITED = frozenset(
     ("session_created", "session_adopted", "session_renewed", "session_logout", "session_revoked")
 )
 
-logger = logging.getLogger("fluidauth")
+logger: logging.Logger = logging.getLogger("fluidauth")
 
 
 @dataclass(frozen=True, slots=True)

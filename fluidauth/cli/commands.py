@@ -55,8 +55,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-for part in (keys, sessions, token, doctor):
-    fluidauth.add_command(part)
+for _part in (keys, sessions, token, doctor):
+    fluidauth.add_command(_part)
 keys.add_command(keys_revoke.revoke)
-for part in sessions_all.COMMANDS:
-    sessions.add_command(part)
+for _part in sessions_all.COMMANDS:
+    sessions.add_command(_part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,30 @@ from fluidauth.keys.follower import RELOAD_INTERVAL
 from fluidauth.keys.key import kid_of
 from fluidauth.records import moment
 
-from .options import command, keyring_file_option, now, secret_input, trust_mount_option, variables_set
+from .options import (
+    Command,
+    command,
+    keyring_file_option,
+    now,
+    secret_input,
+    trust_mount_option,
+    variables_set,
+)
 from .output import Output, Refused
 
 _DAY = 24 * 60 * 60
 _LOOK_AGAIN = 0.1  # seconds
 
-interval_option = click.option(
+interval_option: Callable[[Command], Command] = click.option(
     "--interval",
     type=click.FloatRange(0, 3600),
     default=RELOAD_INTERVAL,
     show_default=True,
     help="Seconds between two looks of a process at the file.",
 )
-no_wait_option = click.option("--no-wait", is_flag=True, help="Refuse instead of waiting.")
+no_wait_option: Callable[[Command], Command] = click.option(
+    "--no-wait", is_flag=True, help="Refuse instead of waiting."
+)
 
 
 @click.group()

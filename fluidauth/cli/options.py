@@ -69,7 +69,7 @@ def _told(error: FluidAuthError | Refused | Unable) -> Refused | Unable:
     return Unable(str(error)) if in_the_way else Refused(str(error))
 
 
-trust_mount_option = click.option(
+trust_mount_option: Callable[[Command], Command] = click.option(
     "--trust-mount", is_flag=True, help="Accept a keyring file that others may read."
 )
 
@@ -81,7 +81,9 @@ _keyring_path = partial(
     show_envvar=True,
     type=click.Path(dir_okay=False, path_type=Path),
 )
-keyring_file_option = _keyring_path("path", required=True, help="The keyring file.")
+keyring_file_option: Callable[[Command], Command] = _keyring_path(
+    "path", required=True, help="The keyring file."
+)
 
 
 def keyring_option(function: Command) -> Command:

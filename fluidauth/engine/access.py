@@ -39,10 +39,10 @@ class StoreAccess:
         self.policy = policy
         self.store = store
         self.twin = twin
-        self.denylist = Denylist()
+        self.denylist: Denylist = Denylist()
         self.cleaning_due = False
         """Whether the response now going out should be followed by ``housekeeping.tidy``."""
-        self.clean_at = 0
+        self.clean_at: int = 0
         """When that is due next, in Unix seconds."""
         self._events = events
         self._clock = clock

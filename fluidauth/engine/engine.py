@@ -86,9 +86,11 @@ class SessionEngine:
         sealer = Sealer(keyring, settings.field_names(encrypted_fields), settings.payload_limit(max_payload))
         adopters = AdopterList(adopt, adopt_until)
         user_of = adopters.user_of if adopters else None
-        self.policy = Policy.of(sealer, options, lifetime, blocking.namespace, blocking.kin_digits, user_of)
+        self.policy: Policy = Policy.of(
+            sealer, options, lifetime, blocking.namespace, blocking.kin_digits, user_of
+        )
         log = EventLog(on_event)
-        self.requests = Requests(self.policy, blocking, twin, log, clock, adopters)
+        self.requests: Requests = Requests(self.policy, blocking, twin, log, clock, adopters)
         if adopters and not isinstance(store, AsyncSessionStore):  # which a loop that runs could not ask
             self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
         if isinstance(blocking, MemoryStore) and options.secure:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import SessionClosed, SessionNotLoaded, StoreError
 from fluidauth.formats.cookies import CookiePlace, CookieSource
-from fluidauth.formats.headers import UNAVAILABLE
+from fluidauth.formats.headers import UNAVAILABLE, Answer
 from fluidauth.rules.saving import Outcome, SavePlan, cookies_after, plan, settle, wish_by_fields
 from fluidauth.session import Session
 from fluidauth.session.state import State
@@ -64,23 +64,24 @@ class Visit:
     def __init__(
         self, requests: Requests, cookies: CookieSource = "", may_block: bool = True, responds: bool = False
     ) -> None:
-        self.requests = requests
-        self.cookies = cookies
-        self.may_block = may_block
-        self.responds = responds
+        self.requests: Requests = requests
+        self.cookies: CookieSource = cookies
+        self.may_block: bool = may_block
+        self.responds: bool = responds
         self.state: State | None = None
         self.found: State | Exception | None = None  # read ahead, or what failed then
         self.presented: Sequence[Credential] = ()  # genuine ones, as far as cookies were looked at
-        self.accessed = False
-        self.answerable = True  # a cookie can still be sent
-        self.readable = True  # a first access can still be told in Vary
-        self.is_late = False  # the response head was sent: nothing that is asked for waits for it
-        self.failed = False  # the store, the last time that it was asked for this session
+        self.accessed: bool = False
+        self.answerable: bool = True  # a cookie can still be sent
+        self.readable: bool = True  # a first access can still be told in Vary
+        self.is_late: bool = False  # the response head was sent: nothing that is asked for waits for it
+        self.failed: bool = False  # the store, the last time that it was asked for this session
         self.saving: Awaitable[None] | None = None
-        self.set_cookies = _NO_COOKIES
-        self.keep = self.started = False
-        self.unavailable = False  # whether the application's response gave way to an answer of ours
-        self.answer = UNAVAILABLE
+        self.set_cookies: dict[CookiePlace, str] = _NO_COOKIES
+        self.keep: bool = False
+        self.started: bool = False
+        self.unavailable: bool = False  # whether the application's response gave way to an answer of ours
+        self.answer: Answer = UNAVAILABLE
 
     @classmethod
     def outside(cls, requests: Requests, state: State) -> Visit:

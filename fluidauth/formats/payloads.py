@@ -44,7 +44,7 @@ class Sealer:
     __slots__ = ("_encrypted", "_max_bytes", "keyring")
 
     def __init__(self, keyring: Keyring, encrypted: Collection[str], max_bytes: int) -> None:
-        self.keyring = keyring
+        self.keyring: Keyring = keyring
         self._encrypted = encrypted
         self._max_bytes = max_bytes
 

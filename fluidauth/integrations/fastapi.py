@@ -35,7 +35,9 @@ class SessionCookie(SecurityBase):
         scheme_name: str = "session",
         description: str = "The cookie of a signed-in session.",
     ) -> None:
-        self.model = APIKey.model_validate({"in": APIKeyIn.cookie, "name": name, "description": description})
+        self.model: APIKey = APIKey.model_validate(
+            {"in": APIKeyIn.cookie, "name": name, "description": description}
+        )
         self.scheme_name = scheme_name
 
     async def __call__(self, connection: HTTPConnection) -> Session:

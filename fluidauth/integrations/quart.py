@@ -23,7 +23,7 @@ from fluidauth.errors import ConfigError
 from fluidauth.integrations.flask.interface import OPEN, Sessions, finish_head, make_unavailable
 from fluidauth.integrations.flask.sessions import FlaskSession
 
-session = cast(FlaskSession, quart.session)
+session: FlaskSession = cast(FlaskSession, quart.session)
 """``quart.session`` itself, for those who want its type as well."""
 
 
@@ -51,7 +51,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     is saved when the socket has closed; a new one needs a response first, to carry its cookie.
     """
 
-    session_class = QuartSession
+    session_class: type[FlaskSession] = QuartSession
 
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> FlaskSession | None:
         if app not in self.followed:

@@ -154,8 +154,10 @@ class StarletteCookie(HoldsSecrets, Adopter):
         self._signers = [TimestampSigner(text) for text in ([texts] if isinstance(texts, str) else texts)]
         self._user_id = user_id
         secure = session_cookie.startswith("__")
-        self.cookie = CookieOptions(name=session_cookie, secure=secure, path=path, domain=domain)
-        self.lifetime = FOURTEEN_DAYS if max_age is None else max_age
+        self.cookie: CookieOptions = CookieOptions(
+            name=session_cookie, secure=secure, path=path, domain=domain
+        )
+        self.lifetime: int = FOURTEEN_DAYS if max_age is None else max_age
 
     def identity(self, value: str) -> str | None:
         return value.rpartition(".")[0] if self.read(value) is not None else None  # all but the signature

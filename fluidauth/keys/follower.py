@@ -40,18 +40,18 @@ class Follower:
         self.trust_mount = trust_mount
         self.clock = clock
         self.stamp: keyfile.Stamp | None = None
-        self.serial = 0
+        self.serial: int = 0
         self.in_force: Mapping[str, KeyState] = {}
         self.history: Mapping[str, KeyState] = {}
         """The last state of every key that there ever was."""
-        self.look_at = clock() + interval
-        self.look_early_at = 0.0
+        self.look_at: float = clock() + interval
+        self.look_early_at: float = 0.0
         self.listeners: weakref.WeakSet[KeyringListener] = weakref.WeakSet()
         self._unlock()
         renew_in_child(self, Follower._unlock)
 
     def _unlock(self) -> None:
-        self.lock = threading.Lock()  # a forked child must not inherit it held
+        self.lock: threading.Lock = threading.Lock()  # a forked child must not inherit it held
 
     def look_early(self, install: Install) -> None:
         """Look for the sake of a key id that is not known, but not at each of a forger's cookies."""

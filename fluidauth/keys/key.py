@@ -58,7 +58,7 @@ class Key(HoldsSecrets):
             root = _extract(_as_bytes(secret))
         finally:
             del secret  # a traceback that prints locals must not show it
-        self.kid = _kid(root)
+        self.kid: str = _kid(root)
         self._cookie_mac = hmac.HMAC(_expand(root, b"cookie-mac"), hashes.SHA256())
         self._record_mac = hmac.HMAC(_expand(root, b"record-mac"), hashes.SHA256())
         self._adoption_mac = hmac.HMAC(_expand(root, b"adoption"), hashes.SHA256())

@@ -38,15 +38,15 @@ class Keyring(HoldsSecrets):
 
     def __init__(self, signing: Key, verifying: Iterable[Key] = ()) -> None:
         self._file: Follower | None = None
-        self.signing = signing
+        self.signing: Key = signing
         verifying = list(verifying)
         self._by_kid: dict[str, Key] = {}
         for key in (signing, *verifying):
             if key.kid in self._by_kid:
                 raise ConfigError(f"two secrets have the key id {key.kid!r}; remove the one given twice")
             self._by_kid[key.kid] = key
-        self.stale = frozenset(key.kid for key in verifying)
-        self.revoked = _NONE
+        self.stale: frozenset[str] = frozenset(key.kid for key in verifying)
+        self.revoked: frozenset[str] = _NONE
 
     @classmethod
     @without_locals

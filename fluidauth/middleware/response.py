@@ -33,6 +33,8 @@ class ResponseVisit(Visit):
     """The visit of a request that a response answers: one rule for all of them when the store fails."""
 
     __slots__ = ()
+    keep: bool
+    readable: bool
 
     def save_logout(self, session: Session) -> None:
         """Carry out the logout of a request that failed; it stands whatever did.
@@ -158,11 +160,11 @@ class Response(Generic[PassOn]):
     def __init__(
         self, visit: ResponseVisit, session: Session, request: dict[str, Any], key: str, pass_on: PassOn
     ) -> None:
-        self.visit = visit
-        self.session = session
-        self.request = request
-        self.key = key  # of the session in the request
-        self.pass_on = pass_on  # the server's send or start_response
+        self.visit: ResponseVisit = visit
+        self.session: Session = session
+        self.request: dict[str, Any] = request
+        self.key: str = key  # of the session in the request
+        self.pass_on: PassOn = pass_on  # the server's send or start_response
 
     def owes_more(self) -> bool:
         """Return whether there may be anything to save, or a failure to tell."""

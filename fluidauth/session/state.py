@@ -13,7 +13,7 @@ from fluidauth.errors import PayloadError
 from fluidauth.formats.json_values import CONTAINERS, decode, encode
 from fluidauth.records import Body, SessionRecord
 
-from .wish import NO_WISH, Adoption, Credential
+from .wish import NO_WISH, Adoption, Credential, Wish
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 AdditionKind = Literal["add", "append"]
@@ -39,7 +39,7 @@ class State:
     others: tuple[Credential, ...] = ()
     """More that the request presented, live all: one was planted, so none counts."""
     adoption: Adoption | None = None
-    due = False
+    due: bool = False
     """Whether a request that only reads owes a touch, a re-seal or a new signature."""
     # -- done --
     texts: Mapping[str, str] = _NOTHING
@@ -47,16 +47,16 @@ class State:
     unreadable: frozenset[str] = frozenset()
     """Encrypted fields that could not be read and were neither removed nor replaced."""
     additions: Mapping[str, tuple[AdditionKind, list[Any]]] = _NOTHING
-    modified = False
+    modified: bool = False
     """A mutator, login, logout or regenerate was called."""
-    detached = False
+    detached: bool = False
     """What was loaded belongs to somebody else, or has ended: carry none of it on."""
     closed: str | None = None
     """Why changes are refused from now on."""
     unsure = False
     """A save failed, and may have been carried out."""
     # -- wished --
-    wish = NO_WISH
+    wish: Wish = NO_WISH
 
     def __init__(
         self,

@@ -14,10 +14,10 @@ class Credential:
     __slots__ = ("cookie", "handle", "kid", "session_id")
 
     def __init__(self, cookie: str, session_id: str, kid: str, handle: str) -> None:
-        self.cookie = cookie
-        self.session_id = session_id
-        self.kid = kid
-        self.handle = handle
+        self.cookie: str = cookie
+        self.session_id: str = session_id
+        self.kid: str = kid
+        self.handle: str = handle
 
     def __repr__(self) -> str:
         return f"<Credential {self.cookie} kid={self.kid}>"

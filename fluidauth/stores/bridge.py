@@ -26,8 +26,9 @@ class AsyncBridge(AsyncDelegatingStore):
     """A blocking store whose calls run in threads; inline where no asyncio loop runs."""
 
     def __init__(self, store: SessionStore) -> None:
-        self.namespace = store.namespace
-        self.expires_itself, self.kin_digits = store.expires_itself, store.kin_digits
+        self.namespace: str = store.namespace
+        self.expires_itself: bool = store.expires_itself
+        self.kin_digits: int = store.kin_digits
         self._store = store
 
     async def run_whole(self, function: Callable[..., T], *args: Any) -> T:
@@ -45,8 +46,9 @@ class SyncBridge(DelegatingStore):
     """An asynchronous store for synchronous code: each call runs an event loop."""
 
     def __init__(self, store: AsyncSessionStore) -> None:
-        self.namespace = store.namespace
-        self.expires_itself, self.kin_digits = store.expires_itself, store.kin_digits
+        self.namespace: str = store.namespace
+        self.expires_itself: bool = store.expires_itself
+        self.kin_digits: int = store.kin_digits
         self._store = store
 
     def async_twin(self) -> AsyncSessionStore:

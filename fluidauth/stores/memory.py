@@ -32,7 +32,7 @@ class MemoryStore(SessionStore):
     ) -> None:
         if isinstance(max_sessions, bool) or not isinstance(max_sessions, int) or max_sessions < 1:
             raise ConfigError(f"max_sessions={max_sessions!r} must be a positive whole number")
-        self.namespace = check_namespace(namespace)
+        self.namespace: str = check_namespace(namespace)
         self._max_sessions = max_sessions
         self._clock = clock
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class AsyncMemoryStore(AsyncDelegatingStore):
     inline = True
 
     def __init__(self, store: MemoryStore) -> None:
-        self.namespace = store.namespace
+        self.namespace: str = store.namespace
         self._store = store
 
     async def get(self, handle: str) -> SessionRecord | None:

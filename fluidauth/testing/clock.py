@@ -10,7 +10,7 @@ class FakeClock:
     """A clock that stands still until it is told to move. Unix seconds."""
 
     def __init__(self, now: float = BEGINNING) -> None:
-        self.now = now
+        self.now: float = now
 
     def __call__(self) -> float:
         return self.now

@@ -53,10 +53,10 @@ class RemoteServer:
     words: ClassVar[Mapping[str, str]] = {}
     """What errors say, as patterns: of a server that is "frozen" or "down", of a pool that is "busy"."""
 
-    limit = 1.0
+    limit: float = 1.0
     """Seconds that a call may take."""
 
-    recovery = 2.0
+    recovery: float = 2.0
     """Seconds after which calls work again that failed while the server was frozen."""
 
     def kill_server(self) -> None:

@@ -13,7 +13,7 @@ class FluidAuthConfig(AppConfig):  # type: ignore[misc]  # Django has no types
 
     name = "fluidauth.integrations.django"
     label = "fluidauth"
-    verbose_name = "Sessions"
+    verbose_name: str = "Sessions"
 
     def ready(self) -> None:
         register(check_settings, Tags.security)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fluidauth.engine.requests import Requests
 from fluidauth.engine.visit import Visit
 from fluidauth.secrecy import without_locals
+from fluidauth.session.state import State
 
 
 class TokenVisit(Visit):
@@ -17,5 +18,10 @@ class TokenVisit(Visit):
         super().__init__(requests, f"{requests.policy.cookie.name}={token}")
         self.token = token
 
-    load = without_locals(Visit.load)
-    aload = without_locals(Visit.aload)
+    @without_locals
+    def load(self) -> State:
+        return super().load()
+
+    @without_locals
+    async def aload(self) -> State:
+        return await super().aload()

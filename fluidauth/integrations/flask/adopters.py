@@ -39,8 +39,10 @@ class _OfFlask(HoldsSecrets, Adopter):
         if user_id is not None and not callable(user_id):
             raise ConfigError("user_id must be a function from the old session's fields to a user id or None")
         secure = session_cookie.startswith("__")
-        self.cookie = CookieOptions(name=session_cookie, secure=secure, path=path, domain=domain)
-        self.lifetime = min(int(lifetime.total_seconds()), MAX_LIFETIME)
+        self.cookie: CookieOptions = CookieOptions(
+            name=session_cookie, secure=secure, path=path, domain=domain
+        )
+        self.lifetime: int = min(int(lifetime.total_seconds()), MAX_LIFETIME)
         self._user_id = user_id or _of_flask_login
 
     def adopted(self, fields: Any) -> Adopted:

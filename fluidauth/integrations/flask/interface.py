@@ -35,7 +35,7 @@ from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from .adopters import FlaskCookie
 from .sessions import FlaskSession
 
-session = cast(FlaskSession, flask.session)
+session: FlaskSession = cast(FlaskSession, flask.session)
 """``flask.session`` itself, for those who want its type as well."""
 
 COOKIE_NAME = "session"  # these are Flask's defaults
@@ -68,7 +68,7 @@ class Sessions:
             raise ConfigError("give an engine, which has a store and what it adopts, or these; not both")
         if engine is not None:
             check_settings(engine, on_store_error)
-        self.responds = on_store_error == "respond"
+        self.responds: bool = on_store_error == "respond"
         self._engine = engine
         self._builds = engine is None
         self._store = store

@@ -49,13 +49,14 @@ class FlaskSession(LazyDict, SessionMixin):
     Raise as a ``Session`` does; :class:`PayloadError` for what Flask's serializer refuses.
     """
 
-    user_id = _of_session("user_id")
-    is_authenticated = _of_session("is_authenticated")
-    new = _of_session("is_new")
-    auth_time = _of_session("auth_time")
-    handle = sid = _of_session("handle")
-    created_at = _of_session("created_at")
-    expires_at = _of_session("expires_at")
+    user_id: str | None = _of_session("user_id")
+    is_authenticated: bool = _of_session("is_authenticated")
+    new: bool = _of_session("is_new")
+    auth_time: int | None = _of_session("auth_time")
+    handle: str | None = _of_session("handle")
+    sid: str | None = handle
+    created_at: int | None = _of_session("created_at")
+    expires_at: int | None = _of_session("expires_at")
 
     def __init__(
         self,

@@ -43,11 +43,13 @@ class MigratingStore(DelegatingStore):
             raise ConfigError(
                 f"sessions keep their namespace when they move: {old.namespace!r} is not {new.namespace!r}"
             )
-        self.namespace = old.namespace
-        self.old, self.new, self.moving = old, new, moving
+        self.namespace: str = old.namespace
+        self.old: SessionStore = old
+        self.new: SessionStore = new
+        self.moving: bool = moving
         # The old store is cleaned by moving: what is left in it goes with it.
-        self.expires_itself = new.expires_itself
-        self.kin_digits = max(old.kin_digits, new.kin_digits)
+        self.expires_itself: bool = new.expires_itself
+        self.kin_digits: int = max(old.kin_digits, new.kin_digits)
         self._migration = Migration(moving, new.kin_digits)
 
     def __repr__(self) -> str:
@@ -92,8 +94,9 @@ class AsyncMigratingStore(AsyncDelegatingStore):
     """The same two stores for asynchronous code, each through its own twin."""
 
     def __init__(self, store: MigratingStore, migration: Migration) -> None:
-        self.namespace = store.namespace
-        self.expires_itself, self.kin_digits = store.expires_itself, store.kin_digits
+        self.namespace: str = store.namespace
+        self.expires_itself: bool = store.expires_itself
+        self.kin_digits: int = store.kin_digits
         self._places = (to_async(store.old), to_async(store.new))
         self._migration = migration
 

@@ -36,7 +36,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
     """What *blocking* does, to await; under trio, which psycopg does not know, it blocks."""
 
     def __init__(self, settings: Settings, blocking: Blocking) -> None:
-        self.namespace = settings.namespace
+        self.namespace: str = settings.namespace
         self._settings = settings
         self._blocking = blocking
         self._link: type[AsyncLink] = type("AsyncLink", (AsyncLink,), {"limit": settings.timeout})

@@ -52,7 +52,7 @@ class Link(psycopg.Connection[Any]):
     It closes unless the server has answered in full: the next one to use it would get that answer.
     """
 
-    limit = 2.0
+    limit: float = 2.0
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -66,7 +66,7 @@ class Link(psycopg.Connection[Any]):
 class AsyncLink(psycopg.AsyncConnection[Any]):
     """The same on an event loop; a cancelled wait ends the connection too."""
 
-    limit = 2.0
+    limit: float = 2.0
     poller: Poller | None = None
     """Polls for the answer to the call that this connection is used for; None if nobody should."""
 

@@ -61,8 +61,8 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
     ) -> None:
         if not 0 < timeout <= 60 or pool_size < 1:
             raise ConfigError("timeout must be above 0 and at most 60 seconds, pool_size at least 1")
-        self.namespace = check_namespace(namespace)
-        self.settings = Settings(conninfo_of(url, timeout), namespace, timeout, pool_size, prepare)
+        self.namespace: str = check_namespace(namespace)
+        self.settings: Settings = Settings(conninfo_of(url, timeout), namespace, timeout, pool_size, prepare)
         self._link: type[Link] = type("Link", (Link,), {"limit": timeout})
         self._begin()
         renew_in_child(self, PostgresStore._begin)

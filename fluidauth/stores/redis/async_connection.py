@@ -23,7 +23,7 @@ class AsyncLink(asyncio.Protocol):
 
     def __init__(self, place: Place, limit: float) -> None:
         self.place = place
-        self.closed = False
+        self.closed: bool = False
         self._limit = limit
         self._reader = hiredis.Reader()
         self._loop = asyncio.get_running_loop()

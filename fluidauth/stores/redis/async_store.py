@@ -35,7 +35,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
     expires_itself = True
 
     def __init__(self, settings: Settings, blocking: Blocking) -> None:
-        self.namespace = settings.namespace
+        self.namespace: str = settings.namespace
         self.kin_digits = KIN_DIGITS if settings.kind == "cluster" else 0
         self._settings = settings
         self._blocking = blocking

@@ -47,8 +47,8 @@ class LinkError(Exception):
         self.sent = sent
         self.refusal: hiredis.ReplyError | None = None
         """What the server said to our greeting, if it was no welcome."""
-        self.timed_out = isinstance(error, TimeoutError)
-        self.__cause__ = error if isinstance(error, BaseException) else None
+        self.timed_out: bool = isinstance(error, TimeoutError)
+        self.__cause__: BaseException | None = error if isinstance(error, BaseException) else None
 
 
 class Greeting:

@@ -23,7 +23,7 @@ from .url import Place, Settings, settings_of
 
 T = TypeVar("T")
 
-logger = logging.getLogger("fluidauth")
+logger: logging.Logger = logging.getLogger("fluidauth")
 
 
 class RedisStore(HoldsSecrets, DelegatingStore):
@@ -49,10 +49,10 @@ class RedisStore(HoldsSecrets, DelegatingStore):
         pool_size: int = 32,
         wait_replicas: int = 0,
     ) -> None:
-        self.settings = settings_of(
+        self.settings: Settings = settings_of(
             url, namespace=namespace, timeout=timeout, pool_size=pool_size, wait_replicas=wait_replicas
         )
-        self.namespace = self.settings.namespace
+        self.namespace: str = self.settings.namespace
         self.kin_digits = KIN_DIGITS if self.settings.kind == "cluster" else 0
         self._begin()
         renew_in_child(self, RedisStore._begin)

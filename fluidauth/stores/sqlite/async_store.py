@@ -26,7 +26,7 @@ class AsyncSQLiteStore(AsyncDelegatingStore):
     """
 
     def __init__(self, store: SessionStore, commits: GroupCommit) -> None:
-        self.namespace = store.namespace
+        self.namespace: str = store.namespace
         self._store = store
         self._commits = commits
 

@@ -64,14 +64,14 @@ class SessionFile:
     ) -> None:
         self.path = path
         self._durability = durability
-        self.space = prepare(path, namespace, timeout) if create else _find_space(path, namespace)
+        self.space: int = prepare(path, namespace, timeout) if create else _find_space(path, namespace)
         """The namespace's number in this file."""
         self._path = str(path)
         self._identity = _identity(self._path)
-        self.readers = Connections(lambda: self._connect(read_only=True), pool_size, timeout)
-        self.writers = Connections(lambda: self._connect(), 1, timeout)
-        self.checkpoints = Checkpoints(self._connect, self.writers)
-        self.check_at = time.monotonic() + CHECK_INTERVAL
+        self.readers: Connections = Connections(lambda: self._connect(read_only=True), pool_size, timeout)
+        self.writers: Connections = Connections(lambda: self._connect(), 1, timeout)
+        self.checkpoints: Checkpoints = Checkpoints(self._connect, self.writers)
+        self.check_at: float = time.monotonic() + CHECK_INTERVAL
         """When a read should ask again whether this still is the file at its path."""
 
     def is_in_place(self) -> bool:

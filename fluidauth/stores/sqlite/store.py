@@ -63,8 +63,8 @@ class SQLiteStore(DelegatingStore):
             raise ConfigError(f"path={str(path)!r} names no file; use MemoryStore for memory")
         if not 0 < timeout <= 60 or pool_size < 1:
             raise ConfigError("timeout must be above 0 and at most 60 seconds, pool_size at least 1")
-        self.path = Path(path).absolute()
-        self.namespace = check_namespace(namespace)
+        self.path: Path = Path(path).absolute()
+        self.namespace: str = check_namespace(namespace)
         self._durability = durability
         self._timeout = timeout
         self._pool_size = pool_size

@@ -25,9 +25,9 @@ class Write(Generic[T]):
     __slots__ = ("answer", "durable", "error", "values", "work")
 
     def __init__(self, work: Callable[..., T], *values: Any, durable: bool = True) -> None:
-        self.work = work
-        self.values = values
-        self.durable = durable
+        self.work: Callable[..., T] = work
+        self.values: tuple[Any, ...] = values
+        self.durable: bool = durable
         self.answer: T = _PENDING
         self.error: Exception | None = None
 
@@ -65,7 +65,7 @@ class WaitingThread:
     """A blocked thread with one write."""
 
     def __init__(self, write: Write[Any]) -> None:
-        self.writes = (write,)
+        self.writes: tuple[Write[Any]] = (write,)
         self.leads = False
         self._wake = threading.Event()
 
