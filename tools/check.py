@@ -22,7 +22,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 MIN_COVERAGE = 95  # per cent of lines and branches
-CODE = ("fluidauth", "harness", "tests", "tools", "benchmarks", "examples")
+CODE = ("fluidauth", "harness", "tests", "tools", "benchmarks", "examples", "typing_tests")
 WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
 PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
 ASKED = ("fluidauth SQLite, ASGI default", "Starlette cookie, ASGI default")
@@ -69,12 +69,18 @@ def check_types() -> None:
 
 
 def check_public_types() -> None:
-    """Whatever has no underscore says its type: no checker is left to guess."""
-    verify = (sys.executable, "-m", "pyright", "--verifytypes", "fluidauth", "--ignoreexternal")
+    """Whatever has no underscore says its type, and another checker understands applications as ours does."""
+    pyright("--verifytypes", "fluidauth", "--ignoreexternal")
+    pyright("--project", "pyproject.toml")
+
+
+def pyright(*arguments: str) -> None:
+    """Run pyright, and show what it says if it fails."""
     # It looks for libraries where the first Python of the path has them.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = (sys.executable, "-m", "pyright", *arguments)
     done = subprocess.run(
-        verify, cwd=ROOT, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True, check=False
+        command, cwd=ROOT, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
         print(done.stdout)
