@@ -102,7 +102,7 @@ def examine(
 
 
 def _of_engine(engine: SessionEngine, url: str | None) -> Opinions:
-    ring = engine.policy.sealer.keyring
+    ring = engine.policy.keyring
     yield from _reached("keyring", _of_keyring(ring))
     yield from _reached("store", _of_store(engine.requests.store, ring))
     yield from _of_policy(engine.policy, url)

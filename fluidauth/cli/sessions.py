@@ -108,7 +108,7 @@ def show(
             "fields": fields,
         }
     )
-    out.table(("", ""), _lines(record, found, policy.sealer.keyring.state_of(record.kid)))
+    out.table(("", ""), _lines(record, found, policy.keyring.state_of(record.kid)))
     if fields:
         out.table(("field", "stored", "value"), [(n, f["stored"], _value(f)) for n, f in fields.items()])
     if found.content is None:

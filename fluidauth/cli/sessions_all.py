@@ -172,7 +172,7 @@ def rekey_sessions(
         f"{totals.done:,} done, {totals.skipped:,} skipped, {len(failed):,} failed "
         f"in {time.monotonic() - start:.1f} s",
     )
-    stale = sorted(policy.sealer.keyring.stale)
+    stale = sorted(policy.keyring.stale)
     if stale:
         out.hint(f"next: fluidauth keys revoke {stale[0]} --dry-run")
     if failed:

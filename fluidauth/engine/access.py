@@ -47,7 +47,7 @@ class StoreAccess:
         self._events = events
         self._clock = clock
         self._warned_insecure = False
-        self._keyring = policy.sealer.keyring
+        self._keyring = policy.keyring
         self._keyring.report_to(self)
 
     def now(self) -> int:

@@ -88,7 +88,7 @@ class AdopterList:
         """Return what the genuine old cookies in *source* name; no store is asked."""
         found: dict[str, Adoption] = {}
         for adopter, value in adopt.candidates(list(self._by_name.values()), source):
-            is_ours = isinstance(tokens.verify(policy.sealer.keyring, value), tuple)
+            is_ours = isinstance(tokens.verify(policy.keyring, value), tuple)
             known = None if is_ours else adopt.adoption_of(policy, adopter, value, now)
             if known is not None:
                 found.setdefault(known.marker, known)

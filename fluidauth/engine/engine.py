@@ -99,7 +99,7 @@ class SessionEngine:
     def __repr__(self) -> str:
         if not hasattr(self, "requests"):  # a traceback shows an engine that was refused
             return "<SessionEngine, not built>"
-        return f"<SessionEngine {self.policy.sealer.keyring!r} store={self.requests.store!r}>"
+        return f"<SessionEngine {self.policy.keyring!r} store={self.requests.store!r}>"
 
     # -- one session -------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def resume(policy: Policy, adoption: Adoption, now: int) -> Steps[State | None]:
 
 def _credential_of(policy: Policy, adoption: Adoption, marker: Tombstone) -> Credential | None:
     """Return what opens the session that *marker* leads to; None if it leads nowhere."""
-    for key in policy.sealer.keyring.verifying_keys():
+    for key in policy.keyring.verifying_keys():
         session_id = _session_id(key, adoption, marker.nonce)
         if handle_of(policy.handle_prefix, session_id) == marker.successor:
             return Credential(adoption.cookie.name, session_id, key.kid, marker.successor)
@@ -188,7 +188,7 @@ def _marked(
     policy: Policy, marker: str, until: int, successor: str, made: int, nonce: str = "", version: int = 1
 ) -> SessionRecord:
     """Return the record that says that the old cookie was used, and leads to *successor*."""
-    kid = policy.sealer.keyring.signing.kid
+    kid = policy.keyring.signing.kid
     record = SessionRecord(marker, None, made, until, version, kid, b"")
     return policy.sealer.seal(record, Tombstone(successor, "adopt", until, nonce))
 
@@ -231,7 +231,7 @@ def end_former(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]
 def _first_version(
     policy: Policy, adoption: Adoption, nonce: str, body: Body, now: int
 ) -> tuple[Credential, SessionRecord]:
-    key = policy.sealer.keyring.signing
+    key = policy.keyring.signing
     session_id = _session_id(key, adoption, nonce)
     handle = handle_of(policy.handle_prefix, session_id)
     user_id = None if adoption.login is None else adoption.login.user_id

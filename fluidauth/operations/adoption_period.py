@@ -98,5 +98,5 @@ def _note(
 ) -> SessionRecord:
     """Return a record that opens nothing, and says by its being there, and by when it was made."""
     handle = handle_of(policy.handle_prefix, f"adoption {what}")
-    record = SessionRecord(handle, None, made, until, version, policy.sealer.keyring.signing.kid, b"")
+    record = SessionRecord(handle, None, made, until, version, policy.keyring.signing.kid, b"")
     return policy.sealer.seal(record, Tombstone(NOBODY, "adopt", until, says))

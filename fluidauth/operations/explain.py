@@ -131,7 +131,7 @@ def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[R
 
 
 def _presented(policy: Policy, name: str, token: str) -> _Presented:
-    keyring = policy.sealer.keyring
+    keyring = policy.keyring
     remarks = [Remark("cookie", True, f"found as {name}")]
     verified = tokens.verify(keyring, token)
     if verified == "malformed":

@@ -58,7 +58,7 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
         ended = ended or wish.login.user_id is None
     elif wish.ends or state.record is None or state.body is None:
         outcome = yield from _begin(policy, plan)
-    elif state.credential is not None and policy.sealer.keyring.find(state.credential.kid) is None:
+    elif state.credential is not None and policy.keyring.find(state.credential.kid) is None:
         # Revoked since the request began: it must not get a cookie under another key.
         outcome = _dropped("key_revoked", state)
     elif wish.renews or (wish.lifetime and shortens_idle(state.body, wish.lifetime)):
@@ -231,7 +231,7 @@ def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | N
 def _resealed(policy: Policy, live: Live, reissue: bool, now: int) -> SessionRecord:
     """Return the next version of *live* with nothing changed: it may be larger than new ones."""
     record = live.record
-    kid = policy.sealer.keyring.signing.kid if reissue else record.kid
+    kid = policy.keyring.signing.kid if reissue else record.kid
     following = record._replace(kid=kid, expires_at=next_expiry(record, live.body, now))
     return policy.sealer.reseal(following, live.body)
 
@@ -252,7 +252,7 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
         return Outcome(cookie="expire", notices=[notice])
     reissue = plan.reissues(record)
     body = Body(fields, *body[1:-1], locked)
-    kid = policy.sealer.keyring.signing.kid if reissue else record.kid
+    kid = policy.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, plan.now, kid)
     if not (yield from calls.update(following)):
         return None
@@ -262,8 +262,7 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
 
 def _is_behind(policy: Policy, record: SessionRecord, reissue: bool) -> bool:
     """Return whether *record*, or the cookie last issued for it where it can be, is under a stale key."""
-    sealer = policy.sealer
-    return sealer.is_stale(record) or (reissue and record.kid in sealer.keyring.stale)
+    return policy.sealer.is_stale(record) or (reissue and record.kid in policy.keyring.stale)
 
 
 def _with_lifetime(policy: Policy, plan: SavePlan, live: Live) -> Live:

@@ -45,7 +45,7 @@ def identify(
     credentials: list[Credential] = []
     notices: list[Notice] = []
     for name, value in values:  # those under the name in use first: it stands for the session
-        verified = tokens.verify(policy.sealer.keyring, value)
+        verified = tokens.verify(policy.keyring, value)
         if isinstance(verified, str):
             notices.append(Notice("cookie_rejected", verified))
             continue
@@ -58,7 +58,7 @@ def identify(
 
 def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
     """Return the credential that *token*, the value of a cookie of ours, is, if it is genuine."""
-    verified = tokens.verify(policy.sealer.keyring, token)
+    verified = tokens.verify(policy.keyring, token)
     if isinstance(verified, str):
         return [], [Notice("cookie_rejected", verified)]
     session_id, kid = verified
@@ -146,8 +146,7 @@ def is_stale(policy: Policy, state: State) -> bool:
 
 
 def _is_stale(policy: Policy, credential: Credential, record: SessionRecord) -> bool:
-    sealer = policy.sealer
-    stale = sealer.keyring.stale
-    if stale and (credential.kid in stale or sealer.is_stale(record)):
+    stale = policy.keyring.stale
+    if stale and (credential.kid in stale or policy.sealer.is_stale(record)):
         return True
     return credential.cookie != policy.cookie_names[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
+from fluidauth.keys import Keyring
 from fluidauth.records import Lifetime, handle_prefix
 
 UserOf = Callable[[dict[str, Any]], str | None]
@@ -19,6 +20,7 @@ class Policy:
     """Keys, cookie and timeouts of one engine."""
 
     sealer: Sealer
+    keyring: Keyring
     cookie: CookieOptions
     lifetime: Lifetime
     cookie_names: tuple[str, ...]
@@ -38,4 +40,5 @@ class Policy:
         kin_digits: int = 0,
         user_of: UserOf | None = None,
     ) -> Policy:
-        return cls(sealer, cookie, lifetime, cookie.names, handle_prefix(namespace), kin_digits, user_of)
+        prefix = handle_prefix(namespace)
+        return cls(sealer, sealer.keyring, cookie, lifetime, cookie.names, prefix, kin_digits, user_of)

@@ -45,7 +45,7 @@ def inspect(policy: Policy, record: SessionRecord, now: int) -> Finding:
             return refusal(record, "format")
         expired = is_expired(record, content, now)
         return Finding("ended", "expired" if expired else "created in the future", content)
-    if record.kid in policy.sealer.keyring.revoked:
+    if record.kid in policy.keyring.revoked:
         return Finding(
             "revoked", f"the cookie last issued is under key {record.kid}, which is revoked", content
         )

@@ -34,7 +34,7 @@ def first_version(
     policy: Policy, user_id: str | None, created_at: int, body: Body, now: int, before: str = ""
 ) -> tuple[Credential, SessionRecord]:
     """Return a record under a fresh id, and the credential that opens it; *before* is the handle renewed."""
-    kid = policy.sealer.keyring.signing.kid
+    kid = policy.keyring.signing.kid
     kin = before[: policy.kin_digits]
     while True:  # once, but for a store that wants kin: then 16 times as often for each digit
         session_id = tokens.new_session_id()
@@ -65,5 +65,5 @@ def tombstone_of(
 
 def token_for(policy: Policy, record: SessionRecord, session_id: str) -> str:
     """Return the token for *session_id* under the key that *record* says its cookie is under."""
-    keyring = policy.sealer.keyring
+    keyring = policy.keyring
     return tokens.sign(keyring.find(record.kid) or keyring.signing, session_id)

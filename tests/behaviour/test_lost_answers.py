@@ -80,7 +80,7 @@ def alice(server: Server, protocol: Protocol, events: list[SessionEvent]) -> Ite
 @pytest.fixture
 def tab(server: Server, alice: Browser) -> Iterator[Browser]:
     """Another client with the same cookie, past the proxy."""
-    with closing(SessionEngine(alice.engine.policy.sealer.keyring, server.near())) as engine:
+    with closing(SessionEngine(alice.engine.policy.keyring, server.near())) as engine:
         yield Browser(alice.protocol, engine).with_cookie(alice.cookie)
 
 

@@ -35,7 +35,7 @@ def test_no_secret_is_in_errors_or_reprs(events: list[SessionEvent], protocol: A
     token, _ = engine.create_session("ada")
     browser = Browser(protocol, engine, on_store_error="raise")
     browser.cookie = token
-    texts = [repr(engine), repr(browser.app), repr(events), repr(engine.policy.sealer.keyring)]
+    texts = [repr(engine), repr(browser.app), repr(events), repr(engine.policy.keyring)]
 
     for broken in ("get", "update"):
         store.broken = {broken}
@@ -106,7 +106,7 @@ def test_refused_setting_shows_no_secret_in_its_traceback(name: str) -> None:
 @pytest.mark.requirement("59")
 def test_objects_with_secrets_cannot_be_pickled(full: SessionEngine) -> None:
     """A worker pool or a cache never gets a copy."""
-    keyring: Keyring = full.policy.sealer.keyring
+    keyring: Keyring = full.policy.keyring
     stores = [PostgresStore(f"{URLS[0]}/d"), RedisStore(URLS[1])]
     adopters = [FlaskCookie(SECRET), StarletteCookie(SECRET)]
 

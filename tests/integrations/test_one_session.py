@@ -70,7 +70,7 @@ def in_django(engine: SessionEngine) -> Iterator[Ask]:
         handlers.pop()
         return answer, client.cookies["sid"].value if "sid" in client.cookies else ""
 
-    options = {"store": engine.requests.store, "secret": engine.policy.sealer.keyring}
+    options = {"store": engine.requests.store, "secret": engine.policy.keyring}
     with override_settings(FLUIDAUTH=options, SESSION_COOKIE_NAME="sid"):
         yield ask
 

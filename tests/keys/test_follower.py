@@ -52,7 +52,7 @@ def test_a_malformed_file_changes_nothing_while_serving(path: Path, kind: str, p
     assert answers == ["ada"] * 3
     assert told == ["keyring_rejected"]
     assert [event.name for event in events[1:]] == ["keyring_reloaded"]
-    assert engine.policy.sealer.keyring.state_of(kid_of(SECOND)) == "pending"
+    assert engine.policy.keyring.state_of(kid_of(SECOND)) == "pending"
 
 
 # -- who may touch the file --------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_an_engine_without_a_secret_asks_the_environment(monkeypatch: pytest.Mon
 
     engine = SessionEngine(store=MemoryStore(), cookie=CookieOptions(secure=False))
 
-    assert engine.policy.sealer.keyring.kids == Keyring.from_secrets(GOOD).kids
+    assert engine.policy.keyring.kids == Keyring.from_secrets(GOOD).kids
 
 
 # -- nothing shows a secret -----------------------------------------------------------------

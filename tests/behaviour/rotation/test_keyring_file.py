@@ -134,7 +134,7 @@ def test_a_pending_key_that_signs_elsewhere_is_not_taken_back(
     keyfile.change(path, lambda ring: ring.added(SECOND, NOW))
     ring_clock.advance(5)
     browser.request(lambda session: session.login("ada"))
-    keyring = browser.engine.policy.sealer.keyring
+    keyring = browser.engine.policy.keyring
     ahead = tokens.sign(Key(SECOND), (browser.cookie or "")[9:41])
 
     answer = browser.with_cookie(ahead).request(lambda session: session.user_id)
@@ -186,7 +186,7 @@ def test_reads_go_on_without_a_signing_key(
     keyfile.change(path, lambda ring: ring.added(THIRD, NOW))
     ring_clock.advance(5)
     browser.request(lambda session: session.user_id)
-    assert browser.engine.policy.sealer.keyring.state_of(kid_of(THIRD)) == "pending"
+    assert browser.engine.policy.keyring.state_of(kid_of(THIRD)) == "pending"
     keyfile.change(path, lambda ring: ring.promoted(kid_of(THIRD), NOW))
     ring_clock.advance(5)
     assert browser.request(lambda session: session.update(x=1)).status == 200
