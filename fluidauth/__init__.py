@@ -5,21 +5,22 @@ Everything that an application needs is here; errors beyond the common ones are 
 it in ``fluidauth.testing``.
 """
 
-from fluidauth.engine import SessionEngine as SessionEngine
-from fluidauth.errors import ConfigError as ConfigError
-from fluidauth.errors import FluidAuthError as FluidAuthError
-from fluidauth.errors import PayloadError as PayloadError
-from fluidauth.errors import SessionClosed as SessionClosed
-from fluidauth.errors import SessionNotLoaded as SessionNotLoaded
-from fluidauth.errors import StoreError as StoreError
-from fluidauth.events import SessionEvent as SessionEvent
 from fluidauth.formats.cookies import CookieOptions as CookieOptions
-from fluidauth.keys import Keyring as Keyring
-from fluidauth.keys import new_secret as new_secret
-from fluidauth.middleware import ASGISessionMiddleware as ASGISessionMiddleware
-from fluidauth.middleware import SessionMiddleware as SessionMiddleware
-from fluidauth.middleware import WSGISessionMiddleware as WSGISessionMiddleware
-from fluidauth.records import Lifetime as Lifetime
-from fluidauth.session import Session as Session
 from fluidauth.stores.memory import MemoryStore as MemoryStore
 from fluidauth.stores.sqlite import SQLiteStore as SQLiteStore
+
+from .engine import SessionEngine as SessionEngine
+from .errors import ConfigError as ConfigError
+from .errors import FluidAuthError as FluidAuthError
+from .errors import PayloadError as PayloadError
+from .errors import SessionClosed as SessionClosed
+from .errors import SessionNotLoaded as SessionNotLoaded
+from .errors import StoreError as StoreError
+from .events import SessionEvent as SessionEvent
+from .keys import Keyring as Keyring
+from .keys import new_secret as new_secret
+from .middleware import ASGISessionMiddleware as ASGISessionMiddleware
+from .middleware import SessionMiddleware as SessionMiddleware
+from .middleware import WSGISessionMiddleware as WSGISessionMiddleware
+from .records import Lifetime as Lifetime
+from .session import Session as Session

@@ -47,7 +47,7 @@ THIRD_PARTY = {
     "cli.output": {"click", "rich"},
     **{
         f"integrations.django.{name}": {"django"}
-        for name in ("adopters", "apps", "checks", "configuration", "middleware", "store", "stored")
+        for name in ("adopters", "apps", "checks", "configuration", "middleware", "store", "base")
     },
     "integrations.fastapi": {"fastapi", "starlette"},
     "integrations.flask.interface": {"flask", "werkzeug"},

@@ -6,54 +6,63 @@ lives and no ten thousand others have come since.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 MAX_DENIALS = 10_000
 
 
+class Denial(NamedTuple):
+    """One handle that opens nothing."""
+
+    handle: str
+    left: str
+    """The handle of the record that is to go still; empty for an old cookie, under which there is none."""
+    until: int
+    """Unix seconds: nothing of it is left then."""
+
+    @property
+    def ends(self) -> str:
+        """The handle under which something is to be ended."""
+        return self.left or self.handle
+
+
 class Denylist:
-    """Handles that open nothing, each with that of the record left, and until when to deny it.
+    """The denials of one engine, by handle.
 
     Threads deny and tidy at once: the dict is never replaced, changed by one entry at a
     time, and gone through as a list of that moment.
     """
 
     def __init__(self) -> None:
-        self.denied: dict[str, tuple[str, int]] = {}
+        self.denied: dict[str, Denial] = {}
         """Empty nearly always, and asked at every read: no method of its own."""
+        self._next = 0
 
-    def record_left(self, handle: str) -> str | None:
-        """Return the handle of the record that is to go still; None if *handle* is not denied."""
-        found = self.denied.get(handle)
-        return found[0] if found else None
-
-    def add(self, handle: str, record: str, until: int) -> None:
-        """Deny *handle* and *record*, what is left of it, up to *until* (Unix seconds).
-
-        *record* is empty where there is none that could be removed.
-        """
-        for denied in filter(None, (handle, record)):
-            self.denied[denied] = (record, until)
+    def add(self, handle: str, left: str, until: int) -> None:
+        """Deny *handle* and *left*, the handle of what is left of it, up to *until* (Unix seconds)."""
+        for denied in filter(None, (handle, left)):
+            self.denied[denied] = Denial(handle, left, until)
         for oldest in list(self.denied)[: max(0, len(self.denied) - MAX_DENIALS)]:
             self.denied.pop(oldest, None)
 
-    def remove(self, record: str) -> None:
-        """Deny nothing any longer for the sake of *record*: it is gone."""
-        for handle, (left, _) in list(self.denied.items()):
-            if left == record:
+    def remove(self, ended: str) -> None:
+        """Deny nothing any longer for the sake of *ended*: the handle of a record, or of an old cookie."""
+        for handle, denial in list(self.denied.items()):
+            if denial.ends == ended:
                 self.denied.pop(handle, None)
 
-    def lift(self, handle: str) -> None:
-        """Deny *handle* no longer."""
-        self.denied.pop(handle, None)
+    def pending(self, now: int, limit: int) -> list[Denial]:
+        """Return up to *limit* that are to go still, one for each record; forget those that have expired.
 
-    def pending(self, now: int, limit: int) -> list[tuple[str, str, int]]:
-        """Return up to *limit* that are to go still, each as ``(handle, record, until)``.
-
-        Forget those that have expired.
+        Each call goes on where the last one stopped: those that fail each time keep no others waiting.
         """
-        found: dict[str, tuple[str, str, int]] = {}
-        for handle, (record, until) in list(self.denied.items()):
-            if until > now:
-                found.setdefault(record or handle, (handle, record, until))
+        found: dict[str, Denial] = {}
+        for handle, denial in list(self.denied.items()):
+            if denial.until > now:
+                found.setdefault(denial.ends, denial)
             else:
                 self.denied.pop(handle, None)
-        return list(found.values())[:limit]
+        waiting = list(found.values())
+        begin = self._next % len(waiting) if waiting else 0
+        self._next = begin + limit
+        return [*waiting[begin:], *waiting[:begin]][:limit]

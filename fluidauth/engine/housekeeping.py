@@ -10,6 +10,7 @@ from fluidauth.operations import adopt, manage
 from fluidauth.operations.runner import Steps
 
 from .access import StoreAccess
+from .denylist import Denial
 
 CLEAN_INTERVAL = 60  # seconds between two automatic cleanings of a process
 CLEAN_MARGIN = 60 * 60  # a clock that jumped forward must not cost live sessions
@@ -19,11 +20,13 @@ DENIALS_BATCH = 20  # sessions to be ended late, after one response
 
 def tidy(access: StoreAccess) -> None:
     """End what is denied still, remove a few records that expired an hour ago; for when ``cleaning_due``."""
-    for handle, record, until in access.denylist.pending(access.now(), DENIALS_BATCH):
+    done = 0
+    for denial in access.denylist.pending(access.now(), DENIALS_BATCH):
         with suppress(StoreError):  # reported; it stays denied, and the others get their turn
-            ended = access.perform(_ending(access, handle, record, until), "revoke")
-            _removed(access, handle, record, ended)
-    before = _cleaning_begins(access)
+            ended = access.perform(_ending(access, denial), "revoke")
+            _removed(access, denial, ended)
+            done += 1
+    before = _cleaning_begins(access, done)
     if access.store.expires_itself:
         return
     try:
@@ -34,11 +37,13 @@ def tidy(access: StoreAccess) -> None:
 
 async def atidy(access: StoreAccess) -> None:
     """Do as :func:`tidy`, without blocking."""
-    for handle, record, until in access.denylist.pending(access.now(), DENIALS_BATCH):
+    done = 0
+    for denial in access.denylist.pending(access.now(), DENIALS_BATCH):
         with suppress(StoreError):  # as above
-            ended = await access.aperform(_ending(access, handle, record, until), "revoke")
-            _removed(access, handle, record, ended)
-    before = _cleaning_begins(access)
+            ended = await access.aperform(_ending(access, denial), "revoke")
+            _removed(access, denial, ended)
+            done += 1
+    before = _cleaning_begins(access, done)
     if access.twin.expires_itself:
         return
     try:
@@ -47,29 +52,27 @@ async def atidy(access: StoreAccess) -> None:
         access.report_failure("clean")
 
 
-def _cleaning_begins(access: StoreAccess) -> int:
+def _cleaning_begins(access: StoreAccess, ended: int) -> int:
     """Take the turn; return the time up to which expired records go."""
     now = access.now()
-    access.cleaning_due = False
+    # While the store ends them, the next response goes on; where it fails, a minute passes first.
+    access.cleaning_due = ended > 0 and bool(access.denylist.denied)
     access.clean_at = now + CLEAN_INTERVAL
     return now - CLEAN_MARGIN
 
 
 def _cleaned(access: StoreAccess, count: int) -> None:
-    access.cleaning_due = count >= CLEAN_BATCH  # more is waiting: go on after the next response
+    access.cleaning_due |= count >= CLEAN_BATCH  # more is waiting: go on after the next response
 
 
-def _ending(access: StoreAccess, handle: str, record: str, until: int) -> Steps[bool]:
-    """Return what ends a denied session now; *record* is left of it, nothing of a former system's."""
-    if record:
-        return manage.delete(access.policy, record)
-    return adopt.end_former(access.policy, handle, until, access.now())
+def _ending(access: StoreAccess, denial: Denial) -> Steps[bool]:
+    """Return what ends a denied session now, or an old cookie, under which there is no record."""
+    if denial.left:
+        return manage.delete(access.policy, denial.left)
+    return adopt.end_former(access.policy, denial.handle, denial.until, access.now())
 
 
-def _removed(access: StoreAccess, handle: str, record: str, ended: bool) -> None:
-    if record:
-        access.denylist.remove(record)
-    else:
-        access.denylist.lift(handle)
+def _removed(access: StoreAccess, denial: Denial, ended: bool) -> None:
+    access.denylist.remove(denial.ends)
     if ended:
-        access.report([Notice("session_revoked", "late", record or handle)])
+        access.report([Notice("session_revoked", "late", denial.ends)])

@@ -139,7 +139,7 @@ class Requests(StoreAccess):
         if found.state is None:
             return state
         old = found.state.adoption
-        if old is not None and self.denylist.record_left(old.marker) is not None:
+        if old is not None and old.marker in self.denylist.denied:
             denied = State()  # it was to end, and the store refused
             denied.adoption, denied.barred = old._replace(taken=False), "ended"
             return denied
@@ -148,10 +148,10 @@ class Requests(StoreAccess):
     def _denied(self, credentials: list[Credential]) -> State | None:
         """Return the state of a session that was to end, if one of *credentials* is of such."""
         for presented in credentials:
-            left = self.denylist.record_left(presented.handle)
-            if left is not None:
+            denial = self.denylist.denied.get(presented.handle)
+            if denial is not None:
                 return barred(
-                    Credential(presented.cookie, presented.session_id, presented.kid, left), "ended"
+                    Credential(presented.cookie, presented.session_id, presented.kid, denial.left), "ended"
                 )
         return None
 
@@ -219,4 +219,4 @@ class Requests(StoreAccess):
         if state.credential is not None:
             self.denylist.remove(state.credential.handle)
         for old in state.old:
-            self.denylist.lift(old.marker)
+            self.denylist.remove(old.marker)

@@ -38,8 +38,9 @@ from fluidauth.session.wish import Adoption, Credential, Login, Wish
 
 from . import adoption_period, calls
 from .adoption_period import NOBODY
-from .lookup import check_time, deadline, end
-from .renew import create
+from .end import end
+from .lookup import check_time, deadline
+from .new_id import create
 from .runner import Steps
 from .save import CLOSED, carry_out, merged
 

@@ -1,4 +1,4 @@
-"""Where a session stands now, under its id or a later one, and how it is ended.
+"""Find a session now, under its id or the one that it was renewed to.
 
 An id that was replaced leads on through tombstones. Each loop here is bounded in time.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from fluidauth.errors import NotEnded, StoreError
-from fluidauth.formats.payloads import is_adoption, successor_of
+from fluidauth.errors import StoreError
 from fluidauth.records import Body, SessionRecord, Tombstone
 from fluidauth.rules.loading import open_record
 from fluidauth.rules.policy import Policy
@@ -51,74 +50,6 @@ def find_live(policy: Policy, handle: str, now: int) -> Steps[Live | str]:
             return "logged_in"
         handle = found.successor
     return "ended"
-
-
-def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
-    """Delete the session, or what took its place under a new id; return whether one ended.
-
-    Even an expired tombstone is followed, since a logout is final however slow the request was.
-    Raise ``NotEnded`` if the store fails.
-    """
-    left = [handle]
-    try:
-        return (yield from _end(left, version, deadline()))
-    except StoreError as error:
-        raise NotEnded({handle: left[-1]}) from error
-
-
-def _end(left: list[str], version: int | None, give_up: float) -> Steps[bool]:
-    """End what the last of *left* stands for, and note there what was gone on to.
-
-    A tombstone goes after what it leads to: whoever finds none, in a logout beside this one, says that all
-    has ended. And then it is looked once more, as a renewal in two steps looks for it when it is done.
-    """
-    graves: list[SessionRecord] = []  # passed, and not removed yet
-    ended = False
-    while True:
-        handle = left[-1]
-        found = yield from _delete(handle, version, give_up)
-        successor = successor_of(found) if isinstance(found, SessionRecord) else None
-        if isinstance(found, SessionRecord) and successor is not None and successor not in left:
-            graves.append(found)
-            left.append(successor)
-            version = None
-            continue
-        ended = ended or found is True
-        reborn = yield from _bury(graves)
-        if reborn is None:
-            return ended
-        left.append(reborn)
-        version = None
-
-
-def _delete(handle: str, version: int | None, give_up: float) -> Steps[SessionRecord | bool]:
-    """Delete the session *handle*; return whether it was there, or its tombstone, which stays."""
-    while True:
-        if version is not None and (yield from calls.delete(handle, version)):
-            return True
-        record = yield from calls.get(handle)
-        if record is None:
-            # Not here says nothing of a replica: a store that waits for those does so now.
-            yield from calls.delete(handle)
-            return False
-        if record.handle != handle:  # nothing is known of the one that was meant
-            raise StoreError("the store answered with another session's record")
-        check_time(give_up)
-        if successor_of(record) is not None:
-            return record
-        version = record.version
-
-
-def _bury(graves: list[SessionRecord]) -> Steps[str | None]:
-    """Remove the tombstones *graves*, the last first; return what one leads to after all, if it does."""
-    while graves:
-        record = graves.pop()
-        if not is_adoption(record):  # that stays, or the old cookie would be good again
-            yield from calls.delete(record.handle, record.version)
-            successor = successor_of(record)
-            if successor is not None and (yield from calls.get(successor)) is not None:
-                return successor
-    return None
 
 
 def deadline() -> float:

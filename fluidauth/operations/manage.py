@@ -14,8 +14,9 @@ from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import new_body, next_version, token_for
 
 from . import calls
-from .lookup import Live, end, find
-from .renew import create
+from .end import end
+from .lookup import Live, find
+from .new_id import create
 from .runner import Steps
 
 _PAGE = 500

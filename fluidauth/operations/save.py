@@ -28,20 +28,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluidauth.errors import NotEnded, NotSupported, OutcomeUnknown, StoreError
+from fluidauth.errors import NotEnded, OutcomeUnknown
 from fluidauth.events import Notice
-from fluidauth.records import Body, SessionRecord
-from fluidauth.rules.expiry import is_expired, next_expiry, shortens_idle, with_lifetime
+from fluidauth.records import Body
+from fluidauth.rules.expiry import is_expired, shortens_idle, with_lifetime
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
 from fluidauth.rules.versions import new_body, next_version
-from fluidauth.session.edits import apply
+from fluidauth.session.edits import merge
 from fluidauth.session.state import State
 from fluidauth.session.wish import Login
 
 from . import calls
-from .lookup import Live, check_time, deadline, end, find, find_live
-from .renew import create, supersede
+from .end import end
+from .lookup import Live, check_time, deadline, find, find_live
+from .new_id import create, supersede
+from .re_sign import refresh, slides
 from .runner import Steps
 
 # -- a request's changes ----------------------------------------------------------------
@@ -67,7 +69,7 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     elif plan.edits or wish.lifetime:
         outcome = yield from _change(policy, plan, Live(state.record, state.body), plan.fields)
     else:
-        outcome = yield from _refresh(policy, plan, Live(state.record, state.body))
+        outcome = yield from refresh(policy, plan, Live(state.record, state.body))
     if ended:
         user_id = state.record.user_id if state.record else None
         handle = state.credential.handle if state.credential else None
@@ -105,7 +107,7 @@ def _begin(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
         return _dropped(state.barred, state)
     if not plan.edits:
         return Outcome()
-    body = new_body(policy, apply(plan.edits, {}), plan.now, state.wish.lifetime)
+    body = new_body(policy, merge(plan.edits, {}), plan.now, state.wish.lifetime)
     return (yield from create(policy, None, body, plan.now))
 
 
@@ -126,7 +128,7 @@ def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
             # A request beside this one changed the session while it was read: the same person's work.
             fields = merged(plan, live.body.fields)
         elif found is None:
-            fields = apply(plan.edits, {})  # what ended is not carried on
+            fields = merge(plan.edits, {})  # what ended is not carried on
         check_time(give_up)
     body = new_body(policy, fields, plan.now, lifetime, login.auth_time)
     return (yield from create(policy, login.user_id, body, plan.now))
@@ -182,58 +184,7 @@ def merged(plan: SavePlan, fields: dict[str, Any]) -> dict[str, Any]:
     """Return *fields*, as others left them, with this request's changes, none of which may be among them."""
     if plan.state.unsure and plan.edits.additions:
         raise OutcomeUnknown
-    return apply(plan.edits, fields)
-
-
-def _refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
-    """Touch, re-seal, re-sign: best effort, the response goes out without them."""
-    state = plan.state
-    outcome = Outcome(state.record, state.body, state.credential)
-    reissue = plan.reissues(live.record)
-    try:
-        if plan.upgrades and _is_behind(policy, live.record, reissue):
-            moved = yield from _move(policy, live, reissue, plan.now)
-            if moved is None:
-                return outcome
-            outcome.record, outcome.body = moved
-        elif plan.touch_to > live.record.expires_at and _slides(policy, plan, live):
-            # Not a touch, which would not tell that the id was replaced.
-            reissue = yield from calls.update(_resealed(policy, live, False, plan.now))
-        elif plan.touch_to > live.record.expires_at:
-            try:
-                yield from calls.touch(live.record.handle, plan.touch_to)
-            except NotSupported:
-                yield from calls.update(_resealed(policy, live, False, plan.now))
-    except StoreError:
-        outcome.notices.append(Notice("store_error", "refresh", live.record.handle))
-        return outcome
-    outcome.cookie = "issue" if reissue else None
-    return outcome
-
-
-def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | None]:
-    """Bring *live* under the signing key, unless a request beside this one does; None if it ended."""
-    give_up = deadline()
-    while not is_expired(live.record, live.body, now):
-        following = _resealed(policy, live, reissue, now)
-        if (yield from calls.update(following)):
-            return Live(following, live.body)
-        found = yield from find(policy, live.record.handle, now)
-        if not isinstance(found, Live):
-            return None
-        live = found
-        if not _is_behind(policy, live.record, reissue):
-            return live
-        check_time(give_up)
-    return None
-
-
-def _resealed(policy: Policy, live: Live, reissue: bool, now: int) -> SessionRecord:
-    """Return the next version of *live* with nothing changed: it may be larger than new ones."""
-    record = live.record
-    kid = policy.keyring.signing.kid if reissue else record.kid
-    following = record._replace(kid=kid, expires_at=next_expiry(record, live.body, now))
-    return policy.sealer.reseal(following, live.body)
+    return merge(plan.edits, fields)
 
 
 def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) -> Steps[Outcome | None]:
@@ -256,13 +207,8 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
     following = next_version(policy, record, body, plan.now, kid)
     if not (yield from calls.update(following)):
         return None
-    reissue = reissue or (following.expires_at > record.expires_at and _slides(policy, plan, live))
+    reissue = reissue or (following.expires_at > record.expires_at and slides(policy, plan, live))
     return Outcome(following, body, credential, "issue" if reissue else None)
-
-
-def _is_behind(policy: Policy, record: SessionRecord, reissue: bool) -> bool:
-    """Return whether *record*, or the cookie last issued for it where it can be, is under a stale key."""
-    return policy.sealer.is_stale(record) or (reissue and record.kid in policy.keyring.stale)
 
 
 def _with_lifetime(policy: Policy, plan: SavePlan, live: Live) -> Live:
@@ -271,12 +217,6 @@ def _with_lifetime(policy: Policy, plan: SavePlan, live: Live) -> Live:
     if lifetime is None:
         return live
     return Live(*with_lifetime(*live, lifetime, policy.lifetime.absolute_seconds, plan.now))
-
-
-def _slides(policy: Policy, plan: SavePlan, live: Live) -> bool:
-    """Return whether the browser would drop the cookie before the session ends: it moves with the expiry."""
-    limit = policy.cookie.max_age
-    return limit is not None and live.body.persistent and plan.answers(live.record)
 
 
 CLOSED = {

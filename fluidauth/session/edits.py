@@ -69,7 +69,7 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
     return Edits(puts, frozenset(removals), additions, texts)
 
 
-def apply(edits: Edits, fields: dict[str, Any]) -> dict[str, Any]:
+def merge(edits: Edits, fields: dict[str, Any]) -> dict[str, Any]:
     """Return *fields*, those of a newer version, with *edits* made to them."""
     merged = {name: value for name, value in fields.items() if name not in edits.removals}
     merged.update(edits.puts)

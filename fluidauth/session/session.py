@@ -13,8 +13,8 @@ from fluidauth.formats.json_values import check, check_key
 from fluidauth.records import Lifetime, check_lifetime, check_user_id, seconds
 
 from .lazydict import PLACEHOLDER, LazyDict
+from .protocol import VisitProtocol
 from .state import State
-from .visit import VisitProtocol
 from .wish import Login
 
 

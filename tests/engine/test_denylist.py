@@ -8,6 +8,7 @@ import pytest
 
 from fluidauth import MemoryStore, Session, StoreError
 from fluidauth.engine.denylist import MAX_DENIALS, Denylist
+from fluidauth.engine.housekeeping import DENIALS_BATCH
 from fluidauth.events import SessionEvent
 from fluidauth.testing import FakeClock
 from tests.handlers import broken, fields, write
@@ -121,16 +122,48 @@ def test_denials_are_bounded() -> None:
     denylist = Denylist()
     for number in range(MAX_DENIALS + 1):
         denylist.add(f"handle {number}", f"handle {number}", 100 + number)
-    assert denylist.record_left("handle 0") is None
-    assert denylist.record_left(f"handle {MAX_DENIALS}") == f"handle {MAX_DENIALS}"
+    assert "handle 0" not in denylist.denied
+    assert f"handle {MAX_DENIALS}" in denylist.denied
 
     last = f"handle {MAX_DENIALS}"
     assert denylist.pending(99 + MAX_DENIALS, 5) == [(last, last, 100 + MAX_DENIALS)]
     denylist.add("old", "new", 10**9)
     denylist.remove("new")
 
-    assert denylist.record_left("old") is None
-    assert denylist.record_left("new") is None
+    assert not {"old", "new"} & denylist.denied.keys()
+
+
+@pytest.mark.requirement("52")
+def test_denials_take_turns() -> None:
+    """Those that cannot be ended, each time they are tried, keep no others waiting."""
+    denylist = Denylist()
+    for name in "abcde":
+        denylist.add(name, name, 10**9)
+
+    tried = ["".join(denial.handle for denial in denylist.pending(100, 2)) for _ in range(3)]
+
+    assert tried == ["ab", "cd", "ea"]
+
+
+@pytest.mark.requirement("52")
+def test_refused_logouts_are_carried_out_while_the_store_does(flaky: Browser, clock: FakeClock) -> None:
+    """Once the store is back: some with each response, not some a minute."""
+    store = broken(flaky)
+    tabs = [flaky.with_cookie(None) for _ in range(3 * DENIALS_BATCH)]
+    for tab in tabs:
+        tab.request(lambda session: session.login("ada"))
+    store.broken = {"delete"}
+    for tab in tabs:
+        tab.request(Session.logout)
+    store.broken = set()
+    clock.advance(61)
+
+    left = []
+    for _ in range(3):
+        flaky.with_cookie(None).request(lambda session: session.user_id)
+        left.append(len(store.list_for_user("ada", limit=100)))
+
+    assert left == [2 * DENIALS_BATCH, DENIALS_BATCH, 0]
 
 
 @pytest.mark.requirement("52")
@@ -146,8 +179,8 @@ def test_denial_added_while_another_thread_tidies_stays() -> None:
     denylist.add("first", "first", Meanwhile(10**9))
     denylist.add("second", "second", 10**9)
 
-    assert {record for _, record, _ in denylist.pending(100, 5)} >= {"first", "second"}
-    assert denylist.record_left("late") == "late"
+    assert {denial.left for denial in denylist.pending(100, 5)} >= {"first", "second"}
+    assert denylist.denied["late"].left == "late"
 
 
 def visitor_handle(visitor: Browser) -> str:

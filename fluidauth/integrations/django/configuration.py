@@ -6,10 +6,11 @@ from threading import Lock
 from typing import Any
 
 from django.conf import settings
-from django.core.signals import setting_changed
+from django.core.signals import request_finished, setting_changed
 from django.utils.module_loading import import_string
 
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.housekeeping import tidy
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.keys import Keyring
@@ -92,4 +93,12 @@ def _forget(*, setting: str, **others: Any) -> None:
             _built.clear()
 
 
+def _tidy(**_: object) -> None:
+    """End what could not be ended before, and remove what has expired, when a response was sent."""
+    requests = _built[0].requests if _built else None
+    if requests is not None and requests.cleaning_due:
+        tidy(requests)
+
+
 setting_changed.connect(_forget)
+request_finished.connect(_tidy)

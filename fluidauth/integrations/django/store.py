@@ -17,9 +17,9 @@ from fluidauth.rules.loading import identify
 from fluidauth.session import Session
 
 from .asking import asks_store
+from .base import StoredSession
 from .configuration import get_engine
-from .stored import StoredSession
-from .visit import TokenVisit
+from .token_visit import TokenVisit
 
 
 class SessionStore(StoredSession):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.conf import settings as django_settings
+from django.contrib import auth
 from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpResponse
 from django.test import override_settings
 from django.utils.decorators import sync_and_async_middleware
 
-from fluidauth import MemoryStore, StoreError
+from fluidauth import MemoryStore, SessionEvent, StoreError
 from fluidauth.integrations.django import SessionStore, get_engine
 from fluidauth.keys import new_secret
 from tests.integrations import django_site
@@ -116,6 +118,25 @@ def test_a_failing_store_is_a_503_and_costs_no_cookie(site: Site, verb: str) -> 
         assert response.status_code == 503
         assert "sessionid" not in response.cookies
         assert site.ask(fields_of) == {"n": 1}
+
+
+@pytest.mark.requirement("52")
+def test_a_logout_that_failed_is_carried_out_later(site: Site) -> None:
+    """When another request has been answered, whoever's."""
+    store, events = FlakyStore(), list[SessionEvent]()
+    with override_settings(FLUIDAUTH={"store": store, "on_event": events.append}):
+        site.ask(sign_in)
+        tab = site.twin()
+        store.broken = {"delete"}
+        failed = site.get(auth.logout)
+        store.broken = set()
+        get_engine().requests._clock = lambda: time.time() + 61  # it was tried again at once, in vain
+        seen = tab.ask(fields_of)
+
+    assert failed.status_code == 503
+    assert seen == {}
+    assert [record.handle for record in store.scan() if record.user_id] == []
+    assert ("session_revoked", "late") in [(event.name, event.reason) for event in events]
 
 
 @sync_and_async_middleware  # type: ignore[untyped-decorator]  # Django has no types

@@ -31,7 +31,7 @@ from fluidauth.session.state import State
 
 from .adopters import AUTH_USER
 from .configuration import get_engine
-from .visit import TokenVisit
+from .token_visit import TokenVisit
 
 
 class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django has no types

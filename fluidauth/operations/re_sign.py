@@ -1,0 +1,79 @@
+"""Sign anew, seal anew, touch: what a request owes a session that it only read.
+
+Best effort, and it gives way to everybody: the next request that reads the session owes the same.
+"""
+
+from __future__ import annotations
+
+from fluidauth.errors import NotSupported, StoreError
+from fluidauth.events import Notice
+from fluidauth.records import SessionRecord
+from fluidauth.rules.expiry import is_expired, next_expiry
+from fluidauth.rules.policy import Policy
+from fluidauth.rules.saving import Outcome, SavePlan
+
+from . import calls
+from .lookup import Live, check_time, deadline, find
+from .runner import Steps
+
+
+def refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
+    """Move cookie and record under the signing key, or the deadline; a response goes out without it, too."""
+    state = plan.state
+    outcome = Outcome(state.record, state.body, state.credential)
+    reissue = plan.reissues(live.record)
+    try:
+        if plan.upgrades and _is_behind(policy, live.record, reissue):
+            moved = yield from _move(policy, live, reissue, plan.now)
+            if moved is None:
+                return outcome
+            outcome.record, outcome.body = moved
+        elif plan.touch_to > live.record.expires_at and slides(policy, plan, live):
+            # Not a touch, which would not tell that the id was replaced.
+            reissue = yield from calls.update(_resealed(policy, live, False, plan.now))
+        elif plan.touch_to > live.record.expires_at:
+            try:
+                yield from calls.touch(live.record.handle, plan.touch_to)
+            except NotSupported:
+                yield from calls.update(_resealed(policy, live, False, plan.now))
+    except StoreError:
+        outcome.notices.append(Notice("store_error", "refresh", live.record.handle))
+        return outcome
+    outcome.cookie = "issue" if reissue else None
+    return outcome
+
+
+def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | None]:
+    """Bring *live* under the signing key, unless a request beside this one does; None if it ended."""
+    give_up = deadline()
+    while not is_expired(live.record, live.body, now):
+        following = _resealed(policy, live, reissue, now)
+        if (yield from calls.update(following)):
+            return Live(following, live.body)
+        found = yield from find(policy, live.record.handle, now)
+        if not isinstance(found, Live):
+            return None
+        live = found
+        if not _is_behind(policy, live.record, reissue):
+            return live
+        check_time(give_up)
+    return None
+
+
+def _resealed(policy: Policy, live: Live, reissue: bool, now: int) -> SessionRecord:
+    """Return the next version of *live* with nothing changed: it may be larger than new ones."""
+    record = live.record
+    kid = policy.keyring.signing.kid if reissue else record.kid
+    following = record._replace(kid=kid, expires_at=next_expiry(record, live.body, now))
+    return policy.sealer.reseal(following, live.body)
+
+
+def _is_behind(policy: Policy, record: SessionRecord, reissue: bool) -> bool:
+    """Return whether *record*, or the cookie last issued for it where it can be, is under a stale key."""
+    return policy.sealer.is_stale(record) or (reissue and record.kid in policy.keyring.stale)
+
+
+def slides(policy: Policy, plan: SavePlan, live: Live) -> bool:
+    """Return whether the browser would drop the cookie before the session ends: it moves with the expiry."""
+    limit = policy.cookie.max_age
+    return limit is not None and live.body.persistent and plan.answers(live.record)
