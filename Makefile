@@ -7,18 +7,20 @@ BIN := $(VENV)/bin
 DEMO := .venv-demo
 BENCH := .venv-bench
 NEWEST := .venv-newest
-# The package as the tests have it: with all its extras.
-PACKAGE := '.[cli,django,fastapi,flask,postgres,quart,redis,starlette]'
+# The package as the tests have it, with all its extras: this source, or the wheel that WHEEL=file names.
+EXTRAS := [cli,django,fastapi,flask,postgres,quart,redis,starlette]
+PACKAGE := $(if $(WHEEL),'$(WHEEL)$(EXTRAS)',--editable '.$(EXTRAS)')
 
 # The versions of all that is installed here, and of what builds our wheel (newer pips ask for that apart).
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test check matrix newest constraints mutants soak rotation-drill bench bench-quick bench-compare clean
+.PHONY: help demo test lint check matrix newest constraints mutants soak rotation-drill bench bench-quick bench-compare clean
 
 help:
 	@echo "make demo            sessions through two real servers, step by step (SERVE=1 keeps them up)"
 	@echo "make test            the tests that one runs while one works (WORKERS=2 processes)"
+	@echo "make lint            format, lint, spelling and types alone"
 	@echo "make check           all that a change must pass: types, frameworks' own tests, faults, each Python"
 	@echo "make matrix          every server with every store, on each Python, in random order"
 	@echo "make newest          the tests with the newest release of everything"
@@ -35,6 +37,9 @@ demo: $(DEMO)/ready
 
 test: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet --numprocesses=$(WORKERS) -m "not check and not matrix" $(ARGS)
+
+lint: $(VENV)/lint-ready
+	@$(BIN)/python tools/check.py --lint
 
 check: $(VENV)/lint-ready
 	@$(BIN)/python tools/check.py
@@ -73,14 +78,14 @@ $(DEMO)/ready: pyproject.toml constraints.txt
 	$(call environment,$(DEMO),--editable . httpx uvicorn waitress)
 
 $(VENV)/ready: pyproject.toml constraints.txt
-	$(call environment,$(VENV),--editable $(PACKAGE) --group test)
+	$(call environment,$(VENV),$(PACKAGE) --group test)
 
 $(VENV)/lint-ready: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint
 	@touch $@
 
 $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
-	$(call environment,$(BENCH),--editable $(PACKAGE) --group test --requirement benchmarks/requirements.txt)
+	$(call environment,$(BENCH),$(PACKAGE) --group test --requirement benchmarks/requirements.txt)
 
 .venv-constraints/ready: Makefile
 	$(call environment,.venv-constraints,uv)
@@ -90,7 +95,7 @@ $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 .venv-constraints/ready $(NEWEST)/ready: export PIP_BUILD_CONSTRAINT =
 .PHONY: $(NEWEST)/ready
 $(NEWEST)/ready:
-	$(call environment,$(NEWEST),--editable $(PACKAGE) --group test)
+	$(call environment,$(NEWEST),$(PACKAGE) --group test)
 
 # $(1): its folder; $(2): what pip installs there. Python's own pip may be too old for groups (25.1) and comes first.
 define environment

@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 
 from harness import ROOT
+from tools import check
 
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINS = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
 
@@ -61,6 +63,47 @@ def test_text_files_end_as_the_hooks_leave_them() -> None:
     assert untidy == []
 
 
+# -- workflow -----------------------------------------------------------------------------------
+
+
+def test_the_workflow_has_the_pythons_of_the_classifiers() -> None:
+    """So has `make check`, and so the oldest of them is the one that the package asks for."""
+    versions = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["project"]["classifiers"]), re.MULTILINE)
+
+    assert WORKFLOW["jobs"]["tests"]["strategy"]["matrix"]["python"] == versions
+    assert list(check.VERSIONS) == versions
+    assert PROJECT["project"]["requires-python"] == f">={versions[0]}"
+
+
+def test_one_job_of_the_workflow_stands_for_all() -> None:
+    """A branch requires that alone, and it fails where another failed or never ran."""
+    *others, last = WORKFLOW["jobs"]
+
+    assert WORKFLOW["jobs"][last]["needs"] == others
+    assert WORKFLOW["jobs"][last]["if"] == "always()"
+
+
+def test_the_wheel_is_what_the_workflow_tests() -> None:
+    """Each job that takes it removes the source first, so that nothing else can be imported."""
+    jobs = [job for job in WORKFLOW["jobs"].values() if job.get("needs") == "wheel"]
+
+    runs = [[step["run"] for step in job["steps"] if "run" in step] for job in jobs]
+
+    assert len(runs) == 2
+    assert all(first == "rm -r fluidauth" and "WHEEL=" in then for first, then in runs)
+
+
+def test_the_workflow_may_read_and_no_more() -> None:
+    """No job has other permissions or a secret, and an action is the commit that was looked at."""
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    uses = [step["uses"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step]
+
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in WORKFLOW["jobs"].values())
+    assert "secrets" not in text
+    assert [action for action in uses if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action)] == []
+
+
 # -- what the index shows -----------------------------------------------------------------------
 
 
@@ -78,7 +121,7 @@ def test_the_frameworks_named_are_those_tested() -> None:
 
 def test_the_tests_have_every_extra() -> None:
     """The environments install the package with all of them, and what tests need beside is none of them."""
-    (named,) = re.findall(r"^PACKAGE := '\.\[(.*)\]'$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (named,) = re.findall(r"^EXTRAS := \[(.*)\]$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
     assert named.split(",") == sorted(PROJECT["project"]["optional-dependencies"])
     assert sorted(PROJECT["dependency-groups"]) == ["lint", "test"]

@@ -1,4 +1,6 @@
-"""All that must hold before a change goes in; `make check` runs it, and with --matrix `make matrix`.
+"""All that must hold before a change goes in; `make check` runs it.
+
+With --lint what `make lint` runs, with --matrix what `make matrix` does.
 
 Stops at nothing: every part runs, and the last lines say what became of each and how long
 it took. A part has a budget, in seconds on two cores that do nothing else: work that is
@@ -23,6 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 MIN_COVERAGE = 95  # per cent of lines and branches
 CODE = ("fluidauth", "harness", "tests", "tools", "benchmarks", "examples", "typing_tests")
+# What a host of the repository reads, by the schema that it must follow.
+SCHEMAS = {
+    "github-workflows": "workflows/*.yml",
+}
 WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
 PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
 ASKED = ("fluidauth SQLite, ASGI default", "Starlette cookie, ASGI default")
@@ -61,7 +67,10 @@ def python(*arguments: object) -> None:
 def check_style() -> None:
     python("-m", "ruff", "format", "--check", "--quiet", *CODE)
     python("-m", "ruff", "check", "--quiet", *CODE)
-    python("-m", "codespell_lib", ".")
+    python("-m", "codespell_lib", ".", ".ci", ".github")
+    for schema, pattern in SCHEMAS.items():
+        files = sorted((ROOT / ".github").glob(pattern))
+        python("-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
 def check_types() -> None:
@@ -164,13 +173,20 @@ def _runs(candidate: str, version: str) -> bool:
     return answer.stdout.strip() == version
 
 
+def parts_of_lint() -> list[Part]:
+    """What reads the source and runs none of it."""
+    return [
+        Part("format and lint", 10, check_style),
+        Part("types", 60, check_types),
+        Part("types of all that is public", 15, check_public_types),
+    ]
+
+
 def parts_of_check() -> list[Part]:
     current = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = [version for version in VERSIONS if version != current]
     return [
-        Part("format and lint", 5, check_style),
-        Part("types", 60, check_types),
-        Part("types of all that is public", 10, check_public_types),
+        *parts_of_lint(),
         Part(f"make test on Python {current}, with coverage", 150, check_tests),
         Part(f"longer tests on Python {current}", 130, check_more_tests),
         Part("wheel", 15, check_wheel),
@@ -197,8 +213,11 @@ def parts_of_matrix() -> list[Part]:
     ]
 
 
+PARTS = {"": parts_of_check, "--lint": parts_of_lint, "--matrix": parts_of_matrix}
+
+
 def main(arguments: list[str]) -> int:
-    parts = parts_of_matrix() if "--matrix" in arguments else parts_of_check()
+    parts = PARTS[" ".join(arguments)]()
     results: list[str] = []
     for part in parts:
         print(f"\n== {part.name}", flush=True)
