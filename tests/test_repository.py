@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from harness import ROOT
@@ -102,6 +103,38 @@ def test_the_workflow_may_read_and_no_more() -> None:
     assert not any("permissions" in job for job in WORKFLOW["jobs"].values())
     assert "secrets" not in text
     assert [action for action in uses if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action)] == []
+
+
+# -- forms --------------------------------------------------------------------------------------
+
+
+def test_whatever_the_host_reads_is_checked() -> None:
+    """Each file has the schema that `make check` holds it to."""
+    read = sorted(str(path.relative_to(ROOT)) for path in (ROOT / ".github").rglob("*.y*ml"))
+
+    assert sorted(file for files in check.SCHEMAS.values() for file in files) == read
+
+
+@pytest.mark.parametrize("name", ["bug", "feature"])
+def test_a_form_asks_for_what_is_needed(name: str) -> None:
+    """Few questions, each with its own name, and at least one that must be answered."""
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml").read_text())
+    questions = [part for part in form["body"] if part["type"] != "markdown"]
+
+    names = [part["id"] for part in questions]
+
+    assert len(set(names)) == len(names) <= 6
+    assert any(part.get("validations", {}).get("required") for part in questions)
+
+
+def test_a_weakness_is_reported_in_private() -> None:
+    """The form for bugs says so before anything is asked, and there is no blank one to pass it by."""
+    forms = ROOT / ".github" / "ISSUE_TEMPLATE"
+
+    first, *_ = yaml.safe_load((forms / "bug.yml").read_text())["body"]
+
+    assert "SECURITY.md" in first["attributes"]["value"]
+    assert yaml.safe_load((forms / "config.yml").read_text()) == {"blank_issues_enabled": False}
 
 
 # -- what the index shows -----------------------------------------------------------------------

@@ -27,7 +27,9 @@ MIN_COVERAGE = 95  # per cent of lines and branches
 CODE = ("fluidauth", "harness", "tests", "tools", "benchmarks", "examples", "typing_tests")
 # What a host of the repository reads, by the schema that it must follow.
 SCHEMAS = {
-    "github-workflows": "workflows/*.yml",
+    "github-workflows": (".github/workflows/ci.yml",),
+    "github-issue-forms": (".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/feature.yml"),
+    "github-issue-config": (".github/ISSUE_TEMPLATE/config.yml",),
 }
 WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
 PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
@@ -68,8 +70,7 @@ def check_style() -> None:
     python("-m", "ruff", "format", "--check", "--quiet", *CODE)
     python("-m", "ruff", "check", "--quiet", *CODE)
     python("-m", "codespell_lib", ".", ".ci", ".github")
-    for schema, pattern in SCHEMAS.items():
-        files = sorted((ROOT / ".github").glob(pattern))
+    for schema, files in SCHEMAS.items():
         python("-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
