@@ -53,7 +53,8 @@ def _fetch(package: str, folder: Path) -> Path:
     command = ["pip", "download", "--quiet", "--no-deps", "--no-binary", package, "--dest", str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", *command, f"{package}=={version(package)}"],
-        env={**os.environ, "PIP_CONSTRAINT": ""},  # of our versions: its build tools are its own
+        # Its build tools are its own, not those of our constraints.
+        env={**os.environ, "PIP_CONSTRAINT": "", "PIP_BUILD_CONSTRAINT": ""},
         capture_output=True,
         text=True,
         timeout=DOWNLOAD_TIMEOUT,
