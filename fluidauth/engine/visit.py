@@ -56,16 +56,16 @@ class Visit:
         "set_cookies",
         "started",
         "state",
+        "token",
         "unavailable",
     )
-    token: str | None = None
-    """The value of the cookie, where that came alone, as Django hands it over."""
 
     def __init__(
         self, requests: Requests, cookies: CookieSource = "", may_block: bool = True, responds: bool = False
     ) -> None:
         self.requests: Requests = requests
         self.cookies: CookieSource = cookies
+        self.token: str | None = None  # the value of the cookie, where that came alone, as in Django
         self.may_block: bool = may_block
         self.responds: bool = responds
         self.state: State | None = None

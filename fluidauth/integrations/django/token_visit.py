@@ -11,8 +11,7 @@ from fluidauth.session.state import State
 class TokenVisit(Visit):
     """A visit under the cookie value *token*; its errors show no local variable."""
 
-    __slots__ = ("token",)
-    token: str
+    __slots__ = ()
 
     def __init__(self, requests: Requests, token: str) -> None:
         super().__init__(requests, f"{requests.policy.cookie.name}={token}")
