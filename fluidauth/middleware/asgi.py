@@ -10,7 +10,7 @@ from fluidauth.engine.housekeeping import atidy
 from fluidauth.formats.headers import BYTES
 from fluidauth.session import Session
 
-from .response import OnStoreError, Response, ResponseVisit, check_settings, is_nested
+from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -53,58 +53,60 @@ class ASGISessionMiddleware:
         if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
             await self.app(scope, receive, send)
             return
-        visit = ResponseVisit(requests, scope["headers"], self._inline, self._responds)
-        session = Session(visit)
-        scope = {**scope, "session": session}
+        visit_type = _HTTPVisit if kind == "http" else _WebSocketVisit
+        visit = visit_type(requests, scope["headers"], self._inline, self._responds)
+        visit.session = Session(visit)
+        visit.request = scope = {**scope, "session": visit.session}
+        visit.key, visit.pass_on = "session", send
         if not self._inline and self._autoloads(scope):
             await visit.prefetch()
-        response_type = _HTTPResponse if kind == "http" else _WebSocketResponse
-        response = response_type(visit, session, scope, "session", send)
         try:
-            await self.app(scope, receive, response.send)
+            await self.app(scope, receive, visit.send)
         except BaseException as error:
-            if not await response.failed(error):
+            if not await visit.fail(error):
                 raise
         else:
-            if response.owes_more():
-                await response.ended()
-            if requests.cleaning_due and response.tidies():
+            if visit.owes_more():
+                await visit.ended()
+            if requests.cleaning_due and visit.tidies():
                 await atidy(requests)
+        finally:
+            del visit.request, visit.session  # as ``let_go``: a call costs a twentieth of all this
 
     def _autoloads(self, scope: Scope) -> bool:
         return self.autoload(scope) if callable(self.autoload) else self.autoload
 
 
-class _ASGIResponse(Response[Send]):
+class _ASGIVisit(MiddlewareVisit[Send]):
     """What http and websocket have in common."""
 
     __slots__ = ()
 
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
         """Save the session and pass on the head in *message*, or our answer in its place."""
-        if not await self.visit.asave_head(self.session, status, self.replacement()):
+        if not await self.asave_head(self.session, status, self.replacement()):
             await self.send_answer()
             return
-        self.visit.close_head(readable)
-        await self.pass_on(self.amended(message) if self.visit.accessed else message)
+        self.close_head(readable)
+        await self.pass_on(self.amended(message) if self.accessed else message)
 
     def amended(self, message: Message) -> Message:
         """Return *message*, a head, with the headers that the use of the session demands."""
-        headers = self.visit.headers(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
+        headers = self.headers(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
         return {**message, "headers": headers}
 
     async def ended(self) -> None:
         """Save what changed after the head."""
-        await self.visit.asave_end(self.session, self.replacement())
+        await self.asave_end(self.session, self.replacement())
 
-    async def failed(self, error: BaseException) -> bool:
+    async def fail(self, error: BaseException) -> bool:
         """Return whether *error* was answered with 503; if not, carry out what must be."""
-        if self.visit.answers(error):
-            if not self.visit.unavailable:
-                await self.visit.asave_logout(self.session)
+        if self.answers(error):
+            if not self.unavailable:
+                await self.asave_logout(self.session)
                 await self.send_answer()
             return True
-        self.visit.keep = self.visit.keep and self.survives_errors()
+        self.keep = self.keep and self.survives_errors()
         await self.ended()
         return False
 
@@ -119,43 +121,42 @@ class _ASGIResponse(Response[Send]):
         """Take what an application sends of a response that was replaced."""
 
     async def _send_answer(self, prefix: str) -> None:
-        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.visit.answer_headers()]
-        answer = self.visit.answer
+        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.answer_headers()]
+        answer = self.answer
         await self.pass_on({"type": f"{prefix}.start", "status": answer.code, "headers": headers})
         await self.pass_on({"type": f"{prefix}.body", "body": answer.body})
 
 
-class _HTTPResponse(_ASGIResponse):
+class _HTTPVisit(_ASGIVisit):
     __slots__ = ()
 
     def send(self, message: Message) -> Awaitable[None]:
         # Not a coroutine: a session that has nothing to save costs no second frame.
-        visit = self.visit
-        if visit.unavailable:
+        if self.unavailable:
             return self._swallow()
         if message["type"] != "http.response.start":
             return self.pass_on(message)
         if self.owes_more():
             return self.head(message, message["status"])
-        visit.keep = message["status"] < 500
-        visit.close_head()
-        return self.pass_on(self.amended(message) if visit.accessed else message)
+        self.keep = message["status"] < 500
+        self.close_head()
+        return self.pass_on(self.amended(message) if self.accessed else message)
 
     async def send_answer(self) -> None:
-        self.visit.unavailable = True
+        self.unavailable = True
         await self._send_answer("http.response")
 
 
-class _WebSocketResponse(_ASGIResponse):
+class _WebSocketVisit(_ASGIVisit):
     """A handshake is a head; a session may be read, but get no cookie, later on."""
 
     __slots__ = ()
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
-        if self.visit.unavailable:
+        if self.unavailable:
             return
-        if self.visit.started or kind not in _HANDSHAKE_ENDS:
+        if self.started or kind not in _HANDSHAKE_ENDS:
             if kind == "websocket.close":
                 await self.ended()
             await self.pass_on(message)
@@ -168,17 +169,17 @@ class _WebSocketResponse(_ASGIResponse):
 
     async def head_of_refusal(self, message: Message) -> None:
         """Pass on a close before accept: servers answer 403, without headers of ours."""
-        if not await self.visit.asave_head(self.session, _REFUSED, self.replacement()):
+        if not await self.asave_head(self.session, _REFUSED, self.replacement()):
             await self.send_answer()
             return
-        self.visit.close_head()
+        self.close_head()
         await self.pass_on(message)
 
     def survives_errors(self) -> bool:
-        return self.visit.started  # a client that disconnects raises in most frameworks
+        return self.started  # a client that disconnects raises in most frameworks
 
     async def send_answer(self) -> None:
-        self.visit.unavailable = True
+        self.unavailable = True
         if "websocket.http.response" in (self.request.get("extensions") or {}):
             await self._send_answer("websocket.http.response")
         else:

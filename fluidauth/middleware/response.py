@@ -152,38 +152,42 @@ class ResponseVisit(Visit):
 PassOn = TypeVar("PassOn", bound=Callable[..., Any])
 
 
-class Response(Generic[PassOn]):
-    """One response of WSGI or ASGI, with its request's session."""
+class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
+    """The visit of one request of WSGI or ASGI, which it holds until :meth:`let_go`.
 
-    __slots__ = ("key", "pass_on", "request", "session", "visit")
+    A request holds its session, and that its visit: without the cut each would be a circle, work for the
+    garbage collector, and its payload would stay until that has run.
+    """
 
-    def __init__(
-        self, visit: ResponseVisit, session: Session, request: dict[str, Any], key: str, pass_on: PassOn
-    ) -> None:
-        self.visit: ResponseVisit = visit
-        self.session: Session = session
-        self.request: dict[str, Any] = request
-        self.key: str = key  # of the session in the request
-        self.pass_on: PassOn = pass_on  # the server's send or start_response
+    __slots__ = ("key", "pass_on", "request", "session")
+    request: dict[str, Any]
+    session: Session
+    key: str
+    """Of the session in the request."""
+    pass_on: PassOn
+    """The server's ``send`` or ``start_response``."""
+
+    def let_go(self) -> None:
+        """Nothing is to come any more: hold neither the request nor its session."""
+        del self.request, self.session
 
     def owes_more(self) -> bool:
         """Return whether there may be anything to save, or a failure to tell."""
-        session, visit = self.session, self.visit
-        state = visit.state
+        session, state = self.session, self.state
         if self.request.get(self.key) is not session:
             return True  # the application put something in our place
         if state is None:
-            return visit.found is not None
-        return state.due or visit.failed or visit.saving is not None or state.is_changed(session)
+            return self.found is not None
+        return state.due or self.failed or self.saving is not None or state.is_changed(session)
 
     def replacement(self) -> dict[str, Any] | None:
         """Return the plain dict that the application put in our place, if it did."""
         found = self.request.get(self.key)
-        return found if type(found) is dict and not self.visit.unavailable else None
+        return found if type(found) is dict and not self.unavailable else None
 
     def tidies(self) -> bool:
         """Return whether cleaning is to follow this response."""
-        return self.visit.requests.cleaning_due and self.visit.state is not None
+        return self.requests.cleaning_due and self.state is not None
 
 
 def is_nested(found: object, requests: Requests) -> bool:

@@ -10,7 +10,7 @@ from fluidauth.engine.housekeeping import tidy
 from fluidauth.formats.headers import TEXT
 from fluidauth.session import Session
 
-from .response import OnStoreError, Response, ResponseVisit, check_settings, is_nested
+from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -43,12 +43,13 @@ class WSGISessionMiddleware:
         outer = environ.get(self.environ_key)
         if outer is not None and is_nested(outer, self._requests):
             return self.app(environ, start_response)
-        visit = ResponseVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
-        session = environ[self.environ_key] = Session(visit)
-        return _WSGIResponse(visit, session, environ, self.environ_key, start_response).respond(self.app)
+        visit = _WSGIVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
+        visit.session = environ[self.environ_key] = Session(visit)
+        visit.request, visit.key, visit.pass_on = environ, self.environ_key, start_response
+        return visit.respond(self.app)
 
 
-class _WSGIResponse(Response["StartResponse"]):
+class _WSGIVisit(MiddlewareVisit["StartResponse"]):
     __slots__ = ()
 
     def respond(self, app: WSGIApplication) -> Iterable[bytes]:
@@ -56,16 +57,21 @@ class _WSGIResponse(Response["StartResponse"]):
         try:
             body = app(self.request, self.start)
         except BaseException as error:
-            return self.failed(error)
-        visit = self.visit
-        if visit.unavailable:
+            try:
+                return self.fail(error)
+            finally:
+                self.let_go()
+        if self.unavailable:
             _close(body)
-            return self.answer_body()
+            answer = self.answer_body()
+            self.let_go()
+            return answer
         # A list is complete and a file is the server's to send: nothing can change later.
-        complete = type(body) in (list, tuple) and not (visit.requests.cleaning_due and self.tidies())
+        complete = type(body) in (list, tuple) and not (self.requests.cleaning_due and self.tidies())
         if complete or _is_file(body, self.request):
             if self.owes_more():
                 self.ended()
+            self.let_go()
             return body
         return _Body(self, body)
 
@@ -73,41 +79,40 @@ class _WSGIResponse(Response["StartResponse"]):
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
     ) -> Callable[[bytes], object]:
         """Save the session and start the response; again, with exc_info, before the first byte."""
-        visit = self.visit
-        if visit.unavailable:
+        if self.unavailable:
             return _swallow
         code = int(status[:3])
         if not self.owes_more():
-            visit.keep = code < 500
-        elif not visit.save_head(self.session, code, self.replacement()):
+            self.keep = code < 500
+        elif not self.save_head(self.session, code, self.replacement()):
             return self._start_answer(exc_info)
-        visit.close_head()
-        if visit.accessed:
-            headers = visit.headers(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
+        self.close_head()
+        if self.accessed:
+            headers = self.headers(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
         return self._pass_on(status, headers, exc_info)
 
-    def failed(self, error: BaseException) -> list[bytes]:
+    def fail(self, error: BaseException) -> list[bytes]:
         """Answer *error* with 503 if the store failed, else carry out a logout and raise it on."""
-        if self.visit.answers(error):
-            if not self.visit.unavailable:
-                self.visit.save_logout(self.session)
+        if self.answers(error):
+            if not self.unavailable:
+                self.save_logout(self.session)
                 self._start_answer(None)
             return self.answer_body()
-        self.visit.keep = False
+        self.keep = False
         self.ended()
         raise error
 
     def ended(self) -> None:
         """Save what changed after the head."""
-        self.visit.save_end(self.session, self.replacement())
+        self.save_end(self.session, self.replacement())
 
     def answer_body(self) -> list[bytes]:
-        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.visit.answer.body]
+        return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.answer.body]
 
     def _start_answer(self, exc_info: Any) -> Callable[[bytes], object]:
         """Start our answer in the place of the application's response."""
-        self.visit.unavailable = True
-        self._pass_on(self.visit.answer.status, self.visit.answer_headers(), exc_info)
+        self.unavailable = True
+        self._pass_on(self.answer.status, self.answer_headers(), exc_info)
         return _swallow
 
     def _pass_on(
@@ -121,11 +126,11 @@ class _WSGIResponse(Response["StartResponse"]):
 class _Body:
     """An application's iterable; the server's close() saves the session once more."""
 
-    def __init__(self, response: _WSGIResponse, body: Iterable[bytes]) -> None:
-        self._response = response
+    def __init__(self, visit: _WSGIVisit, body: Iterable[bytes]) -> None:
+        self._visit = visit
         self._body = body
         self._chunks = iter(body)
-        self._replaced = False
+        self._replaced = self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -136,20 +141,24 @@ class _Body:
         try:
             chunk = next(self._chunks, None)
         except BaseException as error:
-            return self._replace(self._response.failed(error))
-        if self._response.visit.unavailable:  # the head was late, and its save failed
-            return self._replace(self._response.answer_body())
+            return self._replace(self._visit.fail(error))
+        if self._visit.unavailable:  # the head was late, and its save failed
+            return self._replace(self._visit.answer_body())
         if chunk is None:
             raise StopIteration
         return chunk
 
     def close(self) -> None:
+        if self._closed:  # by a middleware around this one, and by the server
+            return
+        self._closed = True
         try:
             _close(self._body)
         finally:
-            self._response.ended()
-            if self._response.tidies():
-                tidy(self._response.visit.requests)
+            self._visit.ended()
+            if self._visit.tidies():
+                tidy(self._visit.requests)
+            self._visit.let_go()
 
     def _replace(self, chunks: list[bytes]) -> bytes:
         self._replaced = True
