@@ -1,6 +1,7 @@
 """One request's session: loaded once, each save planned once and carried out in one place.
 
-A visit does not hold its session, which holds it (see there): who saves passes the session along.
+A session holds its visit. The other way round the two would be a circle, so who saves passes the session
+along; a middleware's visit, which has it as well, lets go of it at the end (``middleware/response``).
 """
 
 from __future__ import annotations

@@ -27,9 +27,7 @@ class Session(LazyDict):
     remote store, :class:`SessionClosed` for what can no longer be kept.
     """
 
-    # The visit has no way back to its session: a circle of two objects at each request is work for
-    # the garbage collector, and keeps every payload until it has run.
-    __slots__ = ("_visit",)
+    __slots__ = ("_visit",)  # which does not hold its session: see there
 
     def __init__(self, visit: VisitProtocol) -> None:
         self._visit = visit
