@@ -36,7 +36,7 @@ class Denylist:
     def __init__(self) -> None:
         self.denied: dict[str, Denial] = {}
         """Empty nearly always, and asked at every read: no method of its own."""
-        self._next = 0
+        self._tried: dict[str, int] = {}
 
     def add(self, handle: str, left: str, until: int) -> None:
         """Deny *handle* and *left*, the handle of what is left of it, up to *until* (Unix seconds)."""
@@ -54,7 +54,7 @@ class Denylist:
     def pending(self, now: int, limit: int) -> list[Denial]:
         """Return up to *limit* that are to go still, one for each record; forget those that have expired.
 
-        Each call goes on where the last one stopped: those that fail each time keep no others waiting.
+        Those that were tried least come first: some that fail each time keep no others waiting.
         """
         found: dict[str, Denial] = {}
         for handle, denial in list(self.denied.items()):
@@ -62,7 +62,7 @@ class Denylist:
                 found.setdefault(denial.ends, denial)
             else:
                 self.denied.pop(handle, None)
-        waiting = list(found.values())
-        begin = self._next % len(waiting) if waiting else 0
-        self._next = begin + limit
-        return [*waiting[begin:], *waiting[:begin]][:limit]
+        tried = {ends: self._tried.get(ends, 0) for ends in found}
+        chosen = sorted(found.values(), key=lambda denial: tried[denial.ends])[:limit]
+        self._tried = tried | {denial.ends: tried[denial.ends] + 1 for denial in chosen}
+        return chosen

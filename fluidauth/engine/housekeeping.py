@@ -20,13 +20,13 @@ DENIALS_BATCH = 20  # sessions to be ended late, after one response
 
 def tidy(access: StoreAccess) -> None:
     """End what is denied still, remove a few records that expired an hour ago; for when ``cleaning_due``."""
-    done = 0
+    before, done = _take_turn(access), 0
     for denial in access.denylist.pending(access.now(), DENIALS_BATCH):
         with suppress(StoreError):  # reported; it stays denied, and the others get their turn
             ended = access.perform(_ending(access, denial), "revoke")
             _removed(access, denial, ended)
             done += 1
-    before = _cleaning_begins(access, done)
+    _go_on(access, done)
     if access.store.expires_itself:
         return
     try:
@@ -37,13 +37,13 @@ def tidy(access: StoreAccess) -> None:
 
 async def atidy(access: StoreAccess) -> None:
     """Do as :func:`tidy`, without blocking."""
-    done = 0
+    before, done = _take_turn(access), 0
     for denial in access.denylist.pending(access.now(), DENIALS_BATCH):
         with suppress(StoreError):  # as above
             ended = await access.aperform(_ending(access, denial), "revoke")
             _removed(access, denial, ended)
             done += 1
-    before = _cleaning_begins(access, done)
+    _go_on(access, done)
     if access.twin.expires_itself:
         return
     try:
@@ -52,13 +52,18 @@ async def atidy(access: StoreAccess) -> None:
         access.report_failure("clean")
 
 
-def _cleaning_begins(access: StoreAccess, ended: int) -> int:
-    """Take the turn; return the time up to which expired records go."""
+def _take_turn(access: StoreAccess) -> int:
+    """Let no other response tidy now; return the time up to which expired records go."""
     now = access.now()
-    # While the store ends them, the next response goes on; where it fails, a minute passes first.
-    access.cleaning_due = ended > 0 and bool(access.denylist.denied)
+    access.cleaning_due = False
     access.clean_at = now + CLEAN_INTERVAL
     return now - CLEAN_MARGIN
+
+
+def _go_on(access: StoreAccess, done: int) -> None:
+    """Have the next response end more while the store does it; where it fails, a minute passes first."""
+    access.cleaning_due = done > 0 and bool(access.denylist.denied)
+    access.clean_at = access.now() + CLEAN_INTERVAL  # each that was refused has asked for sooner
 
 
 def _cleaned(access: StoreAccess, count: int) -> None:

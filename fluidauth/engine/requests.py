@@ -1,7 +1,7 @@
 """Sessions in from the store and out to it, for the requests of one engine.
 
-The only place where rules and store meet. ``load`` is on the way of every request and is written
-by hand for that; its awaited twin is held to it by a test.
+Rules, store and events meet here. ``load`` is on the way of every request and is written by hand
+for that; its awaited twin is held to it by a test.
 """
 
 from __future__ import annotations

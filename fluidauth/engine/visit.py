@@ -132,9 +132,11 @@ class Visit:
     async def prefetch(self) -> None:
         """Read the session ahead of its first access, which then raises what failed here."""
         try:
-            self.found = await self.requests.aload(self)
+            found: State | Exception = await self.requests.aload(self)
         except StoreError as error:  # kept: a page that never looks is served
-            self.found, self.failed = error, True
+            found = error
+        if self.state is None:  # no other task was first
+            self.found, self.failed = found, self.failed or not isinstance(found, State)
 
     def nobody(self) -> State:
         """Go on as nobody, where nothing can be read: a cookie alone names what a logout is to end."""

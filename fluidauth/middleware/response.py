@@ -79,10 +79,10 @@ class ResponseVisit(Visit):
             return self._gives_way()
         self.keep = status < 500
         try:
+            await self.quiet()  # first: what is under way stands, whatever the replacement brings
             if replacement is not None:
                 await session.aload()
                 session.become(replacement)
-            await self.quiet()
             await self.acarry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
@@ -103,9 +103,9 @@ class ResponseVisit(Visit):
     async def asave_end(self, session: Session, replacement: dict[str, Any] | None = None) -> None:
         """Do as :meth:`save_end`, without blocking."""
         try:
+            await self.quiet()
             if replacement is not None:
                 session.become(replacement)
-            await self.quiet()
             await self.acarry_out(session, None if self.unavailable else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:

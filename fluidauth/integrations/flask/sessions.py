@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionMixin
 
-from fluidauth.errors import PayloadError
+from fluidauth.errors import PayloadError, SessionClosed
 from fluidauth.formats.json_values import CONTAINERS, check_key
 from fluidauth.integrations import json_mirror
 from fluidauth.middleware.response import ResponseVisit
@@ -132,9 +132,9 @@ class FlaskSession(LazyDict, SessionMixin):
     @property
     def modified(self) -> bool:
         """Whether this request changed the session, also inside of values; false drops the changes."""
-        if self._touched is not None and not self._was_modified:
+        if self._touched is not None:
             self._flush()
-            self._was_modified = self.plain.modified
+            self._was_modified = self._was_modified or self.plain.modified
         return self._was_modified
 
     @modified.setter
@@ -225,8 +225,9 @@ class FlaskSession(LazyDict, SessionMixin):
             self._apply_lifetime()
 
     def refill_after(self, before: State | None) -> None:
-        """Take over what others changed, if something was saved since the state was *before*."""
-        if self._touched is not None and self.visit.state is not before:
+        """Take over what others changed, if something was saved, or dropped, since the state was *before*."""
+        state = self.visit.state
+        if self._touched is not None and state is not None and (state is not before or state.closed):
             self.refill()
 
     def flush(self) -> None:
@@ -236,7 +237,7 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def flush_quietly(self) -> None:
         """Put the fields into the session behind for a request that failed, as far as they can be stored."""
-        with suppress(PayloadError):
+        with suppress(PayloadError, SessionClosed):
             self.flush()
 
     # -- there and back ----------------------------------------------------------

@@ -138,6 +138,37 @@ def test_handlers_and_blueprints_see_one_session() -> None:
     assert site.client.get("/shop/").json == {"n": 2, "last": 200}
 
 
+@pytest.mark.requirement("67")
+def test_what_changes_after_modified_was_read_is_saved(site: FlaskSite) -> None:
+    """To ask whether anything changed ends nothing."""
+
+    def handler(session: Any) -> bool:
+        session["a"] = 1
+        asked = bool(session.modified)
+        session["b"] = [2]
+        return asked
+
+    assert site.ask(handler) is True
+    assert site.ask(dict) == {"a": 1, "b": [2]}
+
+
+@pytest.mark.requirement("67")
+def test_changes_to_a_session_that_was_ended_meanwhile_are_dropped_and_the_response_is_whole() -> None:
+    engine = memory_engine()
+    site = FlaskSite(engine)
+    site.ask(lambda session: session.update(n=1))
+
+    def handler(session: Any) -> str:
+        session["a"] = 5
+        assert session.modified
+        session["b"] = [1]
+        engine.delete_session(session.handle)
+        return "whole"
+
+    assert site.ask(handler) == "whole"
+    assert site.ask(dict) == {}
+
+
 def test_a_change_made_while_streaming_is_saved() -> None:
     """Of a session that has its cookie already; and what others changed meanwhile stays."""
     engine = memory_engine()

@@ -10,7 +10,9 @@ import pytest
 
 from fluidauth import ASGISessionMiddleware, Session, SessionEngine, SQLiteStore
 from fluidauth.engine.visit import Visit
+from fluidauth.errors import SessionClosed, StoreError
 from fluidauth.keys import new_secret
+from fluidauth.stores import SessionRecord
 from tests.middleware.asgi.requests import cookie_of, get
 from tests.support import AsyncBasicStore
 
@@ -125,6 +127,67 @@ def test_a_logout_while_a_save_waits_ends_each_session_that_came() -> None:
         return [await engine.aget_session(session.handle or "") for _, session in sessions]
 
     assert asyncio.run(left()) == [None, None]
+
+
+@pytest.mark.requirement("4")
+def test_a_logout_under_way_is_awaited_whatever_comes_after_it() -> None:
+    """Here a dict in the session's place, which can no longer be one: the request fails, and has ended it."""
+    engine = SessionEngine(secret=new_secret(), store=AsyncBasicStore())
+    left: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        await session.aload()
+        await send({"type": "http.response.start", "status": 200})
+        session.logout()
+        scope["session"] = {"a": 1}
+
+    async def leave() -> None:
+        token, session = await engine.acreate_session("ada", {})
+        with pytest.raises(SessionClosed):
+            await get(ASGISessionMiddleware(app, engine=engine), f"__Host-session={token}")
+        left.append(await engine.requests.twin.get(session.handle or ""))
+
+    asyncio.run(leave())
+
+    assert left == [None]
+
+
+def test_a_session_that_two_tasks_read_at_once_is_one() -> None:
+    """The second to come back changes nothing of what the first has, even if it failed."""
+    store = FailsTheSecondTime()
+    engine = SessionEngine(secret=new_secret(), store=store)
+
+    async def both() -> Visit:
+        token, _ = await engine.acreate_session("ada", {"n": 1})
+        visit = Visit(engine.requests, f"__Host-session={token}", may_block=False)
+        session = Session(visit)
+        store.fails = True
+        await asyncio.gather(session.aload(), session.aload())
+        assert dict(session) == {"n": 1}
+        return visit
+
+    visit = asyncio.run(both())
+
+    assert not visit.failed
+    assert visit.found is None
+
+
+class FailsTheSecondTime(AsyncBasicStore):
+    """Of two reads that it is asked for, the later one to begin ends last, and fails."""
+
+    fails = False
+    reads = 0
+
+    async def get(self, handle: str) -> SessionRecord | None:
+        if not self.fails:
+            return await super().get(handle)
+        self.reads += 1
+        if self.reads == 2:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            raise StoreError("the second time")
+        return await super().get(handle)
 
 
 def test_a_login_while_a_save_waits_is_carried_out() -> None:
