@@ -15,7 +15,7 @@ class TokenVisit(Visit):
 
     def __init__(self, requests: Requests, token: str) -> None:
         super().__init__(requests, f"{requests.policy.cookie.name}={token}")
-        self.token = token
+        self.token: str | None = token
 
     @without_locals
     def load(self) -> State:
