@@ -24,8 +24,6 @@ from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
-from fluidauth.session.state import State
-from fluidauth.session.wish import Credential
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.memory import MemoryStore
 
@@ -270,21 +268,15 @@ class SessionEngine:
         if record is None or body is None or credential is None:
             raise StoreError("the new session was not stored")
         token = token_for(self.policy, record, credential.session_id)
-        return token, Session(self._outside(Live(record, body), _READ_ONLY))
+        return token, Session(Visit.outside(self.requests, Live(record, body), _READ_ONLY))
 
     def _reading(self, live: Live | None) -> Session | None:
-        return None if live is None else Session(self._outside(live, _READ_ONLY))
+        return None if live is None else Session(Visit.outside(self.requests, live, _READ_ONLY))
 
     def _editing(self, live: Live | None) -> Visit:
         if live is None:
             raise NoSuchSession("no live session has this handle")
-        return self._outside(live)
-
-    def _outside(self, live: Live, closed: str | None = None) -> Visit:
-        """Return the visit of *live*, which has no response to send a cookie with."""
-        state = State(Credential("", "", live.record.kid, live.record.handle), live.record, live.body)
-        state.closed = closed
-        return Visit.outside(self.requests, state)
+        return Visit.outside(self.requests, live)
 
     def _revoked_one(self, handle: str, ended: bool) -> bool:
         if ended:

@@ -14,6 +14,7 @@ from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import SessionClosed, SessionNotLoaded, StoreError
 from fluidauth.formats.cookies import CookiePlace, CookieSource
 from fluidauth.formats.headers import UNAVAILABLE, Answer
+from fluidauth.operations.lookup import Live
 from fluidauth.rules.saving import Outcome, SavePlan, cookies_after, plan, settle, wish_by_fields
 from fluidauth.session import Session
 from fluidauth.session.state import State
@@ -85,10 +86,12 @@ class Visit:
         self.answer: Answer = UNAVAILABLE
 
     @classmethod
-    def outside(cls, requests: Requests, state: State) -> Visit:
-        """Return the visit of a session that was found without a request: no response carries a cookie."""
+    def outside(cls, requests: Requests, live: Live, closed: str | None = None) -> Visit:
+        """Return the visit of *live*, found without a request; *closed*: why it takes no changes."""
         visit = cls(requests)
-        visit.state, visit.answerable = state, False
+        state = State(Credential("", "", live.record.kid, live.record.handle), live.record, live.body)
+        state.closed = closed
+        visit.state, visit.answerable = state, False  # no response carries a cookie
         return visit
 
     def now(self) -> int:

@@ -14,5 +14,5 @@ from .contract import AsyncStoreContract as AsyncStoreContract
 from .contract import StoreContract as StoreContract
 from .contract import make_record as make_record
 from .remote import AsyncRemoteStoreContract as AsyncRemoteStoreContract
-from .remote import RemoteServer as RemoteServer
 from .remote import RemoteStoreContract as RemoteStoreContract
+from .server import RemoteServer as RemoteServer

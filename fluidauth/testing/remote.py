@@ -24,17 +24,17 @@ import multiprocessing
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from fluidauth.errors import NotSupported, StoreBusy, StoreError
 from fluidauth.records import SessionRecord
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 from .contract import Awaited, make_record
-from .proxy import Proxy
+from .server import RemoteServer
 from .ticker import Ticker
 
 PATIENCE = 30  # seconds for a child process to end
@@ -42,43 +42,6 @@ POOL_SIZE = 4
 FORKS = 3
 READS = 50  # by each process, at once
 RETRY = 0.02  # seconds
-
-
-class RemoteServer:
-    """The server of the stores under test, described once for both suites."""
-
-    address: str | tuple[str, int]
-    """Where the server listens: the path of its socket, or host and port."""
-
-    words: ClassVar[Mapping[str, str]] = {}
-    """What errors say, as patterns: of a server that is "frozen" or "down", of a pool that is "busy"."""
-
-    limit: float = 1.0
-    """Seconds that a call may take."""
-
-    recovery: float = 2.0
-    """Seconds after which calls work again that failed while the server was frozen."""
-
-    def kill_server(self) -> None:
-        """End the server as a power cut would."""
-        raise NotImplementedError
-
-    def start_server(self) -> None:
-        """Start it again over what it had stored; return when it answers."""
-        raise NotImplementedError
-
-    def freeze_server(self) -> None:
-        """Let it answer nothing while its connections stand; a signal to the server shows most."""
-        self.proxy.dam()
-
-    def thaw_server(self) -> None:
-        """Let it go on, with the answers that it owes."""
-        self.proxy.undam()
-
-    @cached_property
-    def proxy(self) -> Proxy:
-        """What breaks connections to the server."""
-        return Proxy(self.address)
 
 
 class _RemoteContract(RemoteServer):

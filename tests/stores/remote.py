@@ -11,7 +11,7 @@ import trio
 
 from fluidauth import ConfigError
 from fluidauth.stores.urls import store_from_url
-from fluidauth.testing import RemoteStoreContract, make_record
+from fluidauth.testing import RemoteServer, RemoteStoreContract, make_record
 
 LOST_ANSWERS = (
     "test_change_that_was_lost_is_made_once",
@@ -23,6 +23,28 @@ FROZEN = "test_frozen_server_is_an_error_within_the_time_limit"
 KILLED = "test_killed_server_keeps_what_was_acknowledged"
 FORKED = "test_forked_process_has_connections_of_its_own"
 CANCELLED = "test_cancelled_reads_mix_up_no_records"
+
+
+class OwnServer(RemoteServer):
+    """A server that the tests started, and the asynchronous twins of the stores on it."""
+
+    server: Any
+    make_store: Any
+
+    def kill_server(self) -> None:
+        self.server.kill()
+
+    def start_server(self) -> None:
+        self.server.start()
+
+    def freeze_server(self) -> None:
+        self.server.freeze()
+
+    def thaw_server(self) -> None:
+        self.server.thaw()
+
+    def make_async_store(self, port: int | None, **options: Any) -> Any:
+        return self.make_store(port, **options).async_twin()
 
 
 class OwnRemoteContract(RemoteStoreContract):

@@ -201,19 +201,29 @@ def test_a_logout_stands_whatever_fails_after_it(site_type: Site, setting: str, 
     assert engine.list_sessions("alice") == []
 
 
+async def signed_in_to_quart(engine: SessionEngine, view: Any) -> None:
+    """Have *view* answer a request of somebody who is signed in as ada."""
+    app: Any = quart.Quart(__name__)
+    app.session_interface = QuartInterface(engine)
+
+    async def login() -> str:
+        quart_session.login("ada")
+        return ""
+
+    app.add_url_rule("/login", view_func=login)
+    app.add_url_rule("/view", view_func=view)
+    client = app.test_client()
+    await client.get("/login")
+    await client.get("/view")
+
+
 @pytest.mark.requirement("4")
 @pytest.mark.parametrize("kind", ["sync", "async", "async, beside a save"])
 def test_a_logout_in_a_stream_of_quart_stands(kind: str) -> None:
     """On a store that must be awaited; before the stream has ended, but where a save is under way."""
     engine = SessionEngine(new_secret(), AsyncBasicStore(), cookie=CookieOptions(secure=False))
-    app: Any = quart.Quart(__name__)
     alive = list[bool]()
-    app.session_interface = QuartInterface(engine)
     handle = ""
-
-    async def login() -> str:
-        quart_session.login("ada")
-        return ""
 
     async def leave() -> Any:
         nonlocal handle
@@ -238,13 +248,8 @@ def test_a_logout_in_a_stream_of_quart_stands(kind: str) -> None:
 
         return sync() if kind == "sync" else asynchronous()
 
-    app.add_url_rule("/login", view_func=login)
-    app.add_url_rule("/leave", view_func=leave)
-
     async def main() -> None:
-        client = app.test_client()
-        await client.get("/login")
-        await client.get("/leave")
+        await signed_in_to_quart(engine, leave)
         alive.append(await engine.aget_session(handle) is not None)
 
     asyncio.run(main())
@@ -258,12 +263,6 @@ def test_a_logout_that_the_store_refuses_is_tried_again_at_the_end_of_a_stream_o
     """Also where the stream goes on for long after it."""
     store = FlakyStore()
     engine = SessionEngine(new_secret(), store, cookie=CookieOptions(secure=False))
-    app: Any = quart.Quart(__name__)
-    app.session_interface = QuartInterface(engine)
-
-    async def login() -> str:
-        quart_session.login("ada")
-        return ""
 
     async def leave() -> Any:
         session: Any = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
@@ -279,15 +278,7 @@ def test_a_logout_that_the_store_refuses_is_tried_again_at_the_end_of_a_stream_o
 
         return chunks()
 
-    app.add_url_rule("/login", view_func=login)
-    app.add_url_rule("/leave", view_func=leave)
-
-    async def main() -> None:
-        client = app.test_client()
-        await client.get("/login")
-        await client.get("/leave")
-
-    asyncio.run(main())
+    asyncio.run(signed_in_to_quart(engine, leave))
 
     assert engine.list_sessions("ada") == []
 

@@ -11,9 +11,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from fluidauth.stores.postgres import PostgresStore
-from fluidauth.testing import AsyncRemoteStoreContract, RemoteServer
+from fluidauth.testing import AsyncRemoteStoreContract
 from harness.servers.postgres import OwnPostgres, address_of
-from tests.stores.remote import FORKED, FROZEN, LOST_ANSWERS, OwnRemoteContract
+from tests.stores.remote import FORKED, FROZEN, LOST_ANSWERS, OwnRemoteContract, OwnServer
 from tests.support import inherited_requirement
 
 
@@ -26,7 +26,7 @@ def own() -> Iterator[OwnPostgres]:
     server.stop()
 
 
-class OnPostgres(RemoteServer):
+class OnPostgres(OwnServer):
     """A server of this module, and a namespace of the test alone."""
 
     words: ClassVar = {"busy": "no PostgreSQL connection could be had in time"}
@@ -38,25 +38,10 @@ class OnPostgres(RemoteServer):
         self.address = address_of(own.url)
         self.namespace = f"test-{uuid4().hex}"
 
-    def kill_server(self) -> None:
-        self.server.kill()
-
-    def start_server(self) -> None:
-        self.server.start()
-
-    def freeze_server(self) -> None:
-        self.server.freeze()
-
-    def thaw_server(self) -> None:
-        self.server.thaw()
-
     def make_store(self, port: int | None, **options: Any) -> PostgresStore:
         own = self.server.url
         url = make_conninfo(own, host="127.0.0.1", port=port) if port else own
         return PostgresStore(url, namespace=self.namespace, **options)
-
-    def make_async_store(self, port: int | None, **options: Any) -> Any:
-        return self.make_store(port, **options).async_twin()
 
 
 @inherited_requirement("52", *LOST_ANSWERS)

@@ -9,13 +9,22 @@ from typing import Any, ClassVar
 import pytest
 
 from fluidauth.stores.redis import RedisStore
-from fluidauth.testing import AsyncRemoteStoreContract, RemoteServer
+from fluidauth.testing import AsyncRemoteStoreContract
 from harness.servers.redis import DURABLE, NewRedis
-from tests.stores.remote import CANCELLED, CUT_SHORT, FORKED, FROZEN, KILLED, LOST_ANSWERS, OwnRemoteContract
+from tests.stores.remote import (
+    CANCELLED,
+    CUT_SHORT,
+    FORKED,
+    FROZEN,
+    KILLED,
+    LOST_ANSWERS,
+    OwnRemoteContract,
+    OwnServer,
+)
 from tests.support import inherited_requirement
 
 
-class OnRedis(RemoteServer):
+class OnRedis(OwnServer):
     """A server of the test alone, which stores each change before it answers."""
 
     words: ClassVar = {
@@ -29,23 +38,8 @@ class OnRedis(RemoteServer):
         self.server = new_redis(*DURABLE)
         self.address = ("127.0.0.1", self.server.port)
 
-    def kill_server(self) -> None:
-        self.server.kill()
-
-    def start_server(self) -> None:
-        self.server.start()
-
-    def freeze_server(self) -> None:
-        self.server.freeze()
-
-    def thaw_server(self) -> None:
-        self.server.thaw()
-
     def make_store(self, port: int | None, **options: Any) -> RedisStore:
         return RedisStore(f"redis://127.0.0.1:{port or self.server.port}", **options)
-
-    def make_async_store(self, port: int | None, **options: Any) -> Any:
-        return self.make_store(port, **options).async_twin()
 
 
 @inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
