@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DEMO := .venv-demo
 BENCH := .venv-bench
 NEWEST := .venv-newest
+EVENTLET := .venv-eventlet
 # The package as the tests have it, with all its extras: this source, or the wheel that WHEEL=file names.
 EXTRAS := [cli,django,fastapi,flask,postgres,quart,redis,starlette]
 PACKAGE := $(if $(WHEEL),'$(WHEEL)$(EXTRAS)',--editable '.$(EXTRAS)')
@@ -90,9 +91,13 @@ $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 .venv-constraints/ready: Makefile
 	$(call environment,.venv-constraints,uv)
 
-# These two want what is newest, the second each time it is made.
-.venv-constraints/ready $(NEWEST)/ready: export PIP_CONSTRAINT =
-.venv-constraints/ready $(NEWEST)/ready: export PIP_BUILD_CONSTRAINT =
+# The last gunicorn that has workers of eventlet, with the newest eventlet that it runs with.
+$(EVENTLET)/ready: pyproject.toml
+	$(call environment,$(EVENTLET),$(PACKAGE) 'gunicorn==23.*' 'eventlet>=0.41')
+
+# These want what is newest, the last each time it is made.
+.venv-constraints/ready $(EVENTLET)/ready $(NEWEST)/ready: export PIP_CONSTRAINT =
+.venv-constraints/ready $(EVENTLET)/ready $(NEWEST)/ready: export PIP_BUILD_CONSTRAINT =
 .PHONY: $(NEWEST)/ready
 $(NEWEST)/ready:
 	$(call environment,$(NEWEST),$(PACKAGE) --group test)

@@ -8,10 +8,11 @@ reason; ``on_event`` gets every event, so that counters stay true.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from fluidauth.after_fork import ProcessLock
 
 EventName = Literal[
     "session_created",
@@ -90,7 +91,7 @@ class EventLog:
 
     def __init__(self, on_event: Callable[[SessionEvent], object] | None = None) -> None:
         self._on_event = on_event
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._windows: dict[tuple[str, str | None], _Window] = {}
 
     def emit(self, event: SessionEvent) -> None:

@@ -5,13 +5,12 @@ Any thread of any process may be the one that looks; writers are other processes
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from fluidauth.after_fork import renew_in_child
+from fluidauth.after_fork import ProcessLock
 from fluidauth.errors import ConfigError
 from fluidauth.events import EventName
 
@@ -47,11 +46,7 @@ class Follower:
         self.look_at: float = clock() + interval
         self.look_early_at: float = 0.0
         self.listeners: weakref.WeakSet[KeyringListener] = weakref.WeakSet()
-        self._unlock()
-        renew_in_child(self, Follower._unlock)
-
-    def _unlock(self) -> None:
-        self.lock: threading.Lock = threading.Lock()  # a forked child must not inherit it held
+        self.lock: ProcessLock = ProcessLock()
 
     def look_early(self, install: Install) -> None:
         """Look for the sake of a key id that is not known, but not at each of a forger's cookies."""

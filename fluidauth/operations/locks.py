@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
-from fluidauth.after_fork import renew_in_child
+from fluidauth.after_fork import catch_up, mark, renew_in_child
 from fluidauth.concurrency import on_asyncio
 
 LockT = TypeVar("LockT")
@@ -24,7 +24,7 @@ TIME_LIMIT = 1.0  # seconds; nothing is lost if two go on together after that
 class _Locks(Generic[LockT]):
     """A lock for each name that somebody uses now."""
 
-    def __init__(self, make: type[LockT]) -> None:
+    def __init__(self, make: Callable[[], LockT]) -> None:
         self._make = make
         self._start()
         # A thread of the parent may have held a lock at the fork; in the child nobody would release it.
@@ -36,6 +36,8 @@ class _Locks(Generic[LockT]):
 
     @contextmanager
     def named(self, name: Hashable) -> Iterator[LockT]:
+        if not mark[0]:
+            catch_up()
         with self._mutex:
             lock, users = self._used.get(name) or (self._make(), 0)
             self._used[name] = lock, users + 1
@@ -50,7 +52,7 @@ class _Locks(Generic[LockT]):
                     del self._used[name]
 
 
-_of_threads: _Locks[Any] = _Locks(threading.Lock)
+_of_threads: _Locks[Any] = _Locks(lambda: threading.Lock())  # of the kind that is in use then
 _of_tasks = _Locks(asyncio.Lock)
 
 

@@ -24,6 +24,7 @@ class Proxy:
         self._when = "after"
         self._then: Callable[[], object] = bool
         self._open: set[socket.socket] = set()
+        self._forgotten: set[socket.socket] = set()
         self._flows = threading.Event()
         self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -52,6 +53,10 @@ class Proxy:
 
     def undam(self) -> None:
         self._flows.set()
+
+    def forget(self) -> None:
+        """Carry nothing more over the connections that there are, and tell neither end."""
+        self._forgotten |= self._open
 
     def cut_all(self) -> None:
         """Break every connection there is."""
@@ -94,6 +99,8 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
                 self._flows.wait()
+                if source in self._forgotten:
+                    continue
                 if is_request and self._trigger and self._trigger in data:
                     self._trigger = b""
                     if self._when == "before":
@@ -109,6 +116,7 @@ class Proxy:
         for each in (source, target):
             _end(each)
             self._open.discard(each)
+            self._forgotten.discard(each)
 
 
 def _end(connection: socket.socket) -> None:

@@ -25,6 +25,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
 from functools import cached_property
 from typing import Any
@@ -34,6 +35,7 @@ from fluidauth.records import SessionRecord
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 from .contract import Awaited, make_record
+from .forks import begin_child
 from .server import RemoteServer
 from .ticker import Ticker
 
@@ -87,6 +89,23 @@ class _RemoteContract(RemoteServer):
         written = self.store.update(numbered(1, version=2))
 
         assert (read, written) == (record, True)
+
+    def test_connections_that_were_forgotten_on_the_way_cost_one_failure(self) -> None:
+        """A balancer or firewall does so with idle ones, and tells neither end."""
+        record = numbered(1)
+        self.store.create(record)
+        self.read_at_once(record.handle)
+
+        self.proxy.forget()
+        with suppress(StoreError):
+            self.store.get(record.handle)
+
+        assert self.store.get(record.handle) == record
+        assert self.store.update(numbered(1, version=2)) is True
+
+    def read_at_once(self, handle: str) -> None:
+        """Read *handle* again and again, over as many connections as there may be."""
+        raise NotImplementedError
 
     def test_change_that_was_lost_is_made_once(self) -> None:
         """Where the connection broke before the server had read it, it is asked again."""
@@ -194,6 +213,11 @@ class RemoteStoreContract(_RemoteContract):
     def opened(self, port: int | None) -> Any:
         return self.make_store(port, timeout=self.limit, pool_size=POOL_SIZE)
 
+    def read_at_once(self, handle: str) -> None:
+        store = self.store
+        with ThreadPoolExecutor(POOL_SIZE) as pool:
+            list(pool.map(store.get, [handle] * READS))
+
     def test_exhausted_pool_is_busy_within_the_time_limit(self) -> None:
         """Who finds every connection in use hears so, and nobody else is harmed."""
         record = numbered(1)
@@ -210,11 +234,17 @@ class RemoteStoreContract(_RemoteContract):
 
     def test_forked_process_has_connections_of_its_own(self) -> None:
         """Parent and children read at once, and the end of a child harms nobody."""
+        self._check_forks(heard=True)
+
+    def test_process_forked_in_c_has_connections_of_its_own(self) -> None:
+        """So too where a server forks, as uwsgi does, without a word to Python."""
+        self._check_forks(heard=False)
+
+    def _check_forks(self, heard: bool) -> None:
         records = [numbered(number) for number in range(FORKS + 1)]
         for record in records:
             self.direct.create(record)
-        fork = multiprocessing.get_context("fork")
-        start = fork.Barrier(len(records))
+        start = multiprocessing.get_context("fork").Barrier(len(records))
 
         def reads_its_own(record: SessionRecord) -> bool:
             start.wait(PATIENCE)
@@ -223,9 +253,7 @@ class RemoteStoreContract(_RemoteContract):
         def read(record: SessionRecord) -> None:
             os._exit(0 if reads_its_own(record) else 1)
 
-        children = [fork.Process(target=read, args=(record,)) for record in records[1:]]
-        for child in children:
-            child.start()
+        children = [begin_child(read, record, heard=heard) for record in records[1:]]
         beside = reads_its_own(records[0])
         for child in children:
             child.join(PATIENCE)
@@ -256,6 +284,12 @@ class AsyncRemoteStoreContract(_RemoteContract):
     def teardown_method(self) -> None:
         super().teardown_method()
         self.runner.close()
+
+    def read_at_once(self, handle: str) -> None:
+        async def read() -> None:
+            await asyncio.gather(*(self.store.awaited.get(handle) for _ in range(READS)))
+
+        self.runner.run(read())
 
     def test_cancelled_reads_mix_up_no_records(self) -> None:
         """The answer to a request that went away is nobody's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
@@ -30,6 +31,29 @@ COMMANDS = {
     "gunicorn": "gunicorn --bind 127.0.0.1:{port} --workers 4 harness.servers.apps:wsgi_app",
     "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 harness.servers.apps:wsgi_app",
 }
+
+_UWSGI = (
+    "{bin}/uwsgi --http-socket 127.0.0.1:{port} --master --need-app --die-on-term --disable-logging "
+    "--module harness.servers.apps:wsgi_app"
+)
+_GUNICORN = "-m gunicorn --bind 127.0.0.1:{port} harness.servers.apps:wsgi_app --worker-class"
+FORKING = {
+    "uwsgi": _UWSGI,
+    "uwsgi --py-call-osafterfork": f"{_UWSGI} --py-call-osafterfork",
+    "uwsgi --threads": f"{_UWSGI} --enable-threads --threads 4",
+    "uwsgi --lazy-apps": f"{_UWSGI} --lazy-apps",
+    **{
+        f"gunicorn {kind}{preload}": f"{python} {_GUNICORN} {kind}{preload}"
+        for kind, python in {
+            "sync": "{bin}/python",
+            "gthread --threads 4": "{bin}/python",
+            "gevent": "{bin}/python",
+            "eventlet": "{eventlet}/python",
+        }.items()
+        for preload in ("", " --preload")
+    },
+}
+"""Each way in which a server's workers come to be: forked before the application is loaded, or after."""
 
 _ASGI = "uvicorn --host 127.0.0.1 --port {port} --app-dir examples "
 _WSGI = "waitress --listen 127.0.0.1:{port} "
@@ -68,17 +92,15 @@ class Server:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._name = name
-        self._command = [
-            sys.executable,
-            "-m",
-            *(COMMANDS | EXAMPLES | FORMER)[name].format(port=port).split(),
-        ]
+        self._command = _command_of(name, port)
         self._environ = os.environ | {
             "FLUIDAUTH_KEYRING": "",
             "FLUIDAUTH_SECRET": "",
             "FLUIDAUTH_SECRETS": " ".join(secrets),
             "FLUIDAUTH_DATABASE": str(database),
             "XDG_RUNTIME_DIR": str(database.parent),  # gunicorn puts a socket there
+            "WEB_CONCURRENCY": "4",  # workers, to gunicorn; it is told apart where it must be
+            "UWSGI_PROCESSES": "4",
             **(environ or {}),
         }
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by stop()
@@ -144,6 +166,27 @@ def serving(
         yield server.url
     finally:
         server.stop()
+
+
+def _command_of(name: str, port: int) -> list[str]:
+    words = (COMMANDS | FORKING | EXAMPLES | FORMER)[name].split()
+    program = Path(sys.executable)
+    places = {"{port}": str(port), "{bin}": str(program.parent)}
+    if words[0].startswith("{eventlet}"):
+        places["{eventlet}"] = eventlet_environment()
+    for place, there in places.items():
+        words = [word.replace(place, there) for word in words]
+    return words if words[0].startswith("/") else [str(program), "-m", *words]
+
+
+def eventlet_environment() -> str:
+    """Return where the programs are that need eventlet, which the newest gunicorn does not know any more."""
+    folder = f".venv-eventlet-{sys.version_info.major}.{sys.version_info.minor}"
+    with (ROOT / "Makefile").open() as lock:  # two processes may want it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make = ("make", "--no-print-directory", f"PYTHON={sys.executable}", f"EVENTLET={folder}")
+        subprocess.run((*make, f"{folder}/ready"), cwd=ROOT, check=True)
+    return str(ROOT / folder / "bin")
 
 
 def _answers(process: subprocess.Popen[bytes], url: str, workers: int) -> bool:

@@ -19,9 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from fluidauth.keys import new_secret
 from harness import ROOT
-from harness.servers.postgres import empty_postgres
+from harness.servers.places import PLACES
 from harness.servers.processes import COMMANDS, serving
-from harness.servers.redis import empty_redis, shared_cluster
 from harness.visitor import Visitor
 from tests.support import ON_THE_CLUSTER
 
@@ -143,12 +142,6 @@ class TestBeyondOneResponse:
         assert settled(lambda: visitor.ask(f"{url}/get?key=last_event"), 3) == 3
 
 
-PLACES: dict[str, Callable[[Path], str]] = {
-    "sqlite": lambda folder: str(folder / "sessions.db"),
-    "postgres": lambda _: empty_postgres(),
-    "redis": lambda _: empty_redis(),
-    "cluster": lambda _: shared_cluster().url,
-}
 # These pairs run in `make check`, all the others in `make matrix`.
 PAIRS = {"uvicorn": "redis", "hypercorn": "postgres", "waitress": "cluster", "gunicorn": "redis"}
 

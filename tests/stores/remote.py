@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from contextlib import closing
 from typing import Any
@@ -10,8 +12,10 @@ import pytest
 import trio
 
 from fluidauth import ConfigError
+from fluidauth.stores.idle import MAX_IDLE
 from fluidauth.stores.urls import store_from_url
 from fluidauth.testing import RemoteServer, RemoteStoreContract, make_record
+from fluidauth.testing.remote import numbered
 
 LOST_ANSWERS = (
     "test_change_that_was_lost_is_made_once",
@@ -21,7 +25,10 @@ LOST_ANSWERS = (
 CUT_SHORT = "test_change_whose_answer_was_cut_short_is_made_once"
 FROZEN = "test_frozen_server_is_an_error_within_the_time_limit"
 KILLED = "test_killed_server_keeps_what_was_acknowledged"
-FORKED = "test_forked_process_has_connections_of_its_own"
+FORKED = (
+    "test_forked_process_has_connections_of_its_own",
+    "test_process_forked_in_c_has_connections_of_its_own",
+)
 CANCELLED = "test_cancelled_reads_mix_up_no_records"
 
 
@@ -45,6 +52,36 @@ class OwnServer(RemoteServer):
 
     def make_async_store(self, port: int | None, **options: Any) -> Any:
         return self.make_store(port, **options).async_twin()
+
+    def idle_links(self, store: Any) -> list[Any]:
+        """Return the connections of *store* that nobody uses now."""
+        raise NotImplementedError
+
+    def test_what_lay_unused_for_a_minute_is_not_used_again(self: Any) -> None:
+        """It may have been forgotten on the way by now; no call finds that out by waiting in vain."""
+        self.store.create(numbered(1))
+        self.read_at_once(numbered(1).handle)
+        links = self.idle_links(getattr(self.store, "awaited", self.store))
+        for link in links:
+            link.used_at -= MAX_IDLE
+
+        self.proxy.forget()
+
+        assert links
+        assert self.store.get(numbered(1).handle) == numbered(1)
+
+    def test_connections_are_kept_alive(self: Any) -> None:
+        """So that what lies on the way remembers them, and their end is noticed."""
+        self.store.create(numbered(1))
+
+        for link in self.idle_links(getattr(self.store, "awaited", self.store)):
+            with closing(socket.socket(fileno=os.dup(self.descriptor_of(link)))) as found:
+                assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+                assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == self.limit * 1000
+
+    def descriptor_of(self, link: Any) -> int:
+        raise NotImplementedError
 
 
 class OwnRemoteContract(RemoteStoreContract):

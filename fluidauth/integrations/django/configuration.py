@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import Any
 
 from django.conf import settings
 from django.core.signals import request_finished, setting_changed
 from django.utils.module_loading import import_string
 
+from fluidauth.after_fork import ProcessLock
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import tidy
 from fluidauth.errors import ConfigError
@@ -33,7 +33,7 @@ OPTIONS = (
 )
 _DEPENDS_ON = ("FLUIDAUTH", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_NAME")
 
-_lock = Lock()
+_lock = ProcessLock()
 _built: list[SessionEngine] = []
 
 

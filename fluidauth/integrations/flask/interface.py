@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from threading import Lock
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -20,6 +19,7 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin, session_json_serializer
 from werkzeug.sansio.response import Response as AnyResponse
 
+from fluidauth.after_fork import ProcessLock
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import tidy
 from fluidauth.engine.requests import Requests
@@ -75,7 +75,7 @@ class Sessions:
         self._adopts, self._adopt_until = adopt, adopt_until
         self._secrets: tuple[str | bytes, ...] = ()
         self._requests: dict[tuple[Any, ...], Requests] = {}
-        self._lock = Lock()
+        self._lock = ProcessLock()
         self.followed: WeakSet[Any] = WeakSet()
         """The applications that tell when a request has ended."""
 

@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from fluidauth.errors import ConfigError, RecordExists, StoreBusy, StoreError
+from fluidauth.stores import idle
 from fluidauth.stores.polling import Poller
 
 INIT = "create it with `fluidauth sessions init`, or call create_schema()"
@@ -46,6 +47,12 @@ class Settings(NamedTuple):
         }
 
 
+def is_stale(link: Link | AsyncLink) -> bool:
+    """Return whether *link* has lain unused for so long that it may be gone; if not, it is used now."""
+    unused, link.used_at = time.monotonic() - link.used_at, time.monotonic()
+    return unused > idle.MAX_IDLE
+
+
 class Link(psycopg.Connection[Any]):
     """A connection whose every wait ends after ``limit`` seconds.
 
@@ -53,6 +60,10 @@ class Link(psycopg.Connection[Any]):
     """
 
     limit: float = 2.0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.used_at: float = time.monotonic()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -69,6 +80,10 @@ class AsyncLink(psycopg.AsyncConnection[Any]):
     limit: float = 2.0
     poller: Poller | None = None
     """Polls for the answer to the call that this connection is used for; None if nobody should."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.used_at: float = time.monotonic()
 
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Any:
@@ -143,6 +158,9 @@ def conninfo_of(url: str, timeout: float) -> str:
         # A replica may not know yet that a session has ended.
         known.setdefault("target_session_attrs", "read-write")
         known.setdefault("connect_timeout", str(max(2, round(timeout))))
+        known.setdefault("tcp_user_timeout", str(round(timeout * 1000)))  # ms
+        for name, value in {"idle": "IDLE", "interval": "INTVL", "count": "CNT"}.items():
+            known.setdefault(f"keepalives_{name}", str(idle.KEEP_ALIVE[value]))
         return make_conninfo("", **known)
     except psycopg.ProgrammingError:
         raise ConfigError("the PostgreSQL URL is not one; use postgresql://user@host/database") from None

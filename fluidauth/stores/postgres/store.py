@@ -8,7 +8,7 @@ and do not know prepared statements.
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from fluidauth.after_fork import renew_in_child
+from fluidauth.after_fork import ProcessLock, catch_up, mark, renew_in_child
 from fluidauth.concurrency import drive
 from fluidauth.errors import ConfigError
 from fluidauth.records import check_namespace
@@ -25,7 +25,7 @@ from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, Delegati
 
 from . import statements
 from .async_store import AsyncPostgresStore
-from .connection import INIT, Attempts, Link, Settings, conninfo_of, place_of, raise_store_error
+from .connection import INIT, Attempts, Link, Settings, conninfo_of, is_stale, place_of, raise_store_error
 from .statements import (
     BEGIN_SCHEMA,
     FIND_VERSION,
@@ -64,13 +64,13 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
         self.namespace: str = check_namespace(namespace)
         self.settings: Settings = Settings(conninfo_of(url, timeout), namespace, timeout, pool_size, prepare)
         self._link: type[Link] = type("Link", (Link,), {"limit": timeout})
+        self._opening = ProcessLock()
         self._begin()
         renew_in_child(self, PostgresStore._begin)
 
     def _begin(self) -> None:
         """Have no connections yet: two processes that read from one would get each other's sessions."""
-        self._opening = threading.Lock()
-        self._pool: ConnectionPool[Link] | None = None
+        self._pool: _Pool | None = None
 
     def __repr__(self) -> str:
         if not hasattr(self, "settings"):  # as of RedisStore
@@ -126,19 +126,24 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
 
     def carry_out(self, statement: Statement[T]) -> T:
         """Return the answer to *statement*; raise ``StoreError`` or ``RecordExists``."""
+        if not mark[0]:
+            catch_up()
         attempts = Attempts(self.settings.timeout)
         while True:
             pool = self._pool or self._opened()
             link = None
             try:
                 link = pool.getconn(attempts.left)
+                if is_stale(link):
+                    link.close()
+                    continue
                 answer = _ask(link, statement, self.settings.prepare)
                 break
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
-                attempts.after(error, lost)
                 if lost:
                     pool.drain()  # the others that wait there are as old
+                attempts.after(error, lost)
             finally:
                 if link is not None:
                     pool.putconn(link)
@@ -147,11 +152,23 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
             return statement.proven  # type: ignore[no-any-return]  # of the type of the answer
         return answer
 
-    def _opened(self) -> ConnectionPool[Link]:
+    def _opened(self) -> _Pool:
         with self._opening:
             if self._pool is None:
-                self._pool = ConnectionPool(connection_class=self._link, open=True, **self.settings.pool)
+                self._pool = _Pool(connection_class=self._link, open=True, **self.settings.pool)
             return self._pool
+
+
+class _Pool(ConnectionPool[Link]):
+    """A pool that a forked child leaves alone: its threads, for which it would wait, are not there."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._made_in = os.getpid()
+        super().__init__(**settings)
+
+    def __del__(self) -> None:
+        if os.getpid() == self._made_in:
+            super().__del__()
 
 
 def _version(connection: Link) -> int:

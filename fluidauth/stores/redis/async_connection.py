@@ -9,6 +9,7 @@ from typing import Any
 
 import hiredis
 
+from fluidauth.stores.idle import keep_alive
 from fluidauth.stores.polling import Poller, PollingGate
 
 from .connection import Command, Greeting, LinkError, packed, read_now
@@ -34,6 +35,9 @@ class AsyncLink(asyncio.Protocol):
         self._poller: Poller | None = None
         self._gate = PollingGate()
         self._descriptor = -1
+        self._was_used = False
+        self.used_at: float = 0.0
+        """When it was last asked anything, by the clock of its loop."""
 
     @classmethod
     async def opened(cls, settings: Settings, place: Place, greeting: Greeting, limit: float) -> AsyncLink:
@@ -50,7 +54,7 @@ class AsyncLink(asyncio.Protocol):
                 else:
                     await loop.create_unix_connection(lambda: link, place.host)
                 greeting.hear(place, await link.ask(greeting.commands))
-            link._poll_from_now_on()
+            link._settle_down()
         except BaseException as error:
             link.close()
             if isinstance(error, LinkError):
@@ -62,7 +66,8 @@ class AsyncLink(asyncio.Protocol):
 
     def ask(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """Return the replies to *commands* to come, errors of Redis among them, or :class:`LinkError`."""
-        asked = _Asked(self._loop.create_future(), len(commands), self._loop.time() + self._limit)
+        self.used_at = self._loop.time()
+        asked = _Asked(self._loop.create_future(), len(commands), self.used_at + self._limit)
         if self.closed:
             asked.future.set_exception(LinkError(self.place, "closed", sent=False))
             return asked.future
@@ -85,8 +90,10 @@ class AsyncLink(asyncio.Protocol):
             self._watch = self._loop.call_at(asked.give_up, self._check)
         return asked.future
 
-    def _poll_from_now_on(self) -> None:
-        """Poll for answers from now on, where bytes come as they are."""
+    def _settle_down(self) -> None:
+        """Be kept alive from now on, and polled for answers where bytes come as they are."""
+        self._was_used = False
+        keep_alive(self._transport.get_extra_info("socket"), self._limit)
         if self._transport.get_extra_info("ssl_object") is None:
             self._descriptor = self._transport.get_extra_info("socket").fileno()
             self._poller = Poller()
@@ -121,6 +128,7 @@ class AsyncLink(asyncio.Protocol):
                 asked.replies.append(reply)
                 if len(asked.replies) == asked.wanted:
                     self._asked.popleft()
+                    self._was_used = True
                     if not asked.future.done():
                         asked.future.set_result(asked.replies)
         except (hiredis.ProtocolError, IndexError) as error:  # nobody asked for it
@@ -142,7 +150,9 @@ class AsyncLink(asyncio.Protocol):
         while self._asked:
             future = self._asked.popleft().future
             if not future.done():
-                future.set_exception(LinkError(self.place, error, sent=True))
+                lost = LinkError(self.place, error, sent=True)
+                lost.was_used = self._was_used
+                future.set_exception(lost)
 
 
 class _Asked:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol, TypeVar
 
-from fluidauth.after_fork import renew_in_child
+from fluidauth.after_fork import catch_up, mark, renew_in_child
 from fluidauth.concurrency import adrive, on_asyncio
 from fluidauth.secrecy import HoldsSecrets
+from fluidauth.stores import idle
 from fluidauth.stores.base import AsyncDelegatingStore
 
 from .async_connection import AsyncLink
@@ -52,6 +53,8 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
 
     async def close(self) -> None:
         """Close the connections of this event loop, and those of the synchronous side."""
+        if not mark[0]:
+            catch_up()
         if on_asyncio():
             links = self._links.pop(asyncio.get_running_loop(), None)
             if links is not None:
@@ -59,6 +62,8 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
         self._blocking.close()
 
     async def _do(self, steps: Steps[T]) -> T:
+        if not mark[0]:
+            catch_up()
         try:
             links = self._links[asyncio.get_running_loop()]
         except (KeyError, RuntimeError):
@@ -110,6 +115,9 @@ class _Links:
     async def _replies(self, step: Pipeline) -> list[Any]:
         key = step.place, step.apart
         link = self._open.get(key)
+        if link is not None and asyncio.get_running_loop().time() - link.used_at > idle.MAX_IDLE:
+            self._open.pop(key).close()
+            link = None
         if link is not None and link.closed:
             del self._open[key]
             if step.tells:

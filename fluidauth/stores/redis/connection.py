@@ -17,6 +17,7 @@ from typing import Any
 
 import hiredis
 
+from fluidauth.stores.idle import keep_alive
 from fluidauth.stores.polling import Poller
 
 from .url import Login, Place, Settings
@@ -48,6 +49,8 @@ class LinkError(Exception):
         self.refusal: hiredis.ReplyError | None = None
         """What the server said to our greeting, if it was no welcome."""
         self.timed_out: bool = isinstance(error, TimeoutError)
+        self.was_used: bool = False
+        """Whether the connection had brought answers before: it may be gone where its server is not."""
         self.__cause__: BaseException | None = error if isinstance(error, BaseException) else None
 
 
@@ -85,6 +88,9 @@ class Link:
     def __init__(self, settings: Settings, place: Place, greeting: Greeting, limit: float) -> None:
         self.place = place
         self._limit = limit
+        self._was_used = False
+        self.used_at: float = 0.0
+        """When it was last asked anything, by ``time.monotonic()``."""
         self._reader = hiredis.Reader()
         try:
             self._socket = _connected(settings, place, limit)
@@ -94,6 +100,7 @@ class Link:
         self._is_plain = settings.tls is None
         try:
             greeting.hear(place, self.ask(greeting.commands))
+            self._was_used = False
         except LinkError as error:
             self.close()
             error.sent = False
@@ -105,7 +112,8 @@ class Link:
         *alone*: no other thread asks at this moment, that would have to wait while this one polls.
         Whatever goes wrong on the way closes the connection: the next one to use it would get our replies.
         """
-        give_up = time.monotonic() + self._limit
+        self.used_at = time.monotonic()
+        give_up = self.used_at + self._limit
         replies: list[Any] = []
         waits = 0
         try:
@@ -124,10 +132,13 @@ class Link:
                     replies.append(reply)
             if waits > 1:
                 self._socket.settimeout(self._limit)
+            self._was_used = True
             return replies
         except (OSError, hiredis.ProtocolError) as error:
             self.close()
-            raise LinkError(self.place, error, sent=True) from None
+            lost = LinkError(self.place, error, sent=True)
+            lost.was_used = self._was_used
+            raise lost from None
         except BaseException:
             self.close()
             raise
@@ -166,4 +177,5 @@ def _connected(settings: Settings, place: Place, limit: float) -> socket.socket:
         return link
     link = socket.create_connection(place, limit)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    keep_alive(link, limit)
     return settings.tls.wrap_socket(link, server_hostname=place.host) if settings.tls else link

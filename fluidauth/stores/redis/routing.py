@@ -242,9 +242,12 @@ class Routes:
         self._is_stale = True
 
     def _note_failure(self, error: LinkError, rests: bool = True) -> None:
-        """Doubt what is known; who did not answer in time *rests*, unless only replicas were waited for."""
+        """Doubt what is known; who did not answer in time *rests*, unless only replicas were waited for.
+
+        Nor where the connection was used before: that may have been forgotten on the way.
+        """
         self.doubt()
-        if error.timed_out and rests:
+        if error.timed_out and rests and not error.was_used:
             self._resting[error.place] = (time.monotonic() + REST, error)
 
     def _rests(self, place: Place) -> bool:

@@ -7,10 +7,11 @@ import threading
 import time
 from typing import Any, TypeVar
 
-from fluidauth.after_fork import renew_in_child
+from fluidauth.after_fork import catch_up, mark, renew_in_child
 from fluidauth.concurrency import drive
 from fluidauth.errors import StoreBusy, StoreError
 from fluidauth.secrecy import HoldsSecrets, without_locals
+from fluidauth.stores import idle
 from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
 
 from .advice import advice
@@ -80,6 +81,8 @@ class RedisStore(HoldsSecrets, DelegatingStore):
             logger.warning("%s", sentence)
 
     def close(self) -> None:
+        if not mark[0]:
+            catch_up()
         pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
@@ -91,6 +94,8 @@ class RedisStore(HoldsSecrets, DelegatingStore):
 
     def carry_out(self, steps: Steps[T]) -> T:
         """Carry out *steps*; return what comes of it. Raise ``StoreError`` or ``RecordExists``."""
+        if not mark[0]:
+            catch_up()
         return drive(steps, self._answer, (LinkError, StoreError))
 
     def _answer(self, step: Pipeline | Pause) -> Any:
@@ -137,9 +142,14 @@ class _Pool:
 
     def _borrow(self, limit: float) -> Link:
         try:
-            return self._idle.pop()
+            link = self._idle.pop()
         except IndexError:
             return Link(self._settings, self._place, self._greeting, limit)
+        if time.monotonic() - link.used_at <= idle.MAX_IDLE:
+            return link
+        link.close()
+        self.close_idle()  # which lie there for longer
+        return Link(self._settings, self._place, self._greeting, limit)
 
     def close_idle(self) -> None:
         idle, self._idle = self._idle, []

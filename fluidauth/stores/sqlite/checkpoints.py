@@ -45,6 +45,11 @@ class Checkpoints:
         if self._thread is not None and self._thread.is_alive():
             self._thread.join()
 
+    def begin_anew(self) -> bool:
+        """Have no thread, in a child; return whether the parent had one at work."""
+        thread, self._thread = self._thread, None
+        return thread is not None and thread.is_alive()  # so it seems where Python did not hear of the fork
+
     def _run(self) -> None:
         # A failure costs nothing but the log's length; the next write meets its cause.
         with suppress(sqlite3.Error, StoreError), closing(self._connect()) as connection:

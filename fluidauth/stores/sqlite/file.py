@@ -16,6 +16,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from fluidauth.after_fork import renew_in_child
 from fluidauth.errors import ConfigError, StoreError
 
 from .checkpoints import Checkpoints
@@ -73,6 +74,7 @@ class SessionFile:
         self.checkpoints: Checkpoints = Checkpoints(self._connect, self.writers)
         self.check_at: float = time.monotonic() + CHECK_INTERVAL
         """When a read should ask again whether this still is the file at its path."""
+        renew_in_child(self, SessionFile.begin_anew)
 
     def is_in_place(self) -> bool:
         """Return whether the file at the path still is the one that was opened."""
@@ -90,6 +92,12 @@ class SessionFile:
         """Go on after a fork."""
         self.writers.resume()
         self.readers.resume()
+
+    def begin_anew(self) -> None:
+        """Go on in a forked child."""
+        in_use = self.checkpoints.begin_anew()
+        self.readers.begin_anew(in_use)
+        self.writers.begin_anew(in_use)
 
     def retire(self) -> None:
         """Close all connections, borrowed ones when they are given back."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from fluidauth.after_fork import renew_in_child
 from fluidauth.errors import StoreBusy, StoreError
 
 _LOOK_AGAIN = 0.001  # seconds, while others bring back what they borrowed
@@ -32,9 +32,10 @@ class Connections:
     list operations. Where threads wait, a connection goes to the first of them, so that
     one that borrows again and again starves nobody.
 
-    No connection is open while the process forks: SQLite keeps its locks in the memory of
-    a process, and a child that inherits them takes none of its own, so that the parent
-    could delete the log under it. A child that was forked amid a use refuses to work.
+    No connection is open while the process forks, if Python knows that it does: SQLite keeps its
+    locks in the memory of a process, and a child that inherits them takes none of its own, so
+    that the parent could delete the log under it. What a child inherits all the same it closes,
+    before it opens anything; one that was forked amid a use refuses to work.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], size: int, timeout: float) -> None:
@@ -45,7 +46,6 @@ class Connections:
         self._paused = False
         self._is_unsafe = False
         self._start()
-        renew_in_child(self, Connections.begin_anew)
 
     def _start(self) -> None:
         self._idle: list[sqlite3.Connection] = []
@@ -104,9 +104,11 @@ class Connections:
         self._paused = False
         self._serve()
 
-    def begin_anew(self) -> None:
-        """Forget what the parent process had; if a connection was in use there, refuse to work."""
-        self._is_unsafe = self._is_unsafe or self._opened > 0
+    def begin_anew(self, in_use: bool) -> None:
+        """Close what is left of the parent process; if a connection was in use there, refuse to work."""
+        self._is_unsafe = self._is_unsafe or in_use or self._opened > len(self._idle)
+        for connection in () if self._is_unsafe else self._idle:
+            _close_inherited(connection)
         self._paused = False
         self._start()
 
@@ -166,3 +168,10 @@ class Connections:
         with self._lock:
             self._opened -= 1
         self._serve()
+
+
+def _close_inherited(connection: sqlite3.Connection) -> None:
+    if sys.version_info >= (3, 12):  # what it knows of the log may be old: it must not tidy that up
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
+    with suppress(sqlite3.Error):
+        connection.close()

@@ -11,13 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from fluidauth.after_fork import pause_for_fork, renew_in_child
+from fluidauth.after_fork import ProcessLock, catch_up, mark, pause_for_fork
 from fluidauth.concurrency import on_asyncio
 from fluidauth.errors import ConfigError, StoreBusy, StoreError
 from fluidauth.records import SessionRecord, check_namespace
@@ -71,13 +70,9 @@ class SQLiteStore(DelegatingStore):
         self._was_open = False
         self._file: SessionFile | None = None
         self._commits = GroupCommit(self._carry_out)
-        self._unlock()
-        pause_for_fork(self, SQLiteStore._pause, SQLiteStore._resume)
-        renew_in_child(self, SQLiteStore._unlock)
-
-    def _unlock(self) -> None:
-        self._opening = threading.Lock()
+        self._opening = ProcessLock()
         self._holds_opening = False  # whether the thread that forks does
+        pause_for_fork(self, SQLiteStore._pause, SQLiteStore._resume)
 
     def _pause(self) -> None:
         # A thread that is opening the file would leave the child a connection that no pool closes. The
@@ -202,6 +197,8 @@ class SQLiteStore(DelegatingStore):
                     raise
 
     def _read_once(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if not mark[0]:
+            catch_up()
         file = self._file
         if file is None:
             file = self._opened()

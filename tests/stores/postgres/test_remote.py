@@ -43,10 +43,18 @@ class OnPostgres(OwnServer):
         url = make_conninfo(own, host="127.0.0.1", port=port) if port else own
         return PostgresStore(url, namespace=self.namespace, **options)
 
+    def idle_links(self, store: Any) -> list[Any]:
+        pools: Any = [store._pool] if isinstance(store, PostgresStore) else store._pools.values()
+        return [link for pool in pools for link in pool._pool]
+
+    def descriptor_of(self, link: Any) -> int:
+        number: int = link.pgconn.socket
+        return number
+
 
 @inherited_requirement("52", *LOST_ANSWERS)
 @inherited_requirement("53", FROZEN)
-@inherited_requirement("55", FORKED)
+@inherited_requirement("55", *FORKED)
 class TestPostgresStore(OnPostgres, OwnRemoteContract):
     extra = "postgres"
     url = "postgresql://host/db"

@@ -41,10 +41,19 @@ class OnRedis(OwnServer):
     def make_store(self, port: int | None, **options: Any) -> RedisStore:
         return RedisStore(f"redis://127.0.0.1:{port or self.server.port}", **options)
 
+    def idle_links(self, store: Any) -> list[Any]:
+        if isinstance(store, RedisStore):
+            return [link for pool in store._pools.values() for link in pool._idle]
+        return [link for links in store._links.values() for link in links._open.values()]
+
+    def descriptor_of(self, link: Any) -> int:
+        number: int = (getattr(link, "_socket", None) or link._transport.get_extra_info("socket")).fileno()
+        return number
+
 
 @inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
 @inherited_requirement("53", FROZEN)
-@inherited_requirement("55", FORKED)
+@inherited_requirement("55", *FORKED)
 class TestRedisStore(OnRedis, OwnRemoteContract):
     extra = "redis"
     url = "redis://host"

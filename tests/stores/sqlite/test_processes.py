@@ -17,6 +17,7 @@ import pytest
 from fluidauth import SQLiteStore, StoreError
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.sqlite.file import LOCK_WAIT
+from fluidauth.testing.forks import begin_child
 from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
 
 
@@ -72,7 +73,8 @@ def _write_after_the_parent(store: SQLiteStore, closed: Any, results: Any) -> No
 
 @pytest.mark.requirement("55")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_parent_that_goes_takes_nothing_from_its_child(store: SQLiteStore, path: Path) -> None:
+@pytest.mark.parametrize("heard", [True, False], ids=["by Python", "in C"])
+def test_a_parent_that_goes_takes_nothing_from_its_child(store: SQLiteStore, path: Path, heard: bool) -> None:
     """SQLite deletes the log with what it takes for the last connection; the child's is not in it."""
     store.create(record(1))
     store.get(record(1).handle)
@@ -80,8 +82,7 @@ def test_a_parent_that_goes_takes_nothing_from_its_child(store: SQLiteStore, pat
     closed = context.Event()
     here, there = context.Pipe()
 
-    child = context.Process(target=_write_after_the_parent, args=(store, closed, there), daemon=True)
-    child.start()
+    child = begin_child(_write_after_the_parent, store, closed, there, heard=heard)
     store.close()
     closed.set()
     assert here.poll(PATIENCE)
@@ -102,15 +103,14 @@ def _try_to_write(store: SQLiteStore, results: Any) -> None:
 
 @pytest.mark.requirement("55")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_child_forked_within_a_transaction_refuses_to_work(path: Path) -> None:
+@pytest.mark.parametrize("heard", [True, False], ids=["by Python", "in C"])
+def test_child_forked_within_a_transaction_refuses_to_work(path: Path, heard: bool) -> None:
     """What it would write could be lost without a word."""
     with closing(SQLiteStore(path, timeout=0.2)) as store:
         store.create(record(1))
-        context = multiprocessing.get_context("fork")
-        results = context.Queue()
+        results = multiprocessing.get_context("fork").Queue()
         with writer_held(store):  # by the very thread that forks, so that waiting is in vain
-            child = context.Process(target=_try_to_write, args=(store, results), daemon=True)
-            child.start()
+            child = begin_child(_try_to_write, store, results, heard=heard)
         told = results.get(timeout=PATIENCE)
         child.join()
 
