@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -52,8 +52,9 @@ class SessionEngine:
     *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
 
     Raise :class:`ConfigError` for every setting that is wrong or weak, ``StoreError`` if
-    the store cannot be opened. Use one engine from as many threads and event loops as
-    you like.
+    the store cannot be opened; with *connect* ``"lazy"`` it may answer later, and requests
+    that use a session get 503 until it does. Use one engine from as many threads and event
+    loops as you like.
     """
 
     @without_locals
@@ -69,6 +70,7 @@ class SessionEngine:
         max_payload: int = settings.MAX_PAYLOAD,
         adopt: Sequence[Adopter] = (),
         adopt_until: datetime | None = None,
+        connect: settings.Connect = "eager",
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -79,7 +81,7 @@ class SessionEngine:
         for name, function in (("clock", clock), ("on_event", on_event)):
             if function is not None and not callable(function):
                 raise ConfigError(f"{name}={function!r} cannot be called")
-        blocking, twin = settings.open_store(store)
+        blocking, twin = settings.open_store(store, connect)
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, settings.field_names(encrypted_fields), settings.payload_limit(max_payload))
         adopters = AdopterList(adopt, adopt_until)
@@ -90,7 +92,8 @@ class SessionEngine:
         log = EventLog(on_event)
         self.requests: Requests = Requests(self.policy, blocking, twin, log, clock, adopters)
         if adopters and not isinstance(store, AsyncSessionStore):  # which a loop that runs could not ask
-            self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
+            with suppress(StoreError) if connect == "lazy" else nullcontext():  # a request asks again
+                self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from typing import Literal
 
-from fluidauth.errors import ConfigError
+from fluidauth.errors import ConfigError, StoreError
 from fluidauth.events import logger
 from fluidauth.keys import Keyring
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import SyncBridge, to_async
 from fluidauth.stores.urls import store_at, store_from_url
 
+Connect = Literal["eager", "lazy"]
 Secret = str | bytes | Sequence[str | bytes] | Keyring
 
 DEFAULT_PATH = "fluidauth.db"
@@ -28,9 +30,11 @@ def keyring_of(secret: Secret | None) -> Keyring:
 
 
 def open_store(
-    store: SessionStore | AsyncSessionStore | str | None,
+    store: SessionStore | AsyncSessionStore | str | None, connect: Connect = "eager"
 ) -> tuple[SessionStore, AsyncSessionStore]:
-    """Return *store* for blocking and for asynchronous code."""
+    """Return *store* for blocking and for asynchronous code; with *connect* lazy it need not answer yet."""
+    if connect not in ("eager", "lazy"):
+        raise ConfigError(f"connect={connect!r} must be 'eager' or 'lazy'")
     if store is None:
         store = os.environ.get("FLUIDAUTH_DATABASE", DEFAULT_PATH)
         store = store_at(store)
@@ -41,7 +45,12 @@ def open_store(
         return SyncBridge(store), store
     if not isinstance(store, SessionStore):
         raise ConfigError(f"store={store!r} is neither a SessionStore, an AsyncSessionStore nor a URL")
-    store.open()
+    try:
+        store.open()
+    except StoreError as error:
+        if connect == "eager":
+            raise
+        logger.error("%s; until it answers, requests that use a session get 503", error)
     return store, to_async(store)
 
 

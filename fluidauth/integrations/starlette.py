@@ -113,6 +113,7 @@ def _engine_of(
         cookie=cookie,
         adopt=former,
         adopt_until=adopt_until,
+        connect="lazy",  # as Starlette's, it starts whatever else does
     )
 
 

@@ -29,6 +29,7 @@ OPTIONS = (
     "max_payload",
     "adopt",
     "adopt_until",
+    "connect",
     "on_event",
 )
 _DEPENDS_ON = ("FLUIDAUTH", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_NAME")
@@ -63,7 +64,7 @@ def build_engine() -> SessionEngine:
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
         raise ConfigError(f"FLUIDAUTH has the unknown option {unknown[0]!r}; known are {', '.join(OPTIONS)}")
-    options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, **options}
+    options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, "connect": "lazy", **options}
     path, on_event = options.pop("keyring", None), options.pop("on_event", None)
     adopt = [DjangoSessions(each) if isinstance(each, str) else each for each in options.pop("adopt", ())]
     if path is not None and "secret" in options:

@@ -114,6 +114,7 @@ class Sessions:
             store,
             adopt=[former] if self._adopts else (),
             adopt_until=self._adopt_until,
+            connect="lazy",  # a page without a session needs no store, nor does a start
             absolute_timeout=MAX_LIFETIME,
             idle_timeout=PERMANENT_LIFETIME,
             cookie=cookie,
