@@ -7,6 +7,7 @@ import functools
 import inspect
 import io
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -324,6 +325,14 @@ class BegunInOld(MigratingStore):
 class _AsyncBegunInOld(AsyncMigratingStore):
     async def create(self, record: SessionRecord) -> None:
         await self._places[0].create(record)
+
+
+def settled(read: Callable[[], T], wanted: T) -> T:
+    """Return what *read* gives as soon as it is *wanted*, or what it gives after five seconds."""
+    deadline = time.monotonic() + 5
+    while (found := read()) != wanted and time.monotonic() < deadline:
+        pass
+    return found
 
 
 def inherited_requirement(number: str, *names: str) -> Callable[[type[T]], type[T]]:

@@ -7,6 +7,7 @@ does as the one of :mod:`~fluidauth.integrations.flask`, whose session objects i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
@@ -48,7 +49,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of an engine for ``app.session_interface``; arguments as for Flask.
 
     A remote store is read before the handler runs. A WebSocket's session may be read and changed, and
-    is saved when the socket has closed; a new one needs a response first, to carry its cookie.
+    is saved when the socket has closed, by whomever; a new one needs a response first, to carry its cookie.
     """
 
     session_class: type[FlaskSession] = QuartSession
@@ -57,7 +58,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         if app not in self.followed:
             # The one thing that Quart does at the end of each request, however that goes.
             quart.signals.request_tearing_down.connect(self._torn_down, app)
-            quart.signals.websocket_tearing_down.connect(self._torn_down, app)
+            quart.signals.websocket_tearing_down.connect(self._socket_torn_down, app)
             # Those signals are not sent after a teardown function that raises; this one is.
             quart.signals.appcontext_tearing_down.connect(self._left_behind, app)
             self.followed.add(app)
@@ -75,6 +76,14 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     async def _torn_down(self, app: Quart, **_: object) -> None:
         """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
         found = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+        await self._leave([found])
+
+    async def _socket_torn_down(self, app: Quart, exc: BaseException | None = None, **_: object) -> None:
+        """Save the session of a WebSocket that its client closed: Quart cancels the handler then."""
+        found = quart.session._get_current_object()  # type: ignore[attr-defined]  # as above
+        if isinstance(exc, asyncio.CancelledError) and isinstance(found, FlaskSession):
+            found.visit.keep = True
+            await self._ended(found)
         await self._leave([found])
 
     async def _left_behind(self, app: Quart, **_: object) -> None:

@@ -54,6 +54,7 @@ FORKING = {
     },
 }
 """Each way in which a server's workers come to be: forked before the application is loaded, or after."""
+_FOUR_WORKERS = {"WEB_CONCURRENCY": "4", "UWSGI_PROCESSES": "4"}
 
 _ASGI = "uvicorn --host 127.0.0.1 --port {port} --app-dir examples "
 _WSGI = "waitress --listen 127.0.0.1:{port} "
@@ -69,6 +70,20 @@ EXAMPLES = {
     },
 }
 
+
+_FACTORY = "--factory harness.servers.open_ended:{name}_app"
+OPEN_ENDED = {
+    **{
+        f"{name} streams on uvicorn": f"uvicorn --host 127.0.0.1 --port {{port}} {_FACTORY.format(name=name)}"
+        for name in ("starlette", "fastapi", "litestar", "falcon", "quart")
+    },
+    "quart streams on hypercorn": "hypercorn --bind 127.0.0.1:{port} harness.servers.open_ended:quart_app()",
+    **{
+        f"{name} streams on waitress": f"{_WSGI}--threads 8 --call harness.servers.open_ended:{name}_app"
+        for name in ("flask", "wsgi")
+    },
+}
+"""Each application that changes a session while a WebSocket is open or a body streams."""
 
 FORMER = {
     "starlette": "uvicorn --host 127.0.0.1 --port {port} --factory harness.servers.former:starlette_app",
@@ -99,8 +114,7 @@ class Server:
             "FLUIDAUTH_SECRETS": " ".join(secrets),
             "FLUIDAUTH_DATABASE": str(database),
             "XDG_RUNTIME_DIR": str(database.parent),  # gunicorn puts a socket there
-            "WEB_CONCURRENCY": "4",  # workers, to gunicorn; it is told apart where it must be
-            "UWSGI_PROCESSES": "4",
+            **(_FOUR_WORKERS if name in FORKING else {}),
             **(environ or {}),
         }
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by stop()
@@ -169,7 +183,7 @@ def serving(
 
 
 def _command_of(name: str, port: int) -> list[str]:
-    words = (COMMANDS | FORKING | EXAMPLES | FORMER)[name].split()
+    words = (COMMANDS | FORKING | EXAMPLES | OPEN_ENDED | FORMER)[name].split()
     program = Path(sys.executable)
     places = {"{port}": str(port), "{bin}": str(program.parent)}
     if words[0].startswith("{eventlet}"):

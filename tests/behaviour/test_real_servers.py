@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
@@ -22,7 +21,7 @@ from harness import ROOT
 from harness.servers.places import PLACES
 from harness.servers.processes import COMMANDS, serving
 from harness.visitor import Visitor
-from tests.support import ON_THE_CLUSTER
+from tests.support import ON_THE_CLUSTER, settled
 
 T = TypeVar("T")
 
@@ -228,14 +227,6 @@ def at_once(request: Callable[[int], object]) -> None:
     """Call *request* with the numbers below fifty, all at the same time."""
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(request, range(50)))
-
-
-def settled(read: Callable[[], T], wanted: T) -> T:
-    """Return what *read* gives as soon as it is *wanted*, or what it gives after five seconds."""
-    deadline = time.monotonic() + 5
-    while (found := read()) != wanted and time.monotonic() < deadline:
-        pass
-    return found
 
 
 def session_id(token: str) -> str:
