@@ -6,6 +6,7 @@ JSON alone, so that a stolen key or a rewritten row never runs code
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Callable
 from json import encoder as _json_encoder
@@ -123,9 +124,15 @@ def _check(value: object, depth: int) -> None:
         _check_items(value, depth)
     else:
         raise _Refused(
-            f" is a {type(value).__name__}, which is not a JSON value; "
+            f" is a {_name_of(type(value))}, which is not a JSON value; "
             "store text, numbers, booleans, None, lists and dicts of them"
         )
+
+
+def _name_of(kind: type) -> str:
+    """Return the name of *kind*; with its module where Python has a type of that name, as ``numpy.bool``."""
+    is_ambiguous = hasattr(builtins, kind.__name__) and kind.__module__ != "builtins"
+    return f"{kind.__module__}.{kind.__name__}" if is_ambiguous else kind.__name__
 
 
 def _check_fields(value: dict[Any, Any], depth: int) -> None:

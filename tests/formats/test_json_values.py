@@ -144,6 +144,7 @@ def test_text_is_the_same_without_the_c_encoder(monkeypatch: pytest.MonkeyPatch)
         (UUID(int=0), f"session['k'] is a UUID, {ADVICE}"),
         (PurePosixPath("/"), f"session['k'] is a PurePosixPath, {ADVICE}"),
         (UserDict(), f"session['k'] is a UserDict, {ADVICE}"),
+        (type("bool", (), {"__module__": "numpy"})(), f"session['k'] is a numpy.bool, {ADVICE}"),
         (object, f"session['k'] is a type, {ADVICE}"),
         ([0, {"a": {"b": [b"x"]}}], f"session['k'][1]['a']['b'][0] is a bytes, {ADVICE}"),
         ((1, {2}), f"session['k'][1] is a set, {ADVICE}"),

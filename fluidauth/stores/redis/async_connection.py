@@ -12,7 +12,7 @@ import hiredis
 from fluidauth.stores.idle import keep_alive
 from fluidauth.stores.polling import Poller, PollingGate
 
-from .connection import Command, Greeting, LinkError, packed, read_now
+from .connection import Command, Greeting, LinkError, last_words, packed, read_now
 from .url import Place, Settings
 
 
@@ -148,11 +148,11 @@ class AsyncLink(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         while self._asked:
-            future = self._asked.popleft().future
-            if not future.done():
-                lost = LinkError(self.place, error, sent=True)
+            asked = self._asked.popleft()
+            if not asked.future.done():
+                lost = LinkError(self.place, last_words(asked.replies, error), sent=True)
                 lost.was_used = self._was_used
-                future.set_exception(lost)
+                asked.future.set_exception(lost)
 
 
 class _Asked:

@@ -136,7 +136,7 @@ class Link:
             return replies
         except (OSError, hiredis.ProtocolError) as error:
             self.close()
-            lost = LinkError(self.place, error, sent=True)
+            lost = LinkError(self.place, last_words(replies, error), sent=True)
             lost.was_used = self._was_used
             raise lost from None
         except BaseException:
@@ -148,6 +148,12 @@ class Link:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def last_words(replies: Sequence[Any], error: Exception) -> BaseException | str:
+    """Return *error*, or why the server closed the connection, if it said so: it has too many clients."""
+    said = replies[-1] if replies and isinstance(error, ConnectionError) else None
+    return f"closed by the server: {said}" if isinstance(said, hiredis.ReplyError) else error
 
 
 def packed(commands: Sequence[Command]) -> bytes:

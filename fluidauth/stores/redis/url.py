@@ -66,8 +66,10 @@ class Settings(NamedTuple):
 
 
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_VERIFIES = {"required": True, "cert_required": True, "none": False, "cert_none": False}
 _OPTIONS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(_TLS_FILES, str),
+    "ssl_cert_reqs": str,
     "sentinel_username": str,
     "sentinel_password": str,
     "namespace": str,
@@ -163,19 +165,23 @@ def _check(kind: Kind, service: str, database: str, options: dict[str, Any]) -> 
 
 def _check_tls(options: dict[str, Any], has_tls: bool) -> None:
     """Raise if a file for TLS is named that would not be used."""
-    named = [name for name in _TLS_FILES if options.get(name)]
+    named = [name for name in (*_TLS_FILES, "ssl_cert_reqs") if options.get(name)]
     if named and not has_tls:
         raise ConfigError(f"{named[0]} is for TLS, and the Redis URL speaks none: use rediss://")
     if "ssl_keyfile" in named and "ssl_certfile" not in named:
         raise ConfigError("ssl_keyfile is the key of a certificate: give ssl_certfile as well")
+    if options.get("ssl_cert_reqs", "required").lower() not in _VERIFIES:
+        raise ConfigError("ssl_cert_reqs must be required, or none for a certificate that nobody signed")
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    """Return what verifies the servers' certificates and their names."""
+    """Return what verifies the servers' certificates and their names, unless it is told not to."""
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
         if options.get("ssl_certfile"):
             context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+        if not _VERIFIES[options.get("ssl_cert_reqs", "required").lower()]:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     except OSError as error:
         raise ConfigError(f"the certificates that the Redis URL names cannot be used: {error}") from error
     return context

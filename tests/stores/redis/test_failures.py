@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
+from typing import Any
 
 import pytest
+import redis
 
 from fluidauth import StoreError
 from fluidauth.errors import StoreBusy
@@ -58,6 +61,25 @@ def answers(call: Call, handle: str) -> bool:
     try:
         return call("get", handle) is None
     except StoreError:
+        return False
+
+
+def test_a_server_with_too_many_clients_says_so(new_redis: NewRedis) -> None:
+    """Not only that it closed the connection; as soon as there is room, all goes on."""
+    server = new_redis("--maxclients", "1")
+    with both_sides(server.url, namespace="full") as sides:
+        for call in sides:
+            with closing(server.client) as other:
+                until(lambda other=other: takes_the_only_place(other))  # type: ignore[misc]
+                with pytest.raises(StoreError, match="max number of clients reached"):
+                    call("get", record(1).handle)
+        until(lambda: answers(sides[0], record(1).handle))
+
+
+def takes_the_only_place(client: Any) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
         return False
 
 

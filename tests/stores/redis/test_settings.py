@@ -50,6 +50,8 @@ from tests.stores.remote import check_refused
         ("redis+sentinel://u:hunter2@host/main?ssl_certfile=/nowhere", "ssl_certfile is for TLS"),
         ("unix:///u:hunter2?ssl_keyfile=/nowhere", "ssl_keyfile is for TLS"),
         ("rediss://u:hunter2@host?ssl_keyfile=/nowhere", "give ssl_certfile as well"),
+        ("redis://u:hunter2@host?ssl_cert_reqs=none", "ssl_cert_reqs is for TLS"),
+        ("rediss://u:hunter2@host?ssl_cert_reqs=no", "ssl_cert_reqs must be required, or none"),
     ],
 )
 def test_wrong_settings_are_refused_without_the_password(url: str, message: str) -> None:
@@ -116,19 +118,23 @@ def test_a_socket_serves_as_well(new_redis: NewRedis) -> None:
         assert client_of(f"{server.url}/2").dbsize() == 2  # the record and the user's handles
 
 
+def certificate_for(name: str, folder: Path) -> tuple[Path, Path]:
+    """Return a new certificate for *name*, signed by itself, and its key."""
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    subprocess.run(
+        [*make, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}",
+         "-addext", f"subjectAltName=DNS:{name}"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder / f"{name}.pem", folder / f"{name}.key"
+
+
 def test_tls_is_spoken_and_names_are_checked(tmp_path: Path) -> None:
     """To a server behind TLS, with its own authority; one of another name is refused."""
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    for name in ("localhost", "elsewhere"):
-        subprocess.run(
-            [*make, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}",
-             "-addext", f"subjectAltName=DNS:{name}"],
-            cwd=tmp_path, check=True, capture_output=True,
-        )  # fmt: skip
     plain = store_from_url(redis_url()).settings.places[0]  # type: ignore[attr-defined]
     for name in ("localhost", "elsewhere"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+        context.load_cert_chain(*certificate_for(name, tmp_path))
         with closing(Proxy(tuple(plain), tls=context)) as proxy:
             url = f"rediss://localhost:{proxy.port}?ssl_ca_certs={tmp_path}/{name}.pem&namespace={name}"
             with both_sides(url) as sides:
@@ -139,6 +145,26 @@ def test_tls_is_spoken_and_names_are_checked(tmp_path: Path) -> None:
                     else:
                         with pytest.raises(StoreError, match="certificate verify failed"):
                             call("get", record(1).handle)
+
+
+@pytest.mark.parametrize("word", ["none", "CERT_NONE"])
+def test_a_certificate_that_nobody_signed_is_taken_if_one_says_so(word: str, tmp_path: Path) -> None:
+    """As Heroku's Redis has it: for any name, by redis-py's own option; what that means is warned of."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate_for("elsewhere", tmp_path))
+    plain = store_from_url(redis_url()).settings.places[0]  # type: ignore[attr-defined]
+    with closing(Proxy(tuple(plain), tls=context)) as proxy:
+        url = f"rediss://localhost:{proxy.port}?namespace=unsigned-{word}"
+        with both_sides(f"{url}&ssl_cert_reqs={word}") as sides:
+            for number, call in enumerate(sides):
+                call("create", record(number))
+                assert call("delete", record(number).handle) is True
+        with closing(RedisStore(f"{url}&ssl_cert_reqs={word}")) as store:
+            assert any("not verified (ssl_cert_reqs=none)" in sentence for sentence in store.advice())
+        with both_sides(f"{url}&ssl_cert_reqs=required") as sides:
+            for call in sides:
+                with pytest.raises(StoreError, match="certificate verify failed"):
+                    call("get", record(1).handle)
 
 
 def test_settings_under_which_sessions_get_lost_are_warned_of(
