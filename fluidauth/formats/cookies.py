@@ -178,6 +178,14 @@ def find_values(header: str, names: tuple[str, ...], limit: int = MAX_CANDIDATES
     return found
 
 
+def is_joined(header: str, names: tuple[str, ...]) -> bool:
+    """Return whether a cookie of *names* stands behind a comma, where it counts for nothing.
+
+    Several ``Cookie`` headers are joined by semicolons (RFC 9113, section 8.2.3); some servers take commas.
+    """
+    return bool(find_values(header.replace(",", ";"), names, 1))
+
+
 def http_date(moment: int) -> str:
     """Return Unix seconds *moment* as an IMF-fixdate (RFC 9110, section 5.6.7)."""
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from fluidauth.formats import tokens
-from fluidauth.formats.cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_values
+from fluidauth.formats.cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_values, is_joined
 from fluidauth.formats.payloads import sealed_by
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, moment
 from fluidauth.rules.expiry import is_expired
@@ -114,17 +114,19 @@ def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[R
     """Return the cookies of our name in *header*; if none counts, remarks and the reason why."""
     names = " or ".join(policy.cookie_names)
     values = find_values(header, policy.cookie_names)
+    says = {
+        "too_long": f"the header has more than {MAX_HEADER_LENGTH} characters",
+        "too_many": f"{len(values)} of our name; at most {MAX_CANDIDATES} are read",
+    }
     for notice in identify(policy, header)[1]:  # whose rule it is
-        if notice.reason == "too_long":
-            says = f"the header has more than {MAX_HEADER_LENGTH} characters"
-            return [], [Remark("cookie", False, says)], notice.reason
-        if notice.reason == "too_many":
-            says = f"{len(values)} of our name; at most {MAX_CANDIDATES} are read"
-            return [], [Remark("cookie", False, says)], notice.reason
+        if notice.reason in says:
+            return [], [Remark("cookie", False, says[notice.reason])], notice.reason
     if not values:
         found = {pair.partition("=")[0].strip(" \t") for pair in header.split(";") if "=" in pair}
         others = sorted(name for name in found if _NAME.fullmatch(name))
         seen = f"; it has {', '.join(others[:10])}" if others else ""
+        if is_joined(header, policy.cookie_names):  # it may be part of a value, and a stranger's
+            seen = ", but one behind a comma: whoever joins Cookie headers must do so by semicolons"
         return [], [Remark("cookie", False, f"the request has none named {names}{seen}")], "no_cookie"
     presented = {_presented(policy, name, token): None for name, token in values}
     return list(presented), [], ""

@@ -95,6 +95,7 @@ REASONS: dict[str, tuple[Callable[[Browser], Any], str, str]] = {
         "too_many",
         "5 of our name; at most 4 are read",
     ),
+    "joined": (lambda b: {"cookie": f"a=b, {b.name}={b.cookie}"}, "no_cookie", "but one behind a comma"),
 }
 
 
