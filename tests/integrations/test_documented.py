@@ -1,4 +1,4 @@
-"""The page on frameworks is true: its code runs, and every framework of the table has its example."""
+"""The pages on frameworks and servers are true: their code runs, and every framework has its example."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import pytest
 from harness import ROOT
 
 PAGE = (ROOT / "docs" / "frameworks.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGES = ("frameworks", "deploying")
+BLOCKS = [
+    block
+    for page in PAGES
+    for block in re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+]
 NAMES = ("Flask", "Quart", "Django", "Starlette", "FastAPI", "Litestar", "Falcon", "Bottle", "Pyramid")
 
 
