@@ -47,7 +47,17 @@ THIRD_PARTY = {
     "cli.output": {"click", "rich"},
     **{
         f"integrations.django.{name}": {"django"}
-        for name in ("adopters", "apps", "checks", "configuration", "middleware", "store", "base")
+        for name in (
+            "adopters",
+            "apps",
+            "checks",
+            "configuration",
+            "middleware",
+            "request_session",
+            "serving",
+            "store",
+            "base",
+        )
     },
     "integrations.fastapi": {"fastapi", "starlette"},
     "integrations.flask.interface": {"flask", "werkzeug"},

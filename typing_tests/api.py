@@ -38,6 +38,9 @@ from fluidauth.errors import FreshLoginRequired, NoSuchSession, OutcomeUnknown, 
 from fluidauth.events import EventName
 from fluidauth.integrations import fastapi, flask, quart, starlette
 from fluidauth.integrations.django.adopters import DjangoSessions
+from fluidauth.integrations.django.facts import asession_of, session_of
+from fluidauth.integrations.django.keys import handle_of
+from fluidauth.integrations.django.serving import trusting_keys
 from fluidauth.stores import AsyncSessionStore, SessionInfo, SessionRecord, SessionStore
 from fluidauth.stores.migrating import MigratingStore
 from fluidauth.testing import BEGINNING, FakeClock, StoreContract, make_record, memory_engine, sign_in
@@ -262,6 +265,18 @@ def middlewares(engine: SessionEngine) -> None:
     WSGISessionMiddleware(asgi_application, engine=engine)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ASGISessionMiddleware(wsgi_application, engine=engine)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     WSGISessionMiddleware(wsgi_application, engine=engine, on_store_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def of_django(request: object) -> None:
+    known = session_of(request)
+    assert_type(known.user_id, str | None)
+    assert_type(known.handle, str | None)
+    assert_type(known.auth_time, int | None)
+    assert_type(known.expires_at, int | None)
+    known.require_fresh(timedelta(minutes=5))
+    assert_type((await asession_of(request)).created_at, int | None)
+    with trusting_keys():
+        assert_type(handle_of("key"), str)
 
 
 async def view(session: fastapi.CurrentSession) -> int:

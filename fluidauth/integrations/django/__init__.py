@@ -2,12 +2,25 @@
 
     SESSION_ENGINE = "fluidauth.integrations.django"
 
-is the only line that changes. ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign; ``FLUIDAUTH = {...}``
-may say where sessions are kept, and more. In ``INSTALLED_APPS`` this module checks these settings.
+and ``"fluidauth.integrations.django.middleware.SessionMiddleware"`` in the place of Django's in
+``MIDDLEWARE`` are the lines that change. ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign; ``FLUIDAUTH
+= {...}`` may say where sessions are kept, and more. In ``INSTALLED_APPS`` this module checks these settings.
 """
 
 from .adopters import DjangoSessions
 from .configuration import get_engine
+from .facts import SessionFacts, asession_of, session_of
+from .keys import handle_of
+from .serving import trusting_keys
 from .store import SessionStore
 
-__all__ = ["DjangoSessions", "SessionStore", "get_engine"]
+__all__ = [
+    "DjangoSessions",
+    "SessionFacts",
+    "SessionStore",
+    "asession_of",
+    "get_engine",
+    "handle_of",
+    "session_of",
+    "trusting_keys",
+]

@@ -23,6 +23,12 @@ _KEY = re.compile(r"[a-z0-9]{8,40}")  # of which Django makes its session keys
 AUTH_USER = "_auth_user_id"  # where django.contrib.auth keeps the user's primary key
 
 
+def user_in(fields: dict[str, Any]) -> str | None:
+    """Return the user whom ``django.contrib.auth`` signed in, as the engine names him."""
+    user_id = fields.get(AUTH_USER)
+    return None if user_id is None else str(user_id)
+
+
 class DjangoSessions(Adopter):
     """Sessions of *engine*, the former ``SESSION_ENGINE``: in the database, a cache, files or cookies.
 
@@ -62,8 +68,7 @@ class DjangoSessions(Adopter):
         return Adopted(json.loads(json.dumps(fields)), self.user_of(fields))
 
     def user_of(self, fields: dict[str, Any]) -> str | None:
-        user_id = fields.get(AUTH_USER)
-        return None if user_id is None else str(user_id)
+        return user_in(fields)
 
     def forget(self, value: str) -> None:
         self._call(lambda store: store.delete(), value)

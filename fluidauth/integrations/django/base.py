@@ -1,6 +1,6 @@
 """A session as Django holds it, beside the visit that found it: loaded, changed, merged.
 
-``session_key`` is what the cookie carries, a signed token.
+``_session_key`` is what opened it, or is to open it: a signed token, or a public key.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ from fluidauth.operations import manage
 from fluidauth.operations.lookup import Live, find_live
 from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import CLOSED
-from fluidauth.records import Lifetime
+from fluidauth.records import Lifetime, SessionRecord
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.session import Session
 from fluidauth.session.state import State
 
-from .adopters import AUTH_USER
+from .adopters import user_in
 from .configuration import get_engine
+from .keys import handle_in, key_of
+from .serving import amay_open, keys_open, may_open
 from .token_visit import TokenVisit
 
 
 class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django has no types
     """What a ``SessionStore`` knows of its session; that asks the store, and this does not but to load."""
 
-    session_key: str | None
+    session_key: str | None  # a property of Django's
     _session_key: str | None
     _visit: Visit | None = None
     """Knows what was found in the store, or put there."""
@@ -61,32 +63,35 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
     def modified(self, value: bool) -> None:
         self._modified = value
 
-    # -- beyond it ---------------------------------------------------------------
-
-    @property
-    def user_id(self) -> str | None:
-        """The user signed in, as ``list_sessions`` and ``revoke_user`` of the engine know him."""
-        self._get_session()
-        return None if self._behind is None else self._behind.user_id
-
-    @property
-    def handle(self) -> str | None:
-        """What names this session in the store and in administrative calls; it opens nothing."""
-        self._get_session()
-        return None if self._behind is None else self._behind.handle
-
     # -- loading -----------------------------------------------------------------
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether this is under a public key, which opens it where :mod:`.serving` says so."""
+        return handle_in(self._session_key) is not None
 
     def _looked_up(self) -> Visit:
         """Return the visit of what the key opens; a session of a former engine is taken over at once."""
-        visit = TokenVisit(get_engine().requests, self.session_key or "")
+        requests, key = get_engine().requests, self._session_key
+        if self._is_named and keys_open() and (handle := handle_in(key)) is not None:
+            steps = manage.fetch(requests.policy, handle, requests.now())
+            named = requests.perform(steps, "load")
+            if named is not None and may_open(named.record):
+                return _visit_of(State(None, *named))
+        visit = TokenVisit(requests, key or "")
         if visit.load().adoption is not None:
             visit.save(Session(visit))
             self._modified = True  # so that the new key is sent
         return visit
 
     async def _alooked_up(self) -> Visit:
-        visit = TokenVisit(get_engine().requests, self.session_key or "")
+        requests, key = get_engine().requests, self._session_key
+        if self._is_named and keys_open() and (handle := handle_in(key)) is not None:
+            steps = manage.fetch(requests.policy, handle, requests.now())
+            named = await requests.aperform(steps, "load")
+            if named is not None and await amay_open(named.record):
+                return _visit_of(State(None, *named))
+        visit = TokenVisit(requests, key or "")
         if (await visit.aload()).adoption is not None:
             await visit.asave(Session(visit))
             self._modified = True  # as above
@@ -102,6 +107,30 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             self._session_behind = Session(visit)
         return self._session_behind
 
+    @property
+    def _signed_in(self) -> tuple[str | None, int | None]:
+        """Who is signed in, and since when: who is in the fields counts, if this request changed that."""
+        behind, user_id = self._behind, user_in(self._session)
+        visit = self._visit
+        before = user_in(visit.state.base) if visit is not None and visit.state is not None else None
+        if behind is not None and user_id == before:
+            return behind.user_id, behind.auth_time
+        return user_id, None if user_id is None else get_engine().requests.now()
+
+    def _vouches_for(self, record: SessionRecord) -> bool:
+        """Return whether who has this session, read before, may see that of *record* as well."""
+        if record.user_id is not None:
+            return record.user_id == self._signed_in[0]
+        return self._behind is not None and self._behind.handle == record.handle
+
+    @property
+    def _logs_in(self) -> bool:
+        """Whether this request signed a user in whom the stored session does not have."""
+        behind, visit = self._behind, self._visit
+        if behind is None or visit is None or visit.state is None:
+            return False
+        return user_in(self._session) not in (None, user_in(visit.state.base))
+
     def _loaded(self, visit: Visit) -> dict[str, Any]:
         state = _state_of(visit)
         if state.record is None or state.body is None:
@@ -110,7 +139,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             return {}
         self._visit = visit
         self._due = state.due
-        if self._modified:
+        if self._modified and not self._is_named:
             self._session_key = _token(state)
         # All that this serializer does is copy; _untouched makes up for it, where anything is saved at all.
         is_plain = not (state.body.locked or self._modified)  # one taken over was maybe just encrypted
@@ -134,7 +163,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
 
     def _beginning(self, requests: Requests) -> Steps[Outcome]:
         fields = self._json(self._get_session(no_load=True))
-        return manage.begin(requests.policy, _user_of(fields), fields, self._lifetime(), requests.now())
+        return manage.begin(requests.policy, user_in(fields), fields, self._lifetime(), requests.now())
 
     def _created(self, requests: Requests, outcome: Outcome) -> None:
         requests.report(outcome.notices)
@@ -153,8 +182,8 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             raise UpdateError
         fields = self._json(self._session)
         loaded, before = state.base, behind.user_id
-        user_id = _user_of(fields)
-        if user_id == _user_of(loaded):  # whoever signed in, if not by django.contrib.auth
+        user_id = user_in(fields)
+        if user_id == user_in(loaded):  # whoever signed in, if not by django.contrib.auth
             if renews:
                 behind.regenerate()
         elif user_id is None:
@@ -180,7 +209,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         self._due = False
         if state.record is None:  # without fields, which the engine does not keep
             return False
-        self._session_key = _token(state)
+        self._session_key = key_of(state.record.handle) if self._is_named else _token(state)
         json_mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
         return True
 
@@ -216,18 +245,13 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
 
     def _check_begins(self) -> None:
         """Raise ``UpdateError`` where a session would begin in the place of one that was ended."""
-        if self._was_ended and _user_of(self._session) is None:
+        if self._was_ended and user_in(self._session) is None:
             raise UpdateError
 
     def _lifetime(self) -> Lifetime:
         ours = get_engine().policy.lifetime
         lasts = max(1, min(int(self.get_expiry_age()), ours.absolute_seconds))
         return Lifetime(lasts, ours.idle, not self.get_expire_at_browser_close())
-
-
-def _user_of(fields: dict[str, Any]) -> str | None:
-    user_id = fields.get(AUTH_USER)
-    return None if user_id is None else str(user_id)
 
 
 def _visit_of(state: State) -> Visit:

@@ -31,7 +31,7 @@ def check_settings(app_configs: Any = None, **others: Any) -> list[checks.CheckM
 
 def _of_engine() -> Iterator[checks.CheckMessage]:
     try:
-        build_engine().close()
+        build_engine(connect="eager").close()
     except (ConfigError, ImportError) as error:
         yield checks.Error(str(error), id="fluidauth.E001")
     except StoreError as error:

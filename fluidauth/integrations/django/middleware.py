@@ -1,9 +1,9 @@
-"""Django's session middleware, with two things more, in its place in ``MIDDLEWARE``:
+"""Django's session middleware, with three things more, in its place in ``MIDDLEWARE``:
 
     "fluidauth.integrations.django.middleware.SessionMiddleware"
 
-A failing store is a 503 and not a 500; and a response that carries a session's cookie is kept by no
-cache (CVE-2026-35192).
+The ``session_key`` of ``request.session`` is public, for packages that keep it. A failing store is a 503
+and not a 500; and a response that carries a session's cookie is kept by no cache (CVE-2026-35192).
 """
 
 from __future__ import annotations
@@ -19,25 +19,46 @@ from django.utils.cache import patch_cache_control
 from fluidauth.errors import StoreError
 from fluidauth.formats.headers import UNAVAILABLE
 
+from .request_session import RequestSession, value_for_cookie
+from .serving import serving
+from .store import SessionStore
+
 
 class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Django has no types
+    SessionStore: Any
+
+    def __init__(self, get_response: Any) -> None:
+        super().__init__(get_response)
+        store = self.SessionStore
+        if issubclass(store, SessionStore):  # or a subclass of the application's, whose name is in key_salt
+            self.SessionStore = type(
+                store.__name__, (RequestSession, store), {"__qualname__": store.__qualname__}
+            )
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        if isinstance(request.session, RequestSession):
+            request.session._from_cookie = True
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer for a view that needed its session while the store was out of order."""
         return _unavailable() if isinstance(exception, StoreError) else None
 
     def __call__(self, request: HttpRequest) -> Any:
         """Answer as well for an error page that needed the session, and so became an error itself."""
-        try:
-            return super().__call__(request)
-        except StoreError:
-            return _unavailable()
+        with serving(request):
+            try:
+                return super().__call__(request)
+            except StoreError:
+                return _unavailable()
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        try:
-            response: HttpResponseBase = await super().__acall__(request)
-        except StoreError:
-            return _unavailable()
-        return response
+        with serving(request):
+            try:
+                response: HttpResponseBase = await super().__acall__(request)
+            except StoreError:
+                return _unavailable()
+            return response
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if _hides_failure(request, response):
@@ -48,11 +69,23 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         except StoreError:
             response.close()
             return _unavailable()
+        _hand_out(request, response)
         if settings.SESSION_COOKIE_NAME in response.cookies and "private" not in response.get(
             "Cache-Control", ""
         ):
             patch_cache_control(response, no_store=True)
         return response
+
+
+def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Put what opens the session into its cookie, where Django put its public key."""
+    name = settings.SESSION_COOKIE_NAME
+    if name in response.cookies:
+        value = value_for_cookie(getattr(request, "session", None), response.cookies[name].value)
+        if value is None:
+            del response.cookies[name]
+        else:
+            response.cookies[name] = value
 
 
 def _hides_failure(request: HttpRequest, response: HttpResponseBase) -> bool:

@@ -1,7 +1,8 @@
 """The session as Django knows it, over a :class:`~fluidauth.Session`.
 
-``session_key`` is what the cookie carries, a signed token: Django's middleware, its test client and
-Channels all make a store of the cookie's value. Nothing that is stored opens a session.
+Its key is what it was made of. Django's middleware, its test client and Channels make a store of the
+cookie's value, a signed token, and send its ``session_key`` as the cookie; one that is made of nothing has
+a token, too. A store that is made of a public key has that: :mod:`.serving` says where it opens.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from django.contrib.sessions.backends.base import UpdateError
 from fluidauth.engine import SessionEngine
 from fluidauth.events import Notice
 from fluidauth.operations import manage
-from fluidauth.rules.loading import identify
+from fluidauth.rules.loading import identify_token
 from fluidauth.session import Session
 
 from .asking import asks_store
 from .base import StoredSession
 from .configuration import get_engine
+from .keys import handle_in
 from .token_visit import TokenVisit
 
 
@@ -33,7 +35,7 @@ class SessionStore(StoredSession):
 
     @asks_store
     def exists(self, session_key: str | None) -> bool:
-        """Return whether *session_key* opens a live session."""
+        """Return whether *session_key* opens a live session, or names one."""
         engine = get_engine()
         handle = _handle(engine, session_key)
         return handle is not None and engine.get_session(handle) is not None
@@ -70,31 +72,39 @@ class SessionStore(StoredSession):
     @asks_store
     def save(self, must_create: bool = False) -> None:
         """Save the session; raise ``UpdateError`` if it was ended meanwhile."""
-        if must_create or self.session_key is None:
+        if must_create or self._session_key is None:
             self._check_begins()
             self.create()
             return
         self._get_session()
-        if self._visit is None and self.session_key is not None:  # it was cleared, never read
+        if self._session_key is None:  # what was presented opens nothing
+            self._check_begins()
+            self.create()
+            return
+        if self._visit is None:  # it was cleared, never read
             self._visit = self._looked_up()
         self._save(renews=False)
 
     @asks_store
     async def asave(self, must_create: bool = False) -> None:
-        if must_create or self.session_key is None:
+        if must_create or self._session_key is None:
             self._check_begins()
             await self.acreate()
             return
         await self._aget_session()
-        if self._visit is None and self.session_key is not None:  # as above
+        if self._session_key is None:
+            self._check_begins()
+            await self.acreate()
+            return
+        if self._visit is None:  # as above
             self._visit = await self._alooked_up()
         await self._asave(renews=False)
 
     @asks_store
     def delete(self, session_key: str | None = None) -> None:
-        """End the session under *session_key*, by default this one, for good."""
-        engine, key = get_engine(), session_key or self.session_key
-        handle = _handle(engine, key)
+        """End the session under *session_key*, by default this one, for good; a public key is enough."""
+        engine, key = get_engine(), session_key or self._session_key
+        handle = self._ended_by(engine, session_key)
         if handle is not None:
             ended = engine.requests.perform(manage.delete(engine.policy, handle), "revoke")
             self._deleted(engine, handle, ended)
@@ -105,8 +115,8 @@ class SessionStore(StoredSession):
 
     @asks_store
     async def adelete(self, session_key: str | None = None) -> None:
-        engine, key = get_engine(), session_key or self.session_key
-        handle = _handle(engine, key)
+        engine, key = get_engine(), session_key or self._session_key
+        handle = self._ended_by(engine, session_key)
         if handle is not None:
             ended = await engine.requests.aperform(manage.delete(engine.policy, handle), "revoke")
             self._deleted(engine, handle, ended)
@@ -124,7 +134,7 @@ class SessionStore(StoredSession):
         """
         self._get_session()
         self.modified = True
-        if self._behind is None and self.session_key is None:
+        if self._behind is None and self._session_key is None:
             self.create()  # nothing was stored yet
             return
         if self._visit is None and not self._was_ended:  # it was cleared, never read
@@ -139,7 +149,7 @@ class SessionStore(StoredSession):
     async def acycle_key(self) -> None:
         await self._aget_session()
         self.modified = True
-        if self._behind is None and self.session_key is None:
+        if self._behind is None and self._session_key is None:
             await self.acreate()  # as above
             return
         if self._visit is None and not self._was_ended:  # as above
@@ -150,11 +160,17 @@ class SessionStore(StoredSession):
             steps = self._renewed()
             self._go_on(None if steps is None else await get_engine().requests.aperform(steps, "load"))
 
+    @asks_store
     def flush(self) -> None:
+        if self._is_named and self._visit is None:  # Channels makes a store of any cookie, and logs it out
+            self._loaded(self._looked_up())
         super().flush()
         self._forget()
 
+    @asks_store
     async def aflush(self) -> None:
+        if self._is_named and self._visit is None:  # as above
+            self._loaded(await self._alooked_up())
         await super().aflush()
         self._forget()
 
@@ -187,13 +203,24 @@ class SessionStore(StoredSession):
         if not self._saved(visit, behind, fields):
             await self.acreate()
 
+    def _ended_by(self, engine: SessionEngine, session_key: str | None) -> str | None:
+        """Return the handle of what ``delete(session_key)`` ends; a cookie's value names nothing."""
+        if session_key or self._is_named:
+            return _handle(engine, session_key or self._session_key)
+        return _opened(engine, self._session_key)
+
     def _deleted(self, engine: SessionEngine, handle: str, ended: bool) -> None:
         if ended:
             engine.requests.report([Notice("session_logout", None, handle)])
 
 
 def _handle(engine: SessionEngine, session_key: str | None) -> str | None:
-    """Return what *session_key* opens, if it is genuine."""
-    found, notices = identify(engine.policy, f"{engine.policy.cookie.name}={session_key}")
+    """Return what *session_key* names, or opens."""
+    return handle_in(session_key) or _opened(engine, session_key)
+
+
+def _opened(engine: SessionEngine, token: str | None) -> str | None:
+    """Return the handle of what *token* opens, if it is genuine."""
+    found, notices = identify_token(engine.policy, token or "")
     engine.requests.report(notices)
     return found[0].handle if found else None

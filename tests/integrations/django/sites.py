@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
+from fluidauth.integrations.django import session_of
 from tests.integrations.django_site import handlers
+
+_OURS, *_OTHERS = settings.MIDDLEWARE
+MIDDLEWARE = {
+    "ours": [_OURS, *_OTHERS],
+    "Django's": ["django.contrib.sessions.middleware.SessionMiddleware", *_OTHERS],
+}
 
 
 class Site:
@@ -84,5 +93,27 @@ def fields_of(request: Any) -> dict[str, Any]:
     return {name: value for name, value in request.session.items() if not name.startswith("_auth")}
 
 
+def handle_of(request: Any) -> str:
+    return str(session_of(request).handle)
+
+
+def handle_in(session: Any) -> str:
+    """Return the handle of a *session* without a request."""
+    return handle_of(SimpleNamespace(session=session))
+
+
 def name_of(request: Any) -> str:
     return str(request.user.get_username())
+
+
+def key_of(request: Any) -> str | None:
+    key: str | None = request.session.session_key
+    return key
+
+
+def key_of_ada() -> str:
+    """Return the key of a session of the user whom ``sign_in`` signs in."""
+    site = Site()
+    site.ask(sign_in)
+    site.ask(put(cart=["tea"]))
+    return str(site.ask(key_of))

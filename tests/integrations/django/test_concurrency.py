@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from fluidauth import MemoryStore
 from fluidauth.integrations.django import SessionStore, get_engine
-from tests.integrations.django.sites import Site, fields_of, name_of, put, sign_in, user
+from tests.integrations.django.sites import Site, fields_of, handle_in, handle_of, name_of, put, sign_in, user
 
 
 def test_changes_of_two_tabs_both_survive(site: Site) -> None:
@@ -25,7 +25,7 @@ def test_changes_of_two_tabs_both_survive(site: Site) -> None:
     def slow(request: Any) -> None:
         request.session["a"].append(2)
         request.session["n"] = 1
-        with get_engine().edit(request.session.handle) as other:  # the other tab, meanwhile
+        with get_engine().edit(handle_of(request)) as other:  # the other tab, meanwhile
             other["b"].append(2)
 
     site.ask(slow)
@@ -36,7 +36,7 @@ def test_changes_of_two_tabs_both_survive(site: Site) -> None:
 def change_inside(request: Any) -> None:
     request.session["a"].append(2)
     del request.session["b"]
-    with get_engine().edit(request.session.handle) as other:  # another tab, meanwhile
+    with get_engine().edit(handle_of(request)) as other:  # another tab, meanwhile
         other["n"] = 1
 
 
@@ -68,7 +68,7 @@ def test_saving_twice_takes_nothing_back() -> None:
     first = SessionStore()
     first.update({"a": [1], "b": [1]})
     first.save()
-    with get_engine().edit(str(first.handle)) as other:
+    with get_engine().edit(handle_in(first)) as other:
         other["b"].append(2)
 
     first["a"].append(2)

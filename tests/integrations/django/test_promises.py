@@ -8,6 +8,7 @@ import pickle
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,10 +21,10 @@ from django.test import override_settings
 from django.utils.decorators import sync_and_async_middleware
 
 from fluidauth import MemoryStore, SessionEvent, StoreError
-from fluidauth.integrations.django import SessionStore, get_engine
+from fluidauth.integrations.django import SessionStore, asession_of, get_engine
 from fluidauth.keys import new_secret
 from tests.integrations import django_site
-from tests.integrations.django.sites import Site, fields_of, name_of, put, sign_in
+from tests.integrations.django.sites import Site, fields_of, handle_in, handle_of, name_of, put, sign_in
 from tests.support import FlakyStore, opened
 
 # -- what it does not promise --------------------------------------------------------------------
@@ -53,7 +54,7 @@ def test_session_key_that_was_not_made_by_django_is_not_adopted(site: Site) -> N
 
 def test_stored_key_opens_no_session(site: Site) -> None:
     site.ask(put(n=1))
-    handle = site.ask(lambda request: request.session.handle)
+    handle = site.ask(handle_of)
     record = get_engine().requests.store.get(handle)
 
     assert record is not None
@@ -239,7 +240,8 @@ CALLS: dict[str, Any] = {
     "save": lambda session, key: [session.clear(), session.save()],
     "cycle_key": lambda session, key: session.cycle_key(),
     "create": lambda session, key: [session.clear(), session.create()],
-    "handle": lambda session, key: session.handle,
+    "session_of": lambda session, key: handle_in(session),
+    "asession_of": lambda session, key: asyncio.run(asession_of(SimpleNamespace(session=session))),
     "aexists": lambda session, key: asyncio.run(session.aexists(key)),
     "aload": lambda session, key: asyncio.run(session.aload()),
     "adelete": lambda session, key: asyncio.run(session.adelete(key)),

@@ -1,0 +1,77 @@
+"""The session that our middleware hands out: its key may be kept, as it is not the cookie's value."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from django.contrib.sessions.backends.base import UpdateError
+
+from fluidauth.rules.loading import identify_token
+
+from .base import StoredSession
+from .configuration import get_engine
+from .keys import handle_in, key_of
+from .serving import remember, token_behind
+
+
+class RequestSession(StoredSession):
+    """Mixed into the ``SessionStore`` in use: ``session_key`` is public, ``_session_key`` opens the session.
+
+    ``type(request.session)(request.session.session_key)``, as django-allauth has it, is the same session.
+    """
+
+    _from_cookie = False
+    """Whether this was made of the request's cookie: that is never taken for a public key."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(token_behind(session_key))
+
+    @property
+    def _is_named(self) -> bool:
+        return not self._from_cookie and super()._is_named
+
+    @property
+    def session_key(self) -> str | None:  # type: ignore[override]  # Django assigns a property
+        """The public key; None where nothing that is known by now has one.
+
+        A login under way is saved first, as it changes the key: packages note it when they hear of the login.
+        """
+        if self._modified and self._logs_in:
+            with suppress(UpdateError):  # the response will tell
+                self.save()
+        token = self._session_key
+        if token is None or self._is_named:
+            return token
+        state = None if self._visit is None else self._visit.state
+        if state is not None and state.record is not None and state.credential is None:
+            return key_of(state.record.handle)  # renewed by another request, whose response has the token
+        found, _ = identify_token(get_engine().policy, token)
+        if not found:
+            return None
+        key = key_of(found[0].handle)
+        remember(key, token)
+        return key
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        """Do as Django, which asks the public key: a cookie of a former engine has none before it is read."""
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            self._session_cache = {} if self._session_key is None or no_load else self.load()
+        return self._session_cache
+
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            self._session_cache = {} if self._session_key is None or no_load else await self.aload()
+        return self._session_cache
+
+    _session = property(_get_session)
+
+
+def value_for_cookie(session: Any, value: str) -> str | None:
+    """Return what the cookie is to carry where Django put *value*; None if this request does not know it."""
+    if not isinstance(session, RequestSession) or value != session.session_key:
+        return value
+    token: str | None = session._session_key
+    return None if handle_in(token) else token

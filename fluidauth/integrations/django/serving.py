@@ -1,0 +1,99 @@
+"""Which sessions a public key opens, and where: the one place that decides it.
+
+A key is kept in tables and shown on pages, so whoever presents one proves nothing. Django's own middleware,
+Channels and many others hand what a client sent to ``SessionStore(…)``, and packages hand it what they
+kept: the value is the same, and so is the call. So a key opens nothing but what its request may see
+anyway: under our middleware, sessions of the user whom this request is signed in as, and its own.
+Elsewhere it does in a block of :func:`trusting_keys` alone. A token opens its session everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.http import HttpRequest
+
+from fluidauth.records import SessionRecord
+
+_trusting: ContextVar[bool] = ContextVar("fluidauth_trusting_keys", default=False)
+
+
+class Serving:
+    """A request under our middleware, and the tokens behind the keys that it was told."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.tokens: dict[str, str] = {}
+
+
+_serving: ContextVar[Serving | None] = ContextVar("fluidauth_serving", default=None)
+
+
+@contextmanager
+def serving(request: HttpRequest) -> Iterator[None]:
+    """Let the keys of *request*'s user open his sessions in this block."""
+    before = _serving.set(Serving(request))
+    try:
+        yield
+    finally:
+        _serving.reset(before)
+
+
+@contextmanager
+def trusting_keys() -> Iterator[None]:
+    """Let any public key open its session in this block: ``SessionStore(key)`` loads and saves it.
+
+    For a command, a task or a page of the staff, whose keys come out of a table of yours; what a client
+    sent must not be passed to ``SessionStore`` there. To end a session, or see if it lives, a key is enough
+    anywhere: ``SessionStore().delete(key)``.
+    """
+    before = _trusting.set(True)
+    try:
+        yield
+    finally:
+        _trusting.reset(before)
+
+
+def remember(key: str, token: str) -> None:
+    """Note that this request was told *key* of the session that *token* opens."""
+    now = _serving.get()
+    if now is not None:
+        now.tokens[key] = token
+
+
+def token_behind(key: str | None) -> str | None:
+    """Return the token of the session whose *key* this request was told, else *key*."""
+    now = _serving.get()
+    return key if now is None or key is None else now.tokens.get(key, key)
+
+
+def keys_open() -> bool:
+    """Return whether any key may open anything here; else no store is asked for what a client sent."""
+    return _trusting.get() or _own() is not None
+
+
+def may_open(record: SessionRecord) -> bool:
+    """Return whether its key may open the session of *record* here."""
+    own = _own()
+    if _trusting.get() or own is None:
+        return _trusting.get()
+    own._get_session()
+    return bool(own._vouches_for(record))
+
+
+async def amay_open(record: SessionRecord) -> bool:
+    own = _own()
+    if _trusting.get() or own is None:
+        return _trusting.get()
+    await own._aget_session()
+    return bool(own._vouches_for(record))
+
+
+def _own() -> Any:
+    """Return the session of the request that is served; one under a public key vouches for nobody."""
+    now = _serving.get()
+    own = None if now is None else getattr(now.request, "session", None)
+    return None if getattr(own, "_is_named", True) else own

@@ -1,0 +1,312 @@
+"""The public key of a session: packages may keep it, and it opens nothing to whoever sends it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from django.contrib import auth
+from django.contrib.sessions.backends.signed_cookies import SessionStore as FormerStore
+from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fluidauth import MemoryStore, records
+from fluidauth.integrations.django import (
+    SessionStore,
+    get_engine,
+    handle_of,
+    keys,
+    session_of,
+    trusting_keys,
+)
+from fluidauth.keys import new_secret
+from tests.integrations.django.sites import (
+    MIDDLEWARE,
+    Site,
+    fields_of,
+    key_of,
+    key_of_ada,
+    name_of,
+    put,
+    sign_in,
+    user,
+)
+
+AS_DJANGOS = re.compile(r"[^\s\\\'\"`<>&;/]{40}")
+
+
+# -- what it is ----------------------------------------------------------------------------------
+
+
+def test_key_fits_where_djangos_are_kept(site: Site) -> None:
+    site.ask(put(n=1))
+
+    key = site.ask(key_of)
+
+    assert AS_DJANGOS.fullmatch(key)
+    assert key != site.cookie
+    assert site.ask(lambda request: [request.session.get("n"), key_of(request)]) == [1, key]
+
+
+def test_key_is_known_as_soon_as_the_session_is_stored(site: Site) -> None:
+    def begin(request: Any) -> list[str | None]:
+        before = key_of(request)
+        request.session.create()
+        return [before, key_of(request)]
+
+    before, after = site.ask(begin)
+
+    assert before is None
+    assert site.ask(key_of) == after
+
+
+def test_key_stays_when_secrets_rotate(site: Site) -> None:
+    store, old, new = MemoryStore(), new_secret(), new_secret()
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=old):
+        site.ask(put(n=1))
+        key, cookie = site.ask(key_of), site.cookie
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=new, SECRET_KEY_FALLBACKS=[old]):
+        assert site.ask(lambda request: [request.session["n"], key_of(request)]) == [1, key]
+        assert site.cookie != cookie
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=new):
+        assert site.ask(key_of) == key
+
+
+@pytest.mark.parametrize(
+    "renew", [sign_in, lambda request: request.session.cycle_key()], ids=["login", "cycle"]
+)
+def test_key_changes_with_a_login_as_djangos_does(site: Site, renew: Any) -> None:
+    site.ask(put(n=1))
+    before = site.ask(key_of)
+
+    inside = site.ask(lambda request: [renew(request), key_of(request)])[1]
+
+    assert inside not in (None, before)
+    assert site.ask(key_of) == inside
+
+
+def test_key_leads_to_the_handle(site: Site) -> None:
+    """By which events, and the engine's lists, name the session."""
+    site.ask(sign_in)
+
+    key, handle = site.ask(lambda request: [key_of(request), session_of(request).handle])
+
+    assert handle_of(key) == handle
+    assert [found.handle for found in get_engine().list_sessions(str(user().pk))] == [handle]
+
+
+@pytest.mark.requirement("25")
+@pytest.mark.parametrize(
+    "text", ["token", "", "0" * 39, "~" * 40, "0" * 41, "0" * 39 + ";", " " + "0" * 39, "é" * 40]
+)
+def test_what_is_no_key_has_no_handle(site: Site, text: str) -> None:
+    """Of a token, which is a secret, the error shows nothing."""
+    site.ask(put(n=1))
+    text = str(site.cookie) if text == "token" else text
+
+    with pytest.raises(ValueError, match="no public key") as caught:
+        handle_of(text)
+
+    assert len(text) < 5 or text not in str(caught.value)
+
+
+@given(st.binary(min_size=24, max_size=24))
+def test_keys_and_handles_are_one_to_one(session_id: bytes) -> None:
+    handle = records.handle_of(records.handle_prefix("fluidauth"), session_id.hex())
+
+    key = keys.key_of(handle)
+
+    assert AS_DJANGOS.fullmatch(key)
+    assert handle_of(key) == handle
+
+
+def test_packages_that_want_a_key_save_first(site: Site) -> None:
+    """As django-hitcount does; also where the cookie is forged, of another site, or has ended."""
+
+    def wanting(request: Any) -> str | None:
+        if not request.session.session_key:
+            request.session.save()
+        return key_of(request)
+
+    for cookie in ("", "x" * 66, "a" * 32, "1" * 40):
+        visitor = type(site)()
+        if cookie:
+            visitor.client.cookies["sessionid"] = cookie
+        key = visitor.ask(wanting)
+
+        assert AS_DJANGOS.fullmatch(key)
+        assert key != cookie
+        assert visitor.ask(key_of) == key
+
+
+def test_session_that_is_taken_over_has_a_key(site: Site) -> None:
+    old = FormerStore()
+    old["n"] = 1
+    old.save()
+    site.client.cookies["sessionid"] = old.session_key
+    adopt = ["django.contrib.sessions.backends.signed_cookies"]
+    with override_settings(FLUIDAUTH={"store": MemoryStore(), "adopt": adopt}):
+        n, key = site.ask(lambda request: [request.session["n"], key_of(request)])
+
+        assert n == 1
+        assert AS_DJANGOS.fullmatch(key)
+        assert site.ask(lambda request: [request.session["n"], key_of(request)]) == [1, key]
+
+
+def test_session_made_again_of_its_key_is_the_same(site: Site) -> None:
+    """As django-allauth does while a provider signs in; the cookie is that of the session."""
+
+    def again(request: Any) -> None:
+        request.session["state"] = 1
+        request.session.save()
+        request.session = request.session.__class__(request.session.session_key)
+        request.session.modified = True
+
+    site.ask(sign_in)
+    cookie, key = site.cookie, site.ask(key_of)
+    response = site.get(again)
+
+    assert response.cookies["sessionid"].value == cookie
+    assert site.ask(lambda request: [name_of(request), fields_of(request)]) == ["ada", {"state": 1}]
+    assert site.ask(key_of) == key
+
+
+# -- who keeps it --------------------------------------------------------------------------------
+
+
+def test_key_of_ones_own_other_session_opens_it(site: Site) -> None:
+    """As the page that lists a user's devices does, and looks whether they are still signed in."""
+    key = key_of_ada()
+    site.ask(sign_in)
+
+    def look(request: Any) -> Any:
+        other = SessionStore(key)
+        other["cart"].append("milk")
+        other.save()
+        assert other.session_key == key
+        return [SessionStore().exists(key), dict(SessionStore(key).items())["cart"]]
+
+    async def alook() -> Any:
+        return await SessionStore(key).aget("cart")
+
+    assert site.ask(look) == [True, ["tea", "milk"]]
+    assert site.ask(lambda request: asyncio.run(alook())) == ["tea", "milk"]
+
+
+def test_key_of_this_request_opens_its_session(site: Site) -> None:
+    """Also an anonymous one."""
+    site.ask(put(n=1))
+
+    assert site.ask(lambda request: SessionStore(key_of(request)).get("n")) == 1
+
+
+def test_key_of_a_login_under_way_opens_what_the_user_has(site: Site) -> None:
+    """django-allauth looks through the user's sessions when he has just signed in."""
+    key = key_of_ada()
+
+    def look(request: Any) -> Any:
+        auth.login(request, user())
+        return SessionStore(key).get("cart")
+
+    assert site.ask(look) == ["tea"]
+
+
+@pytest.mark.parametrize("how", ["delete it", "delete", "adelete it", "adelete"])
+def test_key_ends_its_session_anywhere(how: str) -> None:
+    """In a command, or by one of the staff."""
+    key = key_of_ada()
+    assert SessionStore().exists(key)
+
+    if how == "delete it":
+        SessionStore(key).delete()
+    elif how == "delete":
+        SessionStore().delete(key)
+    elif how == "adelete it":
+        asyncio.run(SessionStore(key).adelete())
+    else:
+        asyncio.run(SessionStore().adelete(key))
+
+    assert not SessionStore().exists(key)
+    assert asyncio.run(SessionStore().aexists(key)) is False
+    with trusting_keys():
+        assert dict(SessionStore(key).items()) == {}
+
+
+def test_key_is_trusted_where_the_application_says_so() -> None:
+    key = key_of_ada()
+
+    with trusting_keys():
+        session = SessionStore(key)
+        session["n"] = 1
+        session.save()
+        again = SessionStore(key)
+        again.cycle_key()
+        renewed = str(again.session_key)
+
+    assert AS_DJANGOS.fullmatch(renewed)
+    assert renewed != key
+    assert SessionStore(key).get("n") is None
+    with trusting_keys():
+        assert SessionStore(renewed).get("n") == 1
+        assert SessionStore(key).get("n") is None
+
+
+def test_session_opened_by_its_key_leaves_the_cookie_as_it_is(site: Site) -> None:
+    """Nobody signs it anew: its key in force is that of the cookie that the browser has."""
+    store, old, new = MemoryStore(), new_secret(), new_secret()
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=old):
+        site.ask(put(n=1))
+        key = site.ask(key_of)
+        kid = store.scan()[0].kid
+    with override_settings(FLUIDAUTH={"store": store}, SECRET_KEY=new, SECRET_KEY_FALLBACKS=[old]):
+        with trusting_keys():
+            session = SessionStore(key)
+            session["n"] = 2
+            session.save()
+
+        assert store.scan()[0].kid == kid
+        assert site.ask(fields_of) == {"n": 2}
+
+
+# -- tokens --------------------------------------------------------------------------------------
+
+
+def test_without_our_middleware_the_key_is_the_token(site: Site) -> None:
+    with override_settings(MIDDLEWARE=MIDDLEWARE["Django's"]):
+        site.ask(put(n=1))
+
+        assert site.ask(key_of) == site.cookie
+        assert site.ask(lambda request: [SessionStore(key_of(request)).get("n"), fields_of(request)]) == [
+            1,
+            {"n": 1},
+        ]
+
+
+@pytest.mark.parametrize("middleware", MIDDLEWARE)
+def test_token_opens_from_anywhere(middleware: str) -> None:
+    """The test client, which Django makes of the cookie, signs in and reads on."""
+    with override_settings(MIDDLEWARE=MIDDLEWARE[middleware]):
+        site = Site()
+        site.client.force_login(user())
+        session = site.client.session
+        session["n"] = 1
+        session.save()
+
+        assert site.ask(lambda request: [name_of(request), fields_of(request)]) == ["ada", {"n": 1}]
+        assert site.client.session["n"] == 1
+        assert site.client.session.session_key == site.cookie
+        assert SessionStore(site.cookie)["n"] == 1
+        site.client.logout()
+        assert site.ask(name_of) == ""
+
+
+def test_a_site_whose_engine_is_a_subclass_has_keys(site: Site) -> None:
+    with override_settings(SESSION_ENGINE=f"{__name__.rpartition('.')[0]}.own_engine"):
+        visitor = type(site)()
+        visitor.ask(put(n=1))
+
+        assert visitor.ask(lambda request: request.session.greeting()) == "hello"
+        assert AS_DJANGOS.fullmatch(visitor.ask(key_of))
