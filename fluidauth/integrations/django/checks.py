@@ -12,8 +12,12 @@ from django.utils.module_loading import import_string
 from fluidauth.errors import ConfigError, StoreError
 
 from .configuration import build_engine
+from .middleware import SessionMiddleware
 
 _ENGINE = "fluidauth.integrations.django"
+_MIDDLEWARE = f"{_ENGINE}.middleware.SessionMiddleware"
+_KEEPERS = ("allauth.usersessions", "hitcount", "admin_honeypot", "shop", "djangocms_history")
+"""Packages that keep ``session_key`` in tables, as their released sources show."""
 
 
 def check_settings(app_configs: Any = None, **others: Any) -> list[checks.CheckMessage]:
@@ -26,7 +30,7 @@ def check_settings(app_configs: Any = None, **others: Any) -> list[checks.CheckM
                 id="fluidauth.W001",
             )
         ]
-    return [*_of_engine(), *_of_serializer()]
+    return [*_of_engine(), *_of_serializer(), *_of_keys()]
 
 
 def _of_engine() -> Iterator[checks.CheckMessage]:
@@ -36,6 +40,44 @@ def _of_engine() -> Iterator[checks.CheckMessage]:
         yield checks.Error(str(error), id="fluidauth.E001")
     except StoreError as error:
         yield checks.Error(f"The store cannot be opened: {error}", id="fluidauth.E002")
+
+
+def _of_keys() -> Iterator[checks.CheckMessage]:
+    if _has_middleware():
+        if _is_installed("allauth.headless") and "app" in getattr(settings, "HEADLESS_CLIENTS", ("app",)):
+            yield checks.Warning(
+                "allauth.headless gives apps the session_key as a secret, and it opens nothing here.",
+                hint="Set HEADLESS_CLIENTS = ('browser',), or use Django's own SessionMiddleware.",
+                id="fluidauth.W004",
+            )
+        return
+    yield checks.Warning(
+        "fluidauth's SessionMiddleware is not in MIDDLEWARE: session_key is the secret that opens the "
+        "session, of 66 characters, and changes when secrets rotate; a failing store is a 500, not a 503.",
+        hint=f"Put {_MIDDLEWARE!r} in the place of Django's.",
+        id="fluidauth.W002",
+    )
+    for name in filter(_is_installed, _KEEPERS):
+        yield checks.Warning(
+            f"{name} keeps session_key: the secret that opens the session, and longer than Django allows.",
+            hint=f"Put {_MIDDLEWARE!r} in MIDDLEWARE: then it keeps a public key. Empty its table, too.",
+            id="fluidauth.W003",
+        )
+
+
+def _has_middleware() -> bool:
+    for path in settings.MIDDLEWARE:
+        try:
+            found = import_string(path)
+        except ImportError:  # Django says so itself
+            continue
+        if isinstance(found, type) and issubclass(found, SessionMiddleware):
+            return True
+    return False
+
+
+def _is_installed(name: str) -> bool:
+    return any(each == name or each.startswith(f"{name}.") for each in settings.INSTALLED_APPS)
 
 
 def _of_serializer() -> Iterator[checks.CheckMessage]:

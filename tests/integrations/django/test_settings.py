@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.test import override_settings
 
 from fluidauth import ConfigError, MemoryStore
 from fluidauth.integrations.django import SessionStore
 from fluidauth.integrations.django.checks import check_settings
+from fluidauth.integrations.django.middleware import SessionMiddleware
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 
@@ -43,6 +47,76 @@ def test_good_settings_pass_the_checks() -> None:
 def test_bad_settings_are_told(changes: dict[str, Any], expected: str) -> None:
     with override_settings(**{"FLUIDAUTH": {"store": MemoryStore()}, **changes}):
         assert ids() == [expected]
+
+
+OTHERS = django_settings.MIDDLEWARE[1:]
+KEEPERS = ["allauth.usersessions", "hitcount", "admin_honeypot", "shop", "djangocms_history"]
+
+
+def messages(*installed: str, **changes: Any) -> list[Any]:
+    """Return what is told where *installed*, which need not be there, are in ``INSTALLED_APPS``."""
+    names = [*django_settings.INSTALLED_APPS, *installed]
+    with isolated(names), override_settings(**changes):
+        return check_settings()
+
+
+@contextmanager
+def isolated(names: list[str]) -> Iterator[None]:
+    """Let the settings alone name these applications: they are not installed here."""
+    before = django_settings.INSTALLED_APPS
+    django_settings.INSTALLED_APPS = names
+    try:
+        yield
+    finally:
+        django_settings.INSTALLED_APPS = before
+
+
+class Own(SessionMiddleware):
+    """A subclass is as good."""
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (["fluidauth.integrations.django.middleware.SessionMiddleware"], []),
+        ([f"{__name__}.Own"], []),
+        (["django.contrib.sessions.middleware.SessionMiddleware"], ["fluidauth.W002"]),
+        (["no.such.middleware"], ["fluidauth.W002"]),
+        (["nosuchmiddleware"], ["fluidauth.W002"]),
+        ([], ["fluidauth.W002"]),
+    ],
+)
+def test_a_missing_middleware_is_told_with_what_it_costs(first: list[str], expected: list[str]) -> None:
+    told = messages(MIDDLEWARE=[*first, *OTHERS])
+
+    assert [found.id for found in told] == expected
+    for found in told:
+        assert "66 characters" in found.msg
+        assert "503" in found.msg
+        assert "'fluidauth.integrations.django.middleware.SessionMiddleware'" in found.hint
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+@pytest.mark.parametrize("suffix", ["", ".apps.Config"])
+def test_packages_that_keep_tokens_are_told(name: str, suffix: str) -> None:
+    """Under our middleware what they keep is a public key, and all is well."""
+    djangos = ["django.contrib.sessions.middleware.SessionMiddleware", *OTHERS]
+
+    assert messages(name + suffix) == []
+    told = messages(name + suffix, MIDDLEWARE=djangos)
+
+    assert [found.id for found in told] == ["fluidauth.W002", "fluidauth.W003"]
+    assert told[1].msg.startswith(f"{name} keeps session_key")
+    assert "MIDDLEWARE" in told[1].hint
+
+
+def test_apps_of_allauth_that_send_the_key_back_are_told() -> None:
+    """It opens nothing there; browsers have a cookie."""
+    djangos = ["django.contrib.sessions.middleware.SessionMiddleware", *OTHERS]
+
+    assert [found.id for found in messages("allauth.headless")] == ["fluidauth.W004"]
+    assert messages("allauth.headless", HEADLESS_CLIENTS=("browser",)) == []
+    assert [found.id for found in messages("allauth.headless", MIDDLEWARE=djangos)] == ["fluidauth.W002"]
 
 
 def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
