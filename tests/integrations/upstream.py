@@ -81,12 +81,16 @@ def _named(verdict: str, report: str) -> set[str]:
     return set(re.findall(rf"^(?:{verdict}) \S+::(\w+)", report, re.MULTILINE))
 
 
-def run_django_suite(*labels: str, canary: bool = False) -> Verdict:
-    """Run the tests *labels* of Django by its own runner, under the settings beside this module."""
+def run_django_suite(*labels: str, canary: bool = False, middleware: str = "Django's") -> Verdict:
+    """Run the tests *labels* of Django by its own runner, under the settings beside this module.
+
+    *middleware*: whose sessions' it is, "Django's" or "ours".
+    """
     folder = sources_of("django")
     options = ("--settings=django_settings", "--parallel=1", "-v", "2")
     command = ["-W", "ignore", "runtests.py", *options, *labels]
-    report = _run(folder / "tests", command, {"FLUIDAUTH_CANARY": "1" if canary else ""}, str(folder))
+    environ = {"FLUIDAUTH_CANARY": "1" if canary else "", "FLUIDAUTH_MIDDLEWARE": middleware}
+    report = _run(folder / "tests", command, environ, str(folder))
     ran = set(re.findall(r"^test_\w+ \(([\w.]+)\)", report, re.MULTILINE))
     failed = set(re.findall(r"^(?:FAIL|ERROR): \w+ \(([\w.]+)\)", report, re.MULTILINE))
     return Verdict(ran - failed, failed, report)

@@ -6,9 +6,11 @@ import os
 
 import django.contrib.sessions.backends.cached_db  # first: it stays as it is
 import django.contrib.sessions.backends.db
+import django.contrib.sessions.middleware
 
 from fluidauth import MemoryStore
 from fluidauth.integrations.django import SessionStore
+from fluidauth.integrations.django.middleware import SessionMiddleware
 from fluidauth.keys import new_secret
 
 DATABASES = {
@@ -30,5 +32,7 @@ class Canary(SessionStore):
         raise AssertionError("the canary")
 
 
+if os.environ["FLUIDAUTH_MIDDLEWARE"] == "ours":
+    django.contrib.sessions.middleware.SessionMiddleware = SessionMiddleware
 chosen = Canary if os.environ["FLUIDAUTH_CANARY"] else SessionStore
 django.contrib.sessions.backends.db.SessionStore = chosen

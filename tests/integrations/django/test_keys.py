@@ -75,6 +75,17 @@ def test_key_stays_when_secrets_rotate(site: Site) -> None:
         assert site.ask(key_of) == key
 
 
+def test_key_of_a_user_stays_when_the_engines_secrets_rotate(site: Site) -> None:
+    """Those of ``FLUIDAUTH``: with ``SECRET_KEY`` Django itself cycles the key of who is signed in."""
+    store, old, new = MemoryStore(), new_secret(), new_secret()
+    with override_settings(FLUIDAUTH={"store": store, "secret": old}):
+        site.ask(sign_in)
+        key, cookie = site.ask(key_of), site.cookie
+    with override_settings(FLUIDAUTH={"store": store, "secret": [new, old]}):
+        assert site.ask(lambda request: [name_of(request), key_of(request)]) == ["ada", key]
+    assert site.cookie != cookie
+
+
 @pytest.mark.parametrize(
     "renew", [sign_in, lambda request: request.session.cycle_key()], ids=["login", "cycle"]
 )

@@ -32,12 +32,13 @@ NOT_APPLICABLE = {
 
 @pytest.mark.check
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("middleware", ["Django's", "ours"])
 @pytest.mark.parametrize(
     ("label", "least"), [("sessions_tests", 600), ("messages_tests", 100), ("auth_tests", 800)]
 )
-def test_djangos_own_tests_pass(label: str, least: int) -> None:
+def test_djangos_own_tests_pass(label: str, least: int, middleware: str) -> None:
     """All of ``sessions_tests``, ``auth_tests`` and ``messages_tests`` that speak of behaviour."""
-    found = run_django_suite(label)
+    found = run_django_suite(label, middleware=middleware)
 
     assert found.failed <= NOT_APPLICABLE.keys(), found.report[-8_000:]
     assert len(found.passed) >= least, found.report[-8_000:]
