@@ -8,10 +8,12 @@ and not a 500; and a response that carries a session's cookie is kept by no cach
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
@@ -66,10 +68,10 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
             response = _unavailable()
         try:
             response = super().process_response(request, response)
+            _hand_out(request, response)
         except StoreError:
             response.close()
             return _unavailable()
-        _hand_out(request, response)
         if settings.SESSION_COOKIE_NAME in response.cookies and "private" not in response.get(
             "Cache-Control", ""
         ):
@@ -89,9 +91,19 @@ def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
 
 
 def _hides_failure(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Return whether Django made a 500 of a failing store, for a middleware that needed the session."""
+    """Return whether Django made a 500 of a failing store, for a middleware that needed it."""
     session = getattr(request, "session", None)
-    return response.status_code == 500 and bool(getattr(session, "_failed", False))
+    failed = getattr(request, "_store_failed", False) or getattr(session, "_failed", False)
+    return response.status_code == 500 and bool(failed)
+
+
+def _note(request: HttpRequest | None, **others: Any) -> None:
+    """Note the error of which Django is about to make a 500, if it is one of the store."""
+    if request is not None and isinstance(sys.exc_info()[1], StoreError):
+        request._store_failed = True
+
+
+got_request_exception.connect(_note)
 
 
 def _unavailable() -> HttpResponse:
