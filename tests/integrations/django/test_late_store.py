@@ -22,10 +22,6 @@ def look(request: Any) -> None:
     request.session.get("n")
 
 
-def look_at_key(request: Any) -> None:
-    assert request.session.session_key
-
-
 def ask_engine(request: Any) -> None:
     get_engine().list_sessions("ada")
 
@@ -34,7 +30,7 @@ def ask_facts(request: Any) -> None:
     assert session_of(request).handle
 
 
-USES = (look, look_at_key, ask_engine, ask_facts, put(n=1))
+USES = (look, ask_engine, ask_facts, put(n=1))
 
 
 def around(use: Callable[[Any], Any], when: str) -> Any:
@@ -73,7 +69,7 @@ needy: Any = None
 
 @pytest.mark.requirement("52")
 @pytest.mark.parametrize("when", ["view", "before", "after"])
-@pytest.mark.parametrize("use", USES, ids=["read", "key", "engine", "facts", "write"])
+@pytest.mark.parametrize("use", USES, ids=["read", "engine", "facts", "write"])
 def test_store_that_is_late_is_a_503_until_it_comes(
     site: Site, new_redis: NewRedis, use: Any, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
