@@ -14,17 +14,18 @@ from litestar import Litestar, Request, get, post
 from litestar.di import Provide
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import NotAuthorizedException
+from litestar.middleware import DefineMiddleware
 from litestar.params import Body
 from litestar.response import Redirect
 
-from fluidauth import CookieOptions, Session, SessionEngine, SessionMiddleware
+from fluidauth import CookieOptions, Session, SessionEngine
+from fluidauth.integrations.litestar import SessionMiddleware, session_of
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 
 def current_session(request: Request[Any, Any, Any]) -> Session:
-    session: Session = request.scope["session"]  # type: ignore[assignment]  # Litestar knows a dict alone
-    return session
+    return session_of(request)
 
 
 def current_user(session: Session) -> str:
@@ -63,11 +64,11 @@ async def sign_out(session: Session) -> Redirect:
 
 
 engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
-pages = Litestar(
+app = Litestar(
     [home, sign_in, notes, add_note, sign_out],
     dependencies={
         "session": Provide(current_session, sync_to_thread=False),
         "user": Provide(current_user, sync_to_thread=False),
     },
+    middleware=[DefineMiddleware(SessionMiddleware, engine=engine)],
 )
-app = SessionMiddleware(pages, engine=engine)

@@ -21,7 +21,7 @@ WORDS = {
     "aperform_here": "perform",
 }
 # What only asynchronous code has to do first: it may be doing something else meanwhile.
-AWAITED_ALONE = ("await self.quiet()", "await self.aload()", "await session.aload()")
+AWAITED_ALONE = ("await self.quiet()", "await Session.aload(self)", "await Session.aload(session)")
 # Why two that look like twins are not.
 DIFFERENT = {
     "engine.access.StoreAccess.perform": "the awaited one is shielded from its caller's cancellation",

@@ -11,7 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, assert_type
 
 from flask import Flask
+from litestar import Litestar
+from litestar.connection import ASGIConnection
+from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
+from starlette.requests import Request
 
 from fluidauth import (
     ASGISessionMiddleware,
@@ -36,7 +40,7 @@ from fluidauth import (
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.errors import FreshLoginRequired, NoSuchSession, OutcomeUnknown, RecordExists, StoreBusy
 from fluidauth.events import EventName
-from fluidauth.integrations import fastapi, flask, quart, starlette
+from fluidauth.integrations import fastapi, flask, litestar, quart, starlette
 from fluidauth.integrations.django.adopters import DjangoSessions
 from fluidauth.integrations.django.facts import asession_of, session_of
 from fluidauth.integrations.django.keys import handle_of
@@ -253,12 +257,17 @@ def middlewares(engine: SessionEngine) -> None:
     )
     assert_type(flask.session.user_id, str | None)
     assert_type(flask.session.is_authenticated, bool)
+    flask.session.login("user-42")
+    quart.session.logout()
+    assert_type(quart.session.handle, str | None)
     WSGISessionMiddleware(Flask("site"), engine=engine)
     ASGISessionMiddleware(Starlette(), engine=engine)
     Flask("site").session_interface = flask.FluidAuthSessionInterface(engine, on_store_error="raise")
     Flask("site").session_interface = flask.FluidAuthSessionInterface(store="redis://localhost", adopt=False)
     quart.FluidAuthSessionInterface(engine)
     Starlette().add_middleware(starlette.SessionMiddleware, secret_key="secret", max_age=None)
+    Litestar(middleware=[DefineMiddleware(litestar.SessionMiddleware, engine=engine, autoload=False)])
+    litestar.SessionMiddleware(Litestar(), engine=engine, on_store_error="raise")
 
     SessionMiddleware(wsgi_application)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     SessionMiddleware(wsgi_application, engine)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -282,6 +291,13 @@ async def of_django(request: object) -> None:
 async def view(session: fastapi.CurrentSession) -> int:
     assert_type(session, Session)
     return len(session)
+
+
+def accessors(request: Request, litestar_request: ASGIConnection[Any, Any, Any, Any]) -> None:
+    assert_type(starlette.session_of(request), Session)
+    assert_type(litestar.session_of(litestar_request), Session)
+
+    request.session.login("user-42")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
 # -- a store and an adopter of one's own --------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import quart
 from flask.sessions import SessionMixin
@@ -21,14 +21,22 @@ from quart.wrappers.response import IterableBody
 
 from fluidauth.engine.housekeeping import atidy
 from fluidauth.errors import ConfigError
-from fluidauth.integrations.flask.interface import OPEN, Sessions, finish_head, make_unavailable
-from fluidauth.integrations.flask.sessions import FlaskSession
+from fluidauth.integrations.flask.interface import (
+    OPEN,
+    Sessions,
+    finish_head,
+    make_unavailable,
+    with_all_names,
+)
+from fluidauth.integrations.flask.sessions import FLASKS_NAMES, FlaskFace, FlaskSession, mirror_of
+from fluidauth.session.faces import hides_names
 
-session: FlaskSession = cast(FlaskSession, quart.session)
-"""``quart.session`` itself, for those who want its type as well."""
+session: FlaskSession = with_all_names(quart.session)
+"""The session of ``quart.session``, with :meth:`~FlaskSession.login` and all else that ours have."""
 
 
-class QuartSession(FlaskSession):
+@hides_names("session.{name} has it; from fluidauth.integrations.quart import session", beside=FLASKS_NAMES)
+class QuartFace(FlaskFace):
     """``quart.session``: as Flask's, but setting ``accessed`` to true does nothing.
 
     Quart sets it for each request since 0.23; every page would vary by cookie. Who uses the session
@@ -42,7 +50,7 @@ class QuartSession(FlaskSession):
     @accessed.setter
     def accessed(self, value: bool) -> None:
         if not value:
-            self.visit.accessed = False
+            mirror_of(self).visit.accessed = False
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):
@@ -52,7 +60,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     is saved when the socket has closed, by whomever; a new one needs a response first, to carry its cookie.
     """
 
-    session_class: type[FlaskSession] = QuartSession
+    session_class: type[FlaskSession] = QuartFace
 
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> FlaskSession | None:
         if app not in self.followed:
@@ -65,7 +73,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         found = self.begin(app, "; ".join(request.headers.getlist("Cookie")))
         if found is not None:
             quart.g.setdefault(OPEN, {})[id(found)] = found
-            visit = found.visit
+            visit = mirror_of(found).visit
             visit.is_late = isinstance(request, Websocket)
             visit.answerable = not visit.is_late
             if not visit.requests.store.inline:
@@ -94,8 +102,9 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         for found in opened:
             if isinstance(found, FlaskSession):
                 quart.g.get(OPEN, {}).pop(id(found), None)
-                found.flush_quietly()
-                await found.visit.asave_logout(found.plain)
+                mirror = mirror_of(found)
+                mirror.flush_quietly(found)
+                await mirror.visit.asave_logout(mirror.plain)
 
     async def save_session(  # type: ignore[override]  # as above
         self, app: Quart, session: SessionMixin, response: Response | None
@@ -103,15 +112,16 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         """Save *session*; put its cookie into *response*, which is None after a WebSocket."""
         if not isinstance(session, FlaskSession):
             raise ConfigError(f"{type(session).__name__} was not opened by this interface")
-        visit, before = session.visit, session.visit.state
+        mirror = mirror_of(session)
+        visit, before = mirror.visit, mirror.visit.state
         status = 101 if response is None else response.status_code
         await visit.quiet()  # what a save under way changes is not flushed over
-        session.prepare(status)
-        if not await visit.asave_head(session.plain, status):
+        mirror.prepare(session, status)
+        if not await visit.asave_head(mirror.plain, status):
             if response is not None:
                 make_unavailable(visit, response)
             return
-        session.refill_after(before)
+        mirror.refill_after(session, before)
         if response is not None:
             finish_head(visit, response)
             if isinstance(response.response, IterableBody):
@@ -121,9 +131,10 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
 
     async def _ended(self, session: FlaskSession) -> None:
         """Save what changed while the response was sent."""
-        await session.visit.quiet()
-        session.flush()
-        await session.visit.asave_end(session.plain)
+        mirror = mirror_of(session)
+        await mirror.visit.quiet()
+        mirror.flush(session)
+        await mirror.visit.asave_end(mirror.plain)
 
 
 class _FollowedBody(IterableBody):

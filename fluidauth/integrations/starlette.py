@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.requests import HTTPConnection
 
@@ -21,13 +21,31 @@ from fluidauth.engine import SessionEngine
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.middleware import ASGISessionMiddleware
-from fluidauth.middleware.asgi import ASGIApp
+from fluidauth.middleware.asgi import ASGIApp, session_in
 from fluidauth.middleware.response import OnStoreError
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.session import Session
+from fluidauth.session.faces import hides_names
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
+
+
+class _MarkAccessed:
+    """Where ``request.session`` looks for ``mark_accessed``: it is done then, and the name stays free."""
+
+    def __get__(self, session: Session, owner: object = None) -> NoReturn:
+        if session is not None:
+            Session.mark_accessed(session)
+        raise AttributeError("mark_accessed")
+
+
+@hides_names("session_of(request).{name} has it; from fluidauth.integrations.starlette import session_of")
+class StarletteFace(Session):
+    """``request.session`` itself, with the names of a dict."""
+
+    __slots__ = ()
+    mark_accessed: Any = _MarkAccessed()
 
 
 class SessionMiddleware(ASGISessionMiddleware):
@@ -42,6 +60,8 @@ class SessionMiddleware(ASGISessionMiddleware):
     https alone. *store*, *adopt*, *autoload* and *on_store_error* are fluidauth's own; or give an *engine*
     instead of all but the last two. Raise :class:`ConfigError` for a weak secret or a wrong setting.
     """
+
+    session_class: type[Session] = StarletteFace
 
     @without_locals
     def __init__(
@@ -82,15 +102,11 @@ class SessionMiddleware(ASGISessionMiddleware):
 
 
 def session_of(connection: HTTPConnection) -> Session:
-    """Return the session of a request or WebSocket, of which Starlette's own types know only a dict.
+    """Return the session of a request or WebSocket, of which ``request.session`` has a dict's names alone.
 
     Raise :class:`ConfigError` where no session middleware is in place.
     """
-    session = connection.scope.get("session")
-    if not isinstance(session, Session):
-        raise ConfigError("no session here: app.add_middleware(SessionMiddleware, engine=engine)")
-    session.mark_accessed()
-    return session
+    return session_in(connection.scope, "app.add_middleware(SessionMiddleware, engine=engine)")
 
 
 def _engine_of(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import atidy
+from fluidauth.errors import ConfigError
 from fluidauth.formats.headers import BYTES
 from fluidauth.session import Session
+from fluidauth.session.faces import view_of
 
 from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested
 
@@ -30,6 +32,9 @@ class ASGISessionMiddleware:
     ``session.aload()``), or where a predicate on the scope says so. *on_store_error* as
     for :class:`~fluidauth.WSGISessionMiddleware`.
     """
+
+    session_class: type[Session] = Session
+    """Of what stands in the scope: for a framework, without our names."""
 
     def __init__(
         self,
@@ -55,7 +60,7 @@ class ASGISessionMiddleware:
             return
         visit_type = _HTTPVisit if kind == "http" else _WebSocketVisit
         visit = visit_type(requests, scope["headers"], self._inline, self._responds)
-        visit.session = Session(visit)
+        visit.session = self.session_class(visit)
         visit.request = scope = {**scope, "session": visit.session}
         visit.key, visit.pass_on = "session", send
         if not self._inline and self._autoloads(scope):
@@ -75,6 +80,19 @@ class ASGISessionMiddleware:
 
     def _autoloads(self, scope: Scope) -> bool:
         return self.autoload(scope) if callable(self.autoload) else self.autoload
+
+
+def session_in(scope: Mapping[str, object], advice: str) -> Session:
+    """Return the session that a middleware put into *scope*, with all names, and count it as used.
+
+    Raise :class:`ConfigError`, which ends with *advice*, if there is none.
+    """
+    found = scope.get("session")
+    if not isinstance(found, Session):
+        raise ConfigError(f"no session here: {advice}")
+    session = view_of(found)
+    session.mark_accessed()
+    return session
 
 
 class _ASGIVisit(MiddlewareVisit[Send]):

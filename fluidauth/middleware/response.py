@@ -62,7 +62,7 @@ class ResponseVisit(Visit):
         self.keep = status < 500
         try:
             if replacement is not None:
-                session.become(replacement)
+                Session.become(session, replacement)
             self.carry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
@@ -81,8 +81,8 @@ class ResponseVisit(Visit):
         try:
             await self.quiet()  # first: what is under way stands, whatever the replacement brings
             if replacement is not None:
-                await session.aload()
-                session.become(replacement)
+                await Session.aload(session)
+                Session.become(session, replacement)
             await self.acarry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
@@ -94,7 +94,7 @@ class ResponseVisit(Visit):
         """Save what changed after the head."""
         try:
             if replacement is not None:
-                session.become(replacement)
+                Session.become(session, replacement)
             self.carry_out(session, None if self.unavailable else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
@@ -105,7 +105,7 @@ class ResponseVisit(Visit):
         try:
             await self.quiet()
             if replacement is not None:
-                session.become(replacement)
+                Session.become(session, replacement)
             await self.acarry_out(session, None if self.unavailable else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:

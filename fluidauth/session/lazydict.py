@@ -98,9 +98,7 @@ class LazyDict(dict[str, Any]):
 
     def __eq__(self, other: object) -> bool:
         self._read()
-        if isinstance(other, LazyDict):
-            other._read()
-        return dict.__eq__(self, other)
+        return dict.__eq__(self, other.copy() if isinstance(other, LazyDict) else other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other

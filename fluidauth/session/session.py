@@ -1,6 +1,7 @@
 """The dict that an application sees.
 
-Nothing here does I/O: loading and saving are asked of the visit that it was made for.
+Nothing here does I/O: loading and saving are asked of the visit that it was made for. Nor does a method call
+another one of its own by name: a framework's session has none of them (``faces``).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Session(LazyDict):
 
     async def areload(self) -> None:
         """Do as :meth:`reload`, without blocking."""
-        await self.aload()
+        await Session.aload(self)
         before = self._read()
         self._refill(await self._visit.areload(), before)
 
@@ -111,7 +112,7 @@ class Session(LazyDict):
 
     async def asave(self) -> None:
         """Do as :meth:`save`, without blocking."""
-        await self.aload()
+        await Session.aload(self)
         await self._visit.asave(self)
 
     # -- identity --------------------------------------------------------------
@@ -129,7 +130,7 @@ class Session(LazyDict):
         check_lifetime(lifetime)
         check(data or {}, "data")
         state = self._answerable_state("login()")
-        if self.user_id not in (None, user_id):
+        if state.user_id not in (None, user_id):
             dict.clear(self)
             state.detach()
         state.closed = None
@@ -177,7 +178,7 @@ class Session(LazyDict):
     def require_fresh(self, max_age: int | timedelta) -> None:
         """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago."""
         limit = seconds("max_age", max_age)
-        auth_time = self.auth_time
+        auth_time = self._read().auth_time
         if auth_time is None or self._visit.now() - auth_time > limit:
             raise FreshLoginRequired(f"this needs a login within the last {limit} seconds")
 
@@ -188,7 +189,7 @@ class Session(LazyDict):
 
     @property
     def is_authenticated(self) -> bool:
-        return self.user_id is not None
+        return self._read().user_id is not None
 
     @property
     def is_new(self) -> bool:
@@ -288,9 +289,10 @@ class Session(LazyDict):
 
     def __repr__(self) -> str:
         self._visit.accessed = True  # names only, without loading: values must not reach logs
-        if self._visit.state is None:
+        state = self._visit.state
+        if state is None:
             return "<Session, not loaded>"
-        return f"<Session {self.user_id or 'anonymous'!r} fields={list(dict.keys(self))}>"
+        return f"<Session {state.user_id or 'anonymous'!r} fields={list(dict.keys(self))}>"
 
 
 def visit_of(session: Session) -> Any:

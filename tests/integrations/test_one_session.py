@@ -22,7 +22,8 @@ from starlette.testclient import TestClient
 from fluidauth import CookieOptions, Session, SessionEngine, SQLiteStore
 from fluidauth.integrations.django import session_of
 from fluidauth.integrations.flask import FluidAuthSessionInterface
-from fluidauth.integrations.starlette import SessionMiddleware
+from fluidauth.integrations.flask import session as flask_session
+from fluidauth.integrations.starlette import SessionMiddleware, session_of
 from fluidauth.keys import new_secret
 
 from .django_site import handlers
@@ -36,7 +37,7 @@ Ask = Callable[[str, Handler], tuple[Any, str]]
 def starlette(engine: SessionEngine) -> Iterator[Ask]:
     def ask(cookie: str, handler: Handler) -> tuple[Any, str]:
         async def page(request: Request) -> JSONResponse:
-            return JSONResponse(handler(request.session))
+            return JSONResponse(handler(session_of(request)))
 
         app = Starlette(routes=[Route("/", page)], middleware=[Middleware(SessionMiddleware, engine=engine)])
         client = TestClient(app, cookies={"sid": cookie} if cookie else {})
@@ -50,7 +51,7 @@ def in_flask(engine: SessionEngine) -> Iterator[Ask]:
     def ask(cookie: str, handler: Handler) -> tuple[Any, str]:
         app = flask.Flask(__name__)
         app.session_interface = FluidAuthSessionInterface(engine)
-        app.add_url_rule("/", view_func=lambda: flask.jsonify(handler(flask.session)))
+        app.add_url_rule("/", view_func=lambda: flask.jsonify(handler(flask_session)))
         client = app.test_client()
         if cookie:
             client.set_cookie("sid", cookie)

@@ -43,7 +43,7 @@ def build(
         session = scope["session"]
         if path == "untouched":
             return "ok"
-        session.mark_accessed()  # as request.session does
+        session.mark_accessed()  # as session_of does
         if path == "login":
             sign_in(session, query)
         elif path == "logout":

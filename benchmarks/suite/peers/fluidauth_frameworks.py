@@ -17,16 +17,13 @@ from .fluidauth import fill
 
 
 def build_flask(place: Place, protocol: str, durability: Any) -> Apps:
-    import flask
-
-    from fluidauth.integrations.flask import FluidAuthSessionInterface
+    from fluidauth.integrations.flask import FluidAuthSessionInterface, session
 
     store = SQLiteStore(place.folder / "sessions.db", durability=durability)
     clock = itertools.count(time.time() + 30, 1e-6).__next__  # as in fluidauth.py
     engine = SessionEngine(place.secrets, store, cookie=CookieOptions("session"), clock=clock)
 
     def login(name: str) -> None:
-        session: Any = flask.session
         session.login(name)
         session["user"] = name
 

@@ -17,6 +17,7 @@ import flask
 from flask import Flask, Request, Response
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin, session_json_serializer
+from werkzeug.local import LocalProxy
 from werkzeug.sansio.response import Response as AnyResponse
 
 from fluidauth.after_fork import ProcessLock
@@ -33,10 +34,17 @@ from fluidauth.session import Session
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 from .adopters import FlaskCookie
-from .sessions import FlaskSession
+from .mirror import Mirror
+from .sessions import FlaskFace, FlaskSession, mirror_of, view_of
 
-session: FlaskSession = cast(FlaskSession, flask.session)
-"""``flask.session`` itself, for those who want its type as well."""
+
+def with_all_names(session: Any) -> FlaskSession:
+    """Return a proxy to what *session*, Flask's or Quart's own, stands for at that time, with all names."""
+    return cast(FlaskSession, LocalProxy(lambda: view_of(session._get_current_object())))
+
+
+session: FlaskSession = with_all_names(flask.session)
+"""The session of ``flask.session``, with :meth:`~FlaskSession.login` and all else that ours have."""
 
 COOKIE_NAME = "session"  # these are Flask's defaults
 COOKIE_PATH = "/"
@@ -53,7 +61,7 @@ class Sessions:
     """
 
     serializer: TaggedJSONSerializer = session_json_serializer
-    session_class: type[FlaskSession] = FlaskSession
+    session_class: type[FlaskSession] = FlaskFace
 
     def __init__(
         self,
@@ -161,7 +169,7 @@ class Sessions:
             return None
         visit = ResponseVisit(self.requests_for(app, engine), cookies, True, self.responds)
         rule = partial(self.lifetime_of, app, engine)
-        return self.session_class(visit, Session(visit), self.serializer, rule)
+        return self.session_class(Mirror(visit, Session(visit), self.serializer, rule))
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):
@@ -191,16 +199,17 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         """Save *session* and put its cookie into *response*; make that a 503 if the store fails."""
         if not isinstance(session, FlaskSession):
             raise ConfigError(f"{type(session).__name__} was not opened by this interface")
-        visit, before = session.visit, session.visit.state
-        session.prepare(response.status_code)
-        if not visit.save_head(session.plain, response.status_code):
+        mirror = mirror_of(session)
+        visit, before = mirror.visit, mirror.visit.state
+        mirror.prepare(session, response.status_code)
+        if not visit.save_head(mirror.plain, response.status_code):
             close = getattr(response.response, "close", None)
             if close is not None:
                 close()
             response.direct_passthrough = False
             make_unavailable(visit, response)
             return
-        session.refill_after(before)
+        mirror.refill_after(session, before)
         finish_head(visit, response)
         if response.is_streamed:
             response.call_on_close(partial(self._ended, session))
@@ -219,13 +228,15 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         for found in opened:
             if isinstance(found, FlaskSession):
                 flask.g.get(OPEN, {}).pop(id(found), None)
-                found.flush_quietly()
-                found.visit.save_logout(found.plain)
+                mirror = mirror_of(found)
+                mirror.flush_quietly(found)
+                mirror.visit.save_logout(mirror.plain)
 
     def _ended(self, session: FlaskSession) -> None:
         """Save what changed while the response was sent."""
-        session.flush()
-        session.visit.save_end(session.plain)
+        mirror = mirror_of(session)
+        mirror.flush(session)
+        mirror.visit.save_end(mirror.plain)
 
 
 def finish_head(visit: ResponseVisit, response: AnyResponse) -> None:

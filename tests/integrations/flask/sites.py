@@ -12,7 +12,9 @@ import quart
 
 from fluidauth import SessionEngine
 from fluidauth.integrations.flask import FluidAuthSessionInterface as FlaskInterface
+from fluidauth.integrations.flask import session as flask_session
 from fluidauth.integrations.quart import FluidAuthSessionInterface as QuartInterface
+from fluidauth.integrations.quart import session as quart_session
 
 Handler = Callable[[Any], Any]
 
@@ -38,13 +40,13 @@ class FlaskSite:
 
     def page_of(self) -> Any:
         def page() -> Any:
-            self.value = self.handler(flask.session)
+            self.value = self.handler(flask_session)
             return "page" if not isinstance(self.value, tuple) else self.value
 
         return page
 
     def get(self, handler: Handler) -> Any:
-        """Return the response to a request in which *handler* is called with the session."""
+        """Return the response to a request in which *handler* is called with the session, as ours have it."""
         self.handler = handler
         return self.client.get("/")
 
@@ -63,7 +65,7 @@ class QuartSite(FlaskSite):
 
     def page_of(self) -> Any:
         async def page() -> Any:
-            self.value = self.handler(quart.session)
+            self.value = self.handler(quart_session)
             return "page" if not isinstance(self.value, tuple) else self.value
 
         return page

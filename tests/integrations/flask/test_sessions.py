@@ -9,6 +9,7 @@ import flask
 import pytest
 
 from fluidauth.errors import FreshLoginRequired
+from fluidauth.integrations.flask import session as flask_session
 from fluidauth.testing import memory_engine
 from tests.integrations.flask.sites import FlaskSite
 
@@ -175,7 +176,7 @@ def test_a_change_made_while_streaming_is_saved() -> None:
     site = FlaskSite(engine)
 
     def stream() -> Any:
-        session: Any = flask.session
+        session: Any = flask_session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
         session["log"].copy()
         with engine.edit(session.handle) as other:
             other["log"].append("another request")
