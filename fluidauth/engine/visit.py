@@ -36,8 +36,7 @@ _NOT_LOADED = (
 class Visit:
     """What one request presented, what was found for it, and what became of that.
 
-    *may_block*: whether the store may be asked at the first access. *responds*: with 503 when the store
-    fails, instead of raising; ``middleware.response`` is about that.
+    *may_block*: the store may be asked at the first access. *responds*: its failure is a 503, not an error.
     """
 
     __slots__ = (
@@ -93,6 +92,11 @@ class Visit:
         state.closed = closed
         visit.state, visit.answerable = state, False  # no response carries a cookie
         return visit
+
+    @property
+    def over(self) -> bool:
+        """Whether the request has ended: the session may be read, and nothing is saved any more."""
+        return False
 
     def now(self) -> int:
         return self.requests.now()
@@ -181,10 +185,7 @@ class Visit:
         state.detach()
 
     def _end_at_once(self, session: Session) -> None:
-        """Carry out a logout now: a stream or WebSocket may go on for long.
-
-        If the store refuses, nobody gets in under it here, and it is tried again at the end.
-        """
+        """Carry out a logout now, as a stream may go on for long; what is refused is tried again at the end."""
         saving = self.saving
         if isinstance(saving, asyncio.Future) and not saving.done():
             # A save is under way, and began without the logout: this one is next.
@@ -216,8 +217,7 @@ class Visit:
         state = self.state
         if state is None:
             return
-        policy, now = self.requests.policy, self.requests.now()
-        wish = wish_by_fields(policy, state, session, now, self.answerable, keep)
+        wish = wish_by_fields(self.requests.policy, state, session, self.now(), self.answerable, keep)
         if wish.ends:
             self._end(session)
         elif wish.login is not None:

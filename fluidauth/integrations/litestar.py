@@ -32,6 +32,7 @@ class SessionMiddleware(ASGISessionMiddleware):
     """``request.session``; arguments as for :class:`~fluidauth.ASGISessionMiddleware`."""
 
     session_class: type[Session] = LitestarFace
+    shares_scope: bool = True
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class SessionMiddleware(ASGISessionMiddleware):
     """
 
     session_class: type[Session] = StarletteFace
+    shares_scope: bool = True
 
     @without_locals
     def __init__(

@@ -12,7 +12,7 @@ from fluidauth.formats.headers import BYTES
 from fluidauth.session import Session
 from fluidauth.session.faces import view_of
 
-from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested
+from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested, is_over
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,6 +35,11 @@ class ASGISessionMiddleware:
 
     session_class: type[Session] = Session
     """Of what stands in the scope: for a framework, without our names."""
+    shares_scope: bool = False
+    """Whether layers outside see the session, and what is written into the scope, as some frameworks' do.
+
+    ASGI advises against it. A session that stands there already is another's, who keeps it.
+    """
 
     def __init__(
         self,
@@ -61,12 +66,16 @@ class ASGISessionMiddleware:
         visit_type = _HTTPVisit if kind == "http" else _WebSocketVisit
         visit = visit_type(requests, scope["headers"], self._inline, self._responds)
         visit.session = self.session_class(visit)
-        visit.request = scope = {**scope, "session": visit.session}
-        visit.key, visit.pass_on = "session", send
-        if not self._inline and self._autoloads(scope):
+        if self.shares_scope and (outer is None or is_over(outer)):
+            visit.request = scope
+            scope["session"] = visit.session
+        else:
+            visit.request = {**scope, "session": visit.session}
+        visit.pass_on = send
+        if not self._inline and self._autoloads(visit.request):
             await visit.prefetch()
         try:
-            await self.app(scope, receive, visit.send)
+            await self.app(visit.request, receive, visit.send)
         except BaseException as error:
             if not await visit.fail(error):
                 raise
@@ -76,6 +85,8 @@ class ASGISessionMiddleware:
             if requests.cleaning_due and visit.tidies():
                 await atidy(requests)
         finally:
+            if self.shares_scope:
+                visit.remain_in(scope)
             del visit.request, visit.session  # as ``let_go``: a call costs a twentieth of all this
 
     def _autoloads(self, scope: Scope) -> bool:
@@ -99,6 +110,11 @@ class _ASGIVisit(MiddlewareVisit[Send]):
     """What http and websocket have in common."""
 
     __slots__ = ()
+    key = "session"
+
+    @property
+    def over(self) -> bool:
+        return self.pass_on is _nowhere
 
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
         """Save the session and pass on the head in *message*, or our answer in its place."""
@@ -134,6 +150,13 @@ class _ASGIVisit(MiddlewareVisit[Send]):
     async def send_answer(self) -> None:
         """Send our answer in the place of the application's response."""
         raise NotImplementedError
+
+    def remain_in(self, scope: Scope) -> None:
+        """Let layers outside, which have *scope*, read the session; what is in a copy of it is told there."""
+        self.readable, self.answerable, self.is_late = True, False, True
+        self.pass_on = _nowhere  # a server that holds both its scope and that would be in a circle
+        if self.request is not scope:
+            scope.update({name: value for name, value in self.request.items() if name != self.key})
 
     async def _swallow(self) -> None:
         """Take what an application sends of a response that was replaced."""
@@ -202,6 +225,10 @@ class _WebSocketVisit(_ASGIVisit):
             await self._send_answer("websocket.http.response")
         else:
             await self.pass_on({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+
+
+async def _nowhere(message: Message) -> None:
+    raise RuntimeError(f"{message['type']} came after the application had returned")
 
 
 _HANDSHAKE_ENDS = ("websocket.accept", "websocket.close", "websocket.http.response.start")

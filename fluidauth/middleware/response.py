@@ -160,7 +160,8 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
     """
 
     __slots__ = ("key", "pass_on", "request", "session")
-    request: dict[str, Any]
+    request: Any
+    """The environ of WSGI, or the scope of ASGI."""
     session: Session
     key: str
     """Of the session in the request."""
@@ -192,4 +193,9 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
 
 def is_nested(found: object, requests: Requests) -> bool:
     """Return whether *found* is a session of these *requests*: the middleware stands within itself."""
-    return isinstance(found, Session) and visit_of(found).requests is requests
+    return isinstance(found, Session) and visit_of(found).requests is requests and not visit_of(found).over
+
+
+def is_over(found: object) -> bool:
+    """Return whether *found* is a session of a request that has ended, left in a scope that is used again."""
+    return isinstance(found, Session) and bool(visit_of(found).over)

@@ -168,6 +168,14 @@ class LazyDict(dict[str, Any]):
         self.update(other)
         return self
 
+    def become(self, fields: dict[str, Any]) -> None:
+        """Take over *fields*, a plain dict that the application put in this one's place."""
+        for name in self.keys() - fields.keys():
+            del self[name]
+        for name, value in fields.items():
+            if name not in self or dict.__getitem__(self, name) is not value:
+                self[name] = value
+
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
         """Return a plain dict: a session comes from its middleware alone."""

@@ -58,10 +58,13 @@ class Session(LazyDict):
         state = self._read()
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
-        if not self._visit.answerable and (state.record is None or state.wish.ends):
-            raise SessionClosed(
-                "a new session needs a Set-Cookie header, but the response head was sent already"
-            )
+        if not self._visit.answerable:
+            if self._visit.over:
+                raise SessionClosed("the request of this session has ended; use engine.edit(session.handle)")
+            if state.record is None or state.wish.ends:
+                raise SessionClosed(
+                    "a new session needs a Set-Cookie header, but the response head was sent already"
+                )
         state.modified = True
         return state
 
@@ -278,14 +281,6 @@ class Session(LazyDict):
     def mark_modified(self) -> None:
         """Compare every field at the save; seldom needed, as changes are found by themselves."""
         self._change()
-
-    def become(self, fields: dict[str, Any]) -> None:
-        """Take over *fields*, a plain dict that the application put in this one's place."""
-        for name in self.keys() - fields.keys():
-            del self[name]
-        for name, value in fields.items():
-            if name not in self or dict.__getitem__(self, name) is not value:
-                self[name] = value
 
     def __repr__(self) -> str:
         self._visit.accessed = True  # names only, without loading: values must not reach logs
