@@ -1,7 +1,7 @@
 """One request's session: loaded once, each save planned once and carried out in one place.
 
-A session holds its visit. The other way round the two would be a circle, so who saves passes the session
-along; a middleware's visit, which has it as well, lets go of it at the end (``middleware/response``).
+A session holds its visit. The other way round were a circle, so who saves passes the session along; a
+middleware's visit, which has it as well, lets go of it at the end (``middleware/response``).
 """
 
 from __future__ import annotations
@@ -172,6 +172,8 @@ class Visit:
 
     def log_out(self, session: Session) -> None:
         """Have the next save end *session*; where the head of the response has left, now."""
+        if self.state is not None and self.state.closed and not (self.answerable or self.is_late):
+            raise SessionClosed(f"this session is closed: {self.state.closed}")
         self._end(session)
         if self.is_late:
             self._end_at_once(session)
@@ -185,16 +187,14 @@ class Visit:
         state.detach()
 
     def _end_at_once(self, session: Session) -> None:
-        """Carry out a logout now, as a stream may go on for long; what is refused is tried again at the end."""
+        """Carry out a logout now, as a stream may go on for long; it is tried again at the end if refused."""
         saving = self.saving
         if isinstance(saving, asyncio.Future) and not saving.done():
             # A save is under way, and began without the logout: this one is next.
             saving.add_done_callback(lambda _: self._end_at_once(session))
             return
         plan = self.plan(session, keep=False)
-        if plan is None:
-            return
-        if on_asyncio() and not self.may_block:
+        if plan is not None and on_asyncio() and not self.may_block:
             self.saving = begun(self._acarry_out(session, plan))
             return
         with suppress(StoreError):  # in a thread, as Starlette runs blocking generators; or under trio

@@ -7,18 +7,23 @@ or ``SessionMiddleware(app, engine=engine)`` around all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from litestar.connection import ASGIConnection
 from litestar.types import ASGIApp as LitestarApp
+from litestar.types import Empty
 
 from fluidauth.engine import SessionEngine
+from fluidauth.errors import SessionClosed
 from fluidauth.middleware import ASGISessionMiddleware
-from fluidauth.middleware.asgi import Scope, session_in
+from fluidauth.middleware.asgi import ASGIApp, Message, Receive, Scope, Send, session_in
 from fluidauth.middleware.response import OnStoreError
 from fluidauth.session import Session
 from fluidauth.session.faces import hides_names
+
+_OURS = "fluidauth.session"  # in the scope, whatever the application puts under "session"
 
 
 @hides_names("session_of(request).{name} has it; from fluidauth.integrations.litestar import session_of")
@@ -42,8 +47,7 @@ class SessionMiddleware(ASGISessionMiddleware):
         autoload: bool | Callable[[Scope], bool] = True,
         on_store_error: OnStoreError = "respond",
     ) -> None:
-        application: Any = app
-        super().__init__(application, engine=engine, autoload=autoload, on_store_error=on_store_error)
+        super().__init__(_clearing(app), engine=engine, autoload=autoload, on_store_error=on_store_error)
 
     if TYPE_CHECKING:  # Litestar's types of scopes and messages are not those of others
 
@@ -55,4 +59,34 @@ def session_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Session:
 
     Raise :class:`ConfigError` where no session middleware is in place.
     """
+    _clear_if_asked(connection.scope)
     return session_in(connection.scope, "SessionMiddleware(app, engine=engine)")
+
+
+def _clearing(app: Any) -> ASGIApp:
+    """Return *app*, whose ``request.clear_session()`` is ``request.session.clear()`` at its next message."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        def passes_on(message: Message) -> Awaitable[None]:
+            _clear_if_asked(scope)
+            return send(message)
+
+        if "session" not in scope:  # lifespan
+            await app(scope, receive, send)
+            return
+        scope[_OURS] = scope["session"]
+        try:
+            await app(scope, receive, passes_on)
+        finally:
+            _clear_if_asked(scope)
+
+    return wrapped
+
+
+def _clear_if_asked(scope: Any) -> None:
+    """Put our session back where Litestar has ``Empty`` in its place, and clear it."""
+    session = scope.get(_OURS)
+    if scope.get("session") is Empty and isinstance(session, Session):
+        scope["session"] = session
+        with suppress(SessionClosed):  # nothing is left that could be cleared
+            Session.clear(session)

@@ -108,7 +108,7 @@ def wish_by_fields(
     wrong user id.
     """
     user_of = policy.user_of
-    if user_of is None or state.wish.ends or state.closed or state.signs_in or not state.is_changed(fields):
+    if user_of is None or state.closed or state.signs_in or not state.is_changed(fields):
         return NO_WISH
     before = state.user_id
     user_id = user_of(dict(dict.items(fields)))

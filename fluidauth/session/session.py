@@ -18,6 +18,10 @@ from .protocol import VisitProtocol
 from .state import State
 from .wish import Login
 
+UNREAD = (StoreError, SessionNotLoaded, SessionClosed)  # a logout needs no read
+_OVER = "the request of this session has ended; use engine.edit(session.handle)"
+_NO_HEAD = "a new session needs a Set-Cookie header, but the response head was sent already"
+
 
 class Session(LazyDict):
     """The session of one request; to the application, a dict of JSON values.
@@ -58,13 +62,9 @@ class Session(LazyDict):
         state = self._read()
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
-        if not self._visit.answerable:
-            if self._visit.over:
-                raise SessionClosed("the request of this session has ended; use engine.edit(session.handle)")
-            if state.record is None or state.wish.ends:
-                raise SessionClosed(
-                    "a new session needs a Set-Cookie header, but the response head was sent already"
-                )
+        visit = self._visit
+        if not visit.answerable and (visit.over or state.record is None or state.wish.ends):
+            raise SessionClosed(_OVER if visit.over else _NO_HEAD)
         state.modified = True
         return state
 
@@ -91,16 +91,14 @@ class Session(LazyDict):
 
     def reload(self) -> None:
         """Read the session again; changes of this request not yet saved are dropped."""
-        before = self._read()
-        self._refill(self._visit.reload(), before)
+        self._refill(self._read(), self._visit.reload())
 
     async def areload(self) -> None:
         """Do as :meth:`reload`, without blocking."""
         await Session.aload(self)
-        before = self._read()
-        self._refill(await self._visit.areload(), before)
+        self._refill(self._read(), await self._visit.areload())
 
-    def _refill(self, state: State, before: State) -> None:
+    def _refill(self, before: State, state: State) -> None:
         self._fill(state)
         state.closed = before.closed
         if before.wish.ends:  # a logout stands
@@ -125,9 +123,8 @@ class Session(LazyDict):
     ) -> None:
         """Sign *user_id* in under a new id; the old id is dead from the save on.
 
-        Fields are kept, unless another user was signed in. *lifetime* overrides the
-        engine's timeouts for this session (NIST SP 800-63B-4, section 5.2). Raise
-        ``TypeError`` if *user_id* is not text.
+        Fields are kept, unless another user was signed in. *lifetime* overrides the engine's timeouts for
+        this session (NIST SP 800-63B-4, section 5.2). Raise ``TypeError`` if *user_id* is not text.
         """
         check_user_id(user_id)
         check_lifetime(lifetime)
@@ -172,11 +169,23 @@ class Session(LazyDict):
         """
         try:
             self._read()
-        except (StoreError, SessionNotLoaded, SessionClosed):
+        except UNREAD:
             self._fill(self._visit.nobody())
         self._visit.log_out(self)
 
     destroy = logout
+
+    def clear(self) -> None:
+        """Remove each field; where a user is signed in, or nobody can say, do as :meth:`logout`."""
+        try:
+            state = self._read()
+            leaves = state.user_id is not None or state.wish.ends
+        except UNREAD:
+            leaves = True
+        if leaves:
+            Session.logout(self)
+        else:
+            super().clear()
 
     def require_fresh(self, max_age: int | timedelta) -> None:
         """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago."""
@@ -217,22 +226,19 @@ class Session(LazyDict):
     @property
     def created_at(self) -> int | None:
         """Unix seconds; None until the session is stored."""
-        record = self._read().stored
-        return record.created_at if record else None
+        return (record := self._read().stored) and record.created_at
 
     @property
     def expires_at(self) -> int | None:
         """The earlier of idle and absolute deadline, in Unix seconds; None until stored."""
-        record = self._read().stored
-        return record.expires_at if record else None
+        return (record := self._read().stored) and record.expires_at
 
     # -- changes that merge ----------------------------------------------------
 
     def add(self, key: str, amount: float = 1) -> None:
         """Add *amount* to the number under *key* (0 if absent).
 
-        Concurrent additions all count, where a plain assignment would overwrite.
-        Raise ``TypeError`` if there is something else under *key*.
+        Concurrent additions all count; assignments overwrite. Raise ``TypeError`` if that is no number.
         """
         value = self.get(key, 0)
         for number in (value, amount):
@@ -245,8 +251,7 @@ class Session(LazyDict):
     def append(self, key: str, item: Any) -> None:
         """Append *item* to the list under *key* (empty if absent).
 
-        Items that concurrent requests append are all kept. Raise ``TypeError`` if there
-        is something else under *key*.
+        Items that concurrent requests append are all kept. Raise ``TypeError`` if that is no list.
         """
         items = self.get(key, [])
         if not isinstance(items, list):

@@ -134,12 +134,13 @@ class FlaskSession(LazyDict, SessionMixin):
 
     def logout(self) -> None:
         """Do as :meth:`Session.logout`."""
-        mirror = self._mirror
-        mirror.plain.logout()  # not as the others: it needs nothing that was read
-        mirror.touched = set()
-        mirror.refill(self)
+        _emptied(self, Session.logout)
 
     destroy = logout
+
+    def clear(self) -> None:
+        """Do as :meth:`Session.clear`."""
+        _emptied(self, Session.clear)
 
     def add(self, key: str, amount: float = 1) -> None:
         """Do as :meth:`Session.add`."""
@@ -186,6 +187,14 @@ def _through(session: FlaskSession, call: Callable[[Session], object]) -> None:
     """Have *call* change the session of plain JSON, with all changes made so far."""
     call(FlaskSession.behind(session))
     mirror_of(session).refill(session)
+
+
+def _emptied(session: FlaskSession, call: Callable[[Session], object]) -> None:
+    """Have *call* empty the session of plain JSON, which needs nothing that was read."""
+    mirror = mirror_of(session)
+    call(mirror.plain)
+    mirror.touched = set()
+    mirror.refill(session)
 
 
 @hides_names("session.{name} has it; from fluidauth.integrations.flask import session", beside=FLASKS_NAMES)
