@@ -31,16 +31,19 @@ from fluidauth.stores.base import AsyncSessionStore, SessionStore
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
 
 
+ADVICE = "session_of(request).{name} has it; from fluidauth.integrations.starlette import session_of"
+
+
 class _MarkAccessed:
     """Where ``request.session`` looks for ``mark_accessed``: it is done then, and the name stays free."""
 
     def __get__(self, session: Session, owner: object = None) -> NoReturn:
         if session is not None:
             Session.mark_accessed(session)
-        raise AttributeError("mark_accessed")
+        raise AttributeError(ADVICE.format(name="mark_accessed"))
 
 
-@hides_names("session_of(request).{name} has it; from fluidauth.integrations.starlette import session_of")
+@hides_names(ADVICE)
 class StarletteFace(Session):
     """``request.session`` itself, with the names of a dict."""
 

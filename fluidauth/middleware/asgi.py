@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, NoReturn
 
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import atidy
-from fluidauth.errors import ConfigError
+from fluidauth.errors import ConfigError, SessionClosed
 from fluidauth.formats.headers import BYTES
 from fluidauth.session import Session
 from fluidauth.session.faces import view_of
+from fluidauth.session.frozen import OVER, frozen
+from fluidauth.session.state import State
 
 from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested, is_over
 
@@ -112,10 +114,6 @@ class _ASGIVisit(MiddlewareVisit[Send]):
     __slots__ = ()
     key = "session"
 
-    @property
-    def over(self) -> bool:
-        return self.pass_on is _nowhere
-
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
         """Save the session and pass on the head in *message*, or our answer in its place."""
         if not await self.asave_head(self.session, status, self.replacement()):
@@ -153,8 +151,12 @@ class _ASGIVisit(MiddlewareVisit[Send]):
 
     def remain_in(self, scope: Scope) -> None:
         """Let layers outside, which have *scope*, read the session; what is in a copy of it is told there."""
-        self.readable, self.answerable, self.is_late = True, False, True
         self.pass_on = _nowhere  # a server that holds both its scope and that would be in a circle
+        state = self.state
+        if state is not None:  # the next access asks for it, and is given what refuses changes
+            state.base = dict(dict.items(self.session))
+            self.found, self.state = state, None
+        self.__class__ = _Ended
         if self.request is not scope:
             scope.update({name: value for name, value in self.request.items() if name != self.key})
 
@@ -225,6 +227,43 @@ class _WebSocketVisit(_ASGIVisit):
             await self._send_answer("websocket.http.response")
         else:
             await self.pass_on({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+
+
+class _Ended(_ASGIVisit):
+    """Of a request that has ended: layers outside may read its session, and end it."""
+
+    __slots__ = ()
+    readable = is_late = True
+    answerable = False
+
+    @property
+    def over(self) -> bool:
+        return True
+
+    def load(self) -> State:
+        return _to_be_read(super().load())
+
+    async def aload(self) -> State:
+        found = self.found  # is left to the next access, which fills the session
+        return found if isinstance(found, State) else await super().aload()
+
+    def reload(self) -> State:
+        return _to_be_read(super().reload())
+
+    async def areload(self) -> State:
+        return _to_be_read(await super().areload())
+
+    def save(self, session: Session) -> NoReturn:
+        raise SessionClosed(OVER)
+
+    async def asave(self, session: Session) -> NoReturn:
+        raise SessionClosed(OVER)
+
+
+def _to_be_read(state: State) -> State:
+    """Return *state* with values that refuse changes."""
+    state.base = {name: frozen(value) for name, value in state.base.items()}
+    return state
 
 
 async def _nowhere(message: Message) -> None:

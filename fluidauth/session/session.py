@@ -13,13 +13,13 @@ from fluidauth.errors import FreshLoginRequired, SessionClosed, SessionNotLoaded
 from fluidauth.formats.json_values import check, check_key
 from fluidauth.records import Lifetime, check_lifetime, check_user_id, seconds
 
+from .frozen import OVER
 from .lazydict import PLACEHOLDER, LazyDict
 from .protocol import VisitProtocol
 from .state import State
 from .wish import Login
 
 UNREAD = (StoreError, SessionNotLoaded, SessionClosed)  # a logout needs no read
-_OVER = "the request of this session has ended; use engine.edit(session.handle)"
 _NO_HEAD = "a new session needs a Set-Cookie header, but the response head was sent already"
 
 
@@ -64,7 +64,7 @@ class Session(LazyDict):
             raise SessionClosed(f"this session is closed: {state.closed}")
         visit = self._visit
         if not visit.answerable and (visit.over or state.record is None or state.wish.ends):
-            raise SessionClosed(_OVER if visit.over else _NO_HEAD)
+            raise SessionClosed(OVER if visit.over else _NO_HEAD)
         state.modified = True
         return state
 

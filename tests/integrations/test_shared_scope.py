@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +28,7 @@ from fluidauth.engine.visit import Visit
 from fluidauth.integrations import litestar, starlette
 from fluidauth.integrations.starlette import session_of
 from fluidauth.keys import new_secret
-from fluidauth.testing import memory_engine
+from fluidauth.testing import memory_engine, sign_in
 from tests.middleware.asgi.requests import get
 from tests.support import AsyncBasicStore
 
@@ -182,6 +184,102 @@ def test_a_session_may_be_read_after_the_response_and_not_changed(handler: Any) 
     assert [dict(engine.get_session(info.handle) or {}) for info in engine.list_sessions("ada")] == [
         {"user_id": 42}
     ]
+
+
+CHANGES_INSIDE: list[Callable[[Any], Any]] = [
+    lambda session: session["cart"].append(1),
+    lambda session: session["cart"][0].update(n=1),
+    lambda session: session["cart"][0].__setitem__("n", 1),
+    lambda session: session.get("cart").pop(),
+    lambda session: next(iter(session.values())).clear(),
+    lambda session: dict(session)["cart"].reverse(),
+    lambda session: next(iter(session.items()))[1].sort(),
+    lambda session: session.setdefault("cart", []).extend("x"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES_INSIDE)
+@pytest.mark.parametrize("uses", [True, False])
+@pytest.mark.parametrize("reloads", [True, False])
+def test_a_change_inside_of_a_value_is_refused_after_the_response(
+    change: Any, uses: bool, reloads: bool
+) -> None:
+    """Whether the request read the session or not; to JSON, comparisons and copies it is what it was."""
+    engine = memory_engine()
+    cart: list[Any] = [{"n": [0]}]
+
+    async def page(request: Request) -> Response:
+        return JSONResponse(request.session if uses else {})
+
+    def look(scope: Any) -> Any:
+        if reloads:
+            session_of(HTTPConnection(scope)).reload()
+        for session in (scope["session"], session_of(HTTPConnection(scope))):
+            with pytest.raises(SessionClosed, match="has ended"):
+                change(session)
+            assert session == {"cart": cart}
+            copied = copy.deepcopy(session["cart"])
+            copied[0]["n"].append(1)
+            assert copied == [{"n": [0, 1]}]
+        return json.dumps(scope["session"])
+
+    app = Outside(dropped_in(Route("/", page), engine=engine), look)
+    client = TestClient(app)
+    sign_in(client, engine, "ada", {"cart": cart})
+    client.get("/")
+
+    assert app.seen == [json.dumps({"cart": cart})]
+
+
+@pytest.mark.parametrize("uses", [True, False])
+def test_a_store_that_is_awaited_is_read_after_the_response(uses: bool) -> None:
+    """By ``aload()`` where the request did not; a change inside of a value is refused then as well."""
+    engine = SessionEngine(new_secret(), AsyncBasicStore(), cookie=CookieOptions(secure=False))
+
+    async def page(request: Request) -> Response:
+        if uses:
+            await session_of(request).aload()
+        return PlainTextResponse()
+
+    async def outside(scope: Any, receive: Any, send: Any) -> None:
+        await inside(scope, receive, send)
+        session = session_of(HTTPConnection(scope))
+        await session.aload()
+        with pytest.raises(SessionClosed, match="has ended"):
+            session["cart"].append(1)
+        await session.areload()
+        with pytest.raises(SessionClosed, match="has ended"):
+            scope["session"]["cart"].append(1)
+        seen.append(dict(session))
+
+    async def main() -> None:
+        token, _ = await engine.acreate_session("ada", {"cart": []})
+        await get(outside, f"session={token}", path="/", method="GET", query_string=b"")
+
+    inside, seen = dropped_in(Route("/", page), engine=engine, autoload=False), list[Any]()
+    asyncio.run(main())
+
+    assert seen == [{"cart": []}]
+
+
+def test_a_session_is_not_saved_once_its_request_has_ended() -> None:
+    """What a failed request asked for is not carried out by a layer outside."""
+    engine = memory_engine()
+
+    async def page(request: Request, error: Exception) -> Response:
+        session = session_of(request)
+        with pytest.raises(SessionClosed, match="has ended"):
+            session.save()
+        with pytest.raises(SessionClosed, match="has ended"):
+            await session.asave()
+        return PlainTextResponse(status_code=500)
+
+    app = dropped_in(Route("/boom", boom), engine=engine)
+    app.add_exception_handler(500, page)
+
+    TestClient(app, raise_server_exceptions=False).get("/boom")
+
+    assert engine.list_sessions("ada") == []
 
 
 def test_a_change_on_the_page_of_a_500_is_refused() -> None:

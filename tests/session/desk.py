@@ -32,10 +32,10 @@ class CountingStore(MemoryStore):
 class Desk:
     """One stored session, and requests that come with its cookie."""
 
-    def __init__(self, fields: dict[str, Any] = FIELDS, user_id: str | None = "user-42") -> None:
+    def __init__(self, fields: dict[str, Any] = FIELDS) -> None:
         self.store = CountingStore()
         self.engine = SessionEngine(SECRET, self.store, cookie=CookieOptions(secure=False))
-        self.token, session = self.engine.create_session(user_id, copy.deepcopy(fields))
+        self.token, session = self.engine.create_session("user-42", copy.deepcopy(fields))
         assert session.handle is not None
         self.handle = session.handle
 
