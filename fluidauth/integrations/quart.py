@@ -90,7 +90,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         """Save the session of a WebSocket that its client closed: Quart cancels the handler then."""
         found = quart.session._get_current_object()  # type: ignore[attr-defined]  # as above
         if isinstance(exc, asyncio.CancelledError) and isinstance(found, FlaskSession):
-            found.visit.keep = True
+            mirror_of(found).visit.keep = True
             await self._ended(found)
         await self._leave([found])
 

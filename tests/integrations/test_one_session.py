@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from fluidauth import CookieOptions, Session, SessionEngine, SQLiteStore
-from fluidauth.integrations.django import session_of
+from fluidauth.integrations.django import session_of as django_session_of
 from fluidauth.integrations.flask import FluidAuthSessionInterface
 from fluidauth.integrations.flask import session as flask_session
 from fluidauth.integrations.starlette import SessionMiddleware, session_of
@@ -91,7 +91,7 @@ def engine(tmp_path: Path) -> Iterator[SessionEngine]:
 
 def known(session: Any) -> Any:
     """Return what tells who is signed in to *session*."""
-    return session if hasattr(session, "user_id") else session_of(SimpleNamespace(session=session))
+    return session if hasattr(session, "user_id") else django_session_of(SimpleNamespace(session=session))
 
 
 def fields_of(session: Any) -> dict[str, Any]:
