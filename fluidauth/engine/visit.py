@@ -49,6 +49,7 @@ class Visit:
         "is_late",
         "keep",
         "may_block",
+        "over",
         "presented",
         "readable",
         "requests",
@@ -76,6 +77,7 @@ class Visit:
         self.answerable: bool = True  # a cookie can still be sent
         self.readable: bool = True  # a first access can still be told in Vary
         self.is_late: bool = False  # the response head was sent: nothing that is asked for waits for it
+        self.over: bool = False  # the request has ended: the session may be read, and nothing is saved
         self.failed: bool = False  # the store, the last time that it was asked for this session
         self.saving: Awaitable[None] | None = None
         self.set_cookies: dict[CookiePlace, str] = _NO_COOKIES
@@ -92,11 +94,6 @@ class Visit:
         state.closed = closed
         visit.state, visit.answerable = state, False  # no response carries a cookie
         return visit
-
-    @property
-    def over(self) -> bool:
-        """Whether the request has ended: the session may be read, and nothing is saved any more."""
-        return False
 
     def now(self) -> int:
         return self.requests.now()

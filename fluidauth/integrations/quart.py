@@ -122,6 +122,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
                 make_unavailable(visit, response)
             return
         mirror.refill_after(session, before)
+        visit.over = response is None or not isinstance(response.response, IterableBody)
         if response is not None:
             finish_head(visit, response)
             if isinstance(response.response, IterableBody):
@@ -135,6 +136,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         await mirror.visit.quiet()
         mirror.flush(session)
         await mirror.visit.asave_end(mirror.plain)
+        mirror.visit.over = True
 
 
 class _FollowedBody(IterableBody):

@@ -87,6 +87,7 @@ class ASGISessionMiddleware:
             if requests.cleaning_due and visit.tidies():
                 await atidy(requests)
         finally:
+            visit.over = True
             if self.shares_scope:
                 visit.remain_in(scope)
             del visit.request, visit.session  # as ``let_go``: a call costs a twentieth of all this
@@ -235,10 +236,6 @@ class _Ended(_ASGIVisit):
     __slots__ = ()
     readable = is_late = True
     answerable = False
-
-    @property
-    def over(self) -> bool:
-        return True
 
     def load(self) -> State:
         return _to_be_read(super().load())

@@ -169,7 +169,8 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
     """The server's ``send`` or ``start_response``."""
 
     def let_go(self) -> None:
-        """Nothing is to come any more: hold neither the request nor its session."""
+        """Nothing is to come any more: hold neither the request nor its session, which takes no changes."""
+        self.over = True
         del self.request, self.session
 
     def owes_more(self) -> bool:

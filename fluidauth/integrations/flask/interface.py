@@ -211,6 +211,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             return
         mirror.refill_after(session, before)
         finish_head(visit, response)
+        visit.over = not response.is_streamed
         if response.is_streamed:
             response.call_on_close(partial(self._ended, session))
         if visit.requests.cleaning_due:
@@ -237,6 +238,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror = mirror_of(session)
         mirror.flush(session)
         mirror.visit.save_end(mirror.plain)
+        mirror.visit.over = True
 
 
 def finish_head(visit: ResponseVisit, response: AnyResponse) -> None:
