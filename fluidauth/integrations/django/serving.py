@@ -2,9 +2,10 @@
 
 A key is kept in tables and shown on pages, so whoever presents one proves nothing. Django's own middleware,
 Channels and many others hand what a client sent to ``SessionStore(…)``, and packages hand it what they
-kept: the value is the same, and so is the call. So a key opens nothing but what its request may see
-anyway: under our middleware, sessions of the user whom this request is signed in as, and its own.
-Elsewhere it does in a block of :func:`trusting_keys` alone. A token opens its session everywhere.
+kept: the value is the same, and so is the call. So in a request a key opens nothing but what that may see
+anyway: under our middleware, sessions of the user whom this request is signed in as, and its own. Where
+nothing is served, in a command, a task or a shell, no client has a say, and a key opens its session; so it
+does in a block of :func:`trusting_keys`. A token opens its session everywhere.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from asgiref.sync import SyncToAsync
+from django.core.signals import request_finished, request_started
 from django.http import HttpRequest
 
+from fluidauth.concurrency import on_asyncio
 from fluidauth.records import SessionRecord
 
+_requested: ContextVar[bool] = ContextVar("fluidauth_requested", default=False)
 _trusting: ContextVar[bool] = ContextVar("fluidauth_trusting_keys", default=False)
 
 
@@ -46,9 +51,9 @@ def serving(request: HttpRequest) -> Iterator[None]:
 def trusting_keys() -> Iterator[None]:
     """Let any public key open its session in this block: ``SessionStore(key)`` loads and saves it.
 
-    For a command, a task or a page of the staff, whose keys come out of a table of yours; what a client
-    sent must not be passed to ``SessionStore`` there. To end a session, or see if it lives, a key is enough
-    anywhere: ``SessionStore().delete(key)``.
+    For a page of the staff, or a task on an event loop, whose keys come out of a table of yours; what a
+    client sent must not be passed to ``SessionStore`` there. To end a session, or see if it lives, a key is
+    enough anywhere: ``SessionStore().delete(key)``.
     """
     before = _trusting.set(True)
     try:
@@ -72,24 +77,35 @@ def token_behind(key: str | None) -> str | None:
 
 def keys_open() -> bool:
     """Return whether any key may open anything here; else no store is asked for what a client sent."""
-    return _trusting.get() or _own() is not None
+    return _trusts() or _own() is not None
 
 
 def may_open(record: SessionRecord) -> bool:
     """Return whether its key may open the session of *record* here."""
     own = _own()
-    if _trusting.get() or own is None:
-        return _trusting.get()
+    if own is None or _trusts():
+        return _trusts()
     own._get_session()
     return bool(own._vouches_for(record))
 
 
 async def amay_open(record: SessionRecord) -> bool:
     own = _own()
-    if _trusting.get() or own is None:
-        return _trusting.get()
+    if own is None or _trusts():
+        return _trusts()
     await own._aget_session()
     return bool(own._vouches_for(record))
+
+
+def _trusts() -> bool:
+    """Return whether a key is trusted: by the application's word, or as nobody is there who may have sent it.
+
+    Where an event loop is at work Channels may be what asks, and nothing tells of its requests.
+    """
+    if _trusting.get():
+        return True
+    loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)  # whose thread this is, by asgiref
+    return not (_requested.get() or on_asyncio() or (loop is not None and loop.is_running()))
 
 
 def _own() -> Any:
@@ -97,3 +113,15 @@ def _own() -> Any:
     now = _serving.get()
     own = None if now is None else getattr(now.request, "session", None)
     return None if getattr(own, "_is_named", True) else own
+
+
+def _begun(**_: object) -> None:
+    _requested.set(True)
+
+
+def _finished(**_: object) -> None:
+    _requested.set(False)
+
+
+request_started.connect(_begun)
+request_finished.connect(_finished)

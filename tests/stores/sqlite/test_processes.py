@@ -67,8 +67,7 @@ def _write_after_the_parent(store: SQLiteStore, closed: Any, results: Any) -> No
     store.create(record(2))
     assert closed.wait(PATIENCE)
     store.create(record(3))
-    results.send(store.delete(record(1).handle))
-    os._exit(0)  # without closing, as a worker that is killed
+    results.send(store.delete(record(1).handle))  # and ends without closing, as a worker that is killed
 
 
 @pytest.mark.requirement("55")
@@ -98,7 +97,7 @@ def _try_to_write(store: SQLiteStore, results: Any) -> None:
     try:
         store.create(record(2))
     except StoreError as error:
-        results.put(str(error))
+        results.send(str(error))
 
 
 @pytest.mark.requirement("55")
@@ -108,10 +107,11 @@ def test_child_forked_within_a_transaction_refuses_to_work(path: Path, heard: bo
     """What it would write could be lost without a word."""
     with closing(SQLiteStore(path, timeout=0.2)) as store:
         store.create(record(1))
-        results = multiprocessing.get_context("fork").Queue()
+        here, there = multiprocessing.get_context("fork").Pipe()
         with writer_held(store):  # by the very thread that forks, so that waiting is in vain
-            child = begin_child(_try_to_write, store, results, heard=heard)
-        told = results.get(timeout=PATIENCE)
+            child = begin_child(_try_to_write, store, there, heard=heard)
+        assert here.poll(PATIENCE)
+        told = here.recv()
         child.join()
 
         assert "forked while the session database was in use" in told
