@@ -19,6 +19,7 @@ from fluidauth.middleware.response import ResponseVisit
 from fluidauth.records import Lifetime
 from fluidauth.session import Session
 from fluidauth.session.state import State
+from fluidauth.session.wish import NO_WISH
 
 from .tagged_json import tagged, untagged
 
@@ -115,6 +116,7 @@ class Mirror:
             self.flush_quietly(fields)
         elif self.is_modified(fields) or (self.touched is not None and self._is_taken_over()):
             self.visit.follow_fields(self.plain)
+            self._forget_how_long()
             self._apply_lifetime(fields)
 
     def refill_after(self, fields: Fields, before: State | None) -> None:
@@ -122,6 +124,17 @@ class Mirror:
         state = self.visit.state
         if self.touched is not None and state is not None and (state is not before or state.closed):
             self.refill(fields)
+
+    def _forget_how_long(self) -> None:
+        """Store no session that says nothing but how long it would last.
+
+        Many applications set ``permanent`` in each request, and so for each robot that comes by.
+        """
+        state = self.visit.state
+        if state is None or state.record or state.adoption or state.closed or state.wish != NO_WISH:
+            return
+        if [*dict.keys(self.plain)] == [PERMANENT]:
+            json_mirror.remove(self.plain, PERMANENT)
 
     def _apply_lifetime(self, fields: Fields) -> None:
         """Let ``permanent`` say how long the session lasts, when it begins or when that was changed."""

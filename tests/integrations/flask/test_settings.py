@@ -90,6 +90,31 @@ def test_permanent(site_type: Site) -> None:
     assert [line == "None" for line in lines] == [False, True, False, True, False]
 
 
+@pytest.mark.requirement("20")
+def test_permanent_alone_is_nothing_to_keep(site_type: Site) -> None:
+    """Set before each request it makes no row and no cookie for whom the application knows nothing of."""
+    engine = memory_engine(absolute_timeout=60 * 86_400)
+    site = site_type(engine, PERMANENT_SESSION_LIFETIME=3_600)
+
+    def visit(session: Any) -> bool:
+        session.permanent = True
+        return bool(session.permanent)
+
+    def write(session: Any) -> bool:
+        session["n"] = 1
+        return visit(session)
+
+    robot = site.get(visit).headers.get("Set-Cookie")
+    rows = engine.requests.store.scan()
+    writer = site.get(write).headers["Set-Cookie"]
+
+    assert (robot, rows) == (None, [])
+    assert "Max-Age=3600" in writer
+    assert site.ask(dict) == {"_permanent": True, "n": 1}
+    assert site.get(lambda session: session.pop("n")).status_code == 200
+    assert site.ask(dict) == {"_permanent": True}
+
+
 @pytest.mark.parametrize("refresh", [True, False])
 def test_the_lifetime_of_a_permanent_session(site_type: Site, refresh: bool) -> None:
     """From the last request, or from the last change; the cookie keeps step."""
