@@ -67,6 +67,7 @@ def test_an_event_is_a_line(given: SessionEvent, line: str, lines: Any) -> None:
         ("session_revoked", logging.INFO),
         ("cookie_rejected", logging.INFO),
         ("cookie_insecure", logging.WARNING),
+        ("cookie_conflict", logging.WARNING),
         ("cache_overridden", logging.WARNING),
         ("clock_skew", logging.WARNING),
         ("write_dropped", logging.WARNING),

@@ -47,6 +47,8 @@ class StoreAccess:
         self._events = events
         self._clock = clock
         self._warned_insecure = False
+        self.warned_conflict = False
+        """Whether it was told that something else sets a cookie of our name."""
         self._keyring = policy.keyring
         self._keyring.report_to(self)
 
@@ -129,6 +131,11 @@ class StoreAccess:
         if self.policy.cookie.secure and scheme in ("http", "ws") and not self._warned_insecure:
             self._warned_insecure = True
             self.report([Notice("cookie_insecure", "plain_http")])
+
+    def report_conflict(self) -> None:
+        """Tell once that something else sets a cookie of our name, such as an application that is mounted."""
+        self.warned_conflict = True
+        self.report([Notice("cookie_conflict", self.policy.cookie.name)])
 
     def report_cache_override(self) -> None:
         """Tell that the application let caches keep a response that carries a cookie."""

@@ -74,6 +74,15 @@ def forbid_storing(
     return headers, overridden
 
 
+def sets_cookie(headers: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], name: str) -> bool:
+    """Return whether *headers* set the cookie *name*."""
+    begins = words.spell(f"{name}=")
+    for key, value in headers:
+        if len(key) == 10 and key.lower() == words.set_cookie and value.startswith(begins):
+            return True
+    return False
+
+
 def _directives(value: str | bytes) -> set[str]:
     """Return the comma-separated words of a header's *value*, in lower case."""
     line = value if isinstance(value, str) else value.decode("latin-1")

@@ -14,7 +14,7 @@ from fluidauth.engine import SessionEngine
 from fluidauth.engine.requests import Requests
 from fluidauth.engine.visit import Visit
 from fluidauth.errors import ConfigError, StoreError, TooManyCookies
-from fluidauth.formats.headers import TOO_MANY_COOKIES, Words, forbid_storing, vary
+from fluidauth.formats.headers import TOO_MANY_COOKIES, Words, forbid_storing, sets_cookie, vary
 from fluidauth.session import Session
 from fluidauth.session.session import visit_of
 
@@ -139,12 +139,15 @@ class ResponseVisit(Visit):
         self, given: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], scheme: str
     ) -> list[tuple[AnyStr, AnyStr]]:
         """Return *given* with those that the use of the session demands."""
+        requests, amended = self.requests, vary(given, words)
+        if not requests.warned_conflict and sets_cookie(amended, words, requests.policy.cookie.name):
+            requests.report_conflict()
         if not self.set_cookies:
-            return vary(given, words)
-        self.requests.report_insecure(scheme)
-        headers, overridden = forbid_storing(vary(given, words), words)
+            return amended
+        requests.report_insecure(scheme)
+        headers, overridden = forbid_storing(amended, words)
         if overridden:
-            self.requests.report_cache_override()
+            requests.report_cache_override()
         headers.extend((words.set_cookie, words.spell(line)) for line in self.set_cookies.values())
         return headers
 

@@ -89,6 +89,20 @@ def test_a_response_with_a_cookie_is_not_stored(
     assert ("cache_overridden" in [event.name for event in events]) is overridden
 
 
+@pytest.mark.requirement("47")
+@pytest.mark.parametrize("handler", [write, fields])
+def test_a_cookie_of_our_name_that_another_sets_is_told_of(
+    browser: Browser, events: list[SessionEvent], handler: Any
+) -> None:
+    """Once; it goes out as it is, and ours, if one is due, after it."""
+    name = browser.name
+    for value in (f"{name}x=1", f"x={name}=1", f"{name}=1; Path=/", f"{name}=2"):
+        response = browser.request(handler, headers=[("Set-Cookie", value)])
+        assert response.all("set-cookie")[0] == value
+
+    assert [event.reason for event in events if event.name == "cookie_conflict"] == [name]
+
+
 @pytest.mark.requirement("18")
 def test_a_response_without_a_cookie_keeps_its_cache_control(browser: Browser) -> None:
     """Reading a session does not forbid caching for the one visitor."""
