@@ -58,6 +58,7 @@ class ASGISessionMiddleware:
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
         self._inline = engine.requests.store.inline
+        self._class, self._shares = self.session_class, self.shares_scope  # asked of each request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, requests = scope["type"], self._requests
@@ -67,17 +68,17 @@ class ASGISessionMiddleware:
             return
         visit_type = _HTTPVisit if kind == "http" else _WebSocketVisit
         visit = visit_type(requests, scope["headers"], self._inline, self._responds)
-        visit.session = self.session_class(visit)
-        if self.shares_scope and (outer is None or is_over(outer)):
-            visit.request = scope
-            scope["session"] = visit.session
+        visit.session = session = self._class(visit)
+        if self._shares and (outer is None or is_over(outer)):
+            inner = scope
+            scope["session"] = session
         else:
-            visit.request = {**scope, "session": visit.session}
-        visit.pass_on = send
-        if not self._inline and self._autoloads(visit.request):
+            inner = {**scope, "session": session}
+        visit.request, visit.key, visit.pass_on = inner, "session", send
+        if not self._inline and self._autoloads(inner):
             await visit.prefetch()
         try:
-            await self.app(visit.request, receive, visit.send)
+            await self.app(inner, receive, visit.send)
         except BaseException as error:
             if not await visit.fail(error):
                 raise
@@ -88,7 +89,7 @@ class ASGISessionMiddleware:
                 await atidy(requests)
         finally:
             visit.over = True
-            if self.shares_scope:
+            if self._shares:
                 visit.remain_in(scope)
             del visit.request, visit.session  # as ``let_go``: a call costs a twentieth of all this
 
@@ -113,7 +114,6 @@ class _ASGIVisit(MiddlewareVisit[Send]):
     """What http and websocket have in common."""
 
     __slots__ = ()
-    key = "session"
 
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
         """Save the session and pass on the head in *message*, or our answer in its place."""
