@@ -77,6 +77,8 @@ OPEN_ENDED = {
         f"{name} streams on uvicorn": f"uvicorn --host 127.0.0.1 --port {{port}} {_FACTORY.format(name=name)}"
         for name in ("starlette", "fastapi", "litestar", "falcon", "quart")
     },
+    "django streams on uvicorn": "uvicorn --port {port} harness.servers.open_django:asgi_app",
+    "django streams on waitress": f"{_WSGI}harness.servers.open_django:wsgi_app",
     "quart streams on hypercorn": "hypercorn --bind 127.0.0.1:{port} harness.servers.open_ended:quart_app()",
     **{
         f"{name} streams on waitress": f"{_WSGI}--threads 8 --call harness.servers.open_ended:{name}_app"

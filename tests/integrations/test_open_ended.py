@@ -16,6 +16,7 @@ from harness.servers.places import PLACES
 from harness.servers.processes import OPEN_ENDED, serving
 from tests.support import settled
 
+SOCKETS = ("uvicorn", "hypercorn")  # Django's own are those of Channels, which has tests of its own
 ENDS = ("by the server", "by the client", "by a cut cable")
 KEPT = {
     "set": ("done", {"user": "ann", "note": "kept"}),
@@ -32,7 +33,7 @@ def served(*kinds: str) -> list[Any]:
             name, marks=[pytest.mark.xdist_group(name), *([] if name in quick else [pytest.mark.check])]
         )
         for name in OPEN_ENDED
-        if name.endswith(kinds)
+        if name.endswith(kinds) and not (kinds == SOCKETS and name.startswith("django"))
     ]
 
 
@@ -79,7 +80,7 @@ def test_what_changes_while_a_body_streams_stands(client: httpx.Client, do: str,
 
 
 @pytest.mark.requirement("4")
-@pytest.mark.parametrize("server", served("uvicorn", "hypercorn"), indirect=True, scope="module")
+@pytest.mark.parametrize("server", served(*SOCKETS), indirect=True, scope="module")
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("do", KEPT)
 def test_what_changes_while_a_websocket_is_open_stands(client: httpx.Client, do: str, end: str) -> None:

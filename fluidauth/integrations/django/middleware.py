@@ -14,14 +14,14 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.signals import got_request_exception
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
 from fluidauth.errors import StoreError
 from fluidauth.formats.headers import UNAVAILABLE
 
-from .request_session import RequestSession, value_for_cookie
+from .request_session import RequestSession, afollowed, followed, value_for_cookie
 from .serving import serving
 from .store import SessionStore
 
@@ -69,6 +69,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         try:
             response = super().process_response(request, response)
             _hand_out(request, response)
+            _follow(request, response)
         except StoreError:
             response.close()
             return _unavailable()
@@ -88,6 +89,17 @@ def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
             del response.cookies[name]
         else:
             response.cookies[name] = value
+
+
+def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Have saved what changes from now on: while the body streams, as far as a cookie is not needed."""
+    session = getattr(request, "session", None)
+    if not isinstance(session, RequestSession):
+        return
+    session.modified, session._head_left = False, True
+    if response.streaming and not isinstance(response, FileResponse):
+        follow = afollowed if response.is_async else followed
+        response.streaming_content = follow(session, response.streaming_content)
 
 
 def _hides_failure(request: HttpRequest, response: HttpResponseBase) -> bool:

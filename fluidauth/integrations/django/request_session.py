@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from django.contrib.sessions.backends.base import UpdateError
 
+from fluidauth.errors import SessionClosed, StoreError
 from fluidauth.rules.loading import identify_token
 
 from .base import StoredSession
 from .configuration import get_engine
 from .keys import handle_in, key_of
 from .serving import remember, token_behind
+
+_NO_HEAD = "a new id needs a Set-Cookie header, but the response head was sent already"
 
 
 class RequestSession(StoredSession):
@@ -23,6 +27,8 @@ class RequestSession(StoredSession):
 
     _from_cookie = False
     """Whether this was made of the request's cookie: that is never taken for a public key."""
+    _head_left = False
+    """Whether the response has begun, so that no cookie can be sent any more."""
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(token_behind(session_key))
@@ -53,6 +59,28 @@ class RequestSession(StoredSession):
         remember(key, token)
         return key
 
+    @property
+    def modified(self) -> bool:
+        return super().modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        if value and self._head_left and self._session_key is None:
+            raise SessionClosed(_NO_HEAD)
+        self._modified = value
+
+    def cycle_key(self) -> None:
+        self._check_head()
+        super().cycle_key()
+
+    async def acycle_key(self) -> None:
+        self._check_head()
+        await super().acycle_key()
+
+    def _check_head(self) -> None:
+        if self._head_left:
+            raise SessionClosed(_NO_HEAD)
+
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         """Do as Django, which asks the public key: a cookie of a former engine has none before it is read."""
         self.accessed = True
@@ -67,6 +95,27 @@ class RequestSession(StoredSession):
         return self._session_cache
 
     _session = property(_get_session)
+
+
+def followed(session: RequestSession, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield *chunks*, the body of a response; then save what *session* became meanwhile."""
+    try:
+        yield from chunks
+    finally:
+        if session.modified:
+            with suppress(UpdateError, StoreError):  # events tell of both
+                session.save()
+
+
+async def afollowed(session: RequestSession, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Do as :func:`followed`, without blocking."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        if session.modified:
+            with suppress(UpdateError, StoreError):
+                await session.asave()
 
 
 def value_for_cookie(session: Any, value: str) -> str | None:
