@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 
 T = TypeVar("T")
 QuestionT = TypeVar("QuestionT")
@@ -25,6 +25,12 @@ def on_asyncio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def serves_a_loop() -> bool:
+    """Return whether an event loop runs in this thread, or waits for it over asgiref's bridge."""
+    waiting = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+    return on_asyncio() or (waiting is not None and waiting.is_running())
 
 
 def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -30,6 +30,7 @@ DIFFERENT = {
     "engine.visit.Visit.carry_out": "the awaited one may be cancelled, and then goes on",
     "engine.visit.Visit.load": "flat for its speed, where the awaited one prefetches",
     "integrations.django.middleware.SessionMiddleware.__call__": "the awaited one needs a type",
+    "integrations.django.request_session.followed": "it yields from its chunks, where each is awaited",
     "integrations.flask.sessions.FlaskSession.save": "what was not read is read, or awaited",
     "middleware.asgi._Ended.load": "the awaited one leaves the values to the next access",
     "operations.locks.locked": "a lock of threads, or tasks that are woken",

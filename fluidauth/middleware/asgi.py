@@ -68,17 +68,17 @@ class ASGISessionMiddleware:
             return
         visit_type = _HTTPVisit if kind == "http" else _WebSocketVisit
         visit = visit_type(requests, scope["headers"], self._inline, self._responds)
-        visit.session = session = self._class(visit)
+        visit.session = self._class(visit)
         if self._shares and (outer is None or is_over(outer)):
-            inner = scope
-            scope["session"] = session
+            visit.request = scope
+            scope["session"] = visit.session
         else:
-            inner = {**scope, "session": session}
-        visit.request, visit.key, visit.pass_on = inner, "session", send
-        if not self._inline and self._autoloads(inner):
+            visit.request = {**scope, "session": visit.session}
+        visit.key, visit.pass_on = "session", send
+        if not self._inline and self._autoloads(visit.request):
             await visit.prefetch()
         try:
-            await self.app(inner, receive, visit.send)
+            await self.app(visit.request, receive, visit.send)
         except BaseException as error:
             if not await visit.fail(error):
                 raise

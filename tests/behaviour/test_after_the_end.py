@@ -27,6 +27,7 @@ def kept(browser: Browser) -> Session:
     return sessions[0]
 
 
+@pytest.mark.requirement("68")
 def test_change_after_the_response_is_refused_and_not_lost_in_silence(browser: Browser) -> None:
     """As in a thread, or a task, that outlives it; the handle leads to the session all the same."""
     session = kept(browser)
@@ -49,6 +50,7 @@ def test_change_after_the_response_is_refused_and_not_lost_in_silence(browser: B
     assert browser.get(dict) == {"log": [], "late": 2}
 
 
+@pytest.mark.requirement("4")
 def test_logout_after_the_response_stands(browser: Browser) -> None:
     kept(browser).logout()
 
@@ -60,6 +62,7 @@ def site(request: pytest.FixtureRequest, engine: SessionEngine) -> Iterator[Any]
     yield request.param(engine)
 
 
+@pytest.mark.requirement("68")
 def test_change_after_a_response_of_flask_is_refused(site: Any) -> None:
     sessions: list[Any] = []
 
@@ -74,6 +77,7 @@ def test_change_after_a_response_of_flask_is_refused(site: Any) -> None:
     assert site.ask(dict) == {"a": 1}
 
 
+@pytest.mark.requirement("68")
 def test_stream_of_flask_that_outlives_its_context_may_change_the_session(engine: SessionEngine) -> None:
     site = FlaskSite(engine)
 

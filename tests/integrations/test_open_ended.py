@@ -62,6 +62,7 @@ def client(url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.requirement("4")
+@pytest.mark.requirement("68")
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("do", KEPT)
 def test_what_changes_while_a_body_streams_stands(client: httpx.Client, do: str, end: str) -> None:
@@ -80,6 +81,7 @@ def test_what_changes_while_a_body_streams_stands(client: httpx.Client, do: str,
 
 
 @pytest.mark.requirement("4")
+@pytest.mark.requirement("68")
 @pytest.mark.parametrize("server", served(*SOCKETS), indirect=True, scope="module")
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("do", KEPT)

@@ -23,6 +23,7 @@ LOST_ANSWERS = (
     "test_swap_that_another_won_is_not_taken_for_ours",
 )
 CUT_SHORT = "test_change_whose_answer_was_cut_short_is_made_once"
+FORGOTTEN = "test_connections_that_were_forgotten_on_the_way_cost_one_failure"
 FROZEN = "test_frozen_server_is_an_error_within_the_time_limit"
 KILLED = "test_killed_server_keeps_what_was_acknowledged"
 FORKED = (
@@ -57,6 +58,7 @@ class OwnServer(RemoteServer):
         """Return the connections of *store* that nobody uses now."""
         raise NotImplementedError
 
+    @pytest.mark.requirement("53")
     def test_what_lay_unused_for_a_minute_is_not_used_again(self: Any) -> None:
         """It may have been forgotten on the way by now; no call finds that out by waiting in vain."""
         self.store.create(numbered(1))

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from asgiref.sync import SyncToAsync
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest
 
-from fluidauth.concurrency import on_asyncio
+from fluidauth.concurrency import serves_a_loop
 from fluidauth.records import SessionRecord
 
 _requested: ContextVar[bool] = ContextVar("fluidauth_requested", default=False)
@@ -102,10 +101,7 @@ def _trusts() -> bool:
 
     Where an event loop is at work Channels may be what asks, and nothing tells of its requests.
     """
-    if _trusting.get():
-        return True
-    loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)  # whose thread this is, by asgiref
-    return not (_requested.get() or on_asyncio() or (loop is not None and loop.is_running()))
+    return _trusting.get() or not (_requested.get() or serves_a_loop())
 
 
 def _own() -> Any:

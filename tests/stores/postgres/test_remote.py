@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.testing import AsyncRemoteStoreContract
 from harness.servers.postgres import OwnPostgres, address_of
-from tests.stores.remote import FORKED, FROZEN, LOST_ANSWERS, OwnRemoteContract, OwnServer
+from tests.stores.remote import FORGOTTEN, FORKED, FROZEN, LOST_ANSWERS, OwnRemoteContract, OwnServer
 from tests.support import inherited_requirement
 
 
@@ -53,7 +53,7 @@ class OnPostgres(OwnServer):
 
 
 @inherited_requirement("52", *LOST_ANSWERS)
-@inherited_requirement("53", FROZEN)
+@inherited_requirement("53", FROZEN, FORGOTTEN)
 @inherited_requirement("55", *FORKED)
 class TestPostgresStore(OnPostgres, OwnRemoteContract):
     extra = "postgres"

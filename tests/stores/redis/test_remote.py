@@ -14,6 +14,7 @@ from harness.servers.redis import DURABLE, NewRedis
 from tests.stores.remote import (
     CANCELLED,
     CUT_SHORT,
+    FORGOTTEN,
     FORKED,
     FROZEN,
     KILLED,
@@ -52,7 +53,7 @@ class OnRedis(OwnServer):
 
 
 @inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
-@inherited_requirement("53", FROZEN)
+@inherited_requirement("53", FROZEN, FORGOTTEN)
 @inherited_requirement("55", *FORKED)
 class TestRedisStore(OnRedis, OwnRemoteContract):
     extra = "redis"
@@ -67,7 +68,7 @@ class TestRedisStore(OnRedis, OwnRemoteContract):
 
 
 @inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
-@inherited_requirement("53", FROZEN)
+@inherited_requirement("53", FROZEN, FORGOTTEN)
 @inherited_requirement("27", CANCELLED)
 class TestAsyncRedisStore(OnRedis, AsyncRemoteStoreContract):
     pass
