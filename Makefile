@@ -9,7 +9,7 @@ BENCH := .venv-bench
 NEWEST := .venv-newest
 EVENTLET := .venv-eventlet
 # The package as the tests have it, with all its extras: this source, or the wheel that WHEEL=file names.
-EXTRAS := [cli,django,fastapi,flask,postgres,quart,redis,starlette]
+EXTRAS := [cli,django,fastapi,flask,litestar,postgres,quart,redis,starlette]
 PACKAGE := $(if $(WHEEL),'$(WHEEL)$(EXTRAS)',--editable '.$(EXTRAS)')
 
 # The versions of all that is installed here, and of what builds our wheel (newer pips ask for that apart).
