@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -12,7 +14,9 @@ from psycopg.conninfo import make_conninfo
 
 from fluidauth.stores.postgres import PostgresStore
 from fluidauth.testing import AsyncRemoteStoreContract
+from fluidauth.testing.remote import PATIENCE
 from harness.servers.postgres import OwnPostgres, address_of
+from harness.servers.redis import until
 from tests.stores.remote import FORGOTTEN, FORKED, FROZEN, LOST_ANSWERS, OwnRemoteContract, OwnServer
 from tests.support import inherited_requirement
 
@@ -24,6 +28,15 @@ def own() -> Iterator[OwnPostgres]:
     PostgresStore(server.url).create_schema()
     yield server
     server.stop()
+
+
+def is_settled(pool: Any) -> bool:
+    return bool(len(pool._pool) == pool._nconns)
+
+
+async def settle(pool: Any) -> None:
+    while not is_settled(pool):
+        await asyncio.sleep(0)
 
 
 class OnPostgres(OwnServer):
@@ -45,6 +58,11 @@ class OnPostgres(OwnServer):
 
     def idle_links(self, store: Any) -> list[Any]:
         pools: Any = [store._pool] if isinstance(store, PostgresStore) else store._pools.values()
+        for pool in pools:  # one may be opened still
+            if isinstance(store, PostgresStore):
+                until(partial(is_settled, pool))
+            else:
+                self.runner.run(asyncio.wait_for(settle(pool), PATIENCE))  # type: ignore[attr-defined]
         return [link for pool in pools for link in pool._pool]
 
     def descriptor_of(self, link: Any) -> int:
