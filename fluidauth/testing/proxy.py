@@ -58,6 +58,10 @@ class Proxy:
         """Carry nothing more over the connections that there are, and tell neither end."""
         self._forgotten |= self._open
 
+    def lead_to(self, address: Any) -> None:
+        """Forward new connections to *address*, as a name does that leads elsewhere now; leave the others."""
+        self._address = address
+
     def cut_all(self) -> None:
         """Break every connection there is."""
         for each in list(self._open):

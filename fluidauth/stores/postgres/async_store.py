@@ -17,7 +17,7 @@ from fluidauth.stores.base import AsyncDelegatingStore
 from fluidauth.stores.polling import Poller, PollingGate
 
 from . import statements
-from .connection import AsyncLink, Attempts, Settings, is_stale
+from .connection import OUTDATED, AsyncLink, Attempts, Settings, is_stale
 from .statements import Statement, Steps
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
                 break
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
-                if lost:
+                if lost or isinstance(error, OUTDATED):
                     await asyncio.shield(self._begun(pool.drain()))
                 attempts.after(error, lost)
             finally:

@@ -23,6 +23,9 @@ _LOSSES = 3  # a connection made just now may be dead as well
 _IN_DOUBT = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
 # Nothing was done, and to try again may well work.
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
+# Nothing was done, nor will be over these connections, and may be over new ones: behind them is what is a
+# standby since a failover, or a plan is of no use since a change of the schema.
+OUTDATED = (errors.ReadOnlySqlTransaction, errors.FeatureNotSupported)
 
 
 class Settings(NamedTuple):
@@ -132,6 +135,7 @@ class Attempts:
     def __init__(self, timeout: float) -> None:
         self._give_up = time.monotonic() + timeout
         self._losses = 0
+        self._outdated = 0
 
     @property
     def in_doubt(self) -> bool:
@@ -147,7 +151,9 @@ class Attempts:
         """Return if it should be made again after *error*; if not, raise the store's own."""
         is_late = time.monotonic() >= self._give_up
         self._losses += lost
-        if is_late or not (isinstance(error, _AGAIN) or (lost and self._losses < _LOSSES)):
+        self._outdated += isinstance(error, OUTDATED)
+        is_over = not (lost or isinstance(error, _AGAIN + OUTDATED))
+        if is_late or is_over or max(self._losses, self._outdated) >= _LOSSES:
             raise_store_error(error)
 
 

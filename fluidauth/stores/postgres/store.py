@@ -25,7 +25,17 @@ from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, Delegati
 
 from . import statements
 from .async_store import AsyncPostgresStore
-from .connection import INIT, Attempts, Link, Settings, conninfo_of, is_stale, place_of, raise_store_error
+from .connection import (
+    INIT,
+    OUTDATED,
+    Attempts,
+    Link,
+    Settings,
+    conninfo_of,
+    is_stale,
+    place_of,
+    raise_store_error,
+)
 from .statements import (
     BEGIN_SCHEMA,
     FIND_VERSION,
@@ -141,7 +151,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
                 break
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
-                if lost:
+                if lost or isinstance(error, OUTDATED):
                     pool.drain()  # the others that wait there are as old
                 attempts.after(error, lost)
             finally:

@@ -12,7 +12,7 @@ import hiredis
 from fluidauth.stores.idle import keep_alive
 from fluidauth.stores.polling import Poller, PollingGate
 
-from .connection import Command, Greeting, LinkError, last_words, packed, read_now
+from .connection import Command, Greeting, LinkError, last_words, packed, read_now, says_readonly
 from .url import Place, Settings
 
 
@@ -121,6 +121,7 @@ class AsyncLink(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        leads_astray = False
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
@@ -129,8 +130,11 @@ class AsyncLink(asyncio.Protocol):
                 if len(asked.replies) == asked.wanted:
                     self._asked.popleft()
                     self._was_used = True
+                    leads_astray = leads_astray or says_readonly(asked.replies)
                     if not asked.future.done():
                         asked.future.set_result(asked.replies)
+            if leads_astray:  # its name may lead to the primary by now
+                self._end(ConnectionResetError("it takes no changes any more"))
         except (hiredis.ProtocolError, IndexError) as error:  # nobody asked for it
             self._end(error)
 

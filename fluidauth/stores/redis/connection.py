@@ -20,6 +20,7 @@ import hiredis
 from fluidauth.stores.idle import keep_alive
 from fluidauth.stores.polling import Poller
 
+from .refusals import code_of
 from .url import Login, Place, Settings
 
 Command = tuple[Any, ...]
@@ -89,6 +90,8 @@ class Link:
         self.place = place
         self._limit = limit
         self._was_used = False
+        self.leads_astray: bool = False
+        """Whether it ends at a server that takes no changes: its name may lead to the primary by now."""
         self.used_at: float = 0.0
         """When it was last asked anything, by ``time.monotonic()``."""
         self._reader = hiredis.Reader()
@@ -133,6 +136,7 @@ class Link:
             if waits > 1:
                 self._socket.settimeout(self._limit)
             self._was_used = True
+            self.leads_astray = says_readonly(replies)
             return replies
         except (OSError, hiredis.ProtocolError) as error:
             self.close()
@@ -154,6 +158,11 @@ def last_words(replies: Sequence[Any], error: Exception) -> BaseException | str:
     """Return *error*, or why the server closed the connection, if it said so: it has too many clients."""
     said = replies[-1] if replies and isinstance(error, ConnectionError) else None
     return f"closed by the server: {said}" if isinstance(said, hiredis.ReplyError) else error
+
+
+def says_readonly(replies: Sequence[Any]) -> bool:
+    """Return whether one of *replies* comes of a server that was the primary, or never was."""
+    return any(isinstance(reply, hiredis.ReplyError) and code_of(reply) == "READONLY" for reply in replies)
 
 
 def packed(commands: Sequence[Command]) -> bytes:

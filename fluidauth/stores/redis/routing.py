@@ -99,6 +99,8 @@ class Routes:
             problem = next((each for each in replies if isinstance(each, ReplyError)), None)
             if problem is None:
                 return replies if len(sent) == len(commands) else replies[1::2]
+            if code_of(problem) == "READONLY":
+                attempts.after_readonly(problem)
             detour = yield from self._prepare_again(problem, place, slot, commands)
             attempts.check_time(problem)
 
@@ -117,7 +119,7 @@ class Routes:
             self._is_stale = True
         elif code == "ASK":
             return _place_in(words[2], place)
-        elif code in SOON or (code == "READONLY" and not self._is_single):
+        elif code in SOON or code == "READONLY":
             self._is_stale = True
             yield Pause(PAUSE)
         else:
@@ -267,6 +269,7 @@ class _Attempts:
     def __init__(self, settings: Settings) -> None:
         self._is_single = settings.kind == "single"
         self._give_up = time.monotonic() + settings.timeout
+        self._refused = 0
         self.count = 0
 
     def after_loss(self, error: LinkError) -> None:
@@ -274,6 +277,12 @@ class _Attempts:
         self.count += 1
         if time.monotonic() >= self._give_up or (self._is_single and not error.sent):
             raise StoreError(f"Redis does not answer: {error}") from error
+
+    def after_readonly(self, problem: ReplyError) -> None:
+        """Return if a primary may be found: by a name alone, over a new connection and never again."""
+        self._refused += 1
+        if self._is_single and self._refused > 1:
+            raise refusal(problem)
 
     def check_time(self, problem: object) -> None:
         """Raise if there is none left."""

@@ -128,7 +128,10 @@ class _Pool:
             link = self._borrow(pipeline.limit or self._settings.timeout)
             self._in_use.add(link)
             replies = link.ask(pipeline.commands, alone=len(self._in_use) == 1)
-            if self._is_closed:  # meanwhile, and nobody will come again to close this one
+            if link.leads_astray:
+                link.close()
+                self.close_idle()
+            elif self._is_closed:  # meanwhile, and nobody will come again to close this one
                 link.close()
             else:
                 self._idle.append(link)

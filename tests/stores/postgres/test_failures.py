@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from fluidauth import StoreError
 from fluidauth.stores.postgres import PostgresStore
+from harness.servers.postgres import OwnPostgres
 from tests.stores.postgres.support import LIMIT, record
 
 
@@ -27,6 +28,15 @@ def both_sides(url: str) -> Iterator[list[Callable[..., Any]]]:
             lambda name, *values: runner.run(getattr(twin, name)(*values)),
         ]
         runner.run(twin.close())
+
+
+@pytest.fixture
+def own() -> Iterator[OwnPostgres]:
+    """A server for harm."""
+    server = OwnPostgres(None, "fsync = off")
+    PostgresStore(server.url).create_schema()
+    yield server
+    server.stop()
 
 
 @pytest.mark.requirement("53")
@@ -69,6 +79,32 @@ def test_a_server_that_takes_no_writes_is_not_used(url: str) -> None:
                 call("get", record(1).handle)
     with pytest.raises(StoreError, match="read-only"):
         PostgresStore(url).open()
+
+
+@pytest.mark.requirement("52")
+def test_connections_that_take_no_writes_any_more_are_left(own: OwnPostgres) -> None:
+    """As behind a pooler or balancer after a failover: those that there are lead to what is a standby now."""
+    with both_sides(own.url) as sides, psycopg.connect(own.url, autocommit=True) as administrator:
+        for number, call in enumerate(sides):
+            call("create", record(number))
+        name = conninfo_to_dict(own.url)["dbname"]
+        administrator.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")  # new ones
+        administrator.execute("ALTER SYSTEM SET default_transaction_read_only = on")  # those that there are
+        administrator.execute("SELECT pg_reload_conf()")
+        for number, call in enumerate(sides):
+            assert call("update", record(number, 2)) is True
+            assert call("get", record(number).handle) == record(number, 2)
+
+
+def test_plans_that_a_change_of_the_schema_made_useless_are_left(url: str) -> None:
+    """PostgreSQL does not make them anew where a result has another type (0A000)."""
+    with both_sides(url) as sides, psycopg.connect(url, autocommit=True) as administrator:
+        for number, call in enumerate(sides):
+            call("create", record(number))
+            assert call("get", record(number).handle) == record(number)
+        administrator.execute("ALTER TABLE fluidauth.sessions ALTER COLUMN kid TYPE varchar(64)")
+        for number, call in enumerate(sides):
+            assert call("get", record(number).handle) == record(number)
 
 
 @pytest.mark.requirement("52")

@@ -11,6 +11,7 @@ import redis
 
 from fluidauth import StoreError
 from fluidauth.errors import StoreBusy
+from fluidauth.testing.proxy import Proxy
 from fluidauth.testing.ticker import Ticker
 from harness.servers.redis import (
     DURABLE,
@@ -128,13 +129,44 @@ def test_a_full_memory_refuses_new_sessions_and_keeps_the_old(new_redis: NewRedi
 
 @pytest.mark.requirement("52")
 def test_a_replica_is_told_from_a_primary(new_redis: NewRedis) -> None:
+    """It is asked once more, over a new connection, and then refused at once."""
     primary = new_redis()
     replica = new_redis("--replicaof", "127.0.0.1", str(primary.port))
     until(lambda: replica.client.info("replication")["master_link_status"] == "up")
     with both_sides(replica.url) as sides:
         for call in sides:
-            with pytest.raises(StoreError, match="it is a replica"):
+            before = connections_to(replica)
+            with pytest.raises(StoreError, match="it is a replica; give the primary"):
                 call("create", record(1))
+            assert connections_to(replica) - before == 3  # two of ours, and that which looks
+
+
+def connections_to(server: OwnRedis) -> int:
+    """Return how many there were since it began."""
+    return int(server.client.info("stats")["total_connections_received"])
+
+
+@pytest.mark.requirement("52")
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+def test_a_primary_that_became_a_replica_is_left(new_redis: NewRedis, kind: str) -> None:
+    """Its name leads to another one by now, while the connections to it stay; no session hears of that."""
+    old, new = new_redis(kind=kind), new_redis(kind=kind)
+    new.client.replicaof("127.0.0.1", old.port)
+    until(lambda: new.client.info("replication")["master_link_status"] == "up")
+    proxy = Proxy(("127.0.0.1", old.port))
+    with closing(proxy), both_sides(f"redis://127.0.0.1:{proxy.port}") as sides:
+        for number, call in enumerate(sides):
+            call("create", record(number))
+        until(lambda: new.client.dbsize() == old.client.dbsize())
+
+        new.client.replicaof("NO", "ONE")
+        proxy.lead_to(("127.0.0.1", new.port))
+        old.client.replicaof("127.0.0.1", new.port)
+        until(lambda: old.client.info("replication")["master_link_status"] == "up")
+
+        for number, call in enumerate(sides):
+            assert call("update", record(number, 2))
+            assert call("get", record(number).handle) == record(number, 2)
 
 
 def test_evicted_sessions_are_gone_and_nothing_else() -> None:
