@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fluidauth.errors import ConfigError
 from fluidauth.secrecy import without_locals
@@ -36,12 +36,13 @@ def store_from_url(url: str) -> SessionStore:
     Raise :class:`ConfigError` for any other scheme or option, and if the driver is not
     installed.
     """
+    url = url.strip()  # a file of settings may have ended its lines as Windows does
     for sign, moving in _MOVING.items():
         old, _, new = url.partition(sign)
         if "://" in new:
             return MigratingStore(store_at(old.strip()), store_at(new.strip()), moving=moving)
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.replace("#", "%23"))  # which begins no fragment in any of these
     except ValueError:
         raise ConfigError(f"the store URL is not one; use {KNOWN}") from None
     if parts.scheme == "memory":
@@ -53,7 +54,7 @@ def store_from_url(url: str) -> SessionStore:
             )
         return SQLiteStore(unquote(parts.path[1:]), **options_in(parts.query, {"durability": str, **_COMMON}))
     if parts.scheme in ("postgresql", "postgres"):
-        return _postgres_store(url, parts.query)
+        return _postgres_store(url)
     if parts.scheme.partition("+")[0] in ("redis", "rediss", "valkey", "valkeys", "unix"):
         redis: SessionStore = _driver("redis").RedisStore(url)
         return redis
@@ -63,16 +64,18 @@ def store_from_url(url: str) -> SessionStore:
 
 def store_at(place: str) -> SessionStore:
     """Return the store at *place*, a URL or the path of a SQLite file."""
-    return store_from_url(place) if "://" in place else SQLiteStore(place)
+    return store_from_url(place) if "://" in place else SQLiteStore(place.strip())
 
 
-def _postgres_store(url: str, query: str) -> SessionStore:
+def _postgres_store(url: str) -> SessionStore:
     types = {**_COMMON, "prepare": _yes_or_no}
-    pairs = parse_qsl(query, keep_blank_values=True)
-    options = options_in(urlencode([pair for pair in pairs if pair[0] in types]), types)
-    rest = urlencode([pair for pair in pairs if pair[0] not in types])
-    place = url.partition("?")[0] + (f"?{rest}" if rest else "")
-    store: SessionStore = _driver("postgres").PostgresStore(place, **options)
+    place, _, query = url.partition("?")
+    ours: list[str] = []
+    libpqs: list[str] = []  # left as they are: a plus is no space there
+    for option in query.split("&") if query else ():
+        (ours if option.partition("=")[0] in types else libpqs).append(option)
+    place += f"?{'&'.join(libpqs)}" if libpqs else ""
+    store: SessionStore = _driver("postgres").PostgresStore(place, **options_in("&".join(ours), types))
     return store
 
 

@@ -49,13 +49,13 @@ def empty_postgres() -> str:
     return url
 
 
-def new_database(url: str) -> str:
-    """Make an empty database in the server at *url*; return its URL."""
+def new_database(url: str, options: str = "") -> str:
+    """Make an empty database in the server at *url*, with *options* in SQL; return its URL."""
     name = f"fluidauth_test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    options = {key: str(value) for key, value in conninfo_to_dict(url).items() if key != "dbname"}
-    return f"postgresql:///{name}?{urlencode(options)}"
+        connection.execute(f"CREATE DATABASE {name} {options}")
+    place = {key: str(value) for key, value in conninfo_to_dict(url).items() if key != "dbname"}
+    return f"postgresql:///{name}?{urlencode(place)}"
 
 
 def address_of(url: str) -> str | tuple[str, int]:

@@ -77,6 +77,14 @@ def test_a_sqlite_url_may_be_absolute(tmp_path: Path) -> None:
     assert store.path == tmp_path / "a b.db"
 
 
+def test_a_sqlite_url_has_no_fragment(tmp_path: Path) -> None:
+    """A number sign is one of the path."""
+    store = store_from_url(f"sqlite:///{tmp_path}/app#1.db?namespace=shop")
+
+    assert isinstance(store, SQLiteStore)
+    assert (store.path, store.namespace) == (tmp_path / "app#1.db", "shop")
+
+
 @pytest.mark.requirement("10")
 def test_the_defaults_are_those_of_the_standard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """24 hours, 1 hour, a durable file beside the application."""
@@ -93,11 +101,11 @@ def test_the_defaults_are_those_of_the_standard(tmp_path: Path, monkeypatch: pyt
     engine.close()
 
 
-@pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}", "{}\r", "sqlite:///{}\r\n"])
 def test_the_database_may_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """FLUIDAUTH_DATABASE is a path or a URL; the log says once where sessions are."""
+    """FLUIDAUTH_DATABASE is a path or a URL, and what ends its line is not of it; the log says it once."""
     path = tmp_path / "elsewhere.db"
     monkeypatch.setenv("FLUIDAUTH_DATABASE", form.format(path))
     caplog.set_level(logging.INFO, "fluidauth")

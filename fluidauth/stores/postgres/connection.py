@@ -163,6 +163,8 @@ def conninfo_of(url: str, timeout: float) -> str:
         known = conninfo_to_dict(url)
         # A replica may not know yet that a session has ended.
         known.setdefault("target_session_attrs", "read-write")
+        # Else it is the environment's, or the database's: under SQL_ASCII psycopg gives bytes for text.
+        known["client_encoding"] = "UTF8"
         known.setdefault("connect_timeout", str(max(2, round(timeout))))
         known.setdefault("tcp_user_timeout", str(round(timeout * 1000)))  # ms
         for name, value in {"idle": "IDLE", "interval": "INTVL", "count": "CNT"}.items():

@@ -66,7 +66,7 @@ class Greeting:
             self.commands.insert(0, ("HELLO", 2))
         if login.database:
             self.commands.insert(0, ("SELECT", login.database))
-        if login.password:
+        if login.user or login.password:  # a user may need none, and is not the default user
             who = (login.user, login.password) if login.user else (login.password,)
             self.commands.insert(0, ("AUTH", *who))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,7 +19,7 @@ from harness.servers.postgres import (
     new_database,
     postgres_url,
 )
-from tests.stores.postgres.support import PATIENCE
+from tests.stores.postgres.support import PATIENCE, record
 from tests.stores.remote import check_refused
 
 
@@ -46,6 +47,44 @@ def test_a_url_sets_what_is_ours_and_leaves_the_rest_to_the_driver() -> None:
     known = conninfo_to_dict(found.settings.conninfo)
     assert (known["sslmode"], known["target_session_attrs"]) == ("require", "read-write")
     assert repr(found) == "<PostgresStore host/db namespace='shop'>"
+
+
+@pytest.mark.parametrize(
+    ("rest", "name", "value"),
+    [
+        ("host/db?timeout=0.5&options=-c%20statement_timeout%3D5000", "options", "-c statement_timeout=5000"),
+        ("host/db?application_name=a+b%2Bc&timeout=0.5", "application_name", "a+b+c"),
+        ("host/db?sslmode=verify-full&timeout=0.5", "password", "hunter#2"),
+        ("host/db?timeout=0.5&sslmode=verify-full", "sslmode", "verify-full"),
+    ],
+)
+def test_the_driver_reads_a_url_as_it_was_written(rest: str, name: str, value: str) -> None:
+    """A plus is no space there, nor does a number sign end anything."""
+    found = store_from_url(f"postgresql://u:hunter#2@{rest}")
+    assert isinstance(found, PostgresStore)
+    assert found.settings.timeout == 0.5
+    assert conninfo_to_dict(found.settings.conninfo)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("encoding", "client"), [("SQL_ASCII", ""), ("UTF8", "LATIN1"), ("EUC_JP", "SQL_ASCII")]
+)
+def test_users_are_the_same_whatever_the_encoding(
+    encoding: str, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the database, as ``initdb`` makes one under the locale C, and of the client by its environment."""
+    url = new_database(postgres_url(), f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    if client:
+        monkeypatch.setenv("PGCLIENTENCODING", client)
+    with closing(PostgresStore(url)) as store, asyncio.Runner() as runner:
+        store.create_schema()
+        twin = store.async_twin()
+        for number, user in enumerate(("ann", "Łukasz", "葉子"), 1):
+            store.create(record(number, user_id=user))
+            assert store.get(record(number).handle) == record(number, user_id=user)
+            assert runner.run(twin.get(record(number).handle)) == record(number, user_id=user)
+            assert store.list_for_user(user) == [record(number, user_id=user)]
+        runner.run(twin.close())
 
 
 def test_the_schema_is_never_made_silently() -> None:

@@ -63,6 +63,7 @@ def test_wrong_settings_are_refused_without_the_password(url: str, message: str)
     [
         ("redis://host", [("host", 6379)], ("", "", 0)),
         ("valkey://:hunter2@host:1/5", [("host", 1)], ("", "hunter2", 5)),
+        ("redis://user@host", [("host", 6379)], ("user", "", 0)),
         ("redis://us%40er:p%2Fw@[::1]:7/2", [("::1", 7)], ("us@er", "p/w", 2)),
         ("unix:///run/redis.sock?db=3", [("/run/redis.sock", 0)], ("", "", 3)),
         ("redis+cluster://one,two:2", [("one", 6379), ("two", 2)], ("", "", 0)),
@@ -108,6 +109,16 @@ def test_a_password_is_asked_for_and_taken(new_redis: NewRedis) -> None:
             for call in sides:
                 with pytest.raises(StoreError, match=words):
                     call("get", record(1).handle)
+
+
+def test_a_user_without_a_password_is_nobody_else(new_redis: NewRedis) -> None:
+    """A URL that names one never gives what the default user may do."""
+    server = new_redis("--user", "app", "on", "nopass", "~*", "-@all", "+script|load", "+get")
+    with both_sides(f"redis://app@127.0.0.1:{server.port}") as sides:
+        for call in sides:
+            assert call("get", record(1).handle) is None
+            with pytest.raises(StoreError, match="NOPERM"):
+                call("create", record(1))
 
 
 def test_a_socket_serves_as_well(new_redis: NewRedis) -> None:
