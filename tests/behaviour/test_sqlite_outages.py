@@ -20,13 +20,14 @@ from typing import Any
 
 import pytest
 
-from fluidauth import Session, SessionEngine, SQLiteStore
+from fluidauth import Session, SessionEngine, SQLiteStore, StoreError
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.stores.sqlite import file as sqlite_file
 from fluidauth.testing import FakeClock
 from fluidauth.testing.ticker import Ticker
 from harness import ROOT
+from harness.servers.redis import until
 from tests.support import Browser, Protocol, apart
 
 pytestmark = pytest.mark.requirement("52", "53")
@@ -296,6 +297,122 @@ def test_a_write_into_a_removed_file_is_not_acknowledged(visitor: Browser, monke
 
     assert (response.status, response.set_cookies) == (503, [])
     assert visitor.get(fields)[1]["kept"] == 1  # and "late" if the file came back: nobody was told either way
+
+
+JOURNALS = [("-wal",), ("-shm",), ("-wal", "-shm")]
+
+
+@pytest.mark.parametrize("journals", JOURNALS)
+def test_nothing_is_acknowledged_into_a_removed_log(
+    visitor: Browser, file: Path, journals: tuple[str, ...], monkeypatch: Any
+) -> None:
+    """As where somebody tidies up beside the running service: what was acknowledged before is there."""
+    monkeypatch.setattr(sqlite_file, "CHECK_INTERVAL", 3600.0)
+    other = visitor.with_cookie(None)
+    other.request(lambda session: session.login("bob"))
+    other.request(Session.logout)
+    for journal in journals:
+        Path(f"{file}{journal}").unlink()
+
+    response = visitor.request(put)
+
+    with closing(SQLiteStore(file)) as elsewhere:  # as of a process that begins now
+        found = [record.user_id for record in elsewhere.scan()]
+    assert (response.status, response.set_cookies, found) == (503, [], ["ann"])
+    assert visitor.request(put).status == 200
+    assert visitor.get(fields) == ("ann", {"kept": 1, "late": True})
+
+
+@pytest.mark.parametrize("journals", JOURNALS)
+def test_two_processes_get_over_a_removed_log(file: Path, journals: tuple[str, ...]) -> None:
+    """Each answers with 503s until all have let go of it, and loses nothing that it acknowledged before."""
+    secret = new_secret()
+    with other_process(file, secret) as ask, closing(SQLiteStore(file)) as store:
+        engine = SessionEngine(secret, store)
+        sessions = [str(engine.create_session(name)[1].handle) for name in ("ann", "bob", "eve")]
+        engine.delete_session(sessions[0])
+        assert ask(f"delete {sessions[1]}") == "True"
+        for journal in journals:
+            Path(f"{file}{journal}").unlink()
+
+        until(lambda: ask(f"visit {sessions[2]}") == "True")
+        until(lambda: visited(engine, sessions[2]))
+
+        assert [ask(f"user {handle}") for handle in sessions] == ["None", "None", "eve"]
+        assert [engine.get_session(handle) for handle in sessions[:2]] == [None, None]
+        assert visits(engine, sessions[2]) >= 2  # and those that were a 503, if they were made all the same
+        assert engine.requests.store.damage() == []
+
+
+def test_a_log_made_anew_is_no_removed_one(visitor: Browser, file: Path, monkeypatch: Any) -> None:
+    """SQLite removes it with its last connection, as where a process forks, and begins another."""
+    monkeypatch.setattr(sqlite_file, "CHECK_INTERVAL", 3600.0)
+    store = store_of(visitor)
+    visitor.request(put)
+    for connections in (store._opened().writers, store._opened().readers):
+        while connection := connections.take():
+            connections.discard(connection)
+    assert not Path(f"{file}-wal").exists()
+
+    answers = [visitor.request(handler).status for handler in (put, fields, put)]
+
+    assert answers == [200, 200, 200]
+
+
+OTHER = """
+import sys
+from fluidauth import SessionEngine, SQLiteStore, StoreError
+engine = SessionEngine(sys.argv[2], SQLiteStore(sys.argv[1]))
+for line in sys.stdin:
+    verb, handle = line.split()
+    try:
+        if verb == "user":
+            session = engine.get_session(handle)
+            print(session and session.user_id, flush=True)
+        elif verb == "delete":
+            print(engine.delete_session(handle), flush=True)
+        else:
+            with engine.edit(handle) as session:
+                session.add("visits")
+            print(True, flush=True)
+    except StoreError as error:
+        print(error, flush=True)
+"""
+
+
+@contextmanager
+def other_process(file: Path, secret: str) -> Iterator[Callable[[str], str]]:
+    """Give what has a second process do something, and returns its answer."""
+    command = [sys.executable, "-c", OTHER, str(file), secret]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+
+        def ask(line: str) -> str:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip()
+
+        yield ask
+        process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
+
+
+def visits(engine: SessionEngine, handle: str) -> int:
+    session = engine.get_session(handle)
+    assert session is not None
+    return int(session["visits"])
+
+
+def visited(engine: SessionEngine, handle: str) -> bool:
+    """Return whether the store did as it was told."""
+    try:
+        with engine.edit(handle) as session:
+            session.add("visits")
+    except StoreError:
+        return False
+    return True
 
 
 # -- faults that need a process of their own ---------------------------------------------

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import stat
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from fluidauth.after_fork import renew_in_child
@@ -53,6 +53,10 @@ LOCK_WAIT = 0.02  # seconds that one call waits for a lock: an event loop may be
 CHECK_INTERVAL = 5.0  # seconds between two looks at whether the file was removed or replaced
 
 
+Identity = tuple[int, int]
+Journals = tuple[Identity | None, Identity | None]
+
+
 class SessionFile:
     """A session file as it was opened: which one it is, its namespace, its connections.
 
@@ -69,17 +73,41 @@ class SessionFile:
         """The namespace's number in this file."""
         self._path = str(path)
         self._identity = _identity(self._path)
-        self.readers: Connections = Connections(lambda: self._connect(read_only=True), pool_size, timeout)
-        self.writers: Connections = Connections(lambda: self._connect(), 1, timeout)
+        self._log_path, self._index_path = f"{path}-wal", f"{path}-shm"
+        self._journals: Journals | None = None
+        self.readers: Connections = Connections(lambda: self._pooled(read_only=True), pool_size, timeout)
+        self.writers: Connections = Connections(self._pooled, 1, timeout)
         self.checkpoints: Checkpoints = Checkpoints(self._connect, self.writers)
         self.check_at: float = time.monotonic() + CHECK_INTERVAL
         """When a read should ask again whether this still is the file at its path."""
         renew_in_child(self, SessionFile.begin_anew)
 
     def is_in_place(self) -> bool:
-        """Return whether the file at the path still is the one that was opened."""
+        """Return whether the file at the path, and the log beside it, still are those that were opened.
+
+        A log that somebody removed is written to still, and nobody else reads what it holds.
+        """
         self.check_at = time.monotonic() + CHECK_INTERVAL
-        return _identity(self._path) == self._identity
+        return _identity(self._path) == self._identity and self._journals_now() == self._journals
+
+    def _journals_now(self) -> Journals:
+        """Return which log, and which index of it, lie beside the file; those that are there first count."""
+        found = _identity(self._log_path), _identity(self._index_path)
+        if self._journals is None or not (self.writers.opened or self.readers.opened):
+            self._journals = found
+        return found
+
+    def save_log(self) -> None:
+        """Move what a removed log holds into the file, unless somebody has begun another one."""
+        with suppress(sqlite3.Error):
+            connection = self.writers.take()
+            if connection is None:
+                return
+            try:
+                if _identity(self._path) == self._identity and None in self._journals_now():
+                    connection.execute("PRAGMA wal_checkpoint(FULL)")
+            finally:
+                self.writers.give_back(connection)
 
     def pause(self) -> None:
         """Close everything before a fork."""
@@ -103,6 +131,11 @@ class SessionFile:
         """Close all connections, borrowed ones when they are given back."""
         self.readers.retire()
         self.writers.retire()
+
+    def _pooled(self, read_only: bool = False) -> sqlite3.Connection:
+        if self.readers.opened + self.writers.opened == 1:  # with the last one SQLite removed the log
+            self._journals = None
+        return self._connect(read_only)
 
     def _connect(self, read_only: bool = False) -> sqlite3.Connection:
         try:
@@ -200,7 +233,7 @@ def _space_in(connection: sqlite3.Connection, namespace: str) -> int:
     return number
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: str) -> Identity | None:
     try:
         found = os.stat(path)  # Path.stat() takes a tenth longer, after each write
     except OSError:

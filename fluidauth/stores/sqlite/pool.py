@@ -50,7 +50,8 @@ class Connections:
     def _start(self) -> None:
         self._idle: list[sqlite3.Connection] = []
         self._waiters: deque[_Waiter] = deque()
-        self._opened = 0
+        self.opened: int = 0
+        """How many connections there are, with those that are being made."""
         self._lock = threading.Lock()
 
     def take(self) -> sqlite3.Connection | None:
@@ -94,9 +95,9 @@ class Connections:
         self._paused = True
         give_up = time.monotonic() + self._timeout
         # Again and again: a thread that saw no pause yet may put its connection into the list just emptied.
-        while self._opened and time.monotonic() < give_up:
+        while self.opened and time.monotonic() < give_up:
             self._close_idle()
-            if self._opened:
+            if self.opened:
                 time.sleep(_LOOK_AGAIN)
 
     def resume(self) -> None:
@@ -106,7 +107,7 @@ class Connections:
 
     def begin_anew(self, in_use: bool) -> None:
         """Close what is left of the parent process; if a connection was in use there, refuse to work."""
-        self._is_unsafe = self._is_unsafe or in_use or self._opened > len(self._idle)
+        self._is_unsafe = self._is_unsafe or in_use or self.opened > len(self._idle)
         for connection in () if self._is_unsafe else self._idle:
             _close_inherited(connection)
         self._paused = False
@@ -158,15 +159,15 @@ class Connections:
                     self._waiters[0].connection = self._idle.pop()
                 if self._waiters[0].connection is not None:
                     pass
-                elif self._opened < self._size:
-                    self._opened += 1
+                elif self.opened < self._size:
+                    self.opened += 1
                 else:
                     return
                 self._waiters.popleft().served.set()
 
     def _make_room(self) -> None:
         with self._lock:
-            self._opened -= 1
+            self.opened -= 1
         self._serve()
 
 

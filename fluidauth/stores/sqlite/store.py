@@ -173,7 +173,10 @@ class SQLiteStore(DelegatingStore):
             if self._file is not file:  # another thread noticed it too, and may have opened the new one
                 return
             self._file = None
-        _logger.warning("%s was removed or replaced; opening what is there now", self.path)
+        _logger.warning(
+            "%s, or the log beside it, was removed or replaced; opening what is there now", self.path
+        )
+        file.save_log()
         file.retire()
 
     # -- one call on one connection ----------------------------------------------
@@ -283,7 +286,7 @@ class SQLiteStore(DelegatingStore):
         """Note that so many rows changed in *file*; raise ``StoreError`` if nobody will find them."""
         if not file.is_in_place():  # written into the void
             self._left(file)
-            raise StoreError(f"{self.path} was removed or replaced")
+            raise StoreError(f"{self.path}, or the log beside it, was removed or replaced")
         file.checkpoints.count(changes)
 
 

@@ -114,7 +114,7 @@ def test_many_threads_share_few_connections(store: SQLiteStore) -> None:
 
 def _use_inherited_store(store: SQLiteStore, results: Any) -> None:
     file = store._opened()
-    inherited = [file.readers._opened, file.writers._opened]
+    inherited = [file.readers.opened, file.writers.opened]
     store.create(make_record("child"))
     results.put((store.get(make_record().handle) is not None, inherited))
 
