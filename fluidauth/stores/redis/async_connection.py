@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import hiredis
 from fluidauth.stores.idle import keep_alive
 from fluidauth.stores.polling import Poller, PollingGate
 
-from .connection import Command, Greeting, LinkError, last_words, packed, read_now, says_readonly
+from .connection import Address, Command, Greeting, LinkError, last_words, packed, read_now, says_readonly
 from .url import Place, Settings
 
 
@@ -48,8 +49,10 @@ class AsyncLink(asyncio.Protocol):
         try:
             async with asyncio.timeout(limit):
                 if place.port:
+                    addresses = await loop.getaddrinfo(*place, type=socket.SOCK_STREAM)
+                    first = await _first_of(addresses, limit)
                     await loop.create_connection(
-                        lambda: link, place.host, place.port, ssl=settings.tls, server_hostname=name
+                        lambda: link, sock=first, ssl=settings.tls, server_hostname=name
                     )
                 else:
                     await loop.create_unix_connection(lambda: link, place.host)
@@ -157,6 +160,24 @@ class AsyncLink(asyncio.Protocol):
                 lost = LinkError(self.place, last_words(asked.replies, error), sent=True)
                 lost.was_used = self._was_used
                 asked.future.set_exception(lost)
+
+
+async def _first_of(addresses: list[Address], limit: float) -> socket.socket:
+    """Do as that of blocking code."""
+    failure = OSError("the name has no address")
+    for family, kind, protocol, _, address in addresses:
+        link = socket.socket(family, kind, protocol)
+        try:
+            link.setblocking(False)
+            async with asyncio.timeout(limit / len(addresses)):
+                await asyncio.get_running_loop().sock_connect(link, address)
+            return link
+        except BaseException as error:
+            link.close()
+            if not isinstance(error, OSError):
+                raise
+            failure = error
+    raise failure
 
 
 class _Asked:

@@ -26,6 +26,9 @@ from .url import Login, Place, Settings
 Command = tuple[Any, ...]
 """The first is a word of Redis or a :class:`Script`, which its number of keys, keys and values follow."""
 
+Address = tuple[Any, ...]
+"""As of ``socket.getaddrinfo``."""
+
 _CHUNK = 1 << 16
 
 
@@ -190,7 +193,28 @@ def _connected(settings: Settings, place: Place, limit: float) -> socket.socket:
         link.settimeout(limit)
         link.connect(place.host)
         return link
-    link = socket.create_connection(place, limit)
+    link = _first_of(socket.getaddrinfo(*place, type=socket.SOCK_STREAM), limit)
+    link.settimeout(limit)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     keep_alive(link, limit)
     return settings.tls.wrap_socket(link, server_hostname=place.host) if settings.tls else link
+
+
+def _first_of(addresses: list[Address], limit: float) -> socket.socket:
+    """Return a connection to the first of *addresses* that answers; none of them may use up all the time.
+
+    A name often has one of IPv6 as well, to which no route leads. Raise ``OSError`` of the last.
+    """
+    failure = OSError("the name has no address")
+    for family, kind, protocol, _, address in addresses:
+        link = socket.socket(family, kind, protocol)
+        try:
+            link.settimeout(limit / len(addresses))
+            link.connect(address)
+            return link
+        except BaseException as error:
+            link.close()
+            if not isinstance(error, OSError):
+                raise
+            failure = error
+    raise failure

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -139,6 +141,39 @@ def test_a_replica_is_told_from_a_primary(new_redis: NewRedis) -> None:
             with pytest.raises(StoreError, match="it is a replica; give the primary"):
                 call("create", record(1))
             assert connections_to(replica) - before == 3  # two of ours, and that which looks
+
+
+@pytest.mark.requirement("53")
+def test_a_dead_address_of_a_name_leaves_time_for_the_next(own: OwnRedis, monkeypatch: Any) -> None:
+    """As IPv6 without a route: what is sent there is lost, and the other address of the name serves."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, full_queue_of(silent):
+        there = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", silent.getsockname())]
+        there.append((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", own.port)))
+        known = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *rest, **more: there if host == "two" else known(host, *rest, **more),
+        )
+        with both_sides("redis://two") as sides:
+            for number, call in enumerate(sides):
+                call("create", record(number))
+                assert call("get", record(number).handle) == record(number)
+
+
+@contextmanager
+def full_queue_of(listener: socket.socket) -> Iterator[None]:
+    """Have *listener* neither take nor refuse who comes next."""
+    waiting = []
+    try:
+        for _ in range(4):
+            waiting.append(socket.socket())
+            waiting[-1].setblocking(False)
+            waiting[-1].connect_ex(listener.getsockname())
+        yield
+    finally:
+        for each in waiting:
+            each.close()
 
 
 def connections_to(server: OwnRedis) -> int:
