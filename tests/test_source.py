@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,18 @@ def test_importing_the_package_imports_no_framework(tmp_path: Path) -> None:
     assert "fluidauth" in modules
     assert unwanted.intersection(modules) == set()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_application_may_need_is_seen_without_running_it(tmp_path: Path) -> None:
+    """As by PyInstaller: what no import statement names is missing in an application that it freezes."""
+    program = tmp_path / "program.py"
+    program.write_text("from fluidauth import SessionEngine\n")
+    finder = ModuleFinder(path=[str(ROOT)])
+
+    finder.run_script(str(program))
+
+    needed = {f"fluidauth.{module}" for module in TREES if module.startswith(("engine", "stores"))}
+    assert needed - finder.modules.keys() == set()
 
 
 def test_the_package_has_at_most_twenty_names() -> None:

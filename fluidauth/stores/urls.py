@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -56,8 +56,9 @@ def store_from_url(url: str) -> SessionStore:
     if parts.scheme in ("postgresql", "postgres"):
         return _postgres_store(url)
     if parts.scheme.partition("+")[0] in ("redis", "rediss", "valkey", "valkeys", "unix"):
-        redis: SessionStore = _driver("redis").RedisStore(url)
-        return redis
+        with _needs("redis"):
+            from .redis import RedisStore
+        return RedisStore(url)
     # No message repeats a URL: it may hold a password.
     raise ConfigError(f"store URL with scheme {parts.scheme!r} is not known; use {KNOWN}")
 
@@ -75,14 +76,16 @@ def _postgres_store(url: str) -> SessionStore:
     for option in query.split("&") if query else ():
         (ours if option.partition("=")[0] in types else libpqs).append(option)
     place += f"?{'&'.join(libpqs)}" if libpqs else ""
-    store: SessionStore = _driver("postgres").PostgresStore(place, **options_in("&".join(ours), types))
-    return store
+    with _needs("postgres"):
+        from .postgres import PostgresStore
+    return PostgresStore(place, **options_in("&".join(ours), types))
 
 
-def _driver(extra: str) -> Any:
-    """Return the module of the store that needs *extra*; raise :class:`ConfigError` without it."""
+@contextmanager
+def _needs(extra: str) -> Iterator[None]:
+    """Raise :class:`ConfigError` if what is imported here is not installed; *extra* brings it."""
     try:
-        return import_module(f".{extra}", __package__)
+        yield
     except ImportError as error:
         raise ConfigError(
             f"this store needs a driver: pip install 'fluidauth[{extra}]' ({error.name} is missing)"
