@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,11 @@ def seconds(name: str, value: int | timedelta) -> int:
     if not 1 <= value <= MAX_LIFETIME:
         raise ConfigError(f"{name} is {value} seconds; it must be from 1 second to 400 days ({MAX_LIFETIME})")
     return value
+
+
+def system_time() -> float:
+    """Return the system's time in Unix seconds: looked up at each call, as tests put another in its place."""
+    return time.time()
 
 
 def moment(seconds: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from fluidauth.operations.explain import Explanation, Headers, explain
 from fluidauth.operations.lookup import Live
 from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import CLOSED
-from fluidauth.records import Lifetime, SessionInfo
+from fluidauth.records import Lifetime, SessionInfo, system_time
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import token_for
@@ -72,7 +71,7 @@ class SessionEngine:
         adopt_until: datetime | None = None,
         connect: settings.Connect = "eager",
         on_event: Callable[[SessionEvent], object] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = system_time,
     ) -> None:
         keyring = settings.keyring_of(secret)
         options = CookieOptions() if cookie is None else cookie

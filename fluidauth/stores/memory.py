@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from fluidauth.errors import ConfigError, RecordExists, StoreError
-from fluidauth.records import SessionRecord, check_namespace
+from fluidauth.records import SessionRecord, check_namespace, system_time
 
 from .base import DEFAULT_NAMESPACE, AsyncDelegatingStore, AsyncSessionStore, SessionStore
 
@@ -28,7 +27,7 @@ class MemoryStore(SessionStore):
         *,
         max_sessions: int = 100_000,
         namespace: str = DEFAULT_NAMESPACE,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = system_time,
     ) -> None:
         if isinstance(max_sessions, bool) or not isinstance(max_sessions, int) or max_sessions < 1:
             raise ConfigError(f"max_sessions={max_sessions!r} must be a positive whole number")

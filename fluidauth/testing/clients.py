@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from fluidauth.engine import SessionEngine
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.keys import new_secret
+from fluidauth.records import system_time
 from fluidauth.session import Session
 from fluidauth.stores.memory import MemoryStore
 
 
-def memory_engine(*, clock: Callable[[], float] = time.time, **options: Any) -> SessionEngine:
+def memory_engine(*, clock: Callable[[], float] = system_time, **options: Any) -> SessionEngine:
     """Return an engine whose sessions are gone with it, under a secret of its own.
 
     Its cookie is not Secure, as test clients speak plain http, and nothing warns of that. *options* are

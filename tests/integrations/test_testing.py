@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -55,6 +56,21 @@ def test_a_client_is_signed_in_with_one_line(client_of: Callable[[Any], Any]) ->
 
     assert client.get("/").json() == ["ada", [1]]
     assert session.user_id == "ada"
+
+
+def test_a_session_ends_where_a_test_moves_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of an engine that was built before: freezegun puts a function of its own in place."""
+    engine = memory_engine(idle_timeout=600)
+    client = TestClient(application(engine))
+    sign_in(client, engine, "ada")
+    now = time.time()
+
+    monkeypatch.setattr(time, "time", lambda: now + 590)
+    before = client.get("/").json()
+    monkeypatch.setattr(time, "time", lambda: now + 590 + 610)
+    after = client.get("/").json()
+
+    assert (before, after) == (["ada", None], [None, None])
 
 
 @pytest.mark.parametrize("framework", ["flask", "quart"])
