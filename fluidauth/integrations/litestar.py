@@ -2,7 +2,7 @@
 
     app = Litestar([...], middleware=[DefineMiddleware(SessionMiddleware, engine=engine)])
 
-or ``SessionMiddleware(app, engine=engine)`` around all of it.
+or ``SessionMiddleware(app, engine=engine)`` around all of it, as it must be where *cors_config* is given.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from litestar.types import ASGIApp as LitestarApp
 from litestar.types import Empty
 
 from fluidauth.engine import SessionEngine
-from fluidauth.errors import SessionClosed
+from fluidauth.errors import ConfigError, SessionClosed
+from fluidauth.events import logger
 from fluidauth.middleware import ASGISessionMiddleware
 from fluidauth.middleware.asgi import ASGIApp, Message, Receive, Scope, Send, session_in
 from fluidauth.middleware.response import OnStoreError
@@ -24,6 +25,10 @@ from fluidauth.session import Session
 from fluidauth.session.faces import hides_names
 
 _OURS = "fluidauth.session"  # in the scope, whatever the application puts under "session"
+_INSIDE_CORS = (
+    "Litestar's cors_config puts a Vary of its own in the place of ours, so that a cache would show one user "
+    "another's page: put SessionMiddleware(app, engine=engine) around the application"
+)
 
 
 @hides_names("session_of(request).{name} has it; from fluidauth.integrations.litestar import session_of")
@@ -34,7 +39,10 @@ class LitestarFace(Session):
 
 
 class SessionMiddleware(ASGISessionMiddleware):
-    """``request.session``; arguments as for :class:`~fluidauth.ASGISessionMiddleware`."""
+    """``request.session``; arguments as for :class:`~fluidauth.ASGISessionMiddleware`.
+
+    Each request raises :class:`ConfigError` where this stands within an application with *cors_config*.
+    """
 
     session_class: type[Session] = LitestarFace
     shares_scope: bool = True
@@ -74,6 +82,9 @@ def _clearing(app: Any) -> ASGIApp:
         if "session" not in scope:  # lifespan
             await app(scope, receive, send)
             return
+        if getattr(scope.get("litestar_app"), "cors_config", None) is not None:
+            logger.error("%s", _INSIDE_CORS)  # as Litestar tells nobody why it answers with 500
+            raise ConfigError(_INSIDE_CORS)
         scope[_OURS] = scope["session"]
         try:
             await app(scope, receive, passes_on)

@@ -9,6 +9,7 @@ import pytest
 from litestar import Litestar
 from litestar import Request as LitestarRequest
 from litestar import get as litestar_get
+from litestar.config.cors import CORSConfig
 from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -159,6 +160,31 @@ def test_litestars_shares_it_as_well() -> None:
 
     assert TestClient(app).get("/item/7").status_code == 200
     assert app.seen == [(42, {"n": 7})]
+
+
+@pytest.mark.requirement("17")
+def test_litestars_cors_takes_no_vary_away(caplog: pytest.LogCaptureFixture) -> None:
+    """It replaces that of all within: there the session is refused, and around it both are told."""
+    sent = {"origin": "https://shop.example"}
+    engine = memory_engine()
+
+    async def page(request: Any) -> str:
+        return str(litestar.session_of(request).user_id)
+
+    page.__annotations__ = {"request": LitestarRequest[Any, Any, Any], "return": str}
+
+    def site(**more: Any) -> Litestar:
+        cors = CORSConfig(allow_origins=[sent["origin"]], allow_credentials=True)
+        handlers = [litestar_get("/")(page)]
+        return Litestar(handlers, cors_config=cors, openapi_config=None, logging_config=None, **more)
+
+    within: Any = site(middleware=[DefineMiddleware(litestar.SessionMiddleware, engine=engine)])
+    refused = TestClient(within, raise_server_exceptions=False).get("/", headers=sent)
+    answer = TestClient(litestar.SessionMiddleware(site(), engine=engine)).get("/", headers=sent)
+
+    assert refused.status_code == 500
+    assert "put SessionMiddleware(app, engine=engine) around the application" in caplog.text
+    assert answer.headers.get_list("vary") == ["Origin", "Cookie"]
 
 
 def test_the_plain_middleware_leaves_the_scope_alone() -> None:
