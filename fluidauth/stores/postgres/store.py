@@ -9,6 +9,7 @@ and do not know prepared statements.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -170,14 +171,17 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
 
 
 class _Pool(ConnectionPool[Link]):
-    """A pool that a forked child leaves alone: its threads, for which it would wait, are not there."""
+    """A pool that is left alone where its threads, for which it would wait, are not there or do not run.
+
+    So it is in a forked child, and since Python 3.12 while the interpreter ends.
+    """
 
     def __init__(self, **settings: Any) -> None:
         self._made_in = os.getpid()
         super().__init__(**settings)
 
     def __del__(self) -> None:
-        if os.getpid() == self._made_in:
+        if os.getpid() == self._made_in and not sys.is_finalizing():
             super().__del__()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -14,8 +16,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from fluidauth import StoreError
 from fluidauth.stores.postgres import PostgresStore
+from harness import ROOT
 from harness.servers.postgres import OwnPostgres
-from tests.stores.postgres.support import LIMIT, record
+from tests.stores.postgres.support import LIMIT, PATIENCE, record
 
 
 @contextmanager
@@ -37,6 +40,21 @@ def own() -> Iterator[OwnPostgres]:
     PostgresStore(server.url).create_schema()
     yield server
     server.stop()
+
+
+def test_a_program_ends_without_being_told_to_close(url: str) -> None:
+    """As a command or a job does; the pool's own end waits for threads that do not run any more."""
+    program = (
+        "import sys\n"
+        "from fluidauth.stores.postgres import PostgresStore\n"
+        "store = PostgresStore(sys.argv[1])\n"
+        "print(store.get('0' * 64))\n"
+    )
+    command = [sys.executable, "-c", program, url]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
+
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 @pytest.mark.requirement("53")
