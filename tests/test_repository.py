@@ -160,6 +160,15 @@ def test_the_tests_have_every_extra() -> None:
     assert sorted(PROJECT["dependency-groups"]) == ["lint", "test"]
 
 
+def test_no_pool_is_allowed_that_dies_in_a_quiet_day() -> None:
+    """The threads of psycopg-pool before 3.3.3 end after 24 hours without work; then none is had any more."""
+    extra = PROJECT["project"]["optional-dependencies"]["postgres"]
+
+    lowest = [re.findall(r"\d+", each) for each in extra if each.startswith("psycopg-pool>=")]
+
+    assert [[int(part) for part in version] >= [3, 3, 3] for version in lowest] == [True]
+
+
 def test_whatever_is_installed_is_pinned() -> None:
     """The environments of next month are those of today."""
     wanted = [
