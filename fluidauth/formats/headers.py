@@ -3,7 +3,7 @@
 Every response passes here, so that none that depends on a cookie can be cached for
 another visitor: a forgotten way out is how Flask (CVE-2023-30861, CVE-2026-27205) and
 Django (CVE-2026-35192) leaked sessions. The application's own headers stay as they are;
-ours are appended.
+ours are appended, but to a ``Vary`` that is there: a second one gets lost.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class Words(Generic[AnyStr]):
     spell: Callable[[str], AnyStr]
     vary: AnyStr
     cookie: AnyStr
+    and_cookie: AnyStr
     cache_control: AnyStr
     no_store: AnyStr
     set_cookie: AnyStr
@@ -30,6 +31,7 @@ class Words(Generic[AnyStr]):
             spell,
             spell("vary"),
             spell("Cookie"),
+            spell(", Cookie"),
             spell("cache-control"),
             spell("no-store"),
             spell("set-cookie"),
@@ -45,14 +47,17 @@ BYTES: Words[bytes] = Words.spelled(lambda text: text.encode("latin-1"))
 def vary(headers: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr]) -> list[tuple[AnyStr, AnyStr]]:
     """Return *headers* of a response that used the session, with ``Vary: Cookie``."""
     amended = list(headers)
-    for name, value in amended:
-        if (
-            len(name) == 4
-            and name.lower() == words.vary
-            and not _directives(value).isdisjoint(("cookie", "*"))
-        ):
-            return amended
-    amended.append((words.vary, words.cookie))
+    first = -1
+    for position, (name, value) in enumerate(amended):
+        if len(name) == 4 and name.lower() == words.vary:
+            if not _directives(value).isdisjoint(("cookie", "*")):
+                return amended
+            first = position if first < 0 else first
+    if first < 0:
+        amended.append((words.vary, words.cookie))
+    else:  # layers outside add to the first one, and some drop the others then
+        name, value = amended[first]
+        amended[first] = (name, value + words.and_cookie)
     return amended
 
 

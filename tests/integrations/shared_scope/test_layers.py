@@ -12,6 +12,7 @@ from litestar import get as litestar_get
 from litestar.config.cors import CORSConfig
 from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
@@ -163,6 +164,31 @@ def test_litestars_shares_it_as_well() -> None:
 
 
 @pytest.mark.requirement("17")
+def test_a_layer_outside_that_knows_one_vary_takes_none_away() -> None:
+    """As the CORS and GZip of Starlette 1.0 add to it."""
+
+    async def page(request: Request) -> Response:
+        return Response(str(session_of(request).user_id), headers={"vary": "Accept-Encoding"})
+
+    class Cors:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def told(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    headers = MutableHeaders(scope=message)
+                    headers["vary"] = f"{headers['vary']}, Origin"
+                await send(message)
+
+            await self.app(scope, receive, told)
+
+    app = Cors(dropped_in(Route("/", page)))
+
+    assert TestClient(app).get("/").headers.get_list("vary") == ["Accept-Encoding, Cookie, Origin"]
+
+
+@pytest.mark.requirement("17")
 def test_litestars_cors_takes_no_vary_away(caplog: pytest.LogCaptureFixture) -> None:
     """It replaces that of all within: there the session is refused, and around it both are told."""
     sent = {"origin": "https://shop.example"}
@@ -184,7 +210,7 @@ def test_litestars_cors_takes_no_vary_away(caplog: pytest.LogCaptureFixture) -> 
 
     assert refused.status_code == 500
     assert "put SessionMiddleware(app, engine=engine) around the application" in caplog.text
-    assert answer.headers.get_list("vary") == ["Origin", "Cookie"]
+    assert answer.headers.get_list("vary") == ["Origin, Cookie"]
 
 
 def test_the_plain_middleware_leaves_the_scope_alone() -> None:
