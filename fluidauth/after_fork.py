@@ -67,8 +67,7 @@ def catch_up() -> None:
     """Renew all that is the parent's; threads that come meanwhile wait."""
     with _turns.setdefault(os.getpid(), threading.RLock()):
         if not mark[0]:
-            # A list, here and below: another thread may build a store meanwhile, and change what is walked.
-            for owner, renew in list(_renewals.items()):
+            for owner, renew in _entries(_renewals):
                 renew(owner)
             mark[0] = 1
             _turns.clear()  # those of its ancestors, which may be held; who waits for ours has it
@@ -104,13 +103,19 @@ def pause_for_fork(owner: T, pause: Callable[[T], object], resume: Callable[[T],
     _pauses[owner] = (pause, resume)
 
 
+def _entries(known: weakref.WeakKeyDictionary[Any, T]) -> list[tuple[Any, T]]:
+    """Return what is *known*, while another thread may build a store, which changes what is walked."""
+    owners = [reference() for reference in known.keyrefs()]  # by one call in C; ``items()`` takes many steps
+    return [(owner, known[owner]) for owner in owners if owner is not None]
+
+
 def _pause_all() -> None:
-    for owner, (pause, _) in list(_pauses.items()):
+    for owner, (pause, _) in _entries(_pauses):
         pause(owner)
 
 
 def _resume_all() -> None:
-    for owner, (_, resume) in list(_pauses.items()):
+    for owner, (_, resume) in _entries(_pauses):
         resume(owner)
 
 

@@ -52,6 +52,18 @@ _RETRY = 0.01  # seconds
 LOCK_WAIT = 0.02  # seconds that one call waits for a lock: an event loop may be waiting too
 CHECK_INTERVAL = 5.0  # seconds between two looks at whether the file was removed or replaced
 
+_left_in_use: set[object] = set()
+"""The files that a parent had in use while this process was forked.
+
+SQLite has one memory of its locks for all connections of a process to a file: where one is left that
+nobody can close, those that are opened beside it, by whatever store, take no lock.
+"""
+
+
+def leave_in_use(path: str | os.PathLike[str]) -> None:
+    """Refuse to open the file at *path* in this process, and in its children."""
+    _left_in_use.add(_identity(str(path)) or str(path))
+
 
 Identity = tuple[int, int]
 Journals = tuple[Identity | None, Identity | None]
@@ -123,7 +135,9 @@ class SessionFile:
 
     def begin_anew(self) -> None:
         """Go on in a forked child."""
-        in_use = self.checkpoints.begin_anew()
+        in_use = self.checkpoints.begin_anew() or self.readers.in_use or self.writers.in_use
+        if in_use:
+            _left_in_use.add(self._identity)
         self.readers.begin_anew(in_use)
         self.writers.begin_anew(in_use)
 
@@ -173,6 +187,8 @@ def prepare(path: Path, namespace: str, timeout: float) -> int:
 
 def connect(path: Path, durability: str, read_only: bool = False) -> sqlite3.Connection:
     """Open a connection in autocommit mode, for use by one thread at a time."""
+    if _left_in_use and _identity(str(path)) in _left_in_use:
+        raise StoreError("this process was forked while the session database was in use; restart it")
     # mode=rw: a file that was removed must not come back empty.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",

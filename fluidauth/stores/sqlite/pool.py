@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from fluidauth.errors import StoreBusy, StoreError
+from fluidauth.errors import StoreBusy
 
 _LOOK_AGAIN = 0.001  # seconds, while others bring back what they borrowed
 
@@ -35,7 +35,7 @@ class Connections:
     No connection is open while the process forks, if Python knows that it does: SQLite keeps its
     locks in the memory of a process, and a child that inherits them takes none of its own, so
     that the parent could delete the log under it. What a child inherits all the same it closes,
-    before it opens anything; one that was forked amid a use refuses to work.
+    before it opens anything; one that was forked amid a use refuses to work (``file``).
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], size: int, timeout: float) -> None:
@@ -44,7 +44,6 @@ class Connections:
         self._timeout = timeout
         self._retired = False
         self._paused = False
-        self._is_unsafe = False
         self._start()
 
     def _start(self) -> None:
@@ -56,7 +55,7 @@ class Connections:
 
     def take(self) -> sqlite3.Connection | None:
         """Return an idle connection; None if there is none, or somebody waits for it."""
-        if self._waiters or not self._idle or self._is_unsafe:
+        if self._waiters or not self._idle:
             return None
         try:
             return self._idle.pop()
@@ -105,10 +104,14 @@ class Connections:
         self._paused = False
         self._serve()
 
+    @property
+    def in_use(self) -> bool:
+        """Whether any connection is borrowed, or being opened."""
+        return self.opened > len(self._idle)
+
     def begin_anew(self, in_use: bool) -> None:
-        """Close what is left of the parent process; if a connection was in use there, refuse to work."""
-        self._is_unsafe = self._is_unsafe or in_use or self.opened > len(self._idle)
-        for connection in () if self._is_unsafe else self._idle:
+        """Close what is left of the parent process, unless the file was *in_use* there."""
+        for connection in () if in_use else self._idle:
             _close_inherited(connection)
         self._paused = False
         self._start()
@@ -119,8 +122,6 @@ class Connections:
                 self.discard(self._idle.pop())
 
     def _queue_up(self, timeout: float) -> sqlite3.Connection:
-        if self._is_unsafe:
-            raise StoreError("this process was forked while the session database was in use; restart it")
         waiter = _Waiter()
         with self._lock:
             self._waiters.append(waiter)

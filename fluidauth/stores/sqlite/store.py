@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from fluidauth.after_fork import ProcessLock, catch_up, mark, pause_for_fork
+from fluidauth.after_fork import ProcessLock, catch_up, mark, pause_for_fork, renew_in_child
 from fluidauth.concurrency import on_asyncio
 from fluidauth.errors import ConfigError, StoreBusy, StoreError
 from fluidauth.records import SessionRecord, check_namespace
@@ -24,7 +24,7 @@ from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, Delegati
 
 from . import transactions, writes
 from .async_store import AsyncSQLiteStore
-from .file import LOCK_WAIT, SessionFile, advice
+from .file import LOCK_WAIT, SessionFile, advice, leave_in_use
 from .group_commit import GroupCommit
 from .locking import is_busy, store_error
 from .reads import CHECK, COUNT, GET, LIST, SCAN, record_in
@@ -72,7 +72,9 @@ class SQLiteStore(DelegatingStore):
         self._commits = GroupCommit(self._carry_out)
         self._opening = ProcessLock()
         self._holds_opening = False  # whether the thread that forks does
+        self._is_opening = False
         pause_for_fork(self, SQLiteStore._pause, SQLiteStore._resume)
+        renew_in_child(self, SQLiteStore._begin_anew)
 
     def _pause(self) -> None:
         # A thread that is opening the file would leave the child a connection that no pool closes. The
@@ -86,7 +88,13 @@ class SQLiteStore(DelegatingStore):
         if self._file is not None:
             self._file.resume()
         if self._holds_opening:
+            self._holds_opening = False
             self._opening.release()
+
+    def _begin_anew(self) -> None:
+        if self._is_opening:  # in the parent, by a connection that is in no pool yet
+            leave_in_use(self.path)
+        self._is_opening = False
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"
@@ -154,18 +162,18 @@ class SQLiteStore(DelegatingStore):
     def _opened(self) -> SessionFile:
         with self._opening:
             if self._file is None:
-                # A file that was there before is not made anew: its sessions are lost, or
-                # it is about to come back.
-                self._file = SessionFile(
-                    self.path,
-                    self.namespace,
-                    self._durability,
-                    self._timeout,
-                    self._pool_size,
-                    create=not self._was_open,
-                )
+                self._is_opening = True
+                try:
+                    self._file = self._file_there()
+                finally:
+                    self._is_opening = False
                 self._was_open = True
             return self._file
+
+    def _file_there(self) -> SessionFile:
+        # A file that was there before is not made anew: its sessions are lost, or it is about to come back.
+        settings = self.namespace, self._durability, self._timeout, self._pool_size
+        return SessionFile(self.path, *settings, create=not self._was_open)
 
     def _left(self, file: SessionFile) -> None:
         """Let go of *file*, which is not the one at its path any more."""

@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import sqlite3
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from fluidauth import SQLiteStore, StoreError
+from fluidauth import SQLiteStore, StoreError, after_fork
 from fluidauth.stores.base import AsyncSessionStore
+from fluidauth.stores.sqlite import file
 from fluidauth.stores.sqlite.file import LOCK_WAIT
 from fluidauth.testing.forks import begin_child
 from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
@@ -93,29 +95,83 @@ def test_a_parent_that_goes_takes_nothing_from_its_child(store: SQLiteStore, pat
         assert {found.handle for found in other.scan()} == {record(2).handle, record(3).handle}
 
 
-def _try_to_write(store: SQLiteStore, results: Any) -> None:
+def _try(use: Any, results: Any) -> None:
     try:
-        store.create(record(2))
+        use()
+        results.send("it worked")
     except StoreError as error:
         results.send(str(error))
+
+
+def _told_by_child(use: Any, heard: bool) -> str:
+    here, there = multiprocessing.get_context("fork").Pipe()
+    child = begin_child(_try, use, there, heard=heard)
+    assert here.poll(PATIENCE)
+    told = here.recv()
+    child.join()
+    return str(told)
 
 
 @pytest.mark.requirement("55")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("heard", [True, False], ids=["by Python", "in C"])
-def test_child_forked_within_a_transaction_refuses_to_work(path: Path, heard: bool) -> None:
-    """What it would write could be lost without a word."""
-    with closing(SQLiteStore(path, timeout=0.2)) as store:
+@pytest.mark.parametrize("use", ["write", "read", "write by another store", "read by a new store"])
+def test_child_forked_within_a_transaction_refuses_to_work(path: Path, heard: bool, use: str) -> None:
+    """What it would write could be lost without a word, and what it reads be old."""
+    with closing(SQLiteStore(path, timeout=0.2)) as store, closing(SQLiteStore(path, timeout=0.2)) as other:
         store.create(record(1))
-        here, there = multiprocessing.get_context("fork").Pipe()
+        other.create(record(2))
+        uses: dict[str, Any] = {
+            "write": lambda: store.create(record(4)),
+            "read": lambda: store.get(record(1).handle),
+            "write by another store": lambda: other.create(record(4)),
+            "read by a new store": lambda: SQLiteStore(path).get(record(1).handle),
+        }
         with writer_held(store):  # by the very thread that forks, so that waiting is in vain
-            child = begin_child(_try_to_write, store, there, heard=heard)
-        assert here.poll(PATIENCE)
-        told = here.recv()
-        child.join()
+            told = _told_by_child(uses[use], heard)
 
         assert "forked while the session database was in use" in told
         store.create(record(3))
+
+
+@pytest.mark.requirement("55")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("heard", [True, False], ids=["by Python", "in C"])
+def test_child_forked_while_the_file_is_opened_refuses_to_work(path: Path, heard: bool) -> None:
+    """The connection that is open for that moment is in no pool."""
+    SQLiteStore(path).open()
+    store = SQLiteStore(path, timeout=0.2)
+    told: list[str] = []
+    found = file._space_in
+
+    def forks(*values: Any) -> int:
+        patch.undo()  # else the child would come here as well
+        told.append(_told_by_child(lambda: store.create(record(1)), heard))
+        return found(*values)
+
+    with pytest.MonkeyPatch.context() as patch, closing(store):
+        patch.setattr(file, "_space_in", forks)
+        store.open()
+
+        assert ["forked while the session database was in use" in each for each in told] == [True]
+        store.create(record(1))
+
+
+@pytest.mark.requirement("55")
+def test_stores_that_are_built_while_a_fork_begins_are_in_nobodys_way(path: Path) -> None:
+    """By other threads, at any step: a hook that fails there leaves stores paused, and locked, for ever."""
+    with closing(SQLiteStore(path)) as store:
+        store.create(record(1))
+        built: list[SQLiteStore] = []
+        sys.setprofile(lambda *_: built.append(SQLiteStore(path)))
+        try:
+            after_fork._pause_all()
+            after_fork._resume_all()
+        finally:
+            sys.setprofile(None)
+
+        assert built
+        assert store.delete(record(1).handle)
 
 
 @pytest.mark.parametrize("interrupted", ["readers", "writers"])
