@@ -4,12 +4,14 @@ A key is kept in tables and shown on pages, so whoever presents one proves nothi
 Channels and many others hand what a client sent to ``SessionStore(…)``, and packages hand it what they
 kept: the value is the same, and so is the call. So in a request a key opens nothing but what that may see
 anyway: under our middleware, sessions of the user whom this request is signed in as, and its own. Where
-nothing is served, in a command, a task or a shell, no client has a say, and a key opens its session; so it
-does in a block of :func:`trusting_keys`. A token opens its session everywhere.
+nothing is served, in a command, a task or a shell, no client has a say, and a key opens its session: in the
+main thread, as servers of all kinds work in others, and requests begin some. So it does in a block of
+:func:`trusting_keys`. A token opens its session everywhere.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,7 +23,8 @@ from django.http import HttpRequest
 from fluidauth.concurrency import serves_a_loop
 from fluidauth.records import SessionRecord
 
-_requested: ContextVar[bool] = ContextVar("fluidauth_requested", default=False)
+_requested: ContextVar[int] = ContextVar("fluidauth_requested", default=0)
+"""How many requests are under way here, one within another."""
 _trusting: ContextVar[bool] = ContextVar("fluidauth_trusting_keys", default=False)
 
 
@@ -50,7 +53,7 @@ def serving(request: HttpRequest) -> Iterator[None]:
 def trusting_keys() -> Iterator[None]:
     """Let any public key open its session in this block: ``SessionStore(key)`` loads and saves it.
 
-    For a page of the staff, or a task on an event loop, whose keys come out of a table of yours; what a
+    For a page of the staff, or a task in a thread or on an event loop, whose keys come out of a table of yours; what a
     client sent must not be passed to ``SessionStore`` there. To end a session, or see if it lives, a key is
     enough anywhere: ``SessionStore().delete(key)``.
     """
@@ -101,7 +104,10 @@ def _trusts() -> bool:
 
     Where an event loop is at work Channels may be what asks, and nothing tells of its requests.
     """
-    return _trusting.get() or not (_requested.get() or serves_a_loop())
+    if _trusting.get():
+        return True
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and not (_requested.get() or serves_a_loop())
 
 
 def _own() -> Any:
@@ -112,11 +118,11 @@ def _own() -> Any:
 
 
 def _begun(**_: object) -> None:
-    _requested.set(True)
+    _requested.set(_requested.get() + 1)
 
 
 def _finished(**_: object) -> None:
-    _requested.set(False)
+    _requested.set(max(0, _requested.get() - 1))
 
 
 request_started.connect(_begun)

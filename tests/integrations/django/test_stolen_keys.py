@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
 import pytest
 from django.contrib import auth
 from django.contrib.sessions.backends.base import UpdateError
-from django.test import override_settings
+from django.test import Client, override_settings
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
 
 from fluidauth.integrations.django import SessionStore, trusting_keys
 from tests.integrations.django.sites import MIDDLEWARE, Site, key_of, key_of_ada, name_of, user
@@ -93,4 +96,39 @@ def test_session_under_a_key_does_not_vouch_for_itself(site: Site) -> None:
         return [list(request.session.keys()), list(SessionStore(key).keys()), key_of(request)]
 
     assert site.ask(swap) == [[], [], None]
+    assert is_untouched(key)
+
+
+@pytest.mark.requirement("23")
+@pytest.mark.parametrize("middleware", MIDDLEWARE)
+def test_key_opens_nothing_in_what_a_request_begins(site: Site, middleware: str) -> None:
+    """A thread has none of the request's context, and a request within it ends before it."""
+    key = key_of_ada()
+
+    def read() -> Any:
+        return SessionStore(key).get("cart")
+
+    def in_thread(request: Any) -> Any:
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(read).result()
+
+    def after_another(request: Any) -> Any:
+        Client().get("/none-such/")
+        return read()
+
+    with override_settings(MIDDLEWARE=MIDDLEWARE[middleware]):
+        assert [site.ask(in_thread), site.ask(after_another)] == [None, None]
+    assert is_untouched(key)
+
+
+@pytest.mark.requirement("23")
+def test_key_as_a_cookie_opens_nothing_in_an_application_beside_django() -> None:
+    """FastAPI runs what does not await in threads, of which Django hears nothing."""
+    key, beside = key_of_ada(), FastAPI()
+
+    @beside.get("/")
+    def read(request: Request) -> Any:
+        return SessionStore(request.cookies["sessionid"]).get("cart")
+
+    assert TestClient(beside, cookies={"sessionid": key}).get("/").json() is None
     assert is_untouched(key)
