@@ -53,9 +53,9 @@ def serving(request: HttpRequest) -> Iterator[None]:
 def trusting_keys() -> Iterator[None]:
     """Let any public key open its session in this block: ``SessionStore(key)`` loads and saves it.
 
-    For a page of the staff, or a task in a thread or on an event loop, whose keys come out of a table of yours; what a
-    client sent must not be passed to ``SessionStore`` there. To end a session, or see if it lives, a key is
-    enough anywhere: ``SessionStore().delete(key)``.
+    For a page of the staff, or a task in a thread or on an event loop, whose keys come out of a table of
+    yours; what a client sent must not be passed to ``SessionStore`` there. To end a session, or see if it
+    lives, a key is enough anywhere: ``SessionStore().delete(key)``.
     """
     before = _trusting.set(True)
     try:
