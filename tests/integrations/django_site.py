@@ -57,7 +57,8 @@ django.setup()
 
 from django.contrib import admin  # noqa: E402  these need the settings
 from django.core.management import call_command  # noqa: E402
-from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
+from django.http import HttpRequest, JsonResponse  # noqa: E402
+from django.http.response import HttpResponseBase  # noqa: E402
 from django.urls import path  # noqa: E402
 
 call_command("migrate", verbosity=0)
@@ -66,14 +67,14 @@ handlers: list[Any] = [bool]
 """What the page at ``/`` does with the request; the last one counts."""
 
 
-def page(request: HttpRequest) -> HttpResponse:
+def page(request: HttpRequest) -> HttpResponseBase:
     value = handlers[-1](request)
-    return value if isinstance(value, HttpResponse) else JsonResponse({"value": value})
+    return value if isinstance(value, HttpResponseBase) else JsonResponse({"value": value})
 
 
-async def apage(request: HttpRequest) -> HttpResponse:
+async def apage(request: HttpRequest) -> HttpResponseBase:
     value = await handlers[-1](request)
-    return value if isinstance(value, HttpResponse) else JsonResponse({"value": value})
+    return value if isinstance(value, HttpResponseBase) else JsonResponse({"value": value})
 
 
 urlpatterns = [path("", page), path("async", apage), path("admin/", admin.site.urls)]

@@ -92,12 +92,15 @@ def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
 
 
 def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Have saved what changes from now on: while the body streams, as far as a cookie is not needed."""
+    """Have saved what changes from now on: while the body streams, as far as a cookie is not needed.
+
+    Of a 500 nothing is kept, as Django has it.
+    """
     session = getattr(request, "session", None)
     if not isinstance(session, RequestSession):
         return
     session.modified, session._head_left = False, True
-    if response.streaming and not isinstance(response, FileResponse):
+    if response.streaming and response.status_code != 500 and not isinstance(response, FileResponse):
         follow = afollowed if response.is_async else followed
         response.streaming_content = follow(session, response.streaming_content)
 

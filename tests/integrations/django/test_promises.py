@@ -7,6 +7,7 @@ import copy
 import pickle
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.conf import settings as django_settings
 from django.contrib import auth
 from django.contrib.sessions.backends.base import UpdateError
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.utils.decorators import sync_and_async_middleware
 
@@ -228,6 +229,26 @@ def test_an_error_of_the_application_stays_one(site: Site) -> None:
         response = site.get(recover)
 
     assert response.status_code == 500
+
+
+def test_a_stream_of_a_500_keeps_no_change(site: Site) -> None:
+    """Neither what the page changed before it, nor what its body does."""
+    site.ask(put(n=1))
+
+    def fail(request: Any) -> StreamingHttpResponse:
+        def body() -> Iterator[bytes]:
+            yield b"sorry"
+            request.session["later"] = 3
+
+        request.session["n"] = 2
+        return StreamingHttpResponse(body(), status=500)
+
+    response: Any = site.get(fail)
+    told = response.getvalue()
+    response.close()
+
+    assert (response.status_code, told) == (500, b"sorry")
+    assert site.ask(fields_of) == {"n": 1}
 
 
 CALLS: dict[str, Any] = {
