@@ -59,8 +59,13 @@ class OwnServer(RemoteServer):
         raise NotImplementedError
 
     @pytest.mark.requirement("53")
-    def test_what_lay_unused_for_a_minute_is_not_used_again(self: Any) -> None:
-        """It may have been forgotten on the way by now; no call finds that out by waiting in vain."""
+    def test_what_lay_unused_for_a_minute_is_not_used_again(
+        self: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It may have been forgotten on the way by now; no call finds that out by waiting in vain.
+
+        That is a matter of course, of which nobody is warned.
+        """
         self.store.create(numbered(1))
         self.read_at_once(numbered(1).handle)
         links = self.idle_links(getattr(self.store, "awaited", self.store))
@@ -68,9 +73,11 @@ class OwnServer(RemoteServer):
             link.used_at -= MAX_IDLE
 
         self.proxy.forget()
+        caplog.clear()
 
         assert links
         assert self.store.get(numbered(1).handle) == numbered(1)
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
 
     def test_connections_are_kept_alive(self: Any) -> None:
         """So that what lies on the way remembers them, and their end is noticed."""

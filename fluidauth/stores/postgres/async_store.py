@@ -17,7 +17,7 @@ from fluidauth.stores.base import AsyncDelegatingStore
 from fluidauth.stores.polling import Poller, PollingGate
 
 from . import statements
-from .connection import OUTDATED, AsyncLink, Attempts, Settings, is_stale
+from .connection import OUTDATED, AsyncLink, Attempts, Settings, give_up, is_stale
 from .statements import Statement, Steps
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
             try:
                 link = await pool.getconn(attempts.left)
                 if is_stale(link):
-                    await link.close()
+                    give_up(link)
                     continue
                 link.poller = self._pollers[statement.text] if self._gate().is_open() else None
                 answer = await self._ask(link, statement)

@@ -56,6 +56,11 @@ def is_stale(link: Link | AsyncLink) -> bool:
     return unused > idle.MAX_IDLE
 
 
+def give_up(link: Link | AsyncLink) -> None:
+    """Have its pool replace *link* when that comes back; of one that is closed by then the pool warns."""
+    link._expire_at = 0.0
+
+
 class Link(psycopg.Connection[Any]):
     """A connection whose every wait ends after ``limit`` seconds.
 

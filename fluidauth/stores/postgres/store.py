@@ -33,6 +33,7 @@ from .connection import (
     Link,
     Settings,
     conninfo_of,
+    give_up,
     is_stale,
     place_of,
     raise_store_error,
@@ -146,7 +147,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
             try:
                 link = pool.getconn(attempts.left)
                 if is_stale(link):
-                    link.close()
+                    give_up(link)
                     continue
                 answer = _ask(link, statement, self.settings.prepare)
                 break
