@@ -95,6 +95,10 @@ class Visit:
         visit.state, visit.answerable = state, False  # no response carries a cookie
         return visit
 
+    def is_outside(self) -> bool:
+        """Return whether a layer outside of the middleware asks, which no head waits for."""
+        return False
+
     def now(self) -> int:
         return self.requests.now()
 
@@ -107,7 +111,7 @@ class Visit:
     def load(self) -> State:
         """Return the state at the first access; raise what stands in its way, each time."""
         # Flat, as nearly every request comes by: a call costs a hundredth of a read.
-        if not self.readable:
+        if not (self.readable or self.is_outside()):
             raise SessionClosed(_TOO_LATE)
         self.accessed = True
         found = self.found
@@ -126,7 +130,7 @@ class Visit:
 
     async def aload(self) -> State:
         """Do as :meth:`load`, without blocking."""
-        if not self.readable:
+        if not (self.readable or self.is_outside()):
             raise SessionClosed(_TOO_LATE)
         self.accessed = True
         if self.found is None:
@@ -184,7 +188,7 @@ class Visit:
         state.detach()
 
     def _end_at_once(self, session: Session) -> None:
-        """Carry out a logout now, as a stream may go on for long; it is tried again at the end if refused."""
+        """Carry out a logout now, as a stream may go on for long; if refused, again at the end."""
         saving = self.saving
         if isinstance(saving, asyncio.Future) and not saving.done():
             # A save is under way, and began without the logout: this one is next.

@@ -101,6 +101,9 @@ def followed(session: RequestSession, chunks: Iterable[bytes]) -> Iterator[bytes
     """Yield *chunks*, the body of a response; then save what *session* became meanwhile."""
     try:
         yield from chunks
+    except Exception:  # not of a client that goes, which ends the generator
+        session.modified = False
+        raise
     finally:
         if session.modified:
             with suppress(UpdateError, StoreError):  # events tell of both
@@ -112,6 +115,9 @@ async def afollowed(session: RequestSession, chunks: AsyncIterable[bytes]) -> As
     try:
         async for chunk in chunks:
             yield chunk
+    except Exception:
+        session.modified = False
+        raise
     finally:
         if session.modified:
             with suppress(UpdateError, StoreError):

@@ -13,14 +13,17 @@ from litestar.config.cors import CORSConfig
 from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fluidauth import CookieOptions, SessionEngine, SessionMiddleware
+from fluidauth import CookieOptions, MemoryStore, SessionClosed, SessionEngine, SessionMiddleware
 from fluidauth.integrations import litestar
+from fluidauth.integrations.starlette import SessionMiddleware as StarletteMiddleware
 from fluidauth.integrations.starlette import session_of
 from fluidauth.keys import new_secret
 from fluidauth.testing import memory_engine
@@ -221,3 +224,70 @@ def test_the_plain_middleware_leaves_the_scope_alone() -> None:
     TestClient(app).get("/item/7")
 
     assert {"session", "endpoint", "path_params"}.isdisjoint(app.seen[0])
+
+
+@pytest.mark.parametrize("engine", [None, memory_engine()], ids=["local", "its own"])
+def test_they_may_be_the_first_to_read_when_the_head_has_left(engine: SessionEngine | None) -> None:
+    """As what logs who asked for a page that has no use for the session."""
+    seen: list[Any] = []
+
+    class Logs(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Any) -> Any:
+            response = await call_next(request)
+            seen.append(request.session.get("user_id"))
+            return response
+
+    async def sign_in(request: Request) -> Response:
+        request.session["user_id"] = 42
+        return Response()
+
+    async def plain(request: Request) -> Response:
+        return Response("plain")
+
+    routes = [Route("/sign-in", sign_in), Route("/plain", plain)]
+    options = {"engine": engine} if engine else {"secret_key": new_secret(), "store": MemoryStore()}
+    middleware = [Middleware(Logs), Middleware(StarletteMiddleware, **options)]
+    client = TestClient(Starlette(routes=routes, middleware=middleware), base_url="https://testserver")
+
+    answers = [client.get(path) for path in ("/sign-in", "/plain")]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert "vary" not in answers[1].headers
+    assert seen == [42, 42]
+
+
+def test_the_application_may_not_be_the_first_then() -> None:
+    """Its body would depend on a cookie that no Vary names."""
+
+    async def late(request: Request) -> Response:
+        async def body() -> Any:
+            yield "begun"
+            try:
+                yield str(len(request.session))
+            except SessionClosed:
+                yield " and refused"
+
+        return StreamingResponse(body())
+
+    assert TestClient(dropped_in(Route("/", late))).get("/").text == "begun and refused"
+
+
+def test_a_layer_that_sends_may_be_the_first_to_read() -> None:
+    seen = []
+
+    def outside(app: Any) -> Any:
+        async def call(scope: Any, receive: Any, send: Any) -> None:
+            async def sends(message: Any) -> None:
+                seen.append(dict(scope["session"]))
+                await send(message)
+
+            await app(scope, receive, sends)
+
+        return call
+
+    async def plain(request: Request) -> Response:
+        return Response("plain")
+
+    asyncio.run(get(outside(dropped_in(Route("/", plain))), path="/", method="GET", query_string=b""))
+
+    assert len(seen) == 2

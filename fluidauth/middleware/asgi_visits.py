@@ -1,0 +1,135 @@
+"""What one request over ASGI does with its session: http, and websocket, whose handshake is a head."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fluidauth.formats.headers import BYTES
+
+from .response import MiddlewareVisit
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_TRY_AGAIN_LATER = 1013  # WebSocket close code
+_REFUSED = 503  # as what a handshake that the application closes counts: nothing but a logout is kept
+
+
+class ASGIVisit(MiddlewareVisit[Send]):
+    """What http and websocket have in common."""
+
+    __slots__ = ()
+
+    async def head(self, message: Message, status: int, readable: bool = False) -> None:
+        """Save the session and pass on the head in *message*, or our answer in its place."""
+        if not await self.asave_head(self.session, status, self.replacement()):
+            await self.send_answer()
+            return
+        self.close_head(readable)
+        await self.pass_on(self.amended(message) if self.accessed else message)
+
+    def amended(self, message: Message) -> Message:
+        """Return *message*, a head, with the headers that the use of the session demands."""
+        headers = self.headers(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
+        return {**message, "headers": headers}
+
+    async def ended(self) -> None:
+        """Save what changed after the head."""
+        await self.asave_end(self.session, self.replacement())
+
+    async def fail(self, error: BaseException) -> bool:
+        """Return whether *error* was answered, with 503 or 400; if not, carry out what must be."""
+        if self.answers(error):
+            if not self.unavailable:
+                await self.asave_logout(self.session)
+                await self.send_answer()
+            return True
+        self.keep = self.keep and self.survives_errors()
+        await self.ended()
+        return False
+
+    def survives_errors(self) -> bool:
+        return False
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Take a message of the application."""
+        raise NotImplementedError
+
+    async def send_answer(self) -> None:
+        """Send our answer in the place of the application's response."""
+        raise NotImplementedError
+
+    async def _swallow(self) -> None:
+        """Take what an application sends of a response that was replaced."""
+
+    async def _send_answer(self, prefix: str) -> None:
+        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.answer_headers()]
+        answer = self.answer
+        await self.pass_on({"type": f"{prefix}.start", "status": answer.code, "headers": headers})
+        await self.pass_on({"type": f"{prefix}.body", "body": answer.body})
+
+
+class HTTPVisit(ASGIVisit):
+    __slots__ = ()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        # Not a coroutine: a session that has nothing to save costs no second frame.
+        if self.unavailable:
+            return self._swallow()
+        if message["type"] != "http.response.start":
+            return self.pass_on(message)
+        if self.owes_more():
+            return self.head(message, message["status"])
+        self.keep = message["status"] < 500
+        self.close_head()
+        return self.pass_on(self.amended(message) if self.accessed else message)
+
+    async def send_answer(self) -> None:
+        self.unavailable = True
+        await self._send_answer("http.response")
+
+
+class WebSocketVisit(ASGIVisit):
+    """A handshake is a head; a session may be read, but get no cookie, later on."""
+
+    __slots__ = ()
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if self.unavailable:
+            return
+        if self.started or kind not in _HANDSHAKE_ENDS:
+            if kind == "websocket.close":
+                await self.ended()
+            await self.pass_on(message)
+        elif kind == "websocket.accept":
+            await self.head(message, 101, readable=True)
+        elif kind == "websocket.http.response.start":
+            await self.head(message, message["status"])
+        else:
+            await self.head_of_refusal(message)
+
+    async def head_of_refusal(self, message: Message) -> None:
+        """Pass on a close before accept: servers answer 403, without headers of ours."""
+        if not await self.asave_head(self.session, _REFUSED, self.replacement()):
+            await self.send_answer()
+            return
+        self.close_head()
+        await self.pass_on(message)
+
+    def survives_errors(self) -> bool:
+        return self.started  # a client that disconnects raises in most frameworks
+
+    async def send_answer(self) -> None:
+        self.unavailable = True
+        if "websocket.http.response" in (self.request.get("extensions") or {}):
+            await self._send_answer("websocket.http.response")
+        else:
+            await self.pass_on({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+
+
+_HANDSHAKE_ENDS = ("websocket.accept", "websocket.close", "websocket.http.response.start")

@@ -1,0 +1,95 @@
+"""Where layers outside of the middleware have the session as well, in the scope that they handed on.
+
+They may read it when the head has left, and when the request has ended; the application may not be the first
+to do so then, as its body would depend on a cookie that no ``Vary`` names.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import NoReturn
+
+from fluidauth.engine.visit import Visit
+from fluidauth.errors import SessionClosed
+from fluidauth.session import Session
+from fluidauth.session.frozen import OVER, frozen
+from fluidauth.session.state import State
+
+from .asgi_visits import ASGIVisit, HTTPVisit, Message, Scope, Send, WebSocketVisit
+
+within: ContextVar[Visit | None] = ContextVar("fluidauth_within", default=None)
+"""The visit of the application that runs here."""
+
+
+async def outside(send: Send, message: Message) -> None:
+    """Send *message* to the layers outside, which may read the session then."""
+    token = within.set(None)
+    try:
+        await send(message)
+    finally:
+        within.reset(token)
+
+
+class Shared(ASGIVisit):
+    """A visit whose session layers outside have as well."""
+
+    __slots__ = ()
+
+    def is_outside(self) -> bool:
+        return within.get() is not self
+
+    def remain_in(self, scope: Scope) -> None:
+        """Let layers outside, which have *scope*, read the session; what is in a copy of it is told there."""
+        self.pass_on = _nowhere  # a server that holds both its scope and that would be in a circle
+        state = self.state
+        if state is not None:  # the next access asks for it, and is given what refuses changes
+            state.base = dict(dict.items(self.session))
+            self.found, self.state = state, None
+        self.__class__ = _Ended
+        if self.request is not scope:
+            scope.update({name: value for name, value in self.request.items() if name != self.key})
+
+
+class SharedHTTPVisit(Shared, HTTPVisit):
+    __slots__ = ()
+
+
+class SharedWebSocketVisit(Shared, WebSocketVisit):
+    __slots__ = ()
+
+
+class _Ended(Shared):
+    """Of a request that has ended: layers outside may read its session, and end it."""
+
+    __slots__ = ()
+    readable = is_late = True
+    answerable = False
+
+    def load(self) -> State:
+        return _to_be_read(super().load())
+
+    async def aload(self) -> State:
+        found = self.found  # is left to the next access, which fills the session
+        return found if isinstance(found, State) else await super().aload()
+
+    def reload(self) -> State:
+        return _to_be_read(super().reload())
+
+    async def areload(self) -> State:
+        return _to_be_read(await super().areload())
+
+    def save(self, session: Session) -> NoReturn:
+        raise SessionClosed(OVER)
+
+    async def asave(self, session: Session) -> NoReturn:
+        raise SessionClosed(OVER)
+
+
+def _to_be_read(state: State) -> State:
+    """Return *state* with values that refuse changes."""
+    state.base = {name: frozen(value) for name, value in state.base.items()}
+    return state
+
+
+async def _nowhere(message: Message) -> None:
+    raise RuntimeError(f"{message['type']} came after the application had returned")
