@@ -47,7 +47,7 @@ class StoreAccess:
         self._events = events
         self._clock = clock
         self._warned_insecure = False
-        self.warned_conflict = False
+        self.warned_conflict: bool = False
         """Whether it was told that something else sets a cookie of our name."""
         self._keyring = policy.keyring
         self._keyring.report_to(self)

@@ -48,7 +48,7 @@ class ASGIVisit(MiddlewareVisit[Send]):
                 await self.asave_logout(self.session)
                 await self.send_answer()
             return True
-        self.keep = self.keep and self.survives_errors()
+        self.keep: bool = self.keep and self.survives_errors()
         await self.ended()
         return False
 
@@ -84,7 +84,7 @@ class HTTPVisit(ASGIVisit):
             return self.pass_on(message)
         if self.owes_more():
             return self.head(message, message["status"])
-        self.keep = message["status"] < 500
+        self.keep: bool = message["status"] < 500
         self.close_head()
         return self.pass_on(self.amended(message) if self.accessed else message)
 

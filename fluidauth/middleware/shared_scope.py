@@ -40,11 +40,12 @@ class Shared(ASGIVisit):
 
     def remain_in(self, scope: Scope) -> None:
         """Let layers outside, which have *scope*, read the session; what is in a copy of it is told there."""
-        self.pass_on = _nowhere  # a server that holds both its scope and that would be in a circle
+        self.pass_on: Send = _nowhere  # a server that holds both its scope and that would be in a circle
         state = self.state
         if state is not None:  # the next access asks for it, and is given what refuses changes
             state.base = dict(dict.items(self.session))
-            self.found, self.state = state, None
+            self.found: State | Exception | None = state
+            self.state: State | None = None
         self.__class__ = _Ended
         if self.request is not scope:
             scope.update({name: value for name, value in self.request.items() if name != self.key})

@@ -25,6 +25,7 @@ class RequestSession(StoredSession):
     ``type(request.session)(request.session.session_key)``, as django-allauth has it, is the same session.
     """
 
+    accessed: bool
     _from_cookie = False
     """Whether this was made of the request's cookie: that is never taken for a public key."""
     _head_left = False
