@@ -40,7 +40,7 @@ from fluidauth.keys import new_secret
 from fluidauth.maintenance.rekey import BATCH, RATE, rekey
 from fluidauth.records import Body, SessionRecord
 from fluidauth.rules.versions import first_version, new_body
-from fluidauth.stores.sqlite.file import connect
+from fluidauth.stores.sqlite.opening import connect
 
 DATA_BYTES = 288  # of one session's fields, as json.dumps writes them
 SECRET_FIELD = "email"  # 64 bytes of JSON text

@@ -1,9 +1,8 @@
 """Sessions in one SQLite file: durable, shared by the processes of one machine.
 
-Write-ahead logging lets reads go on beside a write. One connection of this process
-writes, and commits together what is asked for at once (see ``group_commit``); others
-read. A rowid table with a 32-byte handle takes 489 bytes a session, against 653 for hex
-text and WITHOUT ROWID, and writes 17 % faster.
+Write-ahead logging lets reads go on beside a write. One connection of this process writes, and commits
+together what is asked for at once (see ``group_commit``); others read. A rowid table with a 32-byte handle
+takes 489 bytes a session, against 653 for hex text and WITHOUT ROWID, and writes 17 % faster.
 """
 
 from __future__ import annotations
@@ -24,9 +23,10 @@ from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, Delegati
 
 from . import transactions, writes
 from .async_store import AsyncSQLiteStore
-from .file import LOCK_WAIT, SessionFile, advice, leave_in_use
+from .file import SessionFile
 from .group_commit import GroupCommit
 from .locking import is_busy, store_error
+from .opening import LOCK_WAIT, advice, identity_of, leave_in_use
 from .reads import CHECK, COUNT, GET, LIST, SCAN, record_in
 from .waiting import Write
 
@@ -77,8 +77,8 @@ class SQLiteStore(DelegatingStore):
         renew_in_child(self, SQLiteStore._begin_anew)
 
     def _pause(self) -> None:
-        # A thread that is opening the file would leave the child a connection that no pool closes. The
-        # limit: a signal's handler may fork amid the opening, and then waits for its own thread.
+        # A thread that opens the file would leave the child a connection that no pool closes. The limit: a
+        # signal's handler may fork amid the opening, and then waits for its own thread.
         self._holds_opening = self._opening.acquire(timeout=self._timeout)
         if self._file is not None:
             self._file.pause()
@@ -93,8 +93,8 @@ class SQLiteStore(DelegatingStore):
 
     def _begin_anew(self) -> None:
         if self._is_opening:  # in the parent, by a connection that is in no pool yet
-            leave_in_use(self.path)
-        self._is_opening = False
+            self._is_opening = False
+            leave_in_use(identity_of(str(self.path)) or str(self.path))
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"
@@ -181,9 +181,7 @@ class SQLiteStore(DelegatingStore):
             if self._file is not file:  # another thread noticed it too, and may have opened the new one
                 return
             self._file = None
-        _logger.warning(
-            "%s, or the log beside it, was removed or replaced; opening what is there now", self.path
-        )
+        _logger.warning("%s, or its log, was removed or replaced; opening what is there now", self.path)
         file.save_log()
         file.retire()
 
@@ -294,7 +292,7 @@ class SQLiteStore(DelegatingStore):
         """Note that so many rows changed in *file*; raise ``StoreError`` if nobody will find them."""
         if not file.is_in_place():  # written into the void
             self._left(file)
-            raise StoreError(f"{self.path}, or the log beside it, was removed or replaced")
+            raise StoreError(f"{self.path}, or its log, was removed or replaced")
         file.checkpoints.count(changes)
 
 

@@ -17,8 +17,8 @@ import pytest
 
 from fluidauth import SQLiteStore, StoreError, after_fork
 from fluidauth.stores.base import AsyncSessionStore
-from fluidauth.stores.sqlite import file
-from fluidauth.stores.sqlite.file import LOCK_WAIT
+from fluidauth.stores.sqlite import opening
+from fluidauth.stores.sqlite.opening import LOCK_WAIT
 from fluidauth.testing.forks import begin_child
 from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
 
@@ -142,7 +142,7 @@ def test_child_forked_while_the_file_is_opened_refuses_to_work(path: Path, heard
     SQLiteStore(path).open()
     store = SQLiteStore(path, timeout=0.2)
     told: list[str] = []
-    found = file._space_in
+    found = opening._space_in
 
     def forks(*values: Any) -> int:
         patch.undo()  # else the child would come here as well
@@ -150,7 +150,7 @@ def test_child_forked_while_the_file_is_opened_refuses_to_work(path: Path, heard
         return found(*values)
 
     with pytest.MonkeyPatch.context() as patch, closing(store):
-        patch.setattr(file, "_space_in", forks)
+        patch.setattr(opening, "_space_in", forks)
         store.open()
 
         assert ["forked while the session database was in use" in each for each in told] == [True]
