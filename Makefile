@@ -91,7 +91,7 @@ $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 .venv-constraints/ready: Makefile
 	$(call environment,.venv-constraints,uv)
 
-# The last gunicorn that has workers of eventlet, with the newest eventlet that it runs with.
+# A gunicorn that has workers of eventlet, which 26 and later have not.
 $(EVENTLET)/ready: pyproject.toml
 	$(call environment,$(EVENTLET),$(PACKAGE) 'gunicorn==23.*' 'eventlet>=0.41')
 

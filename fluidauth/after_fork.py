@@ -2,8 +2,7 @@
 
 Not in a hook of Python's: uwsgi forks without Python's knowledge, so that no hook runs; and gunicorn's gevent
 and eventlet workers patch ``threading`` after they were forked, so that a lock made in a hook would be of the
-kind that stops every greenlet. Whoever asks for a connection, or takes a lock, first says
-``if not mark[0]: catch_up()``.
+kind that stops every greenlet. Whoever asks for a connection, or takes a lock, first calls :func:`catch_up`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,10 @@ _turns: dict[int, Any] = {}
 
 
 class _ProcessMark:
-    """True in the process that set it: what a page that forks wipe tells ten times as quickly."""
+    """Stands in for the page where the system has none: its item is 1 in the process that set it.
+
+    To ask for the process id takes ten times as long.
+    """
 
     def __init__(self) -> None:
         self._process = 0
@@ -51,7 +53,7 @@ def _new_mark() -> Any:
     return _ProcessMark()
 
 
-mark: Any = _new_mark()
+_mark: Any = _new_mark()
 """Its first item is 0 in a process that has not caught up, whatever forked it."""
 
 
@@ -64,17 +66,19 @@ def renew_in_child(owner: T, renew: Callable[[T], object]) -> None:
 
 
 def catch_up() -> None:
-    """Renew all that is the parent's; threads that come meanwhile wait."""
+    """Renew all that is the parent's, if this process was forked since; threads that come meanwhile wait."""
+    if _mark[0]:
+        return
     with _turns.setdefault(os.getpid(), threading.RLock()):
-        if not mark[0]:
+        if not _mark[0]:
             for owner, renew in _entries(_renewals):
                 renew(owner)
-            mark[0] = 1
+            _mark[0] = 1
             _turns.clear()  # those of its ancestors, which may be held; who waits for ours has it
 
 
 class ProcessLock:
-    """A lock for who waits for something while he holds it; a child begins with one of its own."""
+    """A lock, not reentrant, that a forked child finds free, whoever held it in the parent."""
 
     def __init__(self) -> None:
         self._renew()
@@ -84,11 +88,12 @@ class ProcessLock:
         self._lock = threading.Lock()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if not mark[0]:
-            catch_up()
+        """Do as that of ``threading.Lock``."""
+        catch_up()
         return self._lock.acquire(blocking, timeout)
 
     def release(self) -> None:
+        """Do as that of ``threading.Lock``."""
         self._lock.release()
 
     def __enter__(self) -> None:

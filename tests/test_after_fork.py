@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from fluidauth import after_fork
 from fluidauth.after_fork import ProcessLock, _new_mark, _ProcessMark, catch_up, renew_in_child
 from fluidauth.testing.forks import begin_child
 
@@ -78,8 +77,7 @@ def test_child_makes_all_anew_once_before_any_thread_goes_on(heard: bool) -> Non
 
         def use() -> list[int]:
             together.wait(PATIENCE)
-            if not after_fork.mark[0]:
-                catch_up()
+            catch_up()
             return list(owner.renewed)
 
         with ThreadPoolExecutor(8) as threads:

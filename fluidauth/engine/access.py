@@ -133,7 +133,7 @@ class StoreAccess:
             self.report([Notice("cookie_insecure", "plain_http")])
 
     def report_conflict(self) -> None:
-        """Tell once that something else sets a cookie of our name, such as an application that is mounted."""
+        """Tell that something else sets a cookie of our name; callers look at ``warned_conflict`` first."""
         self.warned_conflict = True
         self.report([Notice("cookie_conflict", self.policy.cookie.name)])
 

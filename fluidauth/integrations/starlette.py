@@ -35,7 +35,7 @@ ADVICE = "session_of(request).{name} has it; from fluidauth.integrations.starlet
 
 
 class _MarkAccessed:
-    """Where ``request.session`` looks for ``mark_accessed``: it is done then, and the name stays free."""
+    """Starlette calls ``mark_accessed`` if there is one: to look for it marks, and finds no attribute."""
 
     def __get__(self, session: Session, owner: object = None) -> NoReturn:
         if session is not None:

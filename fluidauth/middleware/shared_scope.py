@@ -39,7 +39,7 @@ class Shared(ASGIVisit):
         return within.get() is not self
 
     def remain_in(self, scope: Scope) -> None:
-        """Let layers outside, which have *scope*, read the session; what is in a copy of it is told there."""
+        """Leave the session in *scope* to be read; what was written into a copy of it is copied back."""
         self.pass_on: Send = _nowhere  # a server that holds both its scope and that would be in a circle
         state = self.state
         if state is not None:  # the next access asks for it, and is given what refuses changes

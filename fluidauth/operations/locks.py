@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
-from fluidauth.after_fork import catch_up, mark, renew_in_child
+from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.concurrency import on_asyncio
 
 LockT = TypeVar("LockT")
@@ -36,8 +36,7 @@ class _Locks(Generic[LockT]):
 
     @contextmanager
     def named(self, name: Hashable) -> Iterator[LockT]:
-        if not mark[0]:
-            catch_up()
+        catch_up()
         with self._mutex:
             lock, users = self._used.get(name) or (self._make(), 0)
             self._used[name] = lock, users + 1

@@ -26,10 +26,10 @@ _NO_HEAD = "a new session needs a Set-Cookie header, but the response head was s
 class Session(LazyDict):
     """The session of one request; to the application, a dict of JSON values.
 
-    Reading it the first time loads it. Changes, also deep inside values, are saved before the
-    response head leaves. Raise :class:`PayloadError` for what is not JSON, :class:`StoreError` if the
-    store is out of order, :class:`SessionNotLoaded` in asynchronous code before ``aload()`` on a
-    remote store, :class:`SessionClosed` for what can no longer be kept.
+    Reading it the first time loads it. Changes, also deep inside values, are saved before the response head
+    leaves. Raise :class:`PayloadError` for what is not JSON, :class:`StoreError` if the store is out of order,
+    :class:`SessionNotLoaded` before ``aload()`` on a remote store in asynchronous code, :class:`SessionClosed`
+    for what can no longer be kept.
     """
 
     __slots__ = ("_visit",)  # which does not hold its session: see there
@@ -91,12 +91,14 @@ class Session(LazyDict):
 
     def reload(self) -> None:
         """Read the session again; changes of this request not yet saved are dropped."""
-        self._refill(self._read(), self._visit.reload())
+        before = self._read()
+        self._refill(before, self._visit.reload())
 
     async def areload(self) -> None:
         """Do as :meth:`reload`, without blocking."""
         await Session.aload(self)
-        self._refill(self._read(), await self._visit.areload())
+        before = self._read()
+        self._refill(before, await self._visit.areload())
 
     def _refill(self, before: State, state: State) -> None:
         self._fill(state)
@@ -148,8 +150,8 @@ class Session(LazyDict):
     def set_lifetime(self, lifetime: Lifetime) -> None:
         """Give the session other timeouts, counted from now, and its cookie their expiry.
 
-        It may end sooner for it, and later only up to the engine's absolute timeout after its
-        login or beginning (NIST SP 800-63B-4, section 5.2). Raise ``TypeError`` for no ``Lifetime``.
+        It may end later only up to the engine's absolute timeout after its login or beginning (NIST SP
+        800-63B-4, section 5.2). Raise ``TypeError`` for no ``Lifetime``.
         """
         if not isinstance(lifetime, Lifetime):
             raise TypeError(f"lifetime={lifetime!r} must be a Lifetime, such as Lifetime(absolute=3600)")
@@ -163,9 +165,9 @@ class Session(LazyDict):
     def logout(self) -> None:
         """End the session for good; the save removes its record, even if the handler fails.
 
-        The cookie names it: nothing is read for that, should the store be out of order. Where the response
-        has begun, in a stream or a WebSocket, it is ended at once. A later write in the same request starts
-        a fresh session. Raise :class:`TooManyCookies` if there are more of our name than are looked at.
+        The cookie names it: nothing is read for that. Where the response has begun, in a stream or WebSocket,
+        it ends at once. A later write in the same request starts a fresh session. Raise
+        :class:`TooManyCookies` if there are more of our name than are looked at.
         """
         try:
             self._read()
@@ -206,8 +208,7 @@ class Session(LazyDict):
     @property
     def is_new(self) -> bool:
         """Whether no stored session stands behind this one yet."""
-        state = self._read()
-        return state.record is None or state.detached
+        return (state := self._read()).record is None or state.detached
 
     @property
     def auth_time(self) -> int | None:
@@ -220,8 +221,7 @@ class Session(LazyDict):
 
         It opens nothing. None until the session is stored.
         """
-        record = self._read().stored
-        return record.handle if record else None
+        return (record := self._read().stored) and record.handle
 
     @property
     def created_at(self) -> int | None:

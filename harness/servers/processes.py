@@ -196,7 +196,7 @@ def _command_of(name: str, port: int) -> list[str]:
 
 
 def eventlet_environment() -> str:
-    """Return where the programs are that need eventlet, which the newest gunicorn does not know any more."""
+    """Return where the programs are that need eventlet, which gunicorn 26 and later do not know."""
     folder = f".venv-eventlet-{sys.version_info.major}.{sys.version_info.minor}"
     with (ROOT / "Makefile").open() as lock:  # two processes may want it at once
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -16,7 +16,7 @@ from .middleware import SessionMiddleware
 
 _ENGINE = "fluidauth.integrations.django"
 _MIDDLEWARE = f"{_ENGINE}.middleware.SessionMiddleware"
-_KEEPERS = ("allauth.usersessions", "hitcount", "admin_honeypot", "shop", "djangocms_history")
+_KEEPERS = ("allauth.usersessions", "hitcount", "admin_honeypot", "djangocms_history")
 """Packages that keep ``session_key`` in tables, as their released sources show."""
 
 

@@ -56,15 +56,17 @@ def get_engine() -> SessionEngine:
 
 
 @without_locals
-def build_engine(connect: str = "lazy") -> SessionEngine:
-    """Return a new engine by the settings, which may say how to *connect*; raise as :func:`get_engine`."""
+def build_engine(connect: str | None = None) -> SessionEngine:
+    """Return a new engine by the settings; *connect* overrides theirs. Raise as :func:`get_engine`."""
     options: Any = getattr(settings, "FLUIDAUTH", {})
     if not isinstance(options, dict):
         raise ConfigError("FLUIDAUTH must be a dict of options")
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
         raise ConfigError(f"FLUIDAUTH has the unknown option {unknown[0]!r}; known are {', '.join(OPTIONS)}")
-    options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, "connect": connect, **options}
+    options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, "connect": "lazy", **options}
+    if connect is not None:
+        options["connect"] = connect
     path, on_event = options.pop("keyring", None), options.pop("on_event", None)
     adopt = [DjangoSessions(each) if isinstance(each, str) else each for each in options.pop("adopt", ())]
     if path is not None and "secret" in options:

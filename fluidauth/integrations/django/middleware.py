@@ -1,9 +1,10 @@
-"""Django's session middleware, with three things more, in its place in ``MIDDLEWARE``:
+"""Django's session middleware, with four things more, in its place in ``MIDDLEWARE``:
 
     "fluidauth.integrations.django.middleware.SessionMiddleware"
 
 The ``session_key`` of ``request.session`` is public, for packages that keep it. A failing store is a 503
-and not a 500; and a response that carries a session's cookie is kept by no cache (CVE-2026-35192).
+and not a 500; a response that carries a session's cookie is kept by no cache (CVE-2026-35192); and what a
+streaming response changes is saved at its end.
 """
 
 from __future__ import annotations
@@ -94,13 +95,13 @@ def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
 def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
     """Have saved what changes from now on: while the body streams, as far as a cookie is not needed.
 
-    Of a 500 nothing is kept, as Django has it.
+    Of a 5xx nothing is kept, as Django has it.
     """
     session = getattr(request, "session", None)
     if not isinstance(session, RequestSession):
         return
     session.modified, session._head_left = False, True
-    if response.streaming and response.status_code != 500 and not isinstance(response, FileResponse):
+    if response.streaming and response.status_code < 500 and not isinstance(response, FileResponse):
         follow = afollowed if response.is_async else followed
         response.streaming_content = follow(session, response.streaming_content)
 

@@ -10,14 +10,14 @@ from typing import Any, Protocol, TypeVar
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from fluidauth.after_fork import catch_up, mark, renew_in_child
+from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.concurrency import adrive, on_asyncio
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.stores.base import AsyncDelegatingStore
 from fluidauth.stores.polling import Poller, PollingGate
 
 from . import statements
-from .connection import OUTDATED, AsyncLink, Attempts, Settings, give_up, is_stale
+from .connection import OUTDATED, AsyncLink, Attempts, Settings, too_old
 from .statements import Statement, Steps
 
 T = TypeVar("T")
@@ -56,8 +56,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
 
     async def close(self) -> None:
         """Close the connections of this event loop, and those of the synchronous side."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         if on_asyncio():
             pool = self._pools.pop(asyncio.get_running_loop(), None)
             if pool is not None:
@@ -69,16 +68,14 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
     async def _do(self, statement: Statement[T]) -> T:
         if not on_asyncio():
             return self._blocking.carry_out(statement)
-        if not mark[0]:
-            catch_up()
+        catch_up()
         attempts = Attempts(self._settings.timeout)
         while True:
             pool = self._pools.get(asyncio.get_running_loop()) or await self._opened()
             link = None
             try:
                 link = await pool.getconn(attempts.left)
-                if is_stale(link):
-                    give_up(link)
+                if too_old(link):
                     continue
                 link.poller = self._pollers[statement.text] if self._gate().is_open() else None
                 answer = await self._ask(link, statement)

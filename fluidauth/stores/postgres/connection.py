@@ -50,15 +50,16 @@ class Settings(NamedTuple):
         }
 
 
-def is_stale(link: Link | AsyncLink) -> bool:
-    """Return whether *link* has lain unused for so long that it may be gone; if not, it is used now."""
+def too_old(link: Link | AsyncLink) -> bool:
+    """Note that *link* is to be used; return whether it lay unused for too long, and its pool replaces it.
+
+    It is left open: of one that comes back closed the pool warns.
+    """
     unused, link.used_at = time.monotonic() - link.used_at, time.monotonic()
-    return unused > idle.MAX_IDLE
-
-
-def give_up(link: Link | AsyncLink) -> None:
-    """Have its pool replace *link* when that comes back; of one that is closed by then the pool warns."""
+    if unused <= idle.MAX_IDLE:
+        return False
     link._expire_at = 0.0
+    return True
 
 
 class Link(psycopg.Connection[Any]):

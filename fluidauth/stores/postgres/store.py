@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from fluidauth.after_fork import ProcessLock, catch_up, mark, renew_in_child
+from fluidauth.after_fork import ProcessLock, catch_up, renew_in_child
 from fluidauth.concurrency import drive
 from fluidauth.errors import ConfigError
 from fluidauth.records import check_namespace
@@ -33,10 +33,9 @@ from .connection import (
     Link,
     Settings,
     conninfo_of,
-    give_up,
-    is_stale,
     place_of,
     raise_store_error,
+    too_old,
 )
 from .statements import (
     BEGIN_SCHEMA,
@@ -138,16 +137,14 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
 
     def carry_out(self, statement: Statement[T]) -> T:
         """Return the answer to *statement*; raise ``StoreError`` or ``RecordExists``."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         attempts = Attempts(self.settings.timeout)
         while True:
             pool = self._pool or self._opened()
             link = None
             try:
                 link = pool.getconn(attempts.left)
-                if is_stale(link):
-                    give_up(link)
+                if too_old(link):
                     continue
                 answer = _ask(link, statement, self.settings.prepare)
                 break

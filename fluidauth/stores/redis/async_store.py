@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol, TypeVar
 
-from fluidauth.after_fork import catch_up, mark, renew_in_child
+from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.concurrency import adrive, on_asyncio
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.stores import idle
@@ -53,8 +53,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
 
     async def close(self) -> None:
         """Close the connections of this event loop, and those of the synchronous side."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         if on_asyncio():
             links = self._links.pop(asyncio.get_running_loop(), None)
             if links is not None:
@@ -62,8 +61,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
         self._blocking.close()
 
     async def _do(self, steps: Steps[T]) -> T:
-        if not mark[0]:
-            catch_up()
+        catch_up()
         try:
             links = self._links[asyncio.get_running_loop()]
         except (KeyError, RuntimeError):

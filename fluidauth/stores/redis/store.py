@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, TypeVar
 
-from fluidauth.after_fork import catch_up, mark, renew_in_child
+from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.concurrency import drive
 from fluidauth.errors import StoreBusy, StoreError
 from fluidauth.secrecy import HoldsSecrets, without_locals
@@ -81,8 +81,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
             logger.warning("%s", sentence)
 
     def close(self) -> None:
-        if not mark[0]:
-            catch_up()
+        catch_up()
         pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
@@ -94,8 +93,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
 
     def carry_out(self, steps: Steps[T]) -> T:
         """Carry out *steps*; return what comes of it. Raise ``StoreError`` or ``RecordExists``."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         return drive(steps, self._answer, (LinkError, StoreError))
 
     def _answer(self, step: Pipeline | Pause) -> Any:
@@ -155,8 +153,8 @@ class _Pool:
         return Link(self._settings, self._place, self._greeting, limit)
 
     def close_idle(self) -> None:
-        idle, self._idle = self._idle, []
-        for link in idle:
+        links, self._idle = self._idle, []
+        for link in links:
             link.close()
 
     def close(self) -> None:

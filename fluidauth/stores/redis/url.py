@@ -171,7 +171,7 @@ def _check_tls(options: dict[str, Any], has_tls: bool) -> None:
     if "ssl_keyfile" in named and "ssl_certfile" not in named:
         raise ConfigError("ssl_keyfile is the key of a certificate: give ssl_certfile as well")
     if options.get("ssl_cert_reqs", "required").lower() not in _VERIFIES:
-        raise ConfigError("ssl_cert_reqs must be required, or none for a certificate that nobody signed")
+        raise ConfigError("ssl_cert_reqs must be 'required', or 'none' for a self-signed certificate")
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:

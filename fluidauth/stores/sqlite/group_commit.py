@@ -37,7 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from fluidauth.after_fork import catch_up, mark, renew_in_child
+from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.errors import StoreBusy
 
 from .waiting import Party, WaitingTasks, WaitingThread, Write
@@ -80,8 +80,7 @@ class GroupCommit:
 
     def run(self, write: Write[T]) -> T:
         """Carry out *write*, with others' if some wait; return its answer or raise its error."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         me = None
         with self._lock:
             # One step: two threads that both found nobody in the lead would both take it, and who queued
@@ -101,8 +100,7 @@ class GroupCommit:
 
     def takes_lead(self) -> bool:
         """Return whether the caller leads, as nobody did: it may write, and then must :meth:`pass_on`."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         with self._lock:
             if self._led:
                 return False
@@ -111,8 +109,7 @@ class GroupCommit:
 
     async def arun(self, write: Write[T]) -> T:
         """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         loop = asyncio.get_running_loop()
         tasks = self._gathering.get(loop)
         if tasks is None and self._slowest < INSTANT and self._done_at_once(write):
@@ -130,8 +127,7 @@ class GroupCommit:
 
     def close(self) -> None:
         """Wait until what has queued up is carried out, and end the thread; a later write starts anew."""
-        if not mark[0]:
-            catch_up()
+        catch_up()
         with self._lock:
             self._closers += 1
             try:

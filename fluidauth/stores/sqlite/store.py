@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from fluidauth.after_fork import ProcessLock, catch_up, mark, pause_for_fork, renew_in_child
+from fluidauth.after_fork import ProcessLock, catch_up, pause_for_fork, renew_in_child
 from fluidauth.concurrency import on_asyncio
 from fluidauth.errors import ConfigError, StoreBusy, StoreError
 from fluidauth.records import SessionRecord, check_namespace
@@ -206,8 +206,7 @@ class SQLiteStore(DelegatingStore):
                     raise
 
     def _read_once(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        if not mark[0]:
-            catch_up()
+        catch_up()
         file = self._file
         if file is None:
             file = self._opened()

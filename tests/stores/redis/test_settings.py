@@ -51,7 +51,7 @@ from tests.stores.remote import check_refused
         ("unix:///u:hunter2?ssl_keyfile=/nowhere", "ssl_keyfile is for TLS"),
         ("rediss://u:hunter2@host?ssl_keyfile=/nowhere", "give ssl_certfile as well"),
         ("redis://u:hunter2@host?ssl_cert_reqs=none", "ssl_cert_reqs is for TLS"),
-        ("rediss://u:hunter2@host?ssl_cert_reqs=no", "ssl_cert_reqs must be required, or none"),
+        ("rediss://u:hunter2@host?ssl_cert_reqs=no", "ssl_cert_reqs must be 'required', or 'none'"),
     ],
 )
 def test_wrong_settings_are_refused_without_the_password(url: str, message: str) -> None:
