@@ -26,10 +26,10 @@ _NO_HEAD = "a new session needs a Set-Cookie header, but the response head was s
 class Session(LazyDict):
     """The session of one request; to the application, a dict of JSON values.
 
-    Reading it the first time loads it. Changes, also deep inside values, are saved before the response head
-    leaves. Raise :class:`PayloadError` for what is not JSON, :class:`StoreError` if the store is out of order,
-    :class:`SessionNotLoaded` before ``aload()`` on a remote store in asynchronous code, :class:`SessionClosed`
-    for what can no longer be kept.
+    Reading it the first time loads it. Changes, also deep inside values, are saved before the response
+    leaves. Raise :class:`PayloadError` for what is not JSON, :class:`StoreError` if the store is out of
+    order, :class:`SessionNotLoaded` before ``aload()`` on a remote store in asynchronous code,
+    :class:`SessionClosed` for what can no longer be kept.
     """
 
     __slots__ = ("_visit",)  # which does not hold its session: see there

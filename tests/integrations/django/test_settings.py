@@ -50,7 +50,7 @@ def test_bad_settings_are_told(changes: dict[str, Any], expected: str) -> None:
 
 
 OTHERS = django_settings.MIDDLEWARE[1:]
-KEEPERS = ["allauth.usersessions", "hitcount", "admin_honeypot", "shop", "djangocms_history"]
+KEEPERS = ["allauth.usersessions", "hitcount", "admin_honeypot", "djangocms_history"]
 
 
 def messages(*installed: str, **changes: Any) -> list[Any]:
