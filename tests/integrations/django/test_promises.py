@@ -231,7 +231,10 @@ def test_an_error_of_the_application_stays_one(site: Site) -> None:
     assert response.status_code == 500
 
 
-def test_a_stream_of_a_500_keeps_no_change(site: Site) -> None:
+@pytest.mark.requirement("5")
+@pytest.mark.requirement("68")
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_stream_of_a_500_keeps_no_change(site: Site, status: int) -> None:
     """Neither what the page changed before it, nor what its body does."""
     site.ask(put(n=1))
 
@@ -241,14 +244,35 @@ def test_a_stream_of_a_500_keeps_no_change(site: Site) -> None:
             request.session["later"] = 3
 
         request.session["n"] = 2
-        return StreamingHttpResponse(body(), status=500)
+        return StreamingHttpResponse(body(), status=status)
 
     response: Any = site.get(fail)
     told = response.getvalue()
     response.close()
 
-    assert (response.status_code, told) == (500, b"sorry")
+    assert (response.status_code, told) == (status, b"sorry")
     assert site.ask(fields_of) == {"n": 1}
+
+
+@pytest.mark.requirement("68")
+def test_a_stream_that_raises_keeps_no_change_of_its_own(site: Site) -> None:
+    """As a page that raises; what was saved with the head stands."""
+
+    def fail(request: Any) -> StreamingHttpResponse:
+        def body() -> Iterator[bytes]:
+            yield b"begun"
+            request.session["later"] = 3
+            raise RuntimeError("amid")
+
+        request.session["n"] = 2
+        return StreamingHttpResponse(body())
+
+    response: Any = site.get(fail)
+    with pytest.raises(RuntimeError):
+        response.getvalue()
+    response.close()
+
+    assert site.ask(fields_of) == {"n": 2}
 
 
 CALLS: dict[str, Any] = {
