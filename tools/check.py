@@ -188,8 +188,8 @@ def parts_of_check() -> list[Part]:
     others = [version for version in VERSIONS if version != current]
     return [
         *parts_of_lint(),
-        Part(f"make test on Python {current}, with coverage", 150, check_tests),
-        Part(f"longer tests on Python {current}", 130, check_more_tests),
+        Part(f"make test on Python {current}, with coverage", 180, check_tests),
+        Part(f"longer tests on Python {current}", 180, check_more_tests),
         Part("wheel", 15, check_wheel),
         *(
             Part(
