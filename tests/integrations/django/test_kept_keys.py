@@ -87,6 +87,7 @@ def test_key_ends_its_session_anywhere(how: str) -> None:
         assert dict(SessionStore(key).items()) == {}
 
 
+@pytest.mark.requirement("23")
 def test_key_opens_its_session_where_nothing_is_served() -> None:
     """In a command, a task or a shell; not on an event loop or in a thread, where a server may ask."""
     key = key_of_ada()
