@@ -30,6 +30,7 @@ THIRD_PARTY = {
     "stores.postgres.async_store": {"psycopg", "psycopg_pool"},
     "stores.redis.connection": {"hiredis"},
     "stores.redis.async_connection": {"hiredis"},
+    "stores.redis.attempts": {"hiredis"},
     "stores.redis.routing": {"hiredis"},
     "stores.redis.refusals": {"hiredis"},
     **{
@@ -386,7 +387,8 @@ CASES = [
     )
     for lint in LINTS
     for module in TREES
-    if lint is not assertions or module not in ("testing.contract", "testing.remote")  # suites of tests
+    if lint is not assertions
+    or module not in ("testing.contract", "testing.remote", "testing.async_remote")  # suites
 ]
 
 

@@ -295,7 +295,6 @@ class Visit:
         if self.state is not None:
             self.state = settle(self.state, session, plan, outcome)
         if outcome.cookie is not None and self.answerable:
-            lines = cookies_after(self.requests.policy, plan, outcome)
-            self.set_cookies = {**self.set_cookies, **lines}
+            self.set_cookies = {**self.set_cookies, **cookies_after(self.requests.policy, plan, outcome)}
         if outcome.notices:
             self.requests.report(outcome.notices)

@@ -55,10 +55,6 @@ class ASGIVisit(MiddlewareVisit[Send]):
     def survives_errors(self) -> bool:
         return False
 
-    def send(self, message: Message) -> Awaitable[None]:
-        """Take a message of the application."""
-        raise NotImplementedError
-
     async def send_answer(self) -> None:
         """Send our answer in the place of the application's response."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ engine in memory, and clients that are signed in. The last three as fixtures of 
 ``pytest_plugins = ["fluidauth.testing.fixtures"]``.
 """
 
+from .async_remote import AsyncRemoteStoreContract as AsyncRemoteStoreContract
 from .clients import memory_engine as memory_engine
 from .clients import sign_in as sign_in
 from .clock import BEGINNING as BEGINNING
@@ -13,6 +14,5 @@ from .clock import FakeClock as FakeClock
 from .contract import AsyncStoreContract as AsyncStoreContract
 from .contract import StoreContract as StoreContract
 from .contract import make_record as make_record
-from .remote import AsyncRemoteStoreContract as AsyncRemoteStoreContract
 from .remote import RemoteStoreContract as RemoteStoreContract
 from .server import RemoteServer as RemoteServer

@@ -19,7 +19,6 @@ broken by a proxy in this process, which finds the request to break by the user 
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import re
 import time
@@ -31,9 +30,9 @@ from typing import Any
 
 from fluidauth.errors import NotSupported, StoreBusy, StoreError
 from fluidauth.records import SessionRecord
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.base import SessionStore
 
-from .contract import Awaited, make_record
+from .contract import make_record
 from .forks import begin_child
 from .server import RemoteServer
 from .ticker import Ticker
@@ -45,7 +44,7 @@ READS = 50  # by each process, at once
 RETRY = 0.02  # seconds
 
 
-class _RemoteContract(RemoteServer):
+class RemoteContract(RemoteServer):
     """What both suites have in common."""
 
     @cached_property
@@ -195,7 +194,7 @@ class _RemoteContract(RemoteServer):
         assert self.direct.update(numbered(1, version=2)) is True
 
 
-class RemoteStoreContract(_RemoteContract):
+class RemoteStoreContract(RemoteContract):
     """What a :class:`~fluidauth.SessionStore` on a server promises besides, as tests.
 
     Override :meth:`make_store` and :meth:`take_connections`, and what :class:`RemoteServer` asks for.
@@ -260,54 +259,6 @@ class RemoteStoreContract(_RemoteContract):
         assert beside
         assert [child.exitcode for child in children] == [0] * FORKS
         assert self.direct.get(records[0].handle) == records[0]
-
-
-class AsyncRemoteStoreContract(_RemoteContract):
-    """The same promises of an :class:`~fluidauth.AsyncSessionStore`, on one event loop.
-
-    Override :meth:`make_async_store`, and what :class:`RemoteServer` asks for.
-    """
-
-    def make_async_store(self, port: int | None, *, timeout: float, pool_size: int) -> AsyncSessionStore:
-        """Return a store on the server; with a *port*, on the proxy to it at that port of 127.0.0.1."""
-        raise NotImplementedError
-
-    @cached_property
-    def runner(self) -> asyncio.Runner:
-        return asyncio.Runner()
-
-    def opened(self, port: int | None) -> Any:
-        store = self.make_async_store(port, timeout=self.limit, pool_size=POOL_SIZE)
-        return Awaited(store, self.runner)
-
-    def teardown_method(self) -> None:
-        super().teardown_method()
-        self.runner.close()
-
-    def read_at_once(self, handle: str) -> None:
-        async def read() -> None:
-            await asyncio.gather(*(self.store.awaited.get(handle) for _ in range(READS)))
-
-        self.runner.run(read())
-
-    def test_cancelled_reads_mix_up_no_records(self) -> None:
-        """The answer to a request that went away is nobody's."""
-        records = [numbered(number) for number in range(50)]
-        for record in records:
-            self.direct.create(record)
-
-        async def wrong_answers() -> int:
-            read, wrong = self.direct.awaited.get, 0
-            for number in range(300):
-                given_up = asyncio.ensure_future(read(records[number % 50].handle))
-                for _ in range(number % 7):
-                    await asyncio.sleep(0)
-                given_up.cancel()
-                following = records[(number + 1) % 50]
-                wrong += await read(following.handle) != following
-            return wrong
-
-        assert self.runner.run(wrong_answers()) == 0
 
 
 def numbered(number: int, *, version: int = 1, **columns: Any) -> SessionRecord:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from hiredis import ReplyError
 
-from fluidauth.errors import StoreBusy, StoreError
+from fluidauth.errors import StoreError
 
+from .attempts import Attempts
 from .connection import Command, LinkError
 from .refusals import SOON, code_of, refusal
 from .url import Place, Settings
@@ -76,7 +77,7 @@ class Routes:
         Each may be sent more than once: what it does must not depend on that. A script has one more
         argument once it may have been carried out and its answer was lost.
         """
-        attempts = _Attempts(self.settings)
+        attempts = Attempts(self.settings)
         slot = _slot_of(key) if self.is_cluster else 0
         detour: Place | None = None
         while True:
@@ -128,7 +129,7 @@ class Routes:
 
     def at(self, place: Place, *commands: Command) -> Steps[list[Any]]:
         """Send *commands* to *place*, whatever keys they speak of; return the replies, errors among them."""
-        attempts = _Attempts(self.settings)
+        attempts = Attempts(self.settings)
         while True:
             try:
                 replies: list[Any] = yield Pipeline(place, commands, True)
@@ -143,7 +144,7 @@ class Routes:
     def primaries(self) -> Steps[list[Place]]:
         """Return all servers that hold keys."""
         if self._known(0) is None:
-            yield from self._find(0, _Attempts(self.settings))
+            yield from self._find(0, Attempts(self.settings))
         return sorted(set(self._slots.values())) if self.is_cluster else [p for p in [self._primary] if p]
 
     def one_for_each_primary(self, keys: Iterable[bytes]) -> list[bytes]:
@@ -184,7 +185,7 @@ class Routes:
             self._learnt_at = now
         return False
 
-    def _find(self, slot: int, attempts: _Attempts) -> Steps[Place]:
+    def _find(self, slot: int, attempts: Attempts) -> Steps[Place]:
         """Ask until somebody knows the server of *slot*."""
         while True:
             yield from self._learn()
@@ -261,33 +262,6 @@ class Routes:
         if self._resting and self._rests(place):
             error = self._resting[place][1]
             raise StoreError(f"Redis does not answer: {error}") from error
-
-
-class _Attempts:
-    """How long one call goes on trying."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._is_single = settings.kind == "single"
-        self._give_up = time.monotonic() + settings.timeout
-        self._refused = 0
-        self.count = 0
-
-    def after_loss(self, error: LinkError) -> None:
-        """Return if another connection should be tried; if not, raise the store's own error."""
-        self.count += 1
-        if time.monotonic() >= self._give_up or (self._is_single and not error.sent):
-            raise StoreError(f"Redis does not answer: {error}") from error
-
-    def after_readonly(self, problem: ReplyError) -> None:
-        """Return if a primary may be found: by a name alone, over a new connection and never again."""
-        self._refused += 1
-        if self._is_single and self._refused > 1:
-            raise refusal(problem)
-
-    def check_time(self, problem: object) -> None:
-        """Raise if there is none left."""
-        if time.monotonic() >= self._give_up:
-            raise StoreBusy(f"Redis is not ready: {problem}")
 
 
 def _again(command: Command) -> Command:
