@@ -72,12 +72,9 @@ class SessionStore(StoredSession):
     @asks_store
     def save(self, must_create: bool = False) -> None:
         """Save the session; raise ``UpdateError`` if it was ended meanwhile."""
+        if not must_create and self._session_key is not None:
+            self._get_session()  # which forgets a key that opens nothing
         if must_create or self._session_key is None:
-            self._check_begins()
-            self.create()
-            return
-        self._get_session()
-        if self._session_key is None:  # what was presented opens nothing
             self._check_begins()
             self.create()
             return
@@ -87,12 +84,9 @@ class SessionStore(StoredSession):
 
     @asks_store
     async def asave(self, must_create: bool = False) -> None:
+        if not must_create and self._session_key is not None:
+            await self._aget_session()  # as above
         if must_create or self._session_key is None:
-            self._check_begins()
-            await self.acreate()
-            return
-        await self._aget_session()
-        if self._session_key is None:
             self._check_begins()
             await self.acreate()
             return
