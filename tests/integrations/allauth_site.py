@@ -6,9 +6,7 @@ python -m tests.integrations.allauth_site <the session middleware>
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from typing import Any
 
 import django
@@ -16,6 +14,7 @@ from django.conf import settings
 
 from fluidauth import MemoryStore
 from fluidauth.keys import new_secret
+from tests.integrations.django_common import COMMON
 
 OLD, NEW = new_secret(), new_secret()
 STORE = MemoryStore()
@@ -49,28 +48,8 @@ settings.configure(
     ACCOUNT_RATE_LIMITS=False,
     USERSESSIONS_TRACK_ACTIVITY=True,
     LOGIN_REDIRECT_URL="/",
-    TEMPLATES=[
-        {
-            "BACKEND": "django.template.backends.django.DjangoTemplates",
-            "APP_DIRS": True,
-            "OPTIONS": {
-                "context_processors": [
-                    "django.template.context_processors.request",
-                    "django.contrib.auth.context_processors.auth",
-                    "django.contrib.messages.context_processors.messages",
-                ]
-            },
-        }
-    ],
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": os.path.join(tempfile.mkdtemp(prefix="fluidauth-allauth-"), "users.db"),
-        }
-    },
-    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     ROOT_URLCONF=__name__,
-    USE_TZ=True,
+    **COMMON,
 )
 django.setup()
 
