@@ -20,6 +20,7 @@ from fluidauth.operations.save import CLOSED
 from fluidauth.records import Lifetime, SessionInfo, system_time
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
+from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey, first_of, user_finder
 from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
@@ -46,6 +47,9 @@ class SessionEngine:
     *absolute_timeout* and *idle_timeout*: seconds or timedelta; the second may be None.
     Their defaults, 24 h and 1 h, are those of NIST SP 800-63B-4 for AAL2.
     *encrypted_fields*: names of fields, or ``"*"`` for all. *max_payload*: bytes.
+    *user_key*: the field in which the application keeps who is signed in (or several of which the first that
+    is there counts, or a function of the fields): to set it is a login, to remove it a logout. By default
+    that of Flask-Login; None for no field.
     *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`, until
     *adopt_until*, or as long as the last of their cookies may live after the store met the first.
     *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
@@ -67,6 +71,7 @@ class SessionEngine:
         cookie: CookieOptions | None = None,
         encrypted_fields: Collection[str] = (),
         max_payload: int = settings.MAX_PAYLOAD,
+        user_key: UserKey | None = FLASK_LOGIN,
         adopt: Sequence[Adopter] = (),
         adopt_until: datetime | None = None,
         connect: settings.Connect = "eager",
@@ -84,7 +89,7 @@ class SessionEngine:
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, settings.field_names(encrypted_fields), settings.payload_limit(max_payload))
         adopters = AdopterList(adopt, adopt_until)
-        user_of = adopters.user_of if adopters else None
+        user_of = first_of(user_finder(user_key), adopters.user_of if adopters else None)
         self.policy: Policy = Policy.of(
             sealer, options, lifetime, blocking.namespace, blocking.kin_digits, user_of
         )

@@ -15,12 +15,13 @@ from fluidauth.errors import SessionClosed, SessionNotLoaded, StoreError
 from fluidauth.formats.cookies import CookiePlace, CookieSource
 from fluidauth.formats.headers import UNAVAILABLE, Answer
 from fluidauth.operations.lookup import Live
-from fluidauth.rules.saving import Outcome, SavePlan, cookies_after, plan, settle, wish_by_fields
+from fluidauth.rules.saving import Outcome, SavePlan, cookies_after, plan, settle
 from fluidauth.session import Session
 from fluidauth.session.state import State
 from fluidauth.session.wish import Credential
 
 from .requests import Requests
+from .user_fields import follow_fields
 
 _NO_COOKIES: dict[CookiePlace, str] = {}  # never written to
 _TOO_LATE = (
@@ -175,11 +176,12 @@ class Visit:
         """Have the next save end *session*; where the head of the response has left, now."""
         if self.state is not None and self.state.closed and not (self.answerable or self.is_late):
             raise SessionClosed(f"this session is closed: {self.state.closed}")
-        self._end(session)
+        self.end(session)
         if self.is_late:
             self._end_at_once(session)
 
-    def _end(self, session: Session) -> None:
+    def end(self, session: Session) -> None:
+        """Have the next save end *session*, of which nothing is left."""
         state, wish = self.state or self.nobody(), self.requests.ending(self)
         if not wish.gone:
             state.adoption = state.adoption or next(iter(wish.formers), None)
@@ -210,19 +212,8 @@ class Visit:
             return None
         policy, now = self.requests.policy, self.requests.now()
         if policy.user_of is not None:
-            self.follow_fields(session, keep)
+            follow_fields(self, session, keep)
         return plan(policy, state, session, now, self.answerable, keep)
-
-    def follow_fields(self, session: Session, keep: bool = True) -> None:
-        """Sign in or out whom the application did by changing fields, as with a former system."""
-        state = self.state
-        if state is None:
-            return
-        wish = wish_by_fields(self.requests.policy, state, session, self.now(), self.answerable, keep)
-        if wish.ends:
-            self._end(session)
-        elif wish.login is not None:
-            state.ask(login=wish.login, renews=False)
 
     def save(self, session: Session) -> None:
         """Save what changed by now; raise ``StoreError`` if it is not all in the store."""

@@ -119,6 +119,8 @@ def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
     give_up = deadline()
     while live is not None:
         body = new_body(policy, fields, plan.now, lifetime, login.auth_time)
+        if login.auth_time is None:  # nobody authenticated: that gives a session no more time
+            body = body._replace(deadline=min(body.deadline, live.body.deadline))
         outcome = yield from supersede(policy, live, login.user_id, plan.now, body, "login", plan.now)
         if outcome is not None:
             return outcome

@@ -28,7 +28,7 @@ class Policy:
     kin_digits: int
     """How many digits a store wants the handle of a renewed id to have in common with the one before."""
     user_of: UserOf | None = None
-    """Finds who is signed in, where the application of a former system says so in fields."""
+    """Finds who is signed in, where the application says so in fields."""
 
     @classmethod
     def of(

@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 
 from fluidauth.events import Notice
 from fluidauth.formats.cookies import CookiePlace
-from fluidauth.records import Body, SessionRecord, check_user_id
+from fluidauth.records import Body, SessionRecord
 from fluidauth.session.edits import NO_EDITS, Edits, bring_up_to_date, edits_of
 from fluidauth.session.state import State
-from fluidauth.session.wish import NO_WISH, Credential, Login, Wish
+from fluidauth.session.wish import Credential
 
 from .expiry import is_expired, next_expiry
 from .loading import is_stale
@@ -95,30 +95,6 @@ def _plan_refresh(policy: Policy, state: State, now: int, answerable: bool) -> S
     state.due = False
     upgrades, touch_to = is_stale(policy, state), next_expiry(record, body, now)
     return SavePlan(state.snapshot(), body.fields, NO_EDITS, now, answerable, upgrades, touch_to)
-
-
-def wish_by_fields(
-    policy: Policy, state: State, fields: dict[str, Any], now: int, answerable: bool, keep: bool = True
-) -> Wish:
-    """Return the sign-in or the end that the application asked for by changing *fields*, as before.
-
-    Only where a former system named its user in fields. Whoever was signed in by :meth:`Session.login`
-    remains so. Where no cookie can be sent any more for the new id, or the request failed and nothing
-    else is kept, the session of who was signed in ends. Raise ``TypeError`` or ``ValueError`` for a
-    wrong user id.
-    """
-    user_of = policy.user_of
-    if user_of is None or state.closed or state.signs_in or not state.is_changed(fields):
-        return NO_WISH
-    before = state.user_id
-    user_id = user_of(dict(dict.items(fields)))
-    if user_id == before or before != user_of({name: state.pristine(name) for name in state.base}):
-        return NO_WISH
-    if not keep or not answerable or (user_id is None and not dict.__len__(fields)):
-        return Wish(ends=keep or before is not None)
-    if user_id is not None:
-        check_user_id(user_id)
-    return Wish(login=Login(user_id, None, now if user_id else None))
 
 
 def settle(later: State, fields: dict[str, Any], plan: SavePlan, outcome: Outcome) -> State:

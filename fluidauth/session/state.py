@@ -55,6 +55,8 @@ class State:
     """Why changes are refused from now on."""
     unsure = False
     """A save failed, and may have been carried out."""
+    signed_in_anew = False
+    """The application said that its user signed in, whatever the fields tell by themselves."""
     # -- wished --
     wish: Wish = NO_WISH
 

@@ -79,6 +79,7 @@ def build_engine(connect: str | None = None) -> SessionEngine:
         on_event=import_string(on_event) if isinstance(on_event, str) else on_event,
         cookie=_cookie(),
         adopt=adopt,
+        user_key=None,  # Django's own is followed when the session is saved
         **options,
     )
 

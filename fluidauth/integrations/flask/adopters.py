@@ -15,12 +15,12 @@ from fluidauth.adoption import Adopted, Adopter
 from fluidauth.errors import ConfigError, StoreError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.records import MAX_LIFETIME
+from fluidauth.rules.user_fields import FLASK_LOGIN
 from fluidauth.secrecy import HoldsSecrets, without_locals
 
 from .tagged_json import tagged, untagged
 
 LIFETIME = timedelta(days=31)  # Flask's default
-FLASK_LOGIN = "_user_id"  # where Flask-Login keeps who is signed in
 
 UserOf = Callable[[dict[str, Any]], str | None]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from flask.json.tag import TaggedJSONSerializer
 
+from fluidauth.engine.user_fields import follow_fields
 from fluidauth.errors import PayloadError, SessionClosed
 from fluidauth.formats.json_values import CONTAINERS
 from fluidauth.integrations import json_mirror
@@ -115,7 +116,7 @@ class Mirror:
         if status >= 500:
             self.flush_quietly(fields)
         elif self.is_modified(fields) or (self.touched is not None and self._is_taken_over()):
-            self.visit.follow_fields(self.plain)
+            follow_fields(self.visit, self.plain)
             self._forget_how_long()
             self._apply_lifetime(fields)
 

@@ -1,0 +1,146 @@
+"""Who is signed in, where an application says so in a field of the session, as Flask-Login does.
+
+A change of that field is a sign-in or a sign-out, with all that belongs to one: a new id, an end of the old
+one, nothing of one user in the session of another. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fluidauth.errors import ConfigError, SessionClosed
+from fluidauth.records import check_user_id
+from fluidauth.session.edits import edits_of, merge
+from fluidauth.session.state import State
+from fluidauth.session.wish import NO_WISH, Login, Wish
+
+from .policy import Policy, UserOf
+
+UserKey = str | Sequence[str] | UserOf
+"""The field that names the user, several of which the first that is there counts, or a function of all."""
+
+FLASK_LOGIN = "_user_id"  # where Flask-Login keeps who is signed in, and with it Flask-Security
+_FRESH = "_fresh"  # Flask-Login: false where a remember-me cookie brought the user back, without a password
+
+NO_HEAD = (
+    "a sign-in by a field needs a Set-Cookie header for the new id, but the response head was sent already; "
+    "the user who was signed in stays so"
+)
+
+
+class FieldsOfUser:
+    """Finds the user in the fields named: text, or a whole number."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names: tuple[str, ...] = tuple(names)
+
+    def __call__(self, fields: dict[str, Any]) -> str | None:
+        for name in self.names:
+            value = fields.get(name)
+            if value is not None:
+                return _user_id(name, value)
+        return None
+
+
+def user_finder(user_key: UserKey | None) -> UserOf | None:
+    """Return what finds the user by *user_key*; None where no field says it.
+
+    Raise :class:`ConfigError` for what is neither names nor a function.
+    """
+    if user_key is None or callable(user_key):
+        return user_key
+    names = (user_key,) if isinstance(user_key, str) else user_key
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise ConfigError(
+            f"user_key={user_key!r} must be the name of a field, several, or a function from fields to an id"
+        )
+    return FieldsOfUser(names) if names else None
+
+
+def first_of(*finders: UserOf | None) -> UserOf | None:
+    """Return what asks *finders* in turn, without those that are None."""
+    found = [finder for finder in finders if finder is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+
+    def ask(fields: dict[str, Any]) -> str | None:
+        return next(
+            (user_id for user_id in (finder(fields) for finder in found) if user_id is not None), None
+        )
+
+    return ask
+
+
+def wish_by_fields(
+    policy: Policy, state: State, fields: dict[str, Any], now: int, answerable: bool, keep: bool = True
+) -> Wish:
+    """Return the sign-in or the end that the application asked for by changing *fields*.
+
+    One that fails keeps its sign-out alone, as one by :meth:`Session.logout`. Raise ``TypeError`` or
+    ``ValueError`` for a wrong user id, :class:`SessionClosed` for a sign-in that no cookie can follow.
+    """
+    user_of = policy.user_of
+    if user_of is None or state.closed or state.signs_in or _is_silent(user_of, state, fields):
+        return NO_WISH
+    user_id, before = _asked(user_of, fields), _asked(user_of, _pristine(state))
+    if user_id == before and not state.signed_in_anew:
+        # Stored before a field was said to name the user. Nobody knows when that was.
+        unknown = user_id is not None and state.user_id is None and state.adoption is None
+        return Wish(login=Login(str(user_id), None, None)) if unknown and keep and answerable else NO_WISH
+    if user_id is None:
+        return NO_WISH if state.user_id is None else Wish(ends=True)
+    if not keep:
+        return NO_WISH
+    if not answerable:
+        raise SessionClosed(NO_HEAD)
+    check_user_id(user_id)
+    return Wish(login=Login(user_id, None, None if dict.get(fields, _FRESH) is False else now))
+
+
+def own_fields(state: State, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what this request itself put into *fields*: all that may go on under another user, or nobody.
+
+    Of a list that was there before it is what was appended, and of another value that was changed inside
+    nothing: the rest is of who was signed in.
+    """
+    edits = edits_of(state, fields)
+    base = _pristine(state)
+    puts = {name: _own_part(base.get(name), value) for name, value in edits.puts.items()}
+    kept = edits._replace(puts={name: value for name, value in puts.items() if value is not None})
+    return merge(kept, {})
+
+
+def _own_part(before: Any, value: Any) -> Any:
+    if isinstance(before, list) and isinstance(value, list) and value[: len(before)] == before:
+        return value[len(before) :]
+    return None if isinstance(before, list | dict) and type(before) is type(value) else value
+
+
+def _is_silent(user_of: UserOf, state: State, fields: dict[str, Any]) -> bool:
+    """Return whether no field says anything of a user, now or before, as in most requests."""
+    if not isinstance(user_of, FieldsOfUser):
+        return False
+    return not any(dict.__contains__(fields, name) or name in state.base for name in user_of.names)
+
+
+def _pristine(state: State) -> dict[str, Any]:
+    return {name: state.pristine(name) for name in state.base}
+
+
+def _asked(user_of: UserOf, fields: dict[str, Any]) -> str | None:
+    user_id = user_of(dict(dict.items(fields)))
+    return user_id if user_id is None or isinstance(user_id, str) else _user_id(None, user_id)
+
+
+def _user_id(name: str | None, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    found = "the function given as user_key returned" if name is None else f"session[{name!r}] holds"
+    advice = "; give a function, such as user_key=lambda fields: fields['user']['id']" if name else ""
+    raise TypeError(
+        f"{found} {type(value).__name__}, and user_key says that it names who is signed in: text or a whole "
+        f"number{advice}"
+    )
