@@ -53,7 +53,14 @@ class NotSupported(FluidAuthError, NotImplementedError):
 
 
 class FreshLoginRequired(FluidAuthError, PermissionError):
-    """The last login is too long ago, or there was none, for what is asked."""
+    """The last login is too long ago, or there was none, for what is asked; unless it is caught, a 401.
+
+    ``max_age`` says how old it may be at most, in seconds; None where anybody signed in will do.
+    """
+
+    def __init__(self, message: str, max_age: int | None = None) -> None:
+        super().__init__(message)
+        self.max_age = max_age
 
 
 # -- the environment's: the store is out of order -------------------------------------

@@ -12,12 +12,12 @@ from fluidauth.errors import ConfigError, NoSuchSession, StoreError
 from fluidauth.events import EventLog, Notice, SessionEvent, logger
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
-from fluidauth.operations import adoption_period, manage, revoke
+from fluidauth.operations import adoption_period, manage
 from fluidauth.operations.explain import Explanation, Headers, explain
 from fluidauth.operations.lookup import Live
 from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import CLOSED
-from fluidauth.records import Lifetime, SessionInfo, system_time
+from fluidauth.records import Lifetime, system_time
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey, first_of, user_finder
@@ -29,6 +29,7 @@ from fluidauth.stores.memory import MemoryStore
 
 from . import settings
 from .adopters import AdopterList
+from .all_sessions import AllSessions
 from .requests import Requests
 from .visit import Visit
 
@@ -37,7 +38,7 @@ T = TypeVar("T")
 _READ_ONLY = "it was opened to be read; change it inside `with engine.edit(handle)`"
 
 
-class SessionEngine:
+class SessionEngine(AllSessions):
     """Sessions for one application: secrets, store, timeouts and cookie.
 
     *secret*: one secret, several (newest first) or a :class:`Keyring`; by default from
@@ -160,13 +161,18 @@ class SessionEngine:
         await visit.asave(session)
         _check_saved(visit)
 
-    def delete_session(self, handle: str) -> bool:
-        """End the session named *handle*, also under the id it was renewed to; say if one ended."""
-        return self._revoked_one(handle, self._run(manage.delete(self.policy, handle), "revoke"))
+    def delete_session(self, handle: str, *, user_id: str | None = None) -> bool:
+        """End the session named *handle*, also under the id it was renewed to; say if one ended.
 
-    async def adelete_session(self, handle: str) -> bool:
+        With *user_id* only if it is that user's, as where a page sends the handle back.
+        """
+        steps = self._deleting(handle, user_id)
+        return self._revoked_one(handle, self._run(steps, "revoke"))
+
+    async def adelete_session(self, handle: str, *, user_id: str | None = None) -> bool:
         """Do as :meth:`delete_session`, without blocking."""
-        return self._revoked_one(handle, await self._arun(manage.delete(self.policy, handle), "revoke"))
+        steps = self._deleting(handle, user_id)
+        return self._revoked_one(handle, await self._arun(steps, "revoke"))
 
     def extend_session(self, handle: str, seconds: int | timedelta) -> bool:
         """Let the session idle for *seconds* from now, up to its absolute deadline; say if it lives."""
@@ -203,49 +209,7 @@ class SessionEngine:
         del headers  # as above
         return await self._arun(steps, "explain")
 
-    # -- many sessions -----------------------------------------------------------
-
-    def list_sessions(self, user_id: str) -> list[SessionInfo]:
-        """Return the live sessions of *user_id*; no payload is opened."""
-        return self._run(manage.sessions_of(user_id, self._now()), "list")
-
-    async def alist_sessions(self, user_id: str) -> list[SessionInfo]:
-        """Do as :meth:`list_sessions`, without blocking."""
-        return await self._arun(manage.sessions_of(user_id, self._now()), "list")
-
-    def revoke_user(self, user_id: str, except_handle: str | None = None) -> int:
-        """End all sessions of *user_id* but the one named *except_handle*; return how many.
-
-        Those of a former system that have not come in yet do not come in any more.
-        """
-        steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
-        return self._revoked(self._run(steps, "revoke"), user_id)
-
-    async def arevoke_user(self, user_id: str, except_handle: str | None = None) -> int:
-        """Do as :meth:`revoke_user`, without blocking."""
-        steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
-        return self._revoked(await self._arun(steps, "revoke"), user_id)
-
-    def revoke_all(self) -> int:
-        """End every session of this store's namespace; return how many records went.
-
-        Those of a former system that have not come in yet do not come in any more.
-        """
-        steps = revoke.revoke_all(self.policy, self._now(), self.requests.adopts)
-        return self._revoked(self._run(steps, "revoke"), None)
-
-    async def arevoke_all(self) -> int:
-        """Do as :meth:`revoke_all`, without blocking."""
-        steps = revoke.revoke_all(self.policy, self._now(), self.requests.adopts)
-        return self._revoked(await self._arun(steps, "revoke"), None)
-
-    def clean(self) -> int:
-        """Remove the records that have expired by now; return how many."""
-        return self._run(manage.clean(self._now()), "clean")
-
-    async def aclean(self) -> int:
-        """Do as :meth:`clean`, without blocking."""
-        return await self._arun(manage.clean(self._now()), "clean")
+    # -- the end ---------------------------------------------------------------------
 
     def close(self) -> None:
         """Release the store's connections."""
@@ -256,15 +220,6 @@ class SessionEngine:
         await self.requests.twin.close()
 
     # -- helpers -----------------------------------------------------------------
-
-    def _now(self) -> int:
-        return self.requests.now()
-
-    def _run(self, steps: Steps[T], what: str) -> T:
-        return self.requests.perform(steps, what)
-
-    async def _arun(self, steps: Steps[T], what: str) -> T:
-        return await self.requests.aperform(steps, what)
 
     def _fetching(self, handle: str) -> Steps[Live | None]:
         return manage.fetch(self.policy, handle, self._now())
@@ -285,14 +240,15 @@ class SessionEngine:
             raise NoSuchSession("no live session has this handle")
         return Visit.outside(self.requests, live)
 
+    def _deleting(self, handle: str, user_id: str | None) -> Steps[bool]:
+        if user_id is None:
+            return manage.delete(self.policy, handle)
+        return manage.delete_of(self.policy, handle, user_id, self._now())
+
     def _revoked_one(self, handle: str, ended: bool) -> bool:
         if ended:
             self.requests.report([Notice("session_revoked", None, handle)])
         return ended
-
-    def _revoked(self, count: int, user_id: str | None) -> int:
-        self.requests.report([Notice("session_revoked", f"{count} sessions", None, user_id)])
-        return count
 
 
 def _check_saved(visit: Visit) -> None:

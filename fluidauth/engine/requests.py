@@ -19,7 +19,7 @@ from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import carry_out
 from fluidauth.records import SessionRecord
 from fluidauth.rules.loading import admit, identify, identify_token
-from fluidauth.rules.policy import Policy
+from fluidauth.rules.policy import Policy, UserOf
 from fluidauth.rules.saving import Outcome, SavePlan
 from fluidauth.session.state import State, barred
 from fluidauth.session.wish import Adoption, Credential, Wish
@@ -56,10 +56,17 @@ class Requests(StoreAccess):
         super().__init__(policy, store, twin, events, clock)
         self._adopters = adopters
 
-    def with_cookie(self, cookie: CookieOptions) -> Requests:
-        """Return what asks for the same sessions under another cookie."""
-        other = copy.copy(self)
-        other.policy = replace(self.policy, cookie=cookie, cookie_names=cookie.names)
+    def with_cookie(
+        self, cookie: CookieOptions, translated: Callable[[UserOf], UserOf] | None = None
+    ) -> Requests:
+        """Return what asks for the same sessions under another cookie.
+
+        *translated* has the user found in fields as a framework holds them.
+        """
+        other, user_of = copy.copy(self), self.policy.user_of
+        if translated is not None and user_of is not None:
+            user_of = translated(user_of)
+        other.policy = replace(self.policy, cookie=cookie, cookie_names=cookie.names, user_of=user_of)
         return other
 
     @property

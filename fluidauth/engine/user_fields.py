@@ -32,6 +32,9 @@ def follow_fields(visit: Following, session: Session, keep: bool = True) -> None
     if wish is NO_WISH:
         return
     state.signed_in_anew = False
+    if wish.confirmed_at is not None:
+        state.ask(renews=True, confirmed_at=wish.confirmed_at)
+        return
     login = wish.login
     another = state.user_id is not None and (login is None or login.user_id != state.user_id)
     if another:

@@ -123,3 +123,19 @@ UNAVAILABLE = Answer(
 """The answer while the store is out of order: no cookie."""
 TOO_MANY_COOKIES = Answer("400 Bad Request", b"Too many cookies came with this. Please try again.\n")
 """The answer to a logout among more cookies than are looked at: it clears ours."""
+
+
+def challenge(max_age: int | None) -> str:
+    """Return what ``WWW-Authenticate`` asks for: a login, at most *max_age* seconds ago.
+
+    A 401 must have one (RFC 9110, section 15.5.2); browsers ask for nothing under a scheme that they do not
+    know. The error and its parameter are those of RFC 9470.
+    """
+    age = "" if max_age is None else f', max_age="{max_age}"'
+    return f'Session error="insufficient_user_authentication"{age}'
+
+
+def login_again(max_age: int | None) -> Answer:
+    """Return the answer to who signed in longer than *max_age* seconds ago, or is not signed in."""
+    more = (("www-authenticate", challenge(max_age)),)
+    return Answer("401 Unauthorized", b"Please sign in again, and repeat what you did.\n", more)

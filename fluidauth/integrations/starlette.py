@@ -14,18 +14,21 @@ from datetime import datetime
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.engine import SessionEngine
-from fluidauth.errors import ConfigError
+from fluidauth.errors import ConfigError, FreshLoginRequired
 from fluidauth.formats.cookies import CookieOptions
+from fluidauth.formats.headers import challenge
 from fluidauth.middleware import ASGISessionMiddleware
 from fluidauth.middleware.asgi import ASGIApp, session_in
 from fluidauth.middleware.response import OnStoreError
+from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.session import Session
-from fluidauth.session.faces import hides_names
+from fluidauth.session.faces import hides_names, tells_by
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
@@ -43,6 +46,15 @@ class _MarkAccessed:
         raise AttributeError(ADVICE.format(name="mark_accessed"))
 
 
+class LoginTooOld(FreshLoginRequired, HTTPException):
+    """A ``FreshLoginRequired`` that Starlette answers as its other errors of HTTP, FastAPI in JSON."""
+
+    def __init__(self, message: str, max_age: int | None = None) -> None:
+        FreshLoginRequired.__init__(self, message, max_age)
+        HTTPException.__init__(self, 401, message, {"WWW-Authenticate": challenge(max_age)})
+
+
+@tells_by(LoginTooOld)
 @hides_names(ADVICE)
 class StarletteFace(Session):
     """``request.session`` itself, with the names of a dict."""
@@ -60,7 +72,8 @@ class SessionMiddleware(ASGISessionMiddleware):
     session after 14 days. Sessions that Starlette began under that secret go on: until *adopt_until*, or as
     long as the last of their cookies may live, or not at all with *adopt* false; until then whoever knows the
     secret signs in as anybody. *https_only* is false, as in Starlette: set it, and the cookie travels over
-    https alone. *store*, *adopt*, *autoload* and *on_store_error* are fluidauth's own; or give an *engine*
+    https alone. *store*, *user_key* (see :class:`~fluidauth.SessionEngine`), *adopt*, *autoload* and
+    *on_store_error* are fluidauth's own; or give an *engine*
     instead of all but the last two. Raise :class:`ConfigError` for a weak secret or a wrong setting.
     """
 
@@ -82,14 +95,16 @@ class SessionMiddleware(ASGISessionMiddleware):
         *,
         engine: SessionEngine | None = None,
         store: SessionStore | AsyncSessionStore | str | None = None,
+        user_key: UserKey | None = FLASK_LOGIN,
         adopt: bool = True,
         adopt_until: datetime | None = None,
         autoload: bool = True,
         on_store_error: OnStoreError = "respond",
     ) -> None:
-        if engine is not None and (secret_key is not None or store is not None or not adopt or adopt_until):
+        others = secret_key is not None or store is not None or not adopt or adopt_until
+        if engine is not None and (others or user_key != FLASK_LOGIN):
             raise ConfigError(
-                "give an engine, which has a secret, a store and what it adopts, or these; not both"
+                "give an engine, which has secret, store, user_key and what it adopts, or these; not both"
             )
         if engine is None:
             cookie = CookieOptions(
@@ -101,7 +116,7 @@ class SessionMiddleware(ASGISessionMiddleware):
                 partitioned=partitioned,
                 persistent=max_age is not None,
             )
-            engine = _engine_of(cookie, store, secret_key, max_age, adopt, adopt_until)
+            engine = _engine_of(cookie, store, secret_key, max_age, user_key, adopt, adopt_until)
         super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
 
 
@@ -118,6 +133,7 @@ def _engine_of(
     store: SessionStore | AsyncSessionStore | str | None,
     secret_key: object,
     max_age: int | None,
+    user_key: UserKey | None,
     adopt: bool,
     adopt_until: datetime | None,
 ) -> SessionEngine:
@@ -131,6 +147,7 @@ def _engine_of(
         absolute_timeout=FOURTEEN_DAYS if max_age is None else max_age,
         idle_timeout=None,
         cookie=cookie,
+        user_key=user_key,
         adopt=former,
         adopt_until=adopt_until,
         connect="lazy",  # as Starlette's, it starts whatever else does

@@ -42,7 +42,7 @@ class ASGIVisit(MiddlewareVisit[Send]):
         await self.asave_end(self.session, self.replacement())
 
     async def fail(self, error: BaseException) -> bool:
-        """Return whether *error* was answered, with 503 or 400; if not, carry out what must be."""
+        """Return whether *error* was answered, with 503, 400 or 401; if not, carry out what must be."""
         if self.answers(error):
             if not self.unavailable:
                 await self.asave_logout(self.session)

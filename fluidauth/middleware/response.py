@@ -13,8 +13,15 @@ from typing import Any, AnyStr, Generic, Literal, TypeVar
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.requests import Requests
 from fluidauth.engine.visit import Visit
-from fluidauth.errors import ConfigError, StoreError, TooManyCookies
-from fluidauth.formats.headers import TOO_MANY_COOKIES, Words, forbid_storing, sets_cookie, vary
+from fluidauth.errors import ConfigError, FreshLoginRequired, StoreError, TooManyCookies
+from fluidauth.formats.headers import (
+    TOO_MANY_COOKIES,
+    Words,
+    forbid_storing,
+    login_again,
+    sets_cookie,
+    vary,
+)
 from fluidauth.session import Session
 from fluidauth.session.session import visit_of
 
@@ -112,8 +119,13 @@ class ResponseVisit(Visit):
                 raise
 
     def answers(self, error: BaseException) -> bool:
-        """Return whether *error*, raised by the application, is to be a 503, or a 400."""
-        if not self.responds or (self.started and not self.unavailable):
+        """Return whether *error*, raised by the application, is to be a 503, a 400 or a 401."""
+        if self.started and not self.unavailable:
+            return False
+        if isinstance(error, FreshLoginRequired) and not self.unavailable:
+            self.answer = login_again(error.max_age)
+            return True
+        if not self.responds:
             return False
         if isinstance(error, TooManyCookies):
             self.answer = TOO_MANY_COOKIES

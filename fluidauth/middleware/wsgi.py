@@ -92,7 +92,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
         return self._pass_on(status, headers, exc_info)
 
     def fail(self, error: BaseException) -> list[bytes]:
-        """Answer *error* with 503 if the store failed, else carry out a logout and raise it on."""
+        """Answer *error* if that is for us to do, else carry out a logout and raise it on."""
         if self.answers(error):
             if not self.unavailable:
                 self.save_logout(self.session)

@@ -29,6 +29,7 @@ from fluidauth.records import (
     handle_of,
     length_prefixed,
 )
+from fluidauth.rules.expiry import expiry_from
 from fluidauth.rules.loading import admit, open_record
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
@@ -236,7 +237,7 @@ def _first_version(
     session_id = _session_id(key, adoption, nonce)
     handle = handle_of(policy.handle_prefix, session_id)
     user_id = None if adoption.login is None else adoption.login.user_id
-    record = SessionRecord(handle, user_id, now, body.deadline, 1, key.kid, b"")
+    record = SessionRecord(handle, user_id, now, expiry_from(body, now), 1, key.kid, b"")
     return Credential(policy.cookie.name, session_id, key.kid, handle), policy.sealer.seal(record, body)
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 from fluidauth.errors import NoSuchSession, NotSupported
 from fluidauth.formats.json_values import check
-from fluidauth.records import Lifetime, SessionInfo, check_lifetime, check_user_id, is_handle, seconds
+from fluidauth.records import (
+    Lifetime,
+    SessionInfo,
+    Tombstone,
+    check_lifetime,
+    check_user_id,
+    is_handle,
+    seconds,
+)
 from fluidauth.rules.loading import identify
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
@@ -15,7 +23,7 @@ from fluidauth.rules.versions import new_body, next_version, token_for
 
 from . import calls
 from .end import end
-from .lookup import Live, find
+from .lookup import MAX_CHAIN, Live, find
 from .new_id import create
 from .runner import Steps
 
@@ -49,6 +57,19 @@ def fetch(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
 def delete(policy: Policy, handle: str) -> Steps[bool]:
     """End the session *handle*, or what it was renewed to."""
     return (yield from end(policy, handle)) if is_handle(handle) else False
+
+
+def delete_of(policy: Policy, handle: str, user_id: str, now: int) -> Steps[bool]:
+    """Do as :func:`delete` if the session is one of *user_id*'s."""
+    check_user_id(user_id)
+    found = (yield from find(policy, handle, now)) if is_handle(handle) else None
+    for _ in range(MAX_CHAIN):
+        if not isinstance(found, Tombstone):
+            break
+        found = yield from find(policy, found.successor, now)
+    if not isinstance(found, Live) or found.record.user_id != user_id:
+        return False
+    return (yield from end(policy, found.record.handle))
 
 
 def extend(policy: Policy, handle: str, length: int | timedelta, now: int) -> Steps[bool]:

@@ -63,8 +63,8 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     elif state.credential is not None and policy.keyring.find(state.credential.kid) is None:
         # Revoked since the request began: it must not get a cookie under another key.
         outcome = _dropped("key_revoked", state)
-    elif wish.renews or (wish.lifetime and shortens_idle(state.body, wish.lifetime)):
-        # A store lets no expiry move back: a shorter idle timeout needs a new record.
+    elif wish.renews or _ends_sooner(policy, plan, Live(state.record, state.body)):
+        # A store lets no expiry move back: that needs a new record.
         outcome = yield from _regenerate(policy, plan, Live(state.record, state.body))
     elif plan.edits or wish.lifetime:
         outcome = yield from _change(policy, plan, Live(state.record, state.body), plan.fields)
@@ -141,7 +141,7 @@ def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
     handle, fields = live.record.handle, plan.fields
     give_up = deadline()
     while True:
-        record, body = _with_lifetime(policy, plan, live)
+        record, body = _as_wished(policy, plan, live)
         body = body._replace(fields=fields, locked={})
         outcome = yield from supersede(
             policy, live, record.user_id, record.created_at, body, "regenerate", plan.now
@@ -154,7 +154,8 @@ def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
         live, fields = found, merged(plan, found.body.fields)
         if live.record.handle != handle:
             # Two tabs regenerated at once. A second new id would leave the first tab's cookie dead.
-            if plan.edits or plan.state.wish.lifetime:
+            wish = plan.state.wish
+            if plan.edits or wish.lifetime or wish.confirmed_at:
                 return (yield from _change(policy, plan, live, fields))
             return Outcome(closed=CLOSED["followed"])
         check_time(give_up)
@@ -189,12 +190,21 @@ def merged(plan: SavePlan, fields: dict[str, Any]) -> dict[str, Any]:
     return merge(plan.edits, fields)
 
 
+def _ends_sooner(policy: Policy, plan: SavePlan, live: Live) -> bool:
+    """Return whether *live* would expire sooner than it does, or than it would if nobody used it."""
+    lifetime = plan.state.wish.lifetime
+    if lifetime is None:
+        return False
+    sooner = _as_wished(policy, plan, live).record.expires_at < live.record.expires_at
+    return sooner or shortens_idle(live.body, lifetime)
+
+
 def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) -> Steps[Outcome | None]:
     """Write the next version of *live*; None if somebody else did first, or it expired."""
     if is_expired(live.record, live.body, plan.now):
         return None
     edits, credential = plan.edits, plan.state.credential
-    record, body = _with_lifetime(policy, plan, live)
+    record, body = _as_wished(policy, plan, live)
     locked = body.locked
     if locked:
         locked = {name: kept for name, kept in locked.items() if name not in edits.names}
@@ -213,12 +223,14 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
     return Outcome(following, body, credential, "issue" if reissue else None)
 
 
-def _with_lifetime(policy: Policy, plan: SavePlan, live: Live) -> Live:
-    """Return *live* with the lifetime that the request asked for, if it did."""
-    lifetime = plan.state.wish.lifetime
-    if lifetime is None:
-        return live
-    return Live(*with_lifetime(*live, lifetime, policy.lifetime.absolute_seconds, plan.now))
+def _as_wished(policy: Policy, plan: SavePlan, live: Live) -> Live:
+    """Return *live* with the lifetime and the time of login that the request asked for, if it did."""
+    wish = plan.state.wish
+    if wish.lifetime is not None:
+        live = Live(*with_lifetime(*live, wish.lifetime, policy.lifetime.absolute_seconds, plan.now))
+    if wish.confirmed_at is not None:
+        live = Live(live.record, live.body._replace(auth_time=wish.confirmed_at))
+    return live
 
 
 CLOSED = {

@@ -21,6 +21,7 @@ UserKey = str | Sequence[str] | UserOf
 """The field that names the user, several of which the first that is there counts, or a function of all."""
 
 FLASK_LOGIN = "_user_id"  # where Flask-Login keeps who is signed in, and with it Flask-Security
+_PROVEN = "fs_paa"  # Flask-Security: when the user last gave a password, changed as they give it once more
 _FRESH = "_fresh"  # Flask-Login: false where a remember-me cookie brought the user back, without a password
 
 NO_HEAD = (
@@ -85,9 +86,7 @@ def wish_by_fields(
         return NO_WISH
     user_id, before = _asked(user_of, fields), _asked(user_of, _pristine(state))
     if user_id == before and not state.signed_in_anew:
-        # Stored before a field was said to name the user. Nobody knows when that was.
-        unknown = user_id is not None and state.user_id is None and state.adoption is None
-        return Wish(login=Login(str(user_id), None, None)) if unknown and keep and answerable else NO_WISH
+        return _unchanged(user_id, state, fields, now) if user_id and keep and answerable else NO_WISH
     if user_id is None:
         return NO_WISH if state.user_id is None else Wish(ends=True)
     if not keep:
@@ -96,6 +95,17 @@ def wish_by_fields(
         raise SessionClosed(NO_HEAD)
     check_user_id(user_id)
     return Wish(login=Login(user_id, None, None if dict.get(fields, _FRESH) is False else now))
+
+
+def _unchanged(user_id: str, state: State, fields: dict[str, Any], now: int) -> Wish:
+    """Return what is to be done where the fields name *user_id* as before."""
+    if state.user_id is None and state.adoption is None:
+        # Stored before a field was said to name the user. Nobody knows when they signed in.
+        return Wish(login=Login(user_id, None, None))
+    proven = dict.get(fields, _PROVEN)
+    if proven is not None and proven != state.base.get(_PROVEN) and state.user_id == user_id:
+        return Wish(renews=True, confirmed_at=now)
+    return NO_WISH
 
 
 def own_fields(state: State, fields: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,15 @@ from functools import wraps
 from types import FunctionType
 from typing import Any, NoReturn, TypeVar
 
+from fluidauth.errors import FreshLoginRequired
+
 from .lazydict import PLACEHOLDER, LazyDict
 from .protocol import VisitProtocol
 from .session import Session
 from .state import State
 
 AnyClass = TypeVar("AnyClass", bound=type[LazyDict])
+AnySession = TypeVar("AnySession", bound=type[Session])
 
 
 class _Hidden:
@@ -49,6 +52,16 @@ def hides_names(advice: str, *, beside: tuple[str, ...] = ()) -> Callable[[AnyCl
         return framework_class
 
     return hide
+
+
+def tells_by(error: type[FreshLoginRequired]) -> Callable[[AnySession], AnySession]:
+    """Have a class of sessions raise *error*, which its framework answers with 401, for a login too old."""
+
+    def told(session_class: AnySession) -> AnySession:
+        session_class._too_old = error
+        return session_class
+
+    return told
 
 
 def asks_behind(view_class: AnyClass) -> AnyClass:

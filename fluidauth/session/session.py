@@ -13,8 +13,9 @@ from fluidauth.errors import FreshLoginRequired, SessionClosed, SessionNotLoaded
 from fluidauth.formats.json_values import check, check_key
 from fluidauth.records import Lifetime, check_lifetime, check_user_id, seconds
 
+from .facts import Facts
 from .frozen import OVER
-from .lazydict import PLACEHOLDER, LazyDict
+from .lazydict import PLACEHOLDER
 from .protocol import VisitProtocol
 from .state import State
 from .wish import Login
@@ -23,7 +24,7 @@ UNREAD = (StoreError, SessionNotLoaded, SessionClosed)  # a logout needs no read
 _NO_HEAD = "a new session needs a Set-Cookie header, but the response head was sent already"
 
 
-class Session(LazyDict):
+class Session(Facts):
     """The session of one request; to the application, a dict of JSON values.
 
     Reading it the first time loads it. Changes, also deep inside values, are saved before the response
@@ -33,6 +34,9 @@ class Session(LazyDict):
     """
 
     __slots__ = ("_visit",)  # which does not hold its session: see there
+    _too_old: type[FreshLoginRequired] = (
+        FreshLoginRequired  # the one that a framework answers in its own way, where it has one
+    )
 
     def __init__(self, visit: VisitProtocol) -> None:
         self._visit = visit
@@ -147,6 +151,21 @@ class Session(LazyDict):
         if not (state.signs_in or state.wish.ends):
             state.ask(renews=True)
 
+    def confirm(self) -> None:
+        """Note that the user authenticated again: a new id, a new ``auth_time``; deadlines and fields stay.
+
+        Raise :class:`FreshLoginRequired` if nobody is signed in.
+        """
+        state, now = self._answerable_state("confirm()"), self._visit.now()
+        if state.closed:
+            raise SessionClosed(f"this session is closed: {state.closed}")
+        if state.user_id is None:
+            raise self._too_old("nobody is signed in to confirm it; this needs a login")
+        if state.wish.login is not None:
+            state.ask(login=state.wish.login._replace(auth_time=now))
+        else:
+            state.ask(renews=True, confirmed_at=now)
+
     def set_lifetime(self, lifetime: Lifetime) -> None:
         """Give the session other timeouts, counted from now, and its cookie their expiry.
 
@@ -194,44 +213,7 @@ class Session(LazyDict):
         limit = seconds("max_age", max_age)
         auth_time = self._read().auth_time
         if auth_time is None or self._visit.now() - auth_time > limit:
-            raise FreshLoginRequired(f"this needs a login within the last {limit} seconds")
-
-    @property
-    def user_id(self) -> str | None:
-        """The user signed in, or None."""
-        return self._read().user_id
-
-    @property
-    def is_authenticated(self) -> bool:
-        return self._read().user_id is not None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether no stored session stands behind this one yet."""
-        return (state := self._read()).record is None or state.detached
-
-    @property
-    def auth_time(self) -> int | None:
-        """When the user signed in, in Unix seconds, or None."""
-        return self._read().auth_time
-
-    @property
-    def handle(self) -> str | None:
-        """The digest that names this session in the store, in logs and in admin calls.
-
-        It opens nothing. None until the session is stored.
-        """
-        return (record := self._read().stored) and record.handle
-
-    @property
-    def created_at(self) -> int | None:
-        """Unix seconds; None until the session is stored."""
-        return (record := self._read().stored) and record.created_at
-
-    @property
-    def expires_at(self) -> int | None:
-        """The earlier of idle and absolute deadline, in Unix seconds; None until stored."""
-        return (record := self._read().stored) and record.expires_at
+            raise self._too_old(f"this needs a login within the last {limit} seconds", limit)
 
     # -- changes that merge ----------------------------------------------------
 

@@ -97,6 +97,8 @@ class State:
         """When that user signed in, in Unix seconds; None if nobody knows."""
         if self.wish.login is not None:
             return self.wish.login.auth_time
+        if self.wish.confirmed_at is not None:
+            return self.wish.confirmed_at
         return self.body.auth_time if self.body is not None and not self.detached else None
 
     @property
@@ -221,8 +223,8 @@ class State:
         # Each wish is compared with its snapshot: what the save has just carried out is not asked again.
         if wish.login is not before.login:
             self.ask(login=wish.login)
-        elif wish.renews and not before.renews:
-            self.ask(renews=True)
+        elif (wish.renews and not before.renews) or wish.confirmed_at != before.confirmed_at:
+            self.ask(renews=True, confirmed_at=wish.confirmed_at)
         if wish.lifetime is not before.lifetime:
             self.ask(lifetime=wish.lifetime)
         for name, (kind, amounts) in later.additions.items():

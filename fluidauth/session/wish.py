@@ -72,6 +72,8 @@ class Wish(NamedTuple):
     """Another id for the same session."""
     lifetime: Lifetime | None = None
     """The timeouts that the session is to have from this save on."""
+    confirmed_at: int | None = None
+    """When the user who is signed in authenticated again, in Unix seconds; it renews as well."""
 
     def only_end(self) -> Wish:
         """Return the logout alone."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import CookieOptions, MemoryStore, PayloadError, Session, SessionEngine
+from fluidauth import CookieOptions, Lifetime, MemoryStore, PayloadError, Session, SessionEngine
 from fluidauth.errors import FreshLoginRequired
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
@@ -230,3 +230,85 @@ def test_a_login_with_bad_arguments_changes_nothing(browser: Browser, arguments:
     browser.request(handler)
 
     assert browser.get(lambda s: (s.user_id, dict(s))) == ("ada", {"a": 1})
+
+
+# -- confirm ---------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("3")
+@pytest.mark.requirement("24")
+def test_confirm_makes_the_login_fresh_under_a_new_id(browser: Browser, clock: FakeClock) -> None:
+    """The copy of a cookie that a thief has is no fresher, nor opens anything."""
+    browser.request(log_in)
+    clock.advance(1000)
+    former = browser.twin()
+
+    def confirm(session: Session) -> None:
+        session["seen"] = 1
+        session.confirm()
+
+    browser.request(confirm)
+
+    assert browser.get(lambda session: session.require_fresh(10)) is None
+    assert browser.get(lambda session: (session.user_id, session.auth_time)) == ("user-42", int(clock.now))
+    assert browser.get(fields) == {"theme": "dark", "seen": 1}
+    assert former.get(current_user) is None
+
+
+@pytest.mark.requirement("8")
+def test_confirm_keeps_the_lifetime_and_its_deadlines(browser: Browser, clock: FakeClock) -> None:
+    """Where a second login() would make 24 hours of the 30 days of a remembered one."""
+    month = 30 * 24 * 3600
+    remembered = Lifetime(absolute=month, idle=None, persistent=True)
+    browser.request(lambda session: session.login("user-42", lifetime=remembered))
+    before = browser.get(deadline)
+    clock.advance(3600)
+
+    response = browser.request(Session.confirm)
+
+    assert f"Max-Age={month - 3600}" in response.set_cookies[0]
+    assert browser.get(deadline) == before
+    clock.advance(month - 3601)
+    assert browser.get(current_user) == "user-42"
+    clock.advance(1)
+    assert browser.get(current_user) is None
+
+
+def test_confirm_beside_a_regenerate_holds(browser: Browser, clock: FakeClock) -> None:
+    """Whoever renews the id first: the session goes on under it, and is fresh."""
+    browser.request(log_in)
+    clock.advance(1000)
+    other = browser.twin()
+
+    def late(session: Session) -> None:
+        session.confirm()
+        other.request(Session.regenerate)
+
+    browser.request(late)
+
+    assert other.get(lambda session: session.auth_time) == int(clock.now)
+
+
+def test_confirm_after_a_login_of_the_same_request_changes_nothing(browser: Browser) -> None:
+    def both(session: Session) -> None:
+        session.login("user-42")
+        session.confirm()
+
+    response = browser.request(both)
+
+    assert len(response.set_cookies) == 1
+    assert browser.get(current_user) == "user-42"
+
+
+@pytest.mark.parametrize("before", [lambda session: None, Session.logout])
+def test_confirm_is_for_who_is_signed_in(browser: Browser, before: Any) -> None:
+    browser.request(log_in if before is Session.logout else fields)
+
+    def confirm(session: Session) -> Any:
+        before(session)
+        try:
+            session.confirm()
+        except FreshLoginRequired as error:
+            return error.max_age, str(error)
+
+    assert browser.get(confirm) == (None, "nobody is signed in to confirm it; this needs a login")

@@ -35,6 +35,8 @@ from .keys import handle_in, key_of
 from .serving import amay_open, keys_open, may_open
 from .token_visit import TokenVisit
 
+_EXPIRY = "_session_expiry"  # where Django keeps what was given to ``set_expiry()``
+
 
 class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django has no types
     """What a ``SessionStore`` knows of its session; that asks the store, and this does not but to load."""
@@ -47,6 +49,8 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
     _due = False
     """Whether it should be saved though nobody changed it: its key was rotated, or it was idle long."""
     _modified = False
+    _confirms = False
+    """Whether who is signed in authenticated again."""
     _failed = False
     """Whether the store failed, the last time that it was asked for this session."""
     _was_ended = False
@@ -80,8 +84,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
                 return _visit_of(State(None, *named))
         visit = TokenVisit(requests, key or "")
         if visit.load().adoption is not None:
-            visit.save(Session(visit))
-            self._modified = True  # so that the new key is sent
+            visit.save(self._taking_over(visit))
         return visit
 
     async def _alooked_up(self) -> Visit:
@@ -93,8 +96,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
                 return _visit_of(State(None, *named))
         visit = TokenVisit(requests, key or "")
         if (await visit.aload()).adoption is not None:
-            await visit.asave(Session(visit))
-            self._modified = True  # as above
+            await visit.asave(self._taking_over(visit))
         return visit
 
     @property
@@ -184,8 +186,11 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         loaded, before = state.base, behind.user_id
         user_id = user_in(fields)
         if user_id == user_in(loaded):  # whoever signed in, if not by django.contrib.auth
-            if renews:
+            if self._confirms and before is not None:
+                behind.confirm()
+            elif renews:
                 behind.regenerate()
+            self._confirms = False
         elif user_id is None:
             behind.logout()
         else:
@@ -249,9 +254,21 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             raise UpdateError
 
     def _lifetime(self) -> Lifetime:
+        return self._lasting(self.get(_EXPIRY))
+
+    def _lasting(self, expiry: Any) -> Lifetime:
+        """Return the lifetime of a session whose ``set_expiry()`` left *expiry*."""
         ours = get_engine().policy.lifetime
-        lasts = max(1, min(int(self.get_expiry_age()), ours.absolute_seconds))
-        return Lifetime(lasts, ours.idle, not self.get_expire_at_browser_close())
+        lasts = max(1, min(int(self.get_expiry_age(expiry=expiry)), ours.absolute_seconds))
+        ends_with_browser = settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if expiry is None else expiry == 0
+        return Lifetime(lasts, ours.idle, not ends_with_browser)
+
+    def _taking_over(self, visit: Visit) -> Session:
+        """Return a session of a former engine, to be stored here for as long as it lasts."""
+        self._modified = True  # so that the new key is sent
+        former = Session(visit)
+        former.set_lifetime(self._lasting(former.get(_EXPIRY)))
+        return former
 
 
 def _visit_of(state: State) -> Visit:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.signals import user_logged_in
+
 from fluidauth.errors import ConfigError, FreshLoginRequired
 from fluidauth.records import seconds
 
@@ -26,7 +28,10 @@ class SessionFacts:
     @property
     def auth_time(self) -> int | None:
         """When he signed in, in Unix seconds; None if nobody did, or nobody knows."""
-        return self._session._signed_in[1]
+        session = self._session
+        if session._confirms:  # at the save
+            return get_engine().requests.now()
+        return session._signed_in[1]
 
     @property
     def handle(self) -> str | None:
@@ -46,11 +51,23 @@ class SessionFacts:
         behind = self._session._behind
         return None if behind is None else behind.expires_at
 
+    def confirm(self) -> None:
+        """Note that the user authenticated again: a new key, a new ``auth_time``; deadlines and fields stay.
+
+        It is done when the session is saved. Raise :class:`FreshLoginRequired` if nobody is signed in.
+        """
+        if self.user_id is None:
+            raise FreshLoginRequired("nobody is signed in to confirm it; this needs a login")
+        self._session._confirms = self._session.modified = True
+
     def require_fresh(self, max_age: int | timedelta) -> None:
-        """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago."""
+        """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago.
+
+        With our middleware that is answered with 401, unless the view catches it.
+        """
         limit, auth_time = seconds("max_age", max_age), self.auth_time
         if auth_time is None or get_engine().requests.now() - auth_time > limit:
-            raise FreshLoginRequired(f"this needs a login within the last {limit} seconds")
+            raise FreshLoginRequired(f"this needs a login within the last {limit} seconds", limit)
 
 
 def session_of(request: Any) -> SessionFacts:
@@ -69,6 +86,19 @@ async def asession_of(request: Any) -> SessionFacts:
     session = _ours(request)
     await session._aget_session()
     return SessionFacts(session)
+
+
+def _confirmed(sender: object, request: Any, **_: object) -> None:
+    """Note a login of who is signed in already, for whom Django changes nothing that could be seen."""
+    session = getattr(request, "session", None)
+    if not isinstance(session, StoredSession) or session._behind is None:
+        return
+    behind = session._behind
+    if behind.user_id is not None and behind.auth_time != get_engine().requests.now():
+        session._confirms = True
+
+
+user_logged_in.connect(_confirmed)
 
 
 def _ours(request: Any) -> StoredSession:

@@ -19,8 +19,8 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
-from fluidauth.errors import StoreError
-from fluidauth.formats.headers import UNAVAILABLE
+from fluidauth.errors import FreshLoginRequired, StoreError
+from fluidauth.formats.headers import UNAVAILABLE, Answer, login_again
 
 from .request_session import RequestSession, afollowed, followed, value_for_cookie
 from .serving import serving
@@ -44,7 +44,9 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
             request.session._from_cookie = True
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer for a view that needed its session while the store was out of order."""
+        """Answer for a view that needed its session while the store was out of order, or a newer login."""
+        if isinstance(exception, FreshLoginRequired):
+            return _answered(login_again(exception.max_age))
         return _unavailable() if isinstance(exception, StoreError) else None
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -123,4 +125,8 @@ got_request_exception.connect(_note)
 
 
 def _unavailable() -> HttpResponse:
-    return HttpResponse(UNAVAILABLE.body, status=UNAVAILABLE.code, headers=dict(UNAVAILABLE.headers))
+    return _answered(UNAVAILABLE)
+
+
+def _answered(answer: Answer) -> HttpResponse:
+    return HttpResponse(answer.body, status=answer.code, headers=dict(answer.headers))

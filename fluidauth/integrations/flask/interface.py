@@ -8,7 +8,7 @@ is the only line that changes; without an engine, one is made of the application
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
 from weakref import WeakSet
@@ -29,13 +29,16 @@ from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.headers import TEXT
 from fluidauth.middleware.response import OnStoreError, ResponseVisit, check_settings
 from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
+from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
 from fluidauth.secrecy import without_locals
-from fluidauth.session import Session
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
+from . import login_signals
 from .adopters import FlaskCookie
+from .cookie import COOKIE_NAME, configured
 from .mirror import Mirror
-from .sessions import FlaskFace, FlaskSession, mirror_of, view_of
+from .sessions import FlaskFace, FlaskSession, PlainSession, mirror_of, view_of
+from .tagged_json import of_flasks_types
 
 
 def with_all_names(session: Any) -> FlaskSession:
@@ -46,10 +49,7 @@ def with_all_names(session: Any) -> FlaskSession:
 session: FlaskSession = with_all_names(flask.session)
 """The session of ``flask.session``, with :meth:`~FlaskSession.login` and all else that ours have."""
 
-COOKIE_NAME = "session"  # these are Flask's defaults
-COOKIE_PATH = "/"
-PERMANENT_LIFETIME = timedelta(days=31)
-_SO_THAT_EXPIRES_IS_SENT = datetime(9999, 1, 1, tzinfo=UTC)
+PERMANENT_LIFETIME = timedelta(days=31)  # Flask's default
 OPEN = "_fluidauth_sessions"  # in the request's environ, and in ``flask.g``
 
 
@@ -68,19 +68,23 @@ class Sessions:
         engine: SessionEngine | None = None,
         *,
         store: SessionStore | AsyncSessionStore | str | None = None,
+        user_key: UserKey | None = FLASK_LOGIN,
         adopt: bool = True,
         adopt_until: datetime | None = None,
         on_store_error: OnStoreError = "respond",
     ) -> None:
-        if engine is not None and (store is not None or not adopt or adopt_until is not None):
-            raise ConfigError("give an engine, which has a store and what it adopts, or these; not both")
+        others = store is not None or not adopt or adopt_until is not None
+        if engine is not None and (others or user_key != FLASK_LOGIN):
+            raise ConfigError(
+                "give an engine, which has store, user_key and what it adopts, or these; not both"
+            )
         if engine is not None:
             check_settings(engine, on_store_error)
         self.responds: bool = on_store_error == "respond"
         self._engine = engine
         self._builds = engine is None
         self._store = store
-        self._adopts, self._adopt_until = adopt, adopt_until
+        self._user_key, self._adopts, self._adopt_until = user_key, adopt, adopt_until
         self._secrets: tuple[str | bytes, ...] = ()
         self._requests: dict[tuple[Any, ...], Requests] = {}
         self._lock = ProcessLock()
@@ -120,6 +124,7 @@ class Sessions:
         return SessionEngine(
             secrets,
             store,
+            user_key=self._user_key,
             adopt=[former] if self._adopts else (),
             adopt_until=self._adopt_until,
             connect="lazy",  # a page without a session needs no store, nor does a start
@@ -142,8 +147,10 @@ class Sessions:
         )
         requests: Requests | None = self._requests.get(settings)
         if requests is None:
-            cookie = _configured(engine.policy.cookie, *settings[:-1], self._permanent_seconds(app))
-            requests = self._requests[settings] = engine.requests.with_cookie(cookie)
+            cookie = configured(engine.policy.cookie, *settings[:-1], self._permanent_seconds(app))
+            requests = self._requests[settings] = engine.requests.with_cookie(
+                cookie, partial(of_flasks_types, self.serializer)
+            )
         return requests
 
     def _permanent_seconds(self, app: Any) -> int | None:
@@ -169,14 +176,15 @@ class Sessions:
             return None
         visit = ResponseVisit(self.requests_for(app, engine), cookies, True, self.responds)
         rule = partial(self.lifetime_of, app, engine)
-        return self.session_class(Mirror(visit, Session(visit), self.serializer, rule))
+        return self.session_class(Mirror(visit, PlainSession(visit), self.serializer, rule))
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of *engine* for ``app.session_interface``.
 
     Without one, the application's ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign, sessions last as
-    ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store or its URL; SQLite by default), and
+    ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store or its URL; SQLite by default),
+    *user_key* names the field of who is signed in (Flask-Login's by default), and
     those that Flask began under these keys go on: until *adopt_until*, or as long as the last of their
     cookies may live, or not at all with *adopt* false. Until then whoever knows the key signs in as anybody.
     *on_store_error* as for :class:`~fluidauth.WSGISessionMiddleware`. Raise :class:`ConfigError` for a
@@ -189,6 +197,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             flask.request_tearing_down.connect(self._torn_down, app)
             # That signal is not sent after a teardown function that raises; this one is.
             flask.appcontext_tearing_down.connect(self._left_behind, app)
+            login_signals.follow(app)
             self.followed.add(app)
         found = request.environ[OPEN] = self.begin(app, request.environ.get("HTTP_COOKIE", ""))
         if found is not None:
@@ -257,37 +266,3 @@ def make_unavailable(visit: ResponseVisit, response: Any) -> None:
     response.status_code = visit.answer.code
     response.headers.clear()
     response.headers.extend(visit.answer_headers())
-
-
-def _configured(
-    ours: CookieOptions,
-    name: str,
-    path: str,
-    domain: str | None,
-    same_site: str | None,
-    secure: bool,
-    http_only: bool,
-    partitioned: bool,
-    max_age: int | None,
-) -> CookieOptions:
-    """Return *ours* with all that is configured; raise :class:`ConfigError` for what browsers refuse."""
-    changes: dict[str, Any] = {"expires": _SO_THAT_EXPIRES_IS_SENT}
-    if path != COOKIE_PATH:
-        changes["path"] = path
-    if domain:
-        changes["domain"] = domain.removeprefix(".")  # as Werkzeug sends it (RFC 6265, section 5.2.3)
-    if same_site:
-        changes["same_site"] = same_site
-    if secure:
-        changes["secure"] = True
-    if not http_only:
-        changes["http_only"] = False
-    if partitioned:
-        changes["partitioned"] = True
-    if max_age is not None:
-        changes["max_age"] = max_age
-    if name != COOKIE_NAME:
-        changes["name"] = name
-    elif ours.name == ours.safest_name():
-        changes["name"] = ""  # the safest of the new options
-    return replace(ours, **changes)

@@ -7,14 +7,18 @@ well; see :mod:`.mirror`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from flask.sessions import SessionMixin
+from werkzeug.exceptions import Unauthorized
 
+from fluidauth.errors import FreshLoginRequired
+from fluidauth.formats.headers import challenge
 from fluidauth.formats.json_values import check_key
 from fluidauth.records import Lifetime
 from fluidauth.session import Session
-from fluidauth.session.faces import asks_behind, hides_names
+from fluidauth.session.faces import asks_behind, hides_names, tells_by
 from fluidauth.session.lazydict import PLACEHOLDER, LazyDict
 
 from .mirror import Mirror
@@ -30,6 +34,24 @@ def _of_session(name: str) -> Any:
         return getattr(self._mirror.plain, name)
 
     return property(asked, doc=getattr(Session, name).__doc__)
+
+
+class LoginTooOld(FreshLoginRequired, Unauthorized):
+    """A ``FreshLoginRequired`` that Flask and Quart answer as ``abort(401)``, by its handler."""
+
+    def __init__(self, message: str, max_age: int | None = None) -> None:
+        FreshLoginRequired.__init__(self, message, max_age)
+        Unauthorized.__init__(self, message)
+
+    def get_headers(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
+        return [*super().get_headers(*args, **options), ("WWW-Authenticate", challenge(self.max_age))]
+
+
+@tells_by(LoginTooOld)
+class PlainSession(Session):
+    """The session of plain JSON behind one of Flask's."""
+
+    __slots__ = ()
 
 
 class FlaskSession(LazyDict, SessionMixin):
@@ -132,6 +154,10 @@ class FlaskSession(LazyDict, SessionMixin):
         """Do as :meth:`Session.regenerate`."""
         _through(self, Session.regenerate)
 
+    def confirm(self) -> None:
+        """Do as :meth:`Session.confirm`."""
+        _through(self, Session.confirm)
+
     def logout(self) -> None:
         """Do as :meth:`Session.logout`."""
         _emptied(self, Session.logout)
@@ -160,8 +186,8 @@ class FlaskSession(LazyDict, SessionMixin):
         items.append(mirror.python(value))
         dict.__setitem__(self, key, items)
 
-    def require_fresh(self, max_age: int) -> None:
-        """Do as :meth:`Session.require_fresh`."""
+    def require_fresh(self, max_age: int | timedelta) -> None:
+        """Do as :meth:`Session.require_fresh`; Flask answers what it raises as ``abort(401)``."""
         FlaskSession.behind(self).require_fresh(max_age)
 
     def set_lifetime(self, lifetime: Lifetime) -> None:
@@ -217,6 +243,20 @@ class FlaskView(FlaskSession):
 def view_of(session: Any) -> Any:
     """Return *session* with all names; one that is not ours as it is."""
     return FlaskView(session) if isinstance(session, FlaskSession) else session
+
+
+def confirm(session: FlaskSession) -> None:
+    """Confirm who is signed in, if somebody is."""
+    if FlaskSession.behind(session).user_id is not None:
+        FlaskSession.confirm(session)
+
+
+def sign_in_anew(session: FlaskSession) -> None:
+    """Have the field that names the user be a sign-in, though it is as before."""
+    mirror = mirror_of(session)
+    mirror.read(session)
+    if (state := mirror.visit.state) is not None:
+        state.signed_in_anew = state.modified = True
 
 
 def mirror_of(session: FlaskSession) -> Mirror:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask.json.tag import TaggedJSONSerializer
+from flask.json.tag import TaggedJSONSerializer, TagUUID
+from flask.sessions import session_json_serializer
 
 from fluidauth.errors import PayloadError
 from fluidauth.formats.json_values import CONTAINERS, check, decode, encode
+from fluidauth.rules.policy import UserOf
 
+_is_uuid = TagUUID(session_json_serializer).check
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -21,6 +24,16 @@ def tagged(serializer: TaggedJSONSerializer, name: str, value: Any) -> Any:
         return decode(serializer.dumps(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"session[{name!r}] cannot be stored: {error}") from error
+
+
+def of_flasks_types(serializer: TaggedJSONSerializer, user_of: UserOf) -> UserOf:
+    """Return *user_of* as it is asked with values of Flask's types; of a UUID it is given the text."""
+
+    def ask(fields: dict[str, Any]) -> str | None:
+        values = {name: untagged(serializer, value) for name, value in fields.items()}
+        return user_of({n: str(v) if _is_uuid(v) else v for n, v in values.items()})
+
+    return ask
 
 
 def untagged(serializer: TaggedJSONSerializer, value: Any) -> Any:

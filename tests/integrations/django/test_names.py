@@ -15,6 +15,7 @@ from django.test import override_settings
 from fluidauth import ConfigError
 from fluidauth.errors import FreshLoginRequired
 from fluidauth.integrations.django import SessionStore, asession_of, get_engine, session_of
+from fluidauth.testing import FakeClock
 from tests.integrations.django.sites import MIDDLEWARE, Site, handle_in, put, sign_in, user
 
 
@@ -75,8 +76,44 @@ def test_session_of_asks_for_a_fresh_login(site: Site) -> None:
     now = get_engine().requests.now()
     get_engine().requests._clock = lambda: now + 61
 
-    with pytest.raises(FreshLoginRequired, match="a login within the last 60 seconds"):
-        site.get(lambda request: session_of(request).require_fresh(60))
+    asked = site.ask(lambda request: [_raised(lambda: session_of(request).require_fresh(60))])
+
+    assert asked == [["this needs a login within the last 60 seconds", 60]]
+
+
+@pytest.mark.parametrize("middleware", ["ours"])
+def test_a_login_that_is_too_old_is_a_401(site: Site, middleware: str) -> None:
+    """A view need not catch it; signing in again, as Django does, or ``confirm()`` makes it fresh."""
+    with override_settings(MIDDLEWARE=MIDDLEWARE[middleware]):
+        site.ask(sign_in)
+        clock = get_engine().requests
+        for seconds, again in ((61, sign_in), (200, lambda request: session_of(request).confirm())):
+            now = clock.now() + seconds
+            clock._clock = FakeClock(now)
+            former = site.ask(lambda request: session_of(request).handle)
+
+            answer = site.get(lambda request: session_of(request).require_fresh(60))
+            site.ask(again)
+
+            assert answer.status_code == 401
+            assert 'max_age="60"' in answer.headers["WWW-Authenticate"]
+            site.ask(lambda request: session_of(request).require_fresh(60))
+            assert site.ask(lambda request: session_of(request).auth_time) == now
+            assert site.ask(lambda request: session_of(request).handle) != former
+
+
+def test_confirm_is_for_who_is_signed_in(site: Site) -> None:
+    site.ask(put(n=1))
+
+    raised = site.ask(lambda request: [_raised(session_of(request).confirm)])
+
+    assert raised == [["nobody is signed in to confirm it; this needs a login", None]]
+
+
+def _raised(call: Any) -> list[Any]:
+    with pytest.raises(FreshLoginRequired) as caught:
+        call()
+    return [str(caught.value), caught.value.max_age]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
-"""Flask-Login, which knows nothing of us."""
+"""Flask-Login and Flask-Security, which know nothing of us."""
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID, uuid4
+
 import flask_login
+import flask_security
 import pytest
 
-from tests.integrations.flask.sites import FlaskSite, seen, sign_in
+from fluidauth import MemoryStore, SessionEngine, new_secret
+from fluidauth.testing import FakeClock
+from tests.integrations.flask.sites import FlaskSite, Somebody, seen, sign_in
 
 
 @pytest.mark.requirement("66")
@@ -19,16 +25,152 @@ def test_flask_logins_user_is_the_sessions(flask_login_site: FlaskSite) -> None:
         handles.append(site.ask(lambda session: session.handle))
         sign_in(site, name)
         assert site.ask(seen) == (name, name)
+        assert site.ask(lambda session: session.get("cart")) == (("tea",) if name == "alice" else None)
         assert [info.user_id for info in engine.list_sessions(name)] == [name]
         handles.append(site.ask(lambda session: session.handle))
         site.ask(lambda session: flask_login.logout_user())
         assert site.ask(seen) == (None, None)
         assert engine.list_sessions(name) == []
-    assert site.ask(lambda session: session["cart"]) == ("tea",)
-    assert len(set(handles)) == 4
-    assert all(engine.get_session(handle) is None for handle in handles[:3])
+    assert all(handle is None or engine.get_session(handle) is None for handle in handles)
 
     sign_in(site, "eve")
     assert site.ask(lambda session: session.expires_at - session.created_at) <= 600
     assert engine.revoke_user("eve") == 1
     assert site.ask(seen) == (None, None)
+
+
+@pytest.fixture
+def shop(clock: FakeClock) -> FlaskSite:
+    """A site with Flask-Login and an engine of its own."""
+    site = FlaskSite(SessionEngine(new_secret(), MemoryStore(), clock=clock), SECRET_KEY="s" * 3)
+    flask_login.LoginManager(site.app).user_loader(Somebody)
+    return site
+
+
+@pytest.mark.requirement("66")
+def test_signing_in_again_is_a_new_login(shop: FlaskSite, clock: FakeClock) -> None:
+    """Which no field shows: the password was asked for, so the login is fresh, under a new id."""
+    sign_in(shop, "alice")
+    former = shop.ask(lambda session: session.handle)
+    clock.advance(1000)
+
+    sign_in(shop, "alice")
+
+    assert shop.ask(lambda session: session.auth_time) == int(clock.now)
+    assert shop.ask(lambda session: session.handle) != former
+
+
+@pytest.mark.requirement("66")
+def test_who_is_only_remembered_has_no_fresh_login(shop: FlaskSite) -> None:
+    """The cookie of Flask-Login brings the user back without a password, until that is confirmed."""
+    shop.ask(lambda session: flask_login.login_user(Somebody("alice"), remember=True))
+    shop.client.delete_cookie("session")
+    shop.client.delete_cookie("__Host-session")
+
+    assert shop.ask(seen)[0] == "alice"
+    assert shop.ask(seen) == ("alice", "alice")
+    assert shop.ask(lambda session: session.auth_time) is None
+    assert shop.get(lambda session: session.require_fresh(3600)).status_code == 401
+    before = shop.ask(lambda session: session.handle)
+
+    shop.ask(lambda session: flask_login.confirm_login())
+
+    assert shop.get(lambda session: session.require_fresh(3600)).status_code == 200
+    assert shop.ask(lambda session: session.handle) != before
+
+
+@pytest.mark.requirement("66")
+def test_strong_protection_signs_out(shop: FlaskSite) -> None:
+    """Flask-Login removes its fields where a cookie comes from another browser."""
+    shop.app.config["SESSION_PROTECTION"] = "strong"
+    sign_in(shop, "alice")
+
+    shop.client.environ_base["HTTP_USER_AGENT"] = "another browser"
+
+    assert shop.ask(seen)[0] is None
+    assert shop.ask(seen) == (None, None)
+    assert shop.interface.engine_for(shop.app).list_sessions("alice") == []
+
+
+@pytest.mark.requirement("66")
+@pytest.mark.parametrize("user_id", [7, "7", uuid4()])
+def test_a_field_of_flasks_types_names_the_user(user_id: Any) -> None:
+    """A whole number, as the tutorial's, or a UUID."""
+    site = FlaskSite(SessionEngine(new_secret(), MemoryStore(), user_key="user_id"))
+
+    site.ask(lambda session: session.update(user_id=user_id))
+
+    assert site.ask(lambda session: (session.user_id, session["user_id"])) == (str(user_id), user_id)
+
+
+@pytest.mark.requirement("66")
+def test_a_function_is_asked_with_flasks_types() -> None:
+    def user_of(fields: dict[str, Any]) -> str | None:
+        found = fields.get("user")
+        return None if found is None else str(found[0]) if isinstance(found, tuple) else None
+
+    site = FlaskSite(SessionEngine(new_secret(), MemoryStore(), user_key=user_of))
+
+    site.ask(lambda session: session.update(user=(UUID(int=7), "Ada")))
+
+    assert site.ask(lambda session: session.user_id) == str(UUID(int=7))
+
+
+class _Users(flask_security.datastore.UserDatastore):
+    """Flask-Security's users, one of them, in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(_User, flask_security.RoleMixin)
+        self.alice = _User()
+
+    def find_user(self, case_insensitive: bool = False, **query: Any) -> Any:
+        [(name, value)] = query.items()
+        return self.alice if getattr(self.alice, name, None) == value else None
+
+    def put(self, model: Any) -> Any:
+        return model
+
+    def commit(self) -> None:
+        """Nothing to do: nothing is kept."""
+
+
+class _User(flask_security.UserMixin):
+    id, email, fs_uniquifier = 7, "alice@example.com", "unique-alice"
+    password, active = "correct horse", True
+
+    @property
+    def roles(self) -> list[Any]:  # type: ignore[override]  # which is written nowhere here
+        return []
+
+
+@pytest.mark.requirement("66")
+def test_flask_security_signs_in_and_out(clock: FakeClock) -> None:
+    """By its own pages: the session's user is what it says names one and changes with the password."""
+    engine = SessionEngine(new_secret(), MemoryStore(), clock=clock)
+    settings = {"PASSWORD_SALT": "salt", "PASSWORD_HASH": "plaintext", "PASSWORD_SCHEMES": ["plaintext"]}
+    site = FlaskSite(
+        engine,
+        SECRET_KEY=new_secret(),
+        WTF_CSRF_ENABLED=False,
+        SECURITY_PASSWORD_SINGLE_HASH=True,
+        **{f"SECURITY_{name}": value for name, value in settings.items()},
+    )
+    flask_security.Security(site.app, _Users())
+    site.ask(lambda session: session.update(cart=1))
+    planted = site.ask(lambda session: session.handle)
+    form = {"email": "alice@example.com", "password": "correct horse"}
+
+    signed_in = site.client.post("/login", data=form)
+
+    assert signed_in.status_code == 302
+    assert site.ask(lambda session: (session.user_id, session["cart"])) == ("unique-alice", 1)
+    assert engine.get_session(planted) is None
+    assert len(engine.list_sessions("unique-alice")) == 1
+    before = site.ask(lambda session: session.auth_time)
+    clock.advance(100)
+    assert site.client.post("/verify", data={"password": "correct horse"}).status_code == 302
+    assert site.ask(lambda session: session.auth_time) == before + 100
+
+    assert site.client.post("/logout").status_code == 302
+    assert site.ask(lambda session: (session.user_id, session.get("cart"))) == (None, None)
+    assert engine.list_sessions("unique-alice") == []

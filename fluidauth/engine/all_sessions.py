@@ -1,0 +1,79 @@
+"""What an engine does with all sessions of a user, or of everybody, outside a request."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from fluidauth.events import Notice
+from fluidauth.operations import manage, revoke
+from fluidauth.operations.runner import Steps
+from fluidauth.records import SessionInfo
+from fluidauth.rules.policy import Policy
+
+from .requests import Requests
+
+T = TypeVar("T")
+
+
+class AllSessions:
+    """The calls of an engine that concern many sessions."""
+
+    policy: Policy
+    requests: Requests
+
+    def list_sessions(self, user_id: str) -> list[SessionInfo]:
+        """Return the live sessions of *user_id*; no payload is opened."""
+        return self._run(manage.sessions_of(user_id, self._now()), "list")
+
+    async def alist_sessions(self, user_id: str) -> list[SessionInfo]:
+        """Do as :meth:`list_sessions`, without blocking."""
+        return await self._arun(manage.sessions_of(user_id, self._now()), "list")
+
+    def revoke_user(self, user_id: str, except_handle: str | None = None) -> int:
+        """End all sessions of *user_id* but the one named *except_handle*; return how many.
+
+        Those of a former system that have not come in yet do not come in any more.
+        """
+        steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
+        return self._revoked(self._run(steps, "revoke"), user_id)
+
+    async def arevoke_user(self, user_id: str, except_handle: str | None = None) -> int:
+        """Do as :meth:`revoke_user`, without blocking."""
+        steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
+        return self._revoked(await self._arun(steps, "revoke"), user_id)
+
+    def revoke_all(self) -> int:
+        """End every session of this store's namespace; return how many records went.
+
+        Those of a former system that have not come in yet do not come in any more.
+        """
+        steps = revoke.revoke_all(self.policy, self._now(), self.requests.adopts)
+        return self._revoked(self._run(steps, "revoke"), None)
+
+    async def arevoke_all(self) -> int:
+        """Do as :meth:`revoke_all`, without blocking."""
+        steps = revoke.revoke_all(self.policy, self._now(), self.requests.adopts)
+        return self._revoked(await self._arun(steps, "revoke"), None)
+
+    def clean(self) -> int:
+        """Remove the records that have expired by now; return how many."""
+        return self._run(manage.clean(self._now()), "clean")
+
+    async def aclean(self) -> int:
+        """Do as :meth:`clean`, without blocking."""
+        return await self._arun(manage.clean(self._now()), "clean")
+
+    # -- helpers -----------------------------------------------------------------
+
+    def _now(self) -> int:
+        return self.requests.now()
+
+    def _run(self, steps: Steps[T], what: str) -> T:
+        return self.requests.perform(steps, what)
+
+    async def _arun(self, steps: Steps[T], what: str) -> T:
+        return await self.requests.aperform(steps, what)
+
+    def _revoked(self, count: int, user_id: str | None) -> int:
+        self.requests.report([Notice("session_revoked", f"{count} sessions", None, user_id)])
+        return count
