@@ -56,6 +56,8 @@ class SessionInfo(NamedTuple):
     user_id: str | None
     created_at: int
     expires_at: int
+    client: bool = False
+    """Whether a client has a token for it, and no browser a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,8 @@ class Body(NamedTuple):
     auth_time: int | None
     locked: Mapping[str, Locked] = {}
     """Encrypted fields as read; an unchanged one keeps its envelope when sealed again."""
+    client: bool = False
+    """Whether a client's token opens it, and no cookie."""
 
     def unreadable(self) -> frozenset[str]:
         """Return the names of the encrypted fields that could not be read."""

@@ -24,7 +24,7 @@ SECRETS = (
     "fask1_TEST-VECTOR-2-public-0123456789-abcdefghijk",
     "TEST-VECTOR-3-public-Schlüssel-δοκιμή-0123456789",
 )
-PURPOSES = ("kid", "cookie-mac", "record-mac", "field-encryption")
+PURPOSES = ("kid", "cookie-mac", "record-mac", "field-encryption", "client-mac")
 SESSION_IDS = ("AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-")
 NAMESPACES = ("fluidauth", "shop-2.test")
 NONCE = bytes(range(12))
@@ -68,6 +68,12 @@ def token(secret: str, session_id: str) -> str:
     return (head + b"." + urlsafe_b64encode(tag)).decode()
 
 
+def client_token(secret: str, session_id: str) -> str:
+    head = b"fact1_%s.%s" % (kid(secret), session_id.encode())
+    tag = mac(subkey(secret, "client-mac"), head)[:18]
+    return (head + b"." + urlsafe_b64encode(tag)).decode()
+
+
 def handle(namespace: str, session_id: str) -> str:
     return sha256(fields(b"fluidauth/1/handle", namespace.encode(), session_id.encode())).hexdigest()
 
@@ -87,8 +93,8 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def payload(secret: str, record: dict[str, Any], body: list[Any]) -> str:
-    text = b"\x01" + kid(secret) + compact(body).encode()
+def payload(secret: str, record: dict[str, Any], body: list[Any], form: bytes) -> str:
+    text = form + kid(secret) + compact(body).encode()
     user_id = record["user_id"]
     user = b"\x00" if user_id is None else b"\x01" + user_id.encode()
     times = pack(">Q", record["created_at"]), pack(">Q", record["version"])
@@ -104,7 +110,7 @@ def sealed(name: str, user_id: str | None, version: int, body: dict[str, Any], h
         "created_at": 1_700_000_000,
         "version": version,
     }
-    stored = list(body.values())
+    stored = [value for key, value in body.items() if key != "client"]
     if hidden:
         plain = {key: value for key, value in body["fields"].items() if key != hidden}
         locked = envelope(secret, record["handle"], hidden, compact(body["fields"][hidden]))
@@ -116,7 +122,7 @@ def sealed(name: str, user_id: str | None, version: int, body: dict[str, Any], h
         "encrypted_field": hidden,
         "nonce": NONCE.hex(),
         "body": body,
-        "payload": payload(secret, record, stored),
+        "payload": payload(secret, record, stored, b"\x02" if body.get("client") else b"\x01"),
     }
 
 
@@ -139,6 +145,11 @@ def vectors() -> dict[str, Any]:
             for secret in SECRETS
             for session_id in SESSION_IDS
         ],
+        "client_tokens": [
+            {"secret": secret, "session_id": session_id, "token": client_token(secret, session_id)}
+            for secret in SECRETS
+            for session_id in SESSION_IDS
+        ],
         "handles": [
             {"namespace": namespace, "session_id": session_id, "handle": handle(namespace, session_id)}
             for namespace in NAMESPACES
@@ -149,6 +160,7 @@ def vectors() -> dict[str, Any]:
             sealed("anonymous", None, 7, PLAIN),
             sealed("encrypted", "Zoë", 2, ENCRYPTED, hidden="email"),
             sealed("tombstone", None, 3, TOMBSTONE),
+            sealed("a client's", "user-42", 1, {**PLAIN, "client": True}),
         ],
     }
 

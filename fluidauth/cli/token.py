@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from fluidauth.formats.client_tokens import PREFIX
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.operations.explain import Explanation
 from fluidauth.operations.explain import explain as explained
@@ -49,9 +51,9 @@ def explain(
 ) -> None:
     """Say why a request with this cookie is signed in, or is not.
 
-    The token, or a whole Cookie or Set-Cookie header, is read from standard input, so that it stays
-    out of the shell's history. Exit code 1 if it opens no live session; with --offline, if it is not
-    genuine.
+    The token, a cookie's or a client's, or a whole Cookie or Set-Cookie header, is read from standard
+    input, so that it stays out of the shell's history. Exit code 1 if it opens no live session; with
+    --offline, if it is not genuine.
     """
     if misplaced:  # and not repeated
         raise click.UsageError("the token is read from standard input, not from the command line")
@@ -62,11 +64,13 @@ def explain(
         else CookieOptions(former_names=_NAMES)
     )
     blocking = store_at(store) if offline else open_store(store)
-    policy = policy_for(open_keyring(keyring, trust_mount), blocking, cookie)
+    policy = replace(policy_for(open_keyring(keyring, trust_mount), blocking, cookie), client_tokens=True)
     header = given.partition(":")[2] if given.lower().startswith(("cookie:", "set-cookie:")) else given
     by_itself = "=" not in header
     try:
         headers = {"Cookie": f"{cookie.name}={header}" if by_itself else header}
+        if header.startswith(PREFIX):
+            headers = {"Authorization": f"Bearer {header}"}
         found = run(blocking, explained(policy, headers, now(), offline))
         if by_itself:  # no cookie was looked for
             kept = tuple(r for r in found.remarks if not (r.good and r.subject == "cookie"))

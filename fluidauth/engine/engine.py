@@ -29,16 +29,14 @@ from fluidauth.stores.memory import MemoryStore
 
 from . import settings
 from .adopters import AdopterList
-from .all_sessions import AllSessions
+from .clients import READ_ONLY, Clients
 from .requests import Requests
 from .visit import Visit
 
 T = TypeVar("T")
 
-_READ_ONLY = "it was opened to be read; change it inside `with engine.edit(handle)`"
 
-
-class SessionEngine(AllSessions):
+class SessionEngine(Clients):
     """Sessions for one application: secrets, store, timeouts and cookie.
 
     *secret*: one secret, several (newest first) or a :class:`Keyring`; by default from
@@ -51,6 +49,7 @@ class SessionEngine(AllSessions):
     *user_key*: the field in which the application keeps who is signed in (or several of which the first that
     is there counts, or a function of the fields): to set it is a login, to remove it a logout. By default
     that of Flask-Login; None for no field.
+    *client_tokens*: whether ``Authorization: Bearer`` opens the sessions of :meth:`create_client_token`.
     *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`, until
     *adopt_until*, or as long as the last of their cookies may live after the store met the first.
     *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
@@ -73,6 +72,7 @@ class SessionEngine(AllSessions):
         encrypted_fields: Collection[str] = (),
         max_payload: int = settings.MAX_PAYLOAD,
         user_key: UserKey | None = FLASK_LOGIN,
+        client_tokens: bool = False,
         adopt: Sequence[Adopter] = (),
         adopt_until: datetime | None = None,
         connect: settings.Connect = "eager",
@@ -92,7 +92,13 @@ class SessionEngine(AllSessions):
         adopters = AdopterList(adopt, adopt_until)
         user_of = first_of(user_finder(user_key), adopters.user_of if adopters else None)
         self.policy: Policy = Policy.of(
-            sealer, options, lifetime, blocking.namespace, blocking.kin_digits, user_of
+            sealer,
+            options,
+            lifetime,
+            blocking.namespace,
+            blocking.kin_digits,
+            user_of,
+            settings.switch("client_tokens", client_tokens),
         )
         log = EventLog(on_event)
         self.requests: Requests = Requests(self.policy, blocking, twin, log, clock, adopters)
@@ -230,10 +236,7 @@ class SessionEngine(AllSessions):
         if record is None or body is None or credential is None:
             raise StoreError("the new session was not stored")
         token = token_for(self.policy, record, credential.session_id)
-        return token, Session(Visit.outside(self.requests, Live(record, body), _READ_ONLY))
-
-    def _reading(self, live: Live | None) -> Session | None:
-        return None if live is None else Session(Visit.outside(self.requests, live, _READ_ONLY))
+        return token, Session(Visit.outside(self.requests, Live(record, body), READ_ONLY))
 
     def _editing(self, live: Live | None) -> Visit:
         if live is None:

@@ -18,7 +18,7 @@ from fluidauth.operations import adopt
 from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import carry_out
 from fluidauth.records import SessionRecord
-from fluidauth.rules.loading import admit, identify, identify_token
+from fluidauth.rules.loading import admit, identify, identify_client, identify_token
 from fluidauth.rules.policy import Policy, UserOf
 from fluidauth.rules.saving import Outcome, SavePlan
 from fluidauth.session.state import State, barred
@@ -36,6 +36,8 @@ class Presenting(Protocol):
     cookies: CookieSource
     token: str | None
     """The value of the cookie alone, where there is no header."""
+    bearer: str | None
+    """A client's token: cookies beside it count for nothing."""
     state: State | None
     presented: Sequence[Credential]
     set_cookies: dict[CookiePlace, str]
@@ -84,7 +86,7 @@ class Requests(StoreAccess):
             for credential in credentials:  # a comprehension is a call of its own before Python 3.12
                 records.append(self.store.get(credential.handle))
             state = self._admit(credentials, records)
-            if self._adopters and not credentials:
+            if self._adopters and not credentials and visit.bearer is None:
                 found = self._adopters.find(self.policy, self.store, visit.cookies, self.now())
                 state = self._or_former(state, found)
             return state
@@ -100,7 +102,7 @@ class Requests(StoreAccess):
             for credential in credentials:
                 records.append(await self.twin.get(credential.handle))
             state = self._admit(credentials, records)
-            if self._adopters and not credentials:
+            if self._adopters and not credentials and visit.bearer is None:
                 found = await self._adopters.afind(self.policy, self.twin, visit.cookies, self.now())
                 state = self._or_former(state, found)
             return state
@@ -113,7 +115,9 @@ class Requests(StoreAccess):
         state = visit.state
         if state is not None and state.credential is not None:  # a reload: maybe under a new id
             return [state.credential] if self._may_go_on(state.credential) else []
-        if visit.token is None:
+        if visit.bearer is not None:
+            credentials, notices = identify_client(self.policy, visit.bearer)
+        elif visit.token is None:
             credentials, notices = identify(self.policy, visit.cookies)
         else:
             credentials, notices = identify_token(self.policy, visit.token)
@@ -169,8 +173,12 @@ class Requests(StoreAccess):
 
         Raise :class:`TooManyCookies`, with the cookie cleared, if there are more than are looked at.
         """
-        formers = self._adopters.presented(self.policy, visit.cookies, self.now()) if self._adopters else []
-        if visit.presented or visit.token is not None:
+        formers: list[Adoption] = []
+        if self._adopters and visit.bearer is None:
+            formers = self._adopters.presented(self.policy, visit.cookies, self.now())
+        if visit.bearer is not None and not visit.presented:
+            self._credentials(visit)
+        if visit.presented or visit.token is not None or visit.bearer is not None:
             return Wish(True, tuple(visit.presented), tuple(formers))
         self._keyring.refresh()
         credentials, notices = identify(self.policy, visit.cookies, MAX_LEAVING)

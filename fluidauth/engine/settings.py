@@ -64,6 +64,12 @@ def field_names(names: Collection[str]) -> Collection[str]:
     return frozenset(names)
 
 
+def switch(name: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r} must be True or False")
+    return value
+
+
 def payload_limit(size: int) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < _SMALLEST_PAYLOAD:
         raise ConfigError(f"max_payload={size!r} must be at least {_SMALLEST_PAYLOAD} bytes")

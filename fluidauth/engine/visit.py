@@ -44,6 +44,7 @@ class Visit:
         "accessed",
         "answer",
         "answerable",
+        "bearer",
         "cookies",
         "failed",
         "found",
@@ -68,6 +69,7 @@ class Visit:
     ) -> None:
         self.requests: Requests = requests
         self.cookies: CookieSource = cookies
+        self.bearer: str | None = None  # a client's token, in the place of cookies
         self.token: str | None = None  # the value of the cookie, where that came alone, as in Django
         self.may_block: bool = may_block
         self.responds: bool = responds

@@ -24,6 +24,8 @@ class Words(Generic[AnyStr]):
     cache_control: AnyStr
     no_store: AnyStr
     set_cookie: AnyStr
+    authorization: AnyStr
+    and_authorization: AnyStr
 
     @classmethod
     def spelled(cls, spell: Callable[[str], AnyStr]) -> Words[AnyStr]:
@@ -35,6 +37,8 @@ class Words(Generic[AnyStr]):
             spell("cache-control"),
             spell("no-store"),
             spell("set-cookie"),
+            spell("Authorization"),
+            spell(", Authorization"),
         )
 
 
@@ -44,20 +48,23 @@ BYTES: Words[bytes] = Words.spelled(lambda text: text.encode("latin-1"))
 """As ASGI carries them."""
 
 
-def vary(headers: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr]) -> list[tuple[AnyStr, AnyStr]]:
-    """Return *headers* of a response that used the session, with ``Vary: Cookie``."""
+def vary(
+    headers: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], by: AnyStr | None = None
+) -> list[tuple[AnyStr, AnyStr]]:
+    """Return *headers* of a response that used the session, with ``Vary: Cookie``, or *by* another header."""
     amended = list(headers)
     first = -1
     for position, (name, value) in enumerate(amended):
         if len(name) == 4 and name.lower() == words.vary:
-            if not _directives(value).isdisjoint(("cookie", "*")):
+            named = "cookie" if by is None else "authorization"
+            if not _directives(value).isdisjoint((named, "*")):
                 return amended
             first = position if first < 0 else first
     if first < 0:
-        amended.append((words.vary, words.cookie))
+        amended.append((words.vary, words.cookie if by is None else by))
     else:  # layers outside add to the first one, and some drop the others then
         name, value = amended[first]
-        amended[first] = (name, value + words.and_cookie)
+        amended[first] = (name, value + (words.and_cookie if by is None else words.and_authorization))
     return amended
 
 

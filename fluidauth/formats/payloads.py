@@ -1,13 +1,13 @@
 """Turn the fields of a session into a payload and back: JSON, encrypted fields, MAC.
 
-A payload is a format byte, the kid of the seal (6 bytes), a JSON body and a MAC (32
-bytes). The body is an array, ``[fields, deadline, idle, persistent, auth_time]`` and,
-if there are any, a map of encrypted fields; or ``[successor, reason, deadline]``: an
-array takes 50 bytes less than an object and is read in two thirds of the time. The MAC
-covers handle, user id, created_at, version and the body as stored:
-a row that was invented, altered or copied is not a session. Outside it, on purpose,
-are ``expires_at`` (a touch stays cheap, and the sealed deadline caps it) and the
-``kid`` column.
+A payload is a format byte (another one where a client's token opens the session), the kid
+of the seal (6 bytes), a JSON body and a MAC (32 bytes). The body is an array, ``[fields,
+deadline, idle, persistent, auth_time]`` and, if there are any, a map of encrypted fields;
+or ``[successor, reason, deadline]``: an array takes 50 bytes less than an object and is
+read in two thirds of the time. The MAC covers handle, user id, created_at, version and
+the body as stored: a row that was invented, altered or copied is not a session. Outside
+it, on purpose, are ``expires_at`` (a touch stays cheap, and the sealed deadline caps it)
+and the ``kid`` column.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .encryption import FieldCipher
 from .json_values import decode, encode
 
 _FORMAT = b"\x01"
+_CLIENT_FORMAT = b"\x02"  # the same, of a session that a client's token opens
 _BODY_START = 7  # behind the format byte and the kid
 _MAC_LENGTH = 32
 _PLAIN_LENGTH = 5  # of a body without encrypted fields
@@ -60,7 +61,7 @@ class Sealer:
                 if isinstance(body, Body)
                 else list(body if body.nonce else body[:_GRAVE_LENGTH])
             )
-            text = _FORMAT + key.kid.encode("ascii") + encode(content).encode("utf-8")
+            text = _format_of(body) + key.kid.encode("ascii") + encode(content).encode("utf-8")
         except UnicodeEncodeError as error:
             raise PayloadError("session fields have a lone surrogate, which UTF-8 cannot hold") from error
         size = len(text) + _MAC_LENGTH
@@ -83,12 +84,12 @@ class Sealer:
             text = encode(self._content(record.handle, body, body.locked)).encode("utf-8")
         key = self.keyring.signing
         following = record._replace(version=record.version + 1)
-        return _with_mac(key, following, _FORMAT + key.kid.encode("ascii") + text)
+        return _with_mac(key, following, record.payload[:1] + key.kid.encode("ascii") + text)
 
     def unseal(self, record: SessionRecord) -> Body | Tombstone:
         """Return what *record* says; raise :class:`RecordTampered` unless a known key sealed it."""
         payload = record.payload
-        if type(payload) is not bytes or payload[:1] != _FORMAT:
+        if type(payload) is not bytes or ((form := payload[:1]) != _FORMAT and form != _CLIENT_FORMAT):
             raise RecordTampered("format")
         kid = payload[1:_BODY_START].decode("latin-1")
         key = self.keyring.find(kid)
@@ -106,14 +107,14 @@ class Sealer:
             if type(content[0]) is dict:
                 plain = len(content) == _PLAIN_LENGTH
                 body = Body(*content) if plain else self._decrypted(record.handle, content)
-                _, deadline, idle, persistent, auth_time, _ = body
+                _, deadline, idle, persistent, auth_time, _, _ = body
                 if (
                     type(deadline) is int
                     and type(persistent) is bool
                     and (idle is None or type(idle) is int)
                     and (auth_time is None or type(auth_time) is int)
                 ):
-                    return body
+                    return body if form == _FORMAT else body._replace(client=True)
             elif (
                 is_handle(content[0])
                 and content[1] in _REASONS
@@ -163,6 +164,11 @@ class Sealer:
         return Body(fields, deadline, idle, persistent, auth_time, locked)
 
 
+def is_client(record: SessionRecord) -> bool:
+    """Return whether *record* says that a client's token opens it; nothing is verified."""
+    return record.payload[:1] == _CLIENT_FORMAT
+
+
 def sealed_by(record: SessionRecord) -> str:
     """Return the id of the key that *record* says to be sealed by; nothing is verified."""
     return record.payload[1:_BODY_START].decode("latin-1")
@@ -197,6 +203,10 @@ def plain_fields(record: SessionRecord) -> dict[str, Any]:
     """Return the fields of *record* that are not encrypted; it was unsealed before."""
     fields: dict[str, Any] = decode(str(record.payload[_BODY_START:-_MAC_LENGTH], "utf-8"))[0]
     return fields
+
+
+def _format_of(body: Body | Tombstone) -> bytes:
+    return _CLIENT_FORMAT if isinstance(body, Body) and body.client else _FORMAT
 
 
 def _with_mac(key: Key, record: SessionRecord, text: bytes) -> SessionRecord:

@@ -21,7 +21,7 @@ Refusal = Literal["malformed", "unknown_key", "revoked_key", "bad_mac"]
 
 _ID_BYTES = 24  # 192 bits; OWASP ASVS 5.0, 7.2.3 asks for 128
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_MAC_BYTES = 18  # divisible by three: base64 without padding, and so without second spellings
+MAC_BYTES = 18  # divisible by three: base64 without padding, and so without second spellings
 
 
 def new_session_id() -> str:
@@ -66,4 +66,4 @@ def verify(keyring: Keyring, token: str) -> tuple[str, str] | Refusal:
 
 def _mac(key: Key, head: bytes) -> bytes:
     # As urlsafe_b64encode, without its two more calls.
-    return b2a_base64(key.cookie_mac(head)[:_MAC_BYTES], newline=False).translate(_URL_SAFE)
+    return b2a_base64(key.cookie_mac(head)[:MAC_BYTES], newline=False).translate(_URL_SAFE)

@@ -70,12 +70,13 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             # Those signals are not sent after a teardown function that raises; this one is.
             quart.signals.appcontext_tearing_down.connect(self._left_behind, app)
             self.followed.add(app)
-        found = self.begin(app, "; ".join(request.headers.getlist("Cookie")))
+        cookies, tokens = (request.headers.getlist(name) for name in ("Cookie", "Authorization"))
+        found = self.begin(app, "; ".join(cookies), tokens[0] if len(tokens) == 1 else "")
         if found is not None:
             quart.g.setdefault(OPEN, {})[id(found)] = found
             visit = mirror_of(found).visit
             visit.is_late = isinstance(request, Websocket)
-            visit.answerable = not visit.is_late
+            visit.answerable = visit.answerable and not visit.is_late
             if not visit.requests.store.inline:
                 visit.may_block = False
                 await visit.prefetch()

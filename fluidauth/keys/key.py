@@ -51,7 +51,7 @@ _SESSION_INFO = length_prefixed(_LABEL + b"session") + (64).to_bytes(4, "big")
 class Key(HoldsSecrets):
     """The subkeys of one secret. Shows nothing but its ``kid``, and cannot be copied out."""
 
-    __slots__ = ("_adoption_mac", "_cookie_mac", "_field_root", "_record_mac", "kid")
+    __slots__ = ("_adoption_mac", "_client_mac", "_cookie_mac", "_field_root", "_record_mac", "kid")
 
     def __init__(self, secret: str | bytes) -> None:
         try:
@@ -60,6 +60,7 @@ class Key(HoldsSecrets):
             del secret  # a traceback that prints locals must not show it
         self.kid: str = _kid(root)
         self._cookie_mac = hmac.HMAC(_expand(root, b"cookie-mac"), hashes.SHA256())
+        self._client_mac = hmac.HMAC(_expand(root, b"client-mac"), hashes.SHA256())
         self._record_mac = hmac.HMAC(_expand(root, b"record-mac"), hashes.SHA256())
         self._adoption_mac = hmac.HMAC(_expand(root, b"adoption"), hashes.SHA256())
         self._field_root = hmac.HMAC(_expand(root, b"field-encryption"), hashes.SHA256())
@@ -70,6 +71,12 @@ class Key(HoldsSecrets):
     def cookie_mac(self, text: bytes) -> bytes:
         """Return the 32-byte HMAC-SHA-256 of *text*, the 41 bytes before a token's MAC."""
         mac = self._cookie_mac.copy()
+        mac.update(text)
+        return mac.finalize()
+
+    def client_mac(self, text: bytes) -> bytes:
+        """Return the 32-byte HMAC-SHA-256 of *text*, what stands before the MAC of a client's token."""
+        mac = self._client_mac.copy()
         mac.update(text)
         return mac.finalize()
 
@@ -108,6 +115,9 @@ class NoKey(Key):
         self.kid = "------"  # no kid has a dash
 
     def cookie_mac(self, text: bytes) -> NoReturn:
+        self._refuse()
+
+    def client_mac(self, text: bytes) -> NoReturn:
         self._refuse()
 
     def adoption_mac(self, message: bytes) -> NoReturn:

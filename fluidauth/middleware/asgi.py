@@ -67,6 +67,8 @@ class ASGISessionMiddleware:
             await self.app(scope, receive, send)
             return
         visit = self._visits[kind](requests, scope["headers"], self._inline, self._responds)
+        if requests.policy.client_tokens:
+            visit.present(scope["headers"])
         visit.session = self._class(visit)
         if self._shares and (outer is None or is_over(outer)):
             visit.request = scope

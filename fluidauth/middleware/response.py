@@ -14,6 +14,7 @@ from fluidauth.engine import SessionEngine
 from fluidauth.engine.requests import Requests
 from fluidauth.engine.visit import Visit
 from fluidauth.errors import ConfigError, FreshLoginRequired, StoreError, TooManyCookies
+from fluidauth.formats.client_tokens import bearer_in
 from fluidauth.formats.headers import (
     TOO_MANY_COOKIES,
     Words,
@@ -42,6 +43,11 @@ class ResponseVisit(Visit):
     __slots__ = ()
     keep: bool
     readable: bool
+
+    def present(self, headers: str | Iterable[tuple[bytes, bytes]]) -> None:
+        """Take the client's token in *headers*, if there is one, in the place of cookies."""
+        self.bearer = bearer_in(headers)
+        self.answerable = self.bearer is None
 
     def save_logout(self, session: Session) -> None:
         """Carry out the logout of a request that failed; it stands whatever did.
@@ -152,6 +158,8 @@ class ResponseVisit(Visit):
     ) -> list[tuple[AnyStr, AnyStr]]:
         """Return *given* with those that the use of the session demands."""
         requests, amended = self.requests, vary(given, words)
+        if requests.policy.client_tokens:
+            amended = vary(amended, words, words.authorization)
         if not requests.warned_conflict and sets_cookie(amended, words, requests.policy.cookie.name):
             requests.report_conflict()
         if not self.set_cookies:

@@ -44,6 +44,8 @@ class WSGISessionMiddleware:
         if outer is not None and is_nested(outer, self._requests):
             return self.app(environ, start_response)
         visit = _WSGIVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
+        if self._requests.policy.client_tokens:
+            visit.present(environ.get("HTTP_AUTHORIZATION", ""))
         visit.session = environ[self.environ_key] = Session(visit)
         visit.request, visit.key, visit.pass_on = environ, self.environ_key, start_response
         return visit.respond(self.app)

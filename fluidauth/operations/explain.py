@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from fluidauth.formats import tokens
+from fluidauth.formats import client_tokens, tokens
 from fluidauth.formats.cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_values, is_joined
 from fluidauth.formats.payloads import sealed_by
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, moment
@@ -24,6 +24,9 @@ from .runner import Steps
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")  # a session id, which has 32 characters, is not shown as a name
 Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 """A mapping or pairs, in text or bytes; also a WSGI environ or the headers of an ASGI scope."""
+
+
+Pairs = list[tuple[str, str]] | list[tuple[bytes, bytes]] | list[tuple[str, str] | tuple[bytes, bytes]]
 
 
 class Remark(NamedTuple):
@@ -62,8 +65,16 @@ class _Presented(NamedTuple):
 
 def explain(policy: Policy, headers: Headers, now: int, offline: bool = False) -> Steps[Explanation]:
     """Explain what the cookies in *headers* open at the time *now*; *offline*: without the store."""
+    remarks: list[Remark] = []
     try:
-        presented, remarks, reason = _presented_in(policy, _cookie_text(headers))
+        pairs = [*(headers.items() if isinstance(headers, Mapping) else headers)]
+        token = _bearer_in(pairs)
+        if token is not None and token.startswith(client_tokens.PREFIX) and policy.client_tokens:
+            presented, reason = [_presented(policy, "", token)], ""
+        else:
+            presented, remarks, reason = _presented_in(policy, _cookie_text(pairs))
+            remarks = [*_told_of(token), *remarks]
+        del token, pairs
     finally:
         del headers  # a traceback that prints locals must not show it while the store fails
     return _explained(policy, presented, remarks, reason, now, offline)
@@ -97,11 +108,31 @@ def _explained(
     return (live or genuine or found)[0]._replace(remarks=tuple(remarks))
 
 
+# -- a header -----------------------------------------------------------------------------
+
+
+def _bearer_in(pairs: Pairs) -> str | None:
+    """Return what the only ``Authorization: Bearer`` in *pairs* has, or nothing of it where there are two."""
+    names = ("authorization", "http_authorization")
+    given = [_text(value).partition(" ") for name, value in pairs if _text(name).lower() in names]
+    tokens = [token.strip(" \t") for scheme, _, token in given if scheme.lower() == "bearer"]
+    return None if not tokens else tokens[0] if len(given) == 1 else client_tokens.PREFIX
+
+
+def _told_of(token: str | None) -> list[Remark]:
+    """Return what is to be said of a token in the header that opens nothing."""
+    if token is None or not token.startswith((client_tokens.PREFIX, "1.")):
+        return []
+    says = "a cookie's token opens nothing in a header; clients have their own, by create_client_token()"
+    if token.startswith(client_tokens.PREFIX):
+        says = "a client's token, and this engine opens none: it has client_tokens=False"
+    return [Remark("authorization", False, says)]
+
+
 # -- the cookie ----------------------------------------------------------------------------
 
 
-def _cookie_text(headers: Headers) -> str:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+def _cookie_text(pairs: Pairs) -> str:
     texts = [_text(value) for name, value in pairs if _text(name).lower() in ("cookie", "http_cookie")]
     return "; ".join(texts)
 
@@ -133,15 +164,18 @@ def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[R
 
 
 def _presented(policy: Policy, name: str, token: str) -> _Presented:
+    """Return what *token* is: in the cookie *name*, or without a name in the header."""
     keyring = policy.keyring
-    remarks = [Remark("cookie", True, f"found as {name}")]
-    verified = tokens.verify(keyring, token)
+    remarks = [Remark("cookie", True, f"found as {name}")] if name else [_IN_HEADER]
+    verified = (tokens if name else client_tokens).verify(keyring, token)
     if verified == "malformed":
-        remarks.append(Remark("form", False, _malformation(token)))
+        says = _malformation(token) if name else "cut or changed, or one of several headers"
+        remarks.append(Remark("form", False, says))
         return _Presented("", verified, tuple(remarks))
     remarks.append(Remark("form", True, "version 1"))
-    kid = ascii(token[2:8])[1:-1]
-    state = keyring.state_of(token[2:8])
+    key = token[2:8] if name else token[6:12]
+    kid = ascii(key)[1:-1]
+    state = keyring.state_of(key)
     known = f": the keyring has {', '.join(keyring.kids)}" if state == "unknown" else ""
     remarks.append(Remark("key", state not in ("unknown", "revoked"), f"{kid} is {state}{known}"))
     if isinstance(verified, tuple):
@@ -150,6 +184,9 @@ def _presented(policy: Policy, name: str, token: str) -> _Presented:
     if verified == "bad_mac":
         remarks.append(Remark("signature", False, "does not fit: changed on the way, or forged"))
     return _Presented("", verified, tuple(remarks))
+
+
+_IN_HEADER = Remark("authorization", True, "has a client's token, in the place of cookies")
 
 
 def _malformation(token: str) -> str:

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from fluidauth.errors import NoSuchSession, NotSupported
+from fluidauth.formats import client_tokens
 from fluidauth.formats.json_values import check
+from fluidauth.formats.payloads import is_client
 from fluidauth.records import (
     Lifetime,
     SessionInfo,
@@ -16,7 +18,7 @@ from fluidauth.records import (
     is_handle,
     seconds,
 )
-from fluidauth.rules.loading import identify
+from fluidauth.rules.loading import identify, identify_client
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import new_body, next_version, token_for
@@ -32,9 +34,17 @@ CLEAN_BATCH = 250  # short transactions, so that requests get their turn
 
 
 def begin(
-    policy: Policy, user_id: str | None, data: dict[str, Any] | None, lifetime: Lifetime | None, now: int
+    policy: Policy,
+    user_id: str | None,
+    data: dict[str, Any] | None,
+    lifetime: Lifetime | None,
+    now: int,
+    client: bool = False,
 ) -> Steps[Outcome]:
-    """Store a new session of *user_id*; raise ``TypeError`` or ``PayloadError`` for what it cannot hold."""
+    """Store a new session of *user_id*; raise ``TypeError`` or ``PayloadError`` for what it cannot hold.
+
+    *client*: a client's token is to open it, and no cookie.
+    """
     data = {} if data is None else data
     if user_id is not None:
         check_user_id(user_id)
@@ -43,12 +53,23 @@ def begin(
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
     check(data, "data")
     auth_time = None if user_id is None else now
-    return (yield from create(policy, user_id, new_body(policy, dict(data), now, lifetime, auth_time), now))
+    body = new_body(policy, dict(data), now, lifetime, auth_time)
+    return (yield from create(policy, user_id, body._replace(client=client), now))
+
+
+def names_session(handle: str) -> bool:
+    """Return whether *handle* is one; raise ``ValueError`` for a token, which is a secret."""
+    if isinstance(handle, str) and (handle.startswith(client_tokens.PREFIX) or handle[:2] == "1."):
+        raise ValueError(
+            "that is a token, which opens a session, and no handle, which names it: take session.handle, or "
+            "one of list_sessions(user_id)"
+        )
+    return is_handle(handle)
 
 
 def fetch(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
     """Read the live session *handle*."""
-    if not is_handle(handle):
+    if not names_session(handle):
         return None
     found = yield from find(policy, handle, now)
     return found if isinstance(found, Live) else None
@@ -56,13 +77,13 @@ def fetch(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
 
 def delete(policy: Policy, handle: str) -> Steps[bool]:
     """End the session *handle*, or what it was renewed to."""
-    return (yield from end(policy, handle)) if is_handle(handle) else False
+    return (yield from end(policy, handle)) if names_session(handle) else False
 
 
 def delete_of(policy: Policy, handle: str, user_id: str, now: int) -> Steps[bool]:
     """Do as :func:`delete` if the session is one of *user_id*'s."""
     check_user_id(user_id)
-    found = (yield from find(policy, handle, now)) if is_handle(handle) else None
+    found = (yield from find(policy, handle, now)) if names_session(handle) else None
     for _ in range(MAX_CHAIN):
         if not isinstance(found, Tombstone):
             break
@@ -96,7 +117,9 @@ def sessions_of(user_id: str, now: int) -> Steps[list[SessionInfo]]:
     while True:
         page = yield from calls.list_for_user(user_id, after, _PAGE)
         found.extend(
-            SessionInfo(r.handle, r.user_id, r.created_at, r.expires_at) for r in page if r.expires_at > now
+            SessionInfo(r.handle, r.user_id, r.created_at, r.expires_at, is_client(r))
+            for r in page
+            if r.expires_at > now
         )
         if len(page) < _PAGE:
             return found
@@ -112,6 +135,13 @@ def clean(now: int) -> Steps[int]:
         if count < CLEAN_BATCH:
             return removed
         yield from calls.pause()
+
+
+def open_client(policy: Policy, token: str, now: int) -> Steps[Live | None]:
+    """Read the live session that *token*, a client's, opens."""
+    presented, _ = identify_client(policy, token)
+    del token  # as below
+    return (yield from fetch(policy, presented[0].handle, now)) if presented else None
 
 
 def set_cookie_header(policy: Policy, token: str, now: int) -> Steps[str]:

@@ -30,7 +30,6 @@ from typing import Any
 
 from fluidauth.errors import NotEnded, OutcomeUnknown
 from fluidauth.events import Notice
-from fluidauth.records import Body
 from fluidauth.rules.expiry import is_expired, shortens_idle, with_lifetime
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
@@ -214,7 +213,7 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
     reissue = plan.reissues(record)
-    body = Body(fields, *body[1:-1], locked)
+    body = body._replace(fields=fields, locked=locked)
     kid = policy.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, plan.now, kid)
     if not (yield from calls.update(following)):

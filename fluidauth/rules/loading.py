@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fluidauth.errors import RecordTampered
 from fluidauth.events import Notice
-from fluidauth.formats import tokens
+from fluidauth.formats import client_tokens, tokens
 from fluidauth.formats.cookies import (
     MAX_CANDIDATES,
     MAX_HEADER_LENGTH,
@@ -56,6 +56,16 @@ def identify(
     return credentials, notices
 
 
+def identify_client(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
+    """Return the credential that *token*, one for clients, is, if it is genuine."""
+    verified = client_tokens.verify(policy.keyring, token)
+    if isinstance(verified, str):
+        return [], [Notice("token_rejected", verified)]
+    session_id, kid = verified
+    handle = handle_of(policy.handle_prefix, session_id)
+    return [Credential("", session_id, kid, handle)], []
+
+
 def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
     """Return the credential that *token*, the value of a cookie of ours, is, if it is genuine."""
     verified = tokens.verify(policy.keyring, token)
@@ -82,7 +92,9 @@ def admit(
     credential, record = credentials[0], records[0]
     handle = credential.handle
     if record is None:
-        return State(), [Notice("cookie_rejected", "unknown_id", handle)]
+        return State(), [
+            Notice("cookie_rejected" if credential.cookie else "token_rejected", "unknown_id", handle)
+        ]
     found = open_record(policy, record, handle, now)
     if isinstance(found, Body):
         state = State(credential, record, found)
@@ -149,4 +161,4 @@ def _is_stale(policy: Policy, credential: Credential, record: SessionRecord) -> 
     stale = policy.keyring.stale
     if stale and (credential.kid in stale or policy.sealer.is_stale(record)):
         return True
-    return credential.cookie != policy.cookie_names[0]
+    return credential.cookie not in (policy.cookie_names[0], "")  # no response replaces a client's token

@@ -29,6 +29,8 @@ class Policy:
     """How many digits a store wants the handle of a renewed id to have in common with the one before."""
     user_of: UserOf | None = None
     """Finds who is signed in, where the application says so in fields."""
+    client_tokens: bool = False
+    """Whether tokens in ``Authorization: Bearer`` open sessions as well."""
 
     @classmethod
     def of(
@@ -39,6 +41,8 @@ class Policy:
         namespace: str,
         kin_digits: int = 0,
         user_of: UserOf | None = None,
+        client_tokens: bool = False,
     ) -> Policy:
         prefix = handle_prefix(namespace)
-        return cls(sealer, sealer.keyring, cookie, lifetime, cookie.names, prefix, kin_digits, user_of)
+        keyring, names = sealer.keyring, cookie.names
+        return cls(sealer, keyring, cookie, lifetime, names, prefix, kin_digits, user_of, client_tokens)

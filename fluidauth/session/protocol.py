@@ -14,6 +14,8 @@ class VisitProtocol(Protocol):
     over: bool
     answerable: bool
     """Whether a cookie can still be sent."""
+    bearer: str | None
+    """The client's token that the request came with, in the place of cookies."""
 
     def now(self) -> int: ...
     def may_wait(self) -> bool: ...

@@ -22,6 +22,7 @@ from .wish import Login
 
 UNREAD = (StoreError, SessionNotLoaded, SessionClosed)  # a logout needs no read
 _NO_HEAD = "a new session needs a Set-Cookie header, but the response head was sent already"
+_BEARER = "this request came with a client's token, which no response replaces: {} needs a cookie"
 
 
 class Session(Facts):
@@ -68,7 +69,10 @@ class Session(Facts):
             raise SessionClosed(f"this session is closed: {state.closed}")
         visit = self._visit
         if not visit.answerable and (visit.over or state.record is None or state.wish.ends):
-            raise SessionClosed(OVER if visit.over else _NO_HEAD)
+            bearer = visit.bearer is not None
+            raise SessionClosed(
+                OVER if visit.over else _BEARER.format("a new session") if bearer else _NO_HEAD
+            )
         state.modified = True
         return state
 
@@ -82,6 +86,8 @@ class Session(Facts):
 
     def _answerable_state(self, what: str) -> State:
         state = self._read()
+        if self._visit.bearer is not None:
+            raise SessionClosed(_BEARER.format(what))
         if not self._visit.answerable:
             raise SessionClosed(f"{what} needs a Set-Cookie header, but no response head is left to carry it")
         return state

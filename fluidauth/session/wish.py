@@ -14,7 +14,7 @@ class Credential:
     __slots__ = ("cookie", "handle", "kid", "session_id")
 
     def __init__(self, cookie: str, session_id: str, kid: str, handle: str) -> None:
-        self.cookie: str = cookie
+        self.cookie: str = cookie  # its name; empty where it was a client's token
         self.session_id: str = session_id
         self.kid: str = kid
         self.handle: str = handle

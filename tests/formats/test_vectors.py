@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fluidauth import Keyring
-from fluidauth.formats import tokens
+from fluidauth.formats import client_tokens, tokens
 from fluidauth.formats.payloads import Sealer
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, handle_prefix
 from harness import ROOT
@@ -66,11 +66,12 @@ def test_subkeys_are_hkdf(vector: dict[str, Any]) -> None:
 
     derived = {
         purpose: HKDF(SHA256(), 32, b"fluidauth/1/extract", b"fluidauth/1/" + purpose.encode()).derive(secret)
-        for purpose in ("kid", "cookie-mac", "record-mac", "field-encryption")
+        for purpose in ("kid", "cookie-mac", "record-mac", "field-encryption", "client-mac")
     }
 
     assert {purpose: subkey.hex() for purpose, subkey in derived.items()} == vector["subkeys"]
     assert key.cookie_mac(b"t" * 41) == hmac.digest(derived["cookie-mac"], head + b"t" * 41, "sha256")
+    assert key.client_mac(b"head") == hmac.digest(derived["client-mac"], b"head", "sha256")
     assert key.record_mac(b"row") == hmac.digest(derived["record-mac"], b"row", "sha256")
 
 
@@ -98,6 +99,18 @@ def test_token(vector: dict[str, Any]) -> None:
 
     assert token == vector["token"]
     assert tokens.verify(keyring, token) == (vector["session_id"], keyring.signing.kid)
+
+
+@pytest.mark.requirement("33", "51")
+@each("client_tokens", "token")
+def test_client_token(vector: dict[str, Any]) -> None:
+    """As for a cookie, by a key of its own."""
+    keyring = Keyring.from_secrets(vector["secret"])
+
+    token = client_tokens.sign(keyring.signing, vector["session_id"])
+
+    assert token == vector["token"]
+    assert client_tokens.verify(keyring, token) == (vector["session_id"], keyring.signing.kid)
 
 
 @pytest.mark.requirement("25")

@@ -169,12 +169,14 @@ class Sessions:
             return Lifetime(min(lasts, ours.absolute_seconds), None, True)
         return Lifetime(ours.absolute, lasts, permanent)
 
-    def begin(self, app: Any, cookies: str) -> FlaskSession | None:
-        """Return the session of a request with *cookies*, not loaded yet."""
+    def begin(self, app: Any, cookies: str, authorization: str = "") -> FlaskSession | None:
+        """Return the session of a request with *cookies* or a client's token, not loaded yet."""
         engine = self.engine_for(app)
         if engine is None:
             return None
         visit = ResponseVisit(self.requests_for(app, engine), cookies, True, self.responds)
+        if engine.policy.client_tokens:
+            visit.present(authorization)
         rule = partial(self.lifetime_of, app, engine)
         return self.session_class(Mirror(visit, PlainSession(visit), self.serializer, rule))
 
@@ -199,7 +201,10 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             flask.appcontext_tearing_down.connect(self._left_behind, app)
             login_signals.follow(app)
             self.followed.add(app)
-        found = request.environ[OPEN] = self.begin(app, request.environ.get("HTTP_COOKIE", ""))
+        cookies, authorization = (
+            request.environ.get(f"HTTP_{name}", "") for name in ("COOKIE", "AUTHORIZATION")
+        )
+        found = request.environ[OPEN] = self.begin(app, cookies, authorization)
         if found is not None:
             flask.g.setdefault(OPEN, {})[id(found)] = found
         return found
