@@ -5,22 +5,48 @@ Everything that an application needs is here; errors beyond the common ones are 
 it in ``fluidauth.testing``.
 """
 
-from fluidauth.formats.cookies import CookieOptions as CookieOptions
-from fluidauth.stores.memory import MemoryStore as MemoryStore
-from fluidauth.stores.sqlite import SQLiteStore as SQLiteStore
+from fluidauth.formats.cookies import CookieOptions
+from fluidauth.stores.memory import MemoryStore
+from fluidauth.stores.sqlite import SQLiteStore
 
-from .engine import SessionEngine as SessionEngine
-from .errors import ConfigError as ConfigError
-from .errors import FluidAuthError as FluidAuthError
-from .errors import PayloadError as PayloadError
-from .errors import SessionClosed as SessionClosed
-from .errors import SessionNotLoaded as SessionNotLoaded
-from .errors import StoreError as StoreError
-from .events import SessionEvent as SessionEvent
-from .keys import Keyring as Keyring
-from .keys import new_secret as new_secret
-from .middleware import ASGISessionMiddleware as ASGISessionMiddleware
-from .middleware import SessionMiddleware as SessionMiddleware
-from .middleware import WSGISessionMiddleware as WSGISessionMiddleware
-from .records import Lifetime as Lifetime
-from .session import Session as Session
+from .engine import SessionEngine
+from .errors import (
+    ConfigError,
+    FluidAuthError,
+    FreshLoginRequired,
+    NoSuchSession,
+    PayloadError,
+    SessionClosed,
+    SessionNotLoaded,
+    StoreError,
+)
+from .events import SessionEvent
+from .keys import Keyring, new_secret
+from .middleware import ASGISessionMiddleware, SessionMiddleware, WSGISessionMiddleware
+from .records import Lifetime
+from .session import Session
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ASGISessionMiddleware",
+    "ConfigError",
+    "CookieOptions",
+    "FluidAuthError",
+    "FreshLoginRequired",
+    "Keyring",
+    "Lifetime",
+    "MemoryStore",
+    "NoSuchSession",
+    "PayloadError",
+    "SQLiteStore",
+    "Session",
+    "SessionClosed",
+    "SessionEngine",
+    "SessionEvent",
+    "SessionMiddleware",
+    "SessionNotLoaded",
+    "StoreError",
+    "WSGISessionMiddleware",
+    "new_secret",
+]

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from fluidauth.formats.cookies import CookieOptions
 
+__all__ = ["Adopted", "Adopter"]
+
 
 class Adopted(NamedTuple):
     """What an old session held: JSON fields, and who was signed in, as far as that is known."""

@@ -6,6 +6,31 @@ to which value (never a secret) and what to do about it.
 
 from __future__ import annotations
 
+__all__ = [
+    "ConfigError",
+    "FieldError",
+    "FieldFormatError",
+    "FieldKeyMissing",
+    "FieldTampered",
+    "FluidAuthError",
+    "FreshLoginRequired",
+    "KeyStateError",
+    "NoSigningKey",
+    "NoSuchSession",
+    "NotEnded",
+    "NotSupported",
+    "OutcomeUnknown",
+    "PayloadError",
+    "RecordExists",
+    "RecordTampered",
+    "SessionClosed",
+    "SessionNotLoaded",
+    "StoreBusy",
+    "StoreError",
+    "TooManyCookies",
+    "UsageError",
+]
+
 
 class FluidAuthError(Exception):
     """Base of all errors raised by this package."""

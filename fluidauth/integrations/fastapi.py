@@ -20,6 +20,8 @@ from fluidauth.session import Session
 
 from .starlette import session_of
 
+__all__ = ["CurrentSession", "SessionCookie"]
+
 
 class SessionCookie(SecurityBase):
     """A dependency that gives the session of a request or WebSocket.

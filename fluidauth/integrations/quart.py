@@ -31,6 +31,8 @@ from fluidauth.integrations.flask.interface import (
 from fluidauth.integrations.flask.sessions import FLASKS_NAMES, FlaskFace, FlaskSession, mirror_of
 from fluidauth.session.faces import hides_names
 
+__all__ = ["FluidAuthSessionInterface", "session"]
+
 session: FlaskSession = with_all_names(quart.session)
 """The session of ``quart.session``, with :meth:`~FlaskSession.login` and all else that ours have."""
 

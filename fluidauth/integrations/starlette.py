@@ -31,6 +31,8 @@ from fluidauth.session import Session
 from fluidauth.session.faces import hides_names, tells_by
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
+__all__ = ["SessionMiddleware", "StarletteCookie", "session_of"]
+
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
 
 

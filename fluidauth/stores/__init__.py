@@ -3,8 +3,13 @@
 What a store of one's own needs is here; ours are in a module or package each.
 """
 
-from fluidauth.records import SessionInfo as SessionInfo
-from fluidauth.records import SessionRecord as SessionRecord
+from fluidauth.records import SessionInfo, SessionRecord
 
-from .base import AsyncSessionStore as AsyncSessionStore
-from .base import SessionStore as SessionStore
+from .base import AsyncSessionStore, SessionStore
+
+__all__ = [
+    "AsyncSessionStore",
+    "SessionInfo",
+    "SessionRecord",
+    "SessionStore",
+]

@@ -6,13 +6,22 @@ engine in memory, and clients that are signed in. The last three as fixtures of 
 ``pytest_plugins = ["fluidauth.testing.fixtures"]``.
 """
 
-from .async_remote import AsyncRemoteStoreContract as AsyncRemoteStoreContract
-from .clients import memory_engine as memory_engine
-from .clients import sign_in as sign_in
-from .clock import BEGINNING as BEGINNING
-from .clock import FakeClock as FakeClock
-from .contract import AsyncStoreContract as AsyncStoreContract
-from .contract import StoreContract as StoreContract
-from .contract import make_record as make_record
-from .remote import RemoteStoreContract as RemoteStoreContract
-from .server import RemoteServer as RemoteServer
+from .async_remote import AsyncRemoteStoreContract
+from .clients import memory_engine, sign_in
+from .clock import BEGINNING, FakeClock
+from .contract import AsyncStoreContract, StoreContract, make_record
+from .remote import RemoteStoreContract
+from .server import RemoteServer
+
+__all__ = [
+    "BEGINNING",
+    "AsyncRemoteStoreContract",
+    "AsyncStoreContract",
+    "FakeClock",
+    "RemoteServer",
+    "RemoteStoreContract",
+    "StoreContract",
+    "make_record",
+    "memory_engine",
+    "sign_in",
+]

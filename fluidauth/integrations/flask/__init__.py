@@ -1,6 +1,11 @@
 """Sessions for Flask: ``app.session_interface = FluidAuthSessionInterface(engine)``."""
 
-from .adopters import FlaskCookie as FlaskCookie
-from .adopters import FlaskSessionRedis as FlaskSessionRedis
-from .interface import FluidAuthSessionInterface as FluidAuthSessionInterface
-from .interface import session as session
+from .adopters import FlaskCookie, FlaskSessionRedis
+from .interface import FluidAuthSessionInterface, session
+
+__all__ = [
+    "FlaskCookie",
+    "FlaskSessionRedis",
+    "FluidAuthSessionInterface",
+    "session",
+]
