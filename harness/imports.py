@@ -31,7 +31,7 @@ FLOORS = (
     "operations maintenance",
     "engine",
     "middleware cli testing",
-    "integrations . __main__",
+    "integrations pytest_plugin . __main__",
 )
 HEIGHTS = {room: height for height, rooms in enumerate(FLOORS) for room in rooms.split()}
 

@@ -61,6 +61,7 @@ THIRD_PARTY = {
             "serving",
             "store",
             "base",
+            "under_test",
         )
     },
     "integrations.fastapi": {"fastapi", "starlette"},
@@ -73,6 +74,7 @@ THIRD_PARTY = {
     "integrations.litestar": {"litestar"},
     "integrations.quart": {"flask", "quart"},
     "integrations.starlette": {"itsdangerous", "starlette"},
+    "pytest_plugin": {"pytest"},
     "testing.fixtures": {"pytest"},
 }
 RANDOM_SOURCES = {

@@ -26,6 +26,7 @@ from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.memory import MemoryStore
+from fluidauth.stores.under_test import run
 
 from . import settings
 from .adopters import AdopterList
@@ -105,7 +106,7 @@ class SessionEngine(Clients):
         if adopters and not isinstance(store, AsyncSessionStore):  # which a loop that runs could not ask
             with suppress(StoreError) if connect == "lazy" else nullcontext():  # a request asks again
                 self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
-        if isinstance(blocking, MemoryStore) and options.secure:
+        if isinstance(blocking, MemoryStore) and options.secure and not run.goes_on:
             logger.warning("MemoryStore is for development: sessions end with this process")
 
     def __repr__(self) -> str:

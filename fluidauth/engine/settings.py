@@ -11,6 +11,7 @@ from fluidauth.events import logger
 from fluidauth.keys import Keyring
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import SyncBridge, to_async
+from fluidauth.stores.under_test import run
 from fluidauth.stores.urls import store_at, store_from_url
 
 Connect = Literal["eager", "lazy"]
@@ -35,7 +36,9 @@ def open_store(
     """Return *store* for blocking and for asynchronous code; with *connect* lazy it need not answer yet."""
     if connect not in ("eager", "lazy"):
         raise ConfigError(f"connect={connect!r} must be 'eager' or 'lazy'")
-    if store is None:
+    if store is None and run.goes_on:
+        store = run.store()
+    elif store is None:
         store = os.environ.get("FLUIDAUTH_DATABASE", DEFAULT_PATH)
         store = store_at(store)
         logger.info("sessions are kept in %r", store)

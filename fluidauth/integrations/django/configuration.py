@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core import mail
 from django.core.signals import request_finished, setting_changed
 from django.utils.module_loading import import_string
 
@@ -16,7 +17,9 @@ from fluidauth.formats.cookies import CookieOptions
 from fluidauth.keys import Keyring
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.secrecy import without_locals
+from fluidauth.stores.under_test import run
 
+from . import under_test
 from .adopters import DjangoSessions
 
 OPTIONS = (
@@ -36,6 +39,7 @@ _DEPENDS_ON = ("FLUIDAUTH", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKI
 
 _lock = ProcessLock()
 _built: list[SessionEngine] = []
+_overrides: list[str] = []  # of the settings, by a test: it may name a store, and have it
 
 
 def get_engine() -> SessionEngine:
@@ -48,6 +52,8 @@ def get_engine() -> SessionEngine:
     *idle_timeout* counts from the last use.
     Raise :class:`ConfigError` for what is wrong or weak.
     """
+    if "outbox" in mail.__dict__ and under_test.begins():
+        _built.clear()  # made before, of what people have
     if not _built:
         with _lock:
             if not _built:
@@ -67,6 +73,8 @@ def build_engine(connect: str | None = None) -> SessionEngine:
     options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, "connect": "lazy", **options}
     if connect is not None:
         options["connect"] = connect
+    if run.goes_on and not _overrides:
+        options["store"] = run.store()
     path, on_event = options.pop("keyring", None), options.pop("on_event", None)
     adopt = [DjangoSessions(each) if isinstance(each, str) else each for each in options.pop("adopt", ())]
     if path is not None and "secret" in options:
@@ -90,11 +98,15 @@ def _cookie() -> CookieOptions:
     return CookieOptions(name=name, secure=name.startswith(("__Host-", "__Secure-")))
 
 
-def _forget(*, setting: str, **others: Any) -> None:
+def _forget(*, setting: str, enter: bool = True, **others: Any) -> None:
     """Let the next request make an engine anew: a test overrides settings."""
     if setting in _DEPENDS_ON:
         with _lock:
             _built.clear()
+            if setting == "FLUIDAUTH" and enter:
+                _overrides.append(setting)
+            elif setting == "FLUIDAUTH" and _overrides:
+                _overrides.pop()
 
 
 def _tidy(**_: object) -> None:

@@ -1,0 +1,28 @@
+"""For pytest, which loads it by itself: under it the default store is memory, empty before each test.
+
+``-p no:fluidauth`` switches it off; ``FLUIDAUTH_TEST_DATABASE`` names another store. A store that an
+application gives to its engine stays: give it another in tests.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from fluidauth.stores.under_test import run
+
+    run.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    from fluidauth.stores.under_test import run
+
+    run.end()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    from fluidauth.stores.under_test import run
+
+    run.empty()
