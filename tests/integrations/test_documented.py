@@ -12,7 +12,7 @@ import pytest
 from harness import ROOT
 
 PAGE = (ROOT / "docs" / "frameworks.md").read_text()
-PAGES = ("frameworks", "deploying")
+PAGES = ("frameworks", "deploying", "testing")
 BLOCKS = [
     block
     for page in PAGES
