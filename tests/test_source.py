@@ -63,6 +63,7 @@ THIRD_PARTY = {
     },
     "integrations.fastapi": {"fastapi", "starlette"},
     "integrations.flask.interface": {"flask", "werkzeug"},
+    "integrations.flask.responses": {"werkzeug"},
     "integrations.flask.adopters": {"flask", "itsdangerous", "msgspec", "redis"},
     "integrations.flask.mirror": {"flask"},
     "integrations.flask.sessions": {"flask"},

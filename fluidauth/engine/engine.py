@@ -16,7 +16,6 @@ from fluidauth.operations import adoption_period, manage, revoke
 from fluidauth.operations.explain import Explanation, Headers, explain
 from fluidauth.operations.lookup import Live
 from fluidauth.operations.runner import Steps
-from fluidauth.operations.save import CLOSED
 from fluidauth.records import Lifetime, SessionInfo, system_time
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
@@ -28,12 +27,11 @@ from fluidauth.stores.memory import MemoryStore
 
 from . import settings
 from .adopters import AdopterList
+from .outside import READ_ONLY, check_saved, shut
 from .requests import Requests
 from .visit import Visit
 
 T = TypeVar("T")
-
-_READ_ONLY = "it was opened to be read; change it inside `with engine.edit(handle)`"
 
 
 class SessionEngine:
@@ -139,8 +137,11 @@ class SessionEngine:
         except BaseException:
             visit.carry_out(session, visit.plan(session, keep=False))  # a logout stands
             raise
-        visit.save(session)
-        _check_saved(visit)
+        else:
+            visit.save(session)
+            check_saved(visit)
+        finally:
+            shut(visit)
 
     @asynccontextmanager
     async def aedit(self, handle: str) -> AsyncIterator[Session]:
@@ -152,8 +153,11 @@ class SessionEngine:
         except BaseException:
             await visit.acarry_out(session, visit.plan(session, keep=False))  # as above
             raise
-        await visit.asave(session)
-        _check_saved(visit)
+        else:
+            await visit.asave(session)
+            check_saved(visit)
+        finally:
+            shut(visit)
 
     def delete_session(self, handle: str) -> bool:
         """End the session named *handle*, also under the id it was renewed to; say if one ended."""
@@ -270,10 +274,10 @@ class SessionEngine:
         if record is None or body is None or credential is None:
             raise StoreError("the new session was not stored")
         token = token_for(self.policy, record, credential.session_id)
-        return token, Session(Visit.outside(self.requests, Live(record, body), _READ_ONLY))
+        return token, Session(Visit.outside(self.requests, Live(record, body), READ_ONLY))
 
     def _reading(self, live: Live | None) -> Session | None:
-        return None if live is None else Session(Visit.outside(self.requests, live, _READ_ONLY))
+        return None if live is None else Session(Visit.outside(self.requests, live, READ_ONLY))
 
     def _editing(self, live: Live | None) -> Visit:
         if live is None:
@@ -288,9 +292,3 @@ class SessionEngine:
     def _revoked(self, count: int, user_id: str | None) -> int:
         self.requests.report([Notice("session_revoked", f"{count} sessions", None, user_id)])
         return count
-
-
-def _check_saved(visit: Visit) -> None:
-    state = visit.state
-    if state is not None and state.closed in (CLOSED["ended"], CLOSED["logged_in"], CLOSED["key_revoked"]):
-        raise NoSuchSession(f"the change was not saved: {state.closed}")

@@ -89,7 +89,7 @@ class ASGISessionMiddleware:
             if requests.cleaning_due and visit.tidies():
                 await atidy(requests)
         finally:
-            visit.over = True
+            visit.end()
             if token is not None:
                 within.reset(token)
                 visit.remain_in(scope)

@@ -131,6 +131,12 @@ class ResponseVisit(Visit):
         self.is_late = True
         self.readable = readable or self.accessed
 
+    def end(self) -> None:
+        """Nothing is to come any more: changes are refused, and a logout waits for no head."""
+        self.over = True
+        if not self.started:  # by an error, or an answer of ours: no head of the application's was saved
+            self.close_head()
+
     def answer_headers(self) -> list[tuple[str, str]]:
         """Return the head of our answer: with the cookie of a new id only if that is stored already."""
         return [*self.answer.headers, *(("set-cookie", line) for line in self.set_cookies.values())]
@@ -173,7 +179,7 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
 
     def let_go(self) -> None:
         """Nothing is to come any more: hold neither the request nor its session, which takes no changes."""
-        self.over = True
+        self.end()
         del self.request, self.session
 
     def owes_more(self) -> bool:

@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 
 from flask.sessions import SessionMixin
 
+from fluidauth.errors import SessionClosed
 from fluidauth.formats.json_values import check_key
 from fluidauth.records import Lifetime
 from fluidauth.session import Session
 from fluidauth.session.faces import asks_behind, hides_names
+from fluidauth.session.frozen import OVER
 from fluidauth.session.lazydict import PLACEHOLDER, LazyDict
 
 from .mirror import Mirror
@@ -106,6 +108,8 @@ class FlaskSession(LazyDict, SessionMixin):
     @modified.setter
     def modified(self, value: bool) -> None:
         touched = self._read()
+        if value and self._mirror.visit.over:
+            raise SessionClosed(OVER)
         if value:
             touched.update(dict.keys(self))
         else:
