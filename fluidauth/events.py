@@ -25,6 +25,7 @@ EventName = Literal[
     "cookie_rejected",
     "cookie_insecure",
     "cookie_conflict",
+    "session_replaced",
     "cache_overridden",
     "clock_skew",
     "write_dropped",
@@ -49,6 +50,7 @@ _LEVELS: dict[EventName, int] = {
     "cookie_rejected": logging.INFO,
     "cookie_insecure": logging.WARNING,
     "cookie_conflict": logging.WARNING,
+    "session_replaced": logging.INFO,  # beside a warning that says what to do
     "cache_overridden": logging.WARNING,
     "clock_skew": logging.WARNING,
     "write_dropped": logging.WARNING,
