@@ -68,7 +68,7 @@ THIRD_PARTY = {
     "integrations.flask.mirror": {"flask"},
     "integrations.flask.sessions": {"flask"},
     "integrations.flask.tagged_json": {"flask"},
-    "integrations.litestar": {"litestar"},
+    **{f"integrations.litestar.{name}": {"litestar"} for name in ("config", "middleware", "store", "visits")},
     "integrations.quart": {"flask", "quart"},
     "integrations.starlette": {"itsdangerous", "starlette"},
     "testing.fixtures": {"pytest"},

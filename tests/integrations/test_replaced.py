@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from litestar import Litestar
+from litestar import Request as LitestarRequest
+from litestar import get as litestar_get
+from litestar.middleware.session.server_side import ServerSideSessionConfig
+from litestar.security.session_auth import SessionAuth
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware as StarlettesOwn
@@ -16,13 +22,14 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from fluidauth import ConfigError, SessionEngine, SessionEvent, SessionMiddleware
-from fluidauth.integrations import fastapi, starlette
+from fluidauth.integrations import fastapi, litestar, starlette
 from fluidauth.testing import memory_engine, sign_in
 from tests.integrations.live import live
 
 pytestmark = pytest.mark.requirement("71")
 
 THEIRS = "starlette.middleware.sessions.SessionMiddleware"
+LITESTARS = "litestar.middleware.session.base.SessionMiddleware"
 Warned = pytest.LogCaptureFixture
 
 
@@ -181,3 +188,50 @@ def test_what_is_no_session_makes_the_page_of_a_500(engine: SessionEngine) -> No
 
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
     assert client.get("/ours").json() == {"a": 1}
+
+
+# -- Litestar ---------------------------------------------------------------------------------------
+
+
+def litestar_handlers() -> list[Any]:
+    async def count_up(request: Any) -> Any:
+        request.session["n"] = request.session.get("n", 0) + 1
+        return dict(request.session)
+
+    async def use_ours(request: Any) -> Any:
+        return dict(litestar.session_of(request))
+
+    for handler in (count_up, use_ours):
+        handler.__annotations__ = {"request": LitestarRequest[Any, Any, Any], "return": Any}
+    return [litestar_get("/")(count_up), litestar_get("/ours")(use_ours)]
+
+
+def for_the_application() -> Any:
+    middleware = [ServerSideSessionConfig(key="theirs").middleware]
+    return Litestar(litestar_handlers(), middleware=middleware, logging_config=None)
+
+
+def for_authentication() -> Any:
+    auth = SessionAuth[Any, Any](
+        session_backend_config=ServerSideSessionConfig(key="theirs"),
+        retrieve_user_handler=lambda session, connection: None,
+        exclude=["^/$", "^/ours$"],
+    )
+    return Litestar(litestar_handlers(), on_app_init=[auth.on_app_init], logging_config=None)
+
+
+@pytest.mark.parametrize("make", [for_the_application, for_authentication])
+def test_litestars_own_is_said_as_well(
+    engine: SessionEngine, events: list[SessionEvent], caplog: Warned, make: Any
+) -> None:
+    """Its sessions are plain dicts, which are not taken for what the application put there."""
+    within: Any = litestar.SessionMiddleware(make(), engine=engine)
+    with caplog.at_level(logging.WARNING, "fluidauth"), TestClient(within) as client:
+        sign_in(client, engine, "ada", {"a": 1})
+        assert told(events) == [LITESTARS]
+        assert [client.get("/").json() for _ in range(2)] == [{"n": 1}, {"n": 2}]
+        assert client.get("/ours").status_code == 500
+
+    assert [message[: len(LITESTARS)] for message in warnings_in(caplog)] == [LITESTARS]
+    [info] = engine.list_sessions("ada")
+    assert dict(engine.get_session(info.handle) or {}) == {"a": 1}
