@@ -1,8 +1,8 @@
 """Notes of those who are signed in, on Litestar: the session is a dependency.
 
-    pip install fluidauth litestar uvicorn
+    pip install fluidauth 'litestar[standard]'
     export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 uvicorn --app-dir examples litestar_app:app
+    DEVELOPMENT=1 litestar --app-dir examples --app litestar_app:app run
 
 Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
 """
@@ -14,12 +14,11 @@ from litestar import Litestar, Request, get, post
 from litestar.di import Provide
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import NotAuthorizedException
-from litestar.middleware import DefineMiddleware
 from litestar.params import Body
 from litestar.response import Redirect
 
 from fluidauth import CookieOptions, Session, SessionEngine
-from fluidauth.integrations.litestar import SessionMiddleware, session_of
+from fluidauth.integrations.litestar import FluidAuthSessionConfig, session_of
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 
@@ -70,5 +69,5 @@ app = Litestar(
         "session": Provide(current_session, sync_to_thread=False),
         "user": Provide(current_user, sync_to_thread=False),
     },
-    middleware=[DefineMiddleware(SessionMiddleware, engine=engine)],
+    middleware=[FluidAuthSessionConfig(engine=engine).middleware],
 )

@@ -26,6 +26,7 @@ EventName = Literal[
     "token_rejected",
     "cookie_insecure",
     "cookie_conflict",
+    "session_replaced",
     "cache_overridden",
     "clock_skew",
     "write_dropped",
@@ -51,6 +52,7 @@ _LEVELS: dict[EventName, int] = {
     "token_rejected": logging.INFO,
     "cookie_insecure": logging.WARNING,
     "cookie_conflict": logging.WARNING,
+    "session_replaced": logging.INFO,  # beside a warning that says what to do
     "cache_overridden": logging.WARNING,
     "clock_skew": logging.WARNING,
     "write_dropped": logging.WARNING,

@@ -32,6 +32,7 @@ DIFFERENT = {
     "integrations.django.middleware.SessionMiddleware.__call__": "the awaited one needs a type",
     "integrations.django.request_session.followed": "it yields from its chunks, where each is awaited",
     "integrations.flask.sessions.FlaskSession.save": "what was not read is read, or awaited",
+    "middleware.visits.MiddlewareVisit.take_in": "what was not read is read, or awaited",
     "middleware.shared_scope._Ended.load": "the awaited one leaves the values to the next access",
     "operations.locks.locked": "a lock of threads, or tasks that are woken",
     "operations.runner._do": "a pause is a sleep, or none under trio",

@@ -14,6 +14,8 @@ from flask import Flask
 from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.middleware import DefineMiddleware
+from litestar.middleware.session.server_side import ServerSideSessionBackend
+from litestar.security.session_auth import SessionAuth
 from starlette.applications import Starlette
 from starlette.requests import Request
 
@@ -268,12 +270,31 @@ def middlewares(engine: SessionEngine) -> None:
     Starlette().add_middleware(starlette.SessionMiddleware, secret_key="secret", max_age=None)
     Litestar(middleware=[DefineMiddleware(litestar.SessionMiddleware, engine=engine, autoload=False)])
     litestar.SessionMiddleware(Litestar(), engine=engine, on_store_error="raise")
+    of_litestar(engine)
 
     SessionMiddleware(wsgi_application)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     SessionMiddleware(wsgi_application, engine)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     WSGISessionMiddleware(asgi_application, engine=engine)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ASGISessionMiddleware(wsgi_application, engine=engine)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     WSGISessionMiddleware(wsgi_application, engine=engine, on_store_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def user_of(session: dict[str, Any], connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    return session.get("user_id")
+
+
+def of_litestar(engine: SessionEngine) -> None:
+    sessions = litestar.FluidAuthSessionConfig(engine=engine, exclude="^/static")
+    app = Litestar(middleware=[sessions.middleware])
+    app.asgi_handler = litestar.SessionMiddleware(app.asgi_handler, engine=engine)
+    auth = SessionAuth[str, ServerSideSessionBackend](
+        session_backend_config=litestar.FluidAuthSessionConfig(
+            secret=["new", "old"], store="memory://", max_age=60
+        ),
+        retrieve_user_handler=user_of,
+    )
+    assert_type(auth.session_backend, ServerSideSessionBackend)
+    assert_type(sessions.engine_in_use, SessionEngine)
 
 
 async def of_django(request: object) -> None:

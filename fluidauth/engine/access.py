@@ -49,6 +49,8 @@ class StoreAccess:
         self._warned_insecure = False
         self.warned_conflict: bool = False
         """Whether it was told that something else sets a cookie of our name."""
+        self.replaced_by: set[str] = set()
+        """The middlewares of which it was told that they keep sessions in the place of ours."""
         self._keyring = policy.keyring
         self._keyring.report_to(self)
 

@@ -14,9 +14,8 @@ from fluidauth.rules.saving import Outcome
 from fluidauth.session import Session
 
 from .all_sessions import AllSessions
+from .outside import READ_ONLY
 from .visit import Visit
-
-READ_ONLY = "it was opened to be read; change it inside `with engine.edit(handle)`"
 
 
 class Clients(AllSessions):

@@ -16,7 +16,6 @@ from fluidauth.operations import adoption_period, manage
 from fluidauth.operations.explain import Explanation, Headers, explain
 from fluidauth.operations.lookup import Live
 from fluidauth.operations.runner import Steps
-from fluidauth.operations.save import CLOSED
 from fluidauth.records import Lifetime, system_time
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
@@ -30,7 +29,8 @@ from fluidauth.stores.under_test import run
 
 from . import settings
 from .adopters import AdopterList
-from .clients import READ_ONLY, Clients
+from .clients import Clients
+from .outside import READ_ONLY, check_saved, shut
 from .requests import Requests
 from .visit import Visit
 
@@ -152,8 +152,11 @@ class SessionEngine(Clients):
         except BaseException:
             visit.carry_out(session, visit.plan(session, keep=False))  # a logout stands
             raise
-        visit.save(session)
-        _check_saved(visit)
+        else:
+            visit.save(session)
+            check_saved(visit)
+        finally:
+            shut(visit)
 
     @asynccontextmanager
     async def aedit(self, handle: str) -> AsyncIterator[Session]:
@@ -165,8 +168,11 @@ class SessionEngine(Clients):
         except BaseException:
             await visit.acarry_out(session, visit.plan(session, keep=False))  # as above
             raise
-        await visit.asave(session)
-        _check_saved(visit)
+        else:
+            await visit.asave(session)
+            check_saved(visit)
+        finally:
+            shut(visit)
 
     def delete_session(self, handle: str, *, user_id: str | None = None) -> bool:
         """End the session named *handle*, also under the id it was renewed to; say if one ended.
@@ -253,9 +259,3 @@ class SessionEngine(Clients):
         if ended:
             self.requests.report([Notice("session_revoked", None, handle)])
         return ended
-
-
-def _check_saved(visit: Visit) -> None:
-    state = visit.state
-    if state is not None and state.closed in (CLOSED["ended"], CLOSED["logged_in"], CLOSED["key_revoked"]):
-        raise NoSuchSession(f"the change was not saved: {state.closed}")

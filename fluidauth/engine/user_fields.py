@@ -20,7 +20,7 @@ class Following(Protocol):
     answerable: bool
 
     def now(self) -> int: ...
-    def end(self, session: Session) -> None: ...
+    def wish_end(self, session: Session) -> None: ...
 
 
 def follow_fields(visit: Following, session: Session, keep: bool = True) -> None:
@@ -40,7 +40,7 @@ def follow_fields(visit: Following, session: Session, keep: bool = True) -> None
     if another:
         kept = own_fields(state, session) if keep else {}
         if login is None:
-            visit.end(session)
+            visit.wish_end(session)
         else:
             dict.clear(session)
             state.detach()

@@ -1,7 +1,6 @@
 """One request's session: loaded once, each save planned once and carried out in one place.
 
-A session holds its visit. The other way round were a circle, so who saves passes the session along; a
-middleware's visit, which has it as well, lets go of it at the end (``middleware/response``).
+A session holds its visit, and who saves passes the session along, as the other way round were a circle.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from fluidauth.formats.headers import UNAVAILABLE, Answer
 from fluidauth.operations.lookup import Live
 from fluidauth.rules.saving import Outcome, SavePlan, cookies_after, plan, settle
 from fluidauth.session import Session
+from fluidauth.session.frozen import OVER
 from fluidauth.session.state import State
 from fluidauth.session.wish import Credential
 
@@ -115,7 +115,7 @@ class Visit:
         """Return the state at the first access; raise what stands in its way, each time."""
         # Flat, as nearly every request comes by: a call costs a hundredth of a read.
         if not (self.readable or self.is_outside()):
-            raise SessionClosed(_TOO_LATE)
+            raise SessionClosed(OVER if self.over else _TOO_LATE)
         self.accessed = True
         found = self.found
         if found is None:
@@ -134,7 +134,7 @@ class Visit:
     async def aload(self) -> State:
         """Do as :meth:`load`, without blocking."""
         if not (self.readable or self.is_outside()):
-            raise SessionClosed(_TOO_LATE)
+            raise SessionClosed(OVER if self.over else _TOO_LATE)
         self.accessed = True
         if self.found is None:
             await self.prefetch()
@@ -178,11 +178,11 @@ class Visit:
         """Have the next save end *session*; where the head of the response has left, now."""
         if self.state is not None and self.state.closed and not (self.answerable or self.is_late):
             raise SessionClosed(f"this session is closed: {self.state.closed}")
-        self.end(session)
+        self.wish_end(session)
         if self.is_late:
             self._end_at_once(session)
 
-    def end(self, session: Session) -> None:
+    def wish_end(self, session: Session) -> None:
         """Have the next save end *session*, of which nothing is left."""
         state, wish = self.state or self.nobody(), self.requests.ending(self)
         if not wish.gone:

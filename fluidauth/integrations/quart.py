@@ -21,13 +21,8 @@ from quart.wrappers.response import IterableBody
 
 from fluidauth.engine.housekeeping import atidy
 from fluidauth.errors import ConfigError
-from fluidauth.integrations.flask.interface import (
-    OPEN,
-    Sessions,
-    finish_head,
-    make_unavailable,
-    with_all_names,
-)
+from fluidauth.integrations.flask.interface import OPEN, OPENED, Sessions, with_all_names
+from fluidauth.integrations.flask.responses import end_unanswered, finish_head, make_unavailable
 from fluidauth.integrations.flask.sessions import FLASKS_NAMES, FlaskFace, FlaskSession, mirror_of
 from fluidauth.session.faces import hides_names
 
@@ -76,6 +71,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         found = self.begin(app, "; ".join(cookies), tokens[0] if len(tokens) == 1 else "")
         if found is not None:
             quart.g.setdefault(OPEN, {})[id(found)] = found
+            quart.g.setdefault(OPENED, {}).setdefault(id(request), found)
             visit = mirror_of(found).visit
             visit.is_late = isinstance(request, Websocket)
             visit.answerable = visit.answerable and not visit.is_late
@@ -100,6 +96,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     async def _left_behind(self, app: Quart, **_: object) -> None:
         """Do so for a request whose own end was hidden by another's error."""
         await self._leave(list(quart.g.get(OPEN, {}).values()))
+        end_unanswered(quart.g.pop(OPENED, {}).values())
 
     async def _leave(self, opened: list[object]) -> None:
         for found in opened:

@@ -8,9 +8,7 @@ from typing import Any
 
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import atidy
-from fluidauth.errors import ConfigError
 from fluidauth.session import Session
-from fluidauth.session.faces import view_of
 
 from .asgi_visits import ASGIApp as ASGIApp
 from .asgi_visits import HTTPVisit, WebSocketVisit
@@ -18,8 +16,11 @@ from .asgi_visits import Message as Message
 from .asgi_visits import Receive as Receive
 from .asgi_visits import Scope as Scope
 from .asgi_visits import Send as Send
-from .response import OnStoreError, check_settings, is_nested, is_over
+from .replaced import OURS, tell_of_others
+from .response import OnStoreError, check_settings
 from .shared_scope import SharedHTTPVisit, SharedWebSocketVisit, outside, within
+from .visits import is_nested, is_over
+from .visits import session_in as session_in
 
 _VISITS: Any = {"http": HTTPVisit, "websocket": WebSocketVisit}
 _SHARED_VISITS: Any = {"http": SharedHTTPVisit, "websocket": SharedWebSocketVisit}
@@ -42,6 +43,9 @@ class ASGISessionMiddleware:
     ASGI advises against it. A session that stands there already is another's, who keeps it.
     """
 
+    visits: Mapping[str, Any] | None = None
+    """A framework's own kinds of visits, by the type of their scope; what these do first is ``begin``."""
+
     def __init__(
         self,
         app: ASGIApp,
@@ -58,25 +62,27 @@ class ASGISessionMiddleware:
         self._requests = engine.requests
         self._inline = engine.requests.store.inline
         self._class, self._shares = self.session_class, self.shares_scope  # asked of each request
-        self._visits = _SHARED_VISITS if self._shares else _VISITS
+        self._visits = self.visits or (_SHARED_VISITS if self._shares else _VISITS)
+        self._begins = self.visits is not None or self._requests.policy.client_tokens
+        tell_of_others(self._requests, app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, requests = scope["type"], self._requests
         outer = scope.get("session")
         if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
-            await self.app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
             return
         visit = self._visits[kind](requests, scope["headers"], self._inline, self._responds)
-        if requests.policy.client_tokens:
-            visit.present(scope["headers"])
         visit.session = self._class(visit)
         if self._shares and (outer is None or is_over(outer)):
             visit.request = scope
-            scope["session"] = visit.session
+            scope["session"] = scope[OURS] = visit.session
         else:
-            visit.request = {**scope, "session": visit.session}
-        visit.key = "session"
+            visit.request = {**scope, "session": visit.session, OURS: visit.session}
+        visit.key, visit.inside = "session", self.app
         visit.pass_on = partial(outside, send) if self._shares else send
+        if self._begins:
+            visit.begin()
         token = within.set(visit) if self._shares else None
         if not self._inline and self._autoloads(visit.request):
             await visit.prefetch()
@@ -91,24 +97,16 @@ class ASGISessionMiddleware:
             if requests.cleaning_due and visit.tidies():
                 await atidy(requests)
         finally:
-            visit.over = True
+            visit.end()
             if token is not None:
                 within.reset(token)
                 visit.remain_in(scope)
             del visit.request, visit.session  # as ``let_go``: a call costs a twentieth of all this
 
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":  # the application may have been added to since this was made
+            tell_of_others(self._requests, self.app)
+        await self.app(scope, receive, send)
+
     def _autoloads(self, scope: Scope) -> bool:
         return self.autoload(scope) if callable(self.autoload) else self.autoload
-
-
-def session_in(scope: Mapping[str, object], advice: str) -> Session:
-    """Return the session that a middleware put into *scope*, with all names, and count it as used.
-
-    Raise :class:`ConfigError`, which ends with *advice*, if there is none.
-    """
-    found = scope.get("session")
-    if not isinstance(found, Session):
-        raise ConfigError(f"no session here: {advice}")
-    session = view_of(found)
-    session.mark_accessed()
-    return session

@@ -7,7 +7,7 @@ from typing import Any
 
 from fluidauth.formats.headers import BYTES
 
-from .response import MiddlewareVisit
+from .visits import MiddlewareVisit
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,10 +23,16 @@ class ASGIVisit(MiddlewareVisit[Send]):
     """What http and websocket have in common."""
 
     __slots__ = ()
+    holder = "scope"
+
+    def begin(self) -> None:
+        """Do what comes before the application, where there is anything."""
+        if self.requests.policy.client_tokens:
+            self.present(self.cookies)
 
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
         """Save the session and pass on the head in *message*, or our answer in its place."""
-        if not await self.asave_head(self.session, status, self.replacement()):
+        if not await self.asave_head(self.session, status):
             await self.send_answer()
             return
         self.close_head(readable)
@@ -39,7 +45,7 @@ class ASGIVisit(MiddlewareVisit[Send]):
 
     async def ended(self) -> None:
         """Save what changed after the head."""
-        await self.asave_end(self.session, self.replacement())
+        await self.asave_end(self.session)
 
     async def fail(self, error: BaseException) -> bool:
         """Return whether *error* was answered, with 503, 400 or 401; if not, carry out what must be."""
@@ -77,6 +83,8 @@ class HTTPVisit(ASGIVisit):
         if self.unavailable:
             return self._swallow()
         if message["type"] != "http.response.start":
+            if not self.over and self.request.get(self.key) is not self.session:
+                self.look_again()
             return self.pass_on(message)
         if self.owes_more():
             return self.head(message, message["status"])
@@ -101,6 +109,8 @@ class WebSocketVisit(ASGIVisit):
         if self.started or kind not in _HANDSHAKE_ENDS:
             if kind == "websocket.close":
                 await self.ended()
+            elif not self.over and self.request.get(self.key) is not self.session:
+                self.look_again()
             await self.pass_on(message)
         elif kind == "websocket.accept":
             await self.head(message, 101, readable=True)
@@ -111,7 +121,7 @@ class WebSocketVisit(ASGIVisit):
 
     async def head_of_refusal(self, message: Message) -> None:
         """Pass on a close before accept: servers answer 403, without headers of ours."""
-        if not await self.asave_head(self.session, _REFUSED, self.replacement()):
+        if not await self.asave_head(self.session, _REFUSED):
             await self.send_answer()
             return
         self.close_head()

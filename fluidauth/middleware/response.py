@@ -6,12 +6,11 @@ answers with 500 and above, keeps nothing but a logout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, AnyStr, Generic, Literal, TypeVar
+from typing import AnyStr, Literal
 
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.requests import Requests
 from fluidauth.engine.visit import Visit
 from fluidauth.errors import ConfigError, FreshLoginRequired, StoreError, TooManyCookies
 from fluidauth.formats.client_tokens import bearer_in
@@ -24,7 +23,6 @@ from fluidauth.formats.headers import (
     vary,
 )
 from fluidauth.session import Session
-from fluidauth.session.session import visit_of
 
 OnStoreError = Literal["respond", "raise"]
 
@@ -63,19 +61,23 @@ class ResponseVisit(Visit):
             await self.quiet()
             await self.acarry_out(session, None if self.unavailable else self.plan(session, keep=False))
 
-    def save_head(self, session: Session, status: int, replacement: dict[str, Any] | None = None) -> bool:
+    def take_in(self, session: Session) -> None:
+        """Have *session* become what the application put in its place, if it did."""
+
+    async def atake_in(self, session: Session) -> None:
+        """Do as :meth:`take_in`, without blocking."""
+
+    def save_head(self, session: Session, status: int) -> bool:
         """Save before a head of *status*; return whether that may leave, or our answer does instead.
 
-        *replacement*: a plain dict that the application put in the session's place. Raise ``StoreError``
-        where that is not to be answered.
+        Raise ``StoreError`` where that is not to be answered.
         """
         if status == 500 and self.failed and self.responds:  # a framework made a 500 of a failing store
             self.save_logout(session)
             return self._gives_way()
         self.keep = status < 500
         try:
-            if replacement is not None:
-                Session.become(session, replacement)
+            self.take_in(session)
             self.carry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
@@ -83,19 +85,15 @@ class ResponseVisit(Visit):
             return self._gives_way()
         return True
 
-    async def asave_head(
-        self, session: Session, status: int, replacement: dict[str, Any] | None = None
-    ) -> bool:
+    async def asave_head(self, session: Session, status: int) -> bool:
         """Do as :meth:`save_head`, without blocking."""
         if status == 500 and self.failed and self.responds:
             await self.asave_logout(session)
             return self._gives_way()
         self.keep = status < 500
         try:
-            await self.quiet()  # first: what is under way stands, whatever the replacement brings
-            if replacement is not None:
-                await Session.aload(session)
-                Session.become(session, replacement)
+            await self.quiet()  # first: what is under way stands, whatever the application put in our place
+            await self.atake_in(session)
             await self.acarry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
@@ -103,22 +101,20 @@ class ResponseVisit(Visit):
             return self._gives_way()
         return True
 
-    def save_end(self, session: Session, replacement: dict[str, Any] | None = None) -> None:
+    def save_end(self, session: Session) -> None:
         """Save what changed after the head."""
         try:
-            if replacement is not None:
-                Session.become(session, replacement)
+            self.take_in(session)
             self.carry_out(session, None if self.unavailable else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
                 raise
 
-    async def asave_end(self, session: Session, replacement: dict[str, Any] | None = None) -> None:
+    async def asave_end(self, session: Session) -> None:
         """Do as :meth:`save_end`, without blocking."""
         try:
             await self.quiet()
-            if replacement is not None:
-                Session.become(session, replacement)
+            await self.atake_in(session)
             await self.acarry_out(session, None if self.unavailable else self.plan(session, self.keep))
         except StoreError:
             if not self.responds:
@@ -149,6 +145,12 @@ class ResponseVisit(Visit):
         self.is_late = True
         self.readable = readable or self.accessed
 
+    def end(self) -> None:
+        """Nothing is to come any more: changes are refused, and a logout waits for no head."""
+        self.over = True
+        if not self.started:  # by an error, or an answer of ours: no head of the application's was saved
+            self.close_head()
+
     def answer_headers(self) -> list[tuple[str, str]]:
         """Return the head of our answer: with the cookie of a new id only if that is stored already."""
         return [*self.answer.headers, *(("set-cookie", line) for line in self.set_cookies.values())]
@@ -170,56 +172,3 @@ class ResponseVisit(Visit):
             requests.report_cache_override()
         headers.extend((words.set_cookie, words.spell(line)) for line in self.set_cookies.values())
         return headers
-
-
-PassOn = TypeVar("PassOn", bound=Callable[..., Any])
-
-
-class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
-    """The visit of one request of WSGI or ASGI, which it holds until :meth:`let_go`.
-
-    A request holds its session, and that its visit: without the cut each would be a circle, work for the
-    garbage collector, and its payload would stay until that has run.
-    """
-
-    __slots__ = ("key", "pass_on", "request", "session")
-    request: Any
-    """The environ of WSGI, or the scope of ASGI."""
-    session: Session
-    key: str
-    """Of the session in the request."""
-    pass_on: PassOn
-    """The server's ``send`` or ``start_response``."""
-
-    def let_go(self) -> None:
-        """Nothing is to come any more: hold neither the request nor its session, which takes no changes."""
-        self.over = True
-        del self.request, self.session
-
-    def owes_more(self) -> bool:
-        """Return whether there may be anything to save, or a failure to tell."""
-        session, state = self.session, self.state
-        if self.request.get(self.key) is not session:
-            return True  # the application put something in our place
-        if state is None:
-            return self.found is not None
-        return state.due or self.failed or self.saving is not None or state.is_changed(session)
-
-    def replacement(self) -> dict[str, Any] | None:
-        """Return the plain dict that the application put in our place, if it did."""
-        found = self.request.get(self.key)
-        return found if type(found) is dict and not self.unavailable else None
-
-    def tidies(self) -> bool:
-        """Return whether cleaning is to follow this response."""
-        return self.requests.cleaning_due and self.state is not None
-
-
-def is_nested(found: object, requests: Requests) -> bool:
-    """Return whether *found* is a session of these *requests*: the middleware stands within itself."""
-    return isinstance(found, Session) and visit_of(found).requests is requests and not visit_of(found).over
-
-
-def is_over(found: object) -> bool:
-    """Return whether *found* is a session of a request that has ended, left in a scope that is used again."""
-    return isinstance(found, Session) and bool(visit_of(found).over)

@@ -16,6 +16,7 @@ from fluidauth.session.frozen import OVER, frozen
 from fluidauth.session.state import State
 
 from .asgi_visits import ASGIVisit, HTTPVisit, Message, Scope, Send, WebSocketVisit
+from .replaced import OURS
 
 within: ContextVar[Visit | None] = ContextVar("fluidauth_within", default=None)
 """The visit of the application that runs here."""
@@ -41,6 +42,8 @@ class Shared(ASGIVisit):
     def remain_in(self, scope: Scope) -> None:
         """Leave the session in *scope* to be read; what was written into a copy of it is copied back."""
         self.pass_on: Send = _nowhere  # a server that holds both its scope and that would be in a circle
+        if type(self.request.get(self.key)) is dict:  # whose fields the session has taken over
+            self.request[self.key] = self.session
         state = self.state
         if state is not None:  # the next access asks for it, and is given what refuses changes
             state.base = dict(dict.items(self.session))
@@ -48,7 +51,9 @@ class Shared(ASGIVisit):
             self.state: State | None = None
         self.__class__ = _Ended
         if self.request is not scope:
-            scope.update({name: value for name, value in self.request.items() if name != self.key})
+            scope.update(
+                {name: value for name, value in self.request.items() if name not in (self.key, OURS)}
+            )
 
 
 class SharedHTTPVisit(Shared, HTTPVisit):

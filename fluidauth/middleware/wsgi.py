@@ -10,7 +10,9 @@ from fluidauth.engine.housekeeping import tidy
 from fluidauth.formats.headers import TEXT
 from fluidauth.session import Session
 
-from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested
+from .replaced import tell_of_others
+from .response import OnStoreError, check_settings
+from .visits import MiddlewareVisit, is_nested
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,6 +40,7 @@ class WSGISessionMiddleware:
         self.environ_key = environ_key
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
+        tell_of_others(self._requests, app)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(self.environ_key)
@@ -48,11 +51,13 @@ class WSGISessionMiddleware:
             visit.present(environ.get("HTTP_AUTHORIZATION", ""))
         visit.session = environ[self.environ_key] = Session(visit)
         visit.request, visit.key, visit.pass_on = environ, self.environ_key, start_response
+        visit.inside = self.app
         return visit.respond(self.app)
 
 
 class _WSGIVisit(MiddlewareVisit["StartResponse"]):
     __slots__ = ()
+    holder = "environ"
 
     def respond(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call *app*; return its body, wrapped if the session may change while it is sent."""
@@ -86,7 +91,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
         code = int(status[:3])
         if not self.owes_more():
             self.keep = code < 500
-        elif not self.save_head(self.session, code, self.replacement()):
+        elif not self.save_head(self.session, code):
             return self._start_answer(exc_info)
         self.close_head()
         if self.accessed:
@@ -106,7 +111,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
 
     def ended(self) -> None:
         """Save what changed after the head."""
-        self.save_end(self.session, self.replacement())
+        self.save_end(self.session)
 
     def answer_body(self) -> list[bytes]:
         return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.answer.body]
@@ -148,6 +153,7 @@ class _Body:
             return self._replace(self._visit.answer_body())
         if chunk is None:
             raise StopIteration
+        self._visit.look_again()
         return chunk
 
     def close(self) -> None:

@@ -17,13 +17,16 @@ from .runner import Steps
 ID_TRIES = 3
 
 
-def create(policy: Policy, user_id: str | None, body: Body, now: int) -> Steps[Outcome]:
-    """Store a new session under a fresh id; an id that is taken is never adopted."""
+def create(
+    policy: Policy, user_id: str | None, body: Body, now: int, reserved: str | None = None
+) -> Steps[Outcome]:
+    """Store a new session under a fresh id, or the one *reserved*; an id that is taken is never adopted."""
     for _ in range(ID_TRIES):
-        credential, record = first_version(policy, user_id, now, body, now)
+        credential, record = first_version(policy, user_id, now, body, now, reserved=reserved)
         try:
             yield from calls.create(record)
         except RecordExists:
+            reserved = None
             continue
         notice = Notice("session_created", None, record.handle, user_id)
         return Outcome(record, body, credential, "issue", notices=[notice])

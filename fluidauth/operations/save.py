@@ -107,7 +107,7 @@ def _begin(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     if not plan.edits:
         return Outcome()
     body = new_body(policy, merge(plan.edits, {}), plan.now, state.wish.lifetime)
-    return (yield from create(policy, None, body, plan.now))
+    return (yield from create(policy, None, body, plan.now, state.reserved))
 
 
 def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:

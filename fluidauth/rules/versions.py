@@ -31,13 +31,22 @@ def new_body(
 
 
 def first_version(
-    policy: Policy, user_id: str | None, created_at: int, body: Body, now: int, before: str = ""
+    policy: Policy,
+    user_id: str | None,
+    created_at: int,
+    body: Body,
+    now: int,
+    before: str = "",
+    reserved: str | None = None,
 ) -> tuple[Credential, SessionRecord]:
-    """Return a record under a fresh id, and the credential that opens it; *before* is the handle renewed."""
+    """Return a record under a fresh id, and the credential that opens it; *before* is the handle renewed.
+
+    *reserved*: an id that was drawn for it already.
+    """
     kid = policy.keyring.signing.kid
     kin = before[: policy.kin_digits]
     while True:  # once, but for a store that wants kin: then 16 times as often for each digit
-        session_id = tokens.new_session_id()
+        session_id = reserved or tokens.new_session_id()
         handle = handle_of(policy.handle_prefix, session_id)
         if handle.startswith(kin):
             break

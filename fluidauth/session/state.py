@@ -39,6 +39,8 @@ class State:
     others: tuple[Credential, ...] = ()
     """More that the request presented, live all: one was planted, so none counts."""
     adoption: Adoption | None = None
+    reserved: str | None = None
+    """The id under which a session that begins is stored, where it was drawn before that."""
     due: bool = False
     """Whether a request that only reads owes a touch, a re-seal or a new signature."""
     # -- done --

@@ -64,6 +64,9 @@ EXAMPLES = {
         for name in ("fastapi", "litestar", "quart", "starlette")
     },
     **{f"{name} over ASGI": f"{_ASGI}{name}_app:asgi_app" for name in ("django", "falcon")},
+    "litestar by its own command": (
+        "litestar --app-dir examples --app litestar_app:app run --host 127.0.0.1 --port {port}"
+    ),
     **{
         f"{name} over WSGI": f"{_WSGI}examples.{name}_app:app"
         for name in ("bottle", "django", "falcon", "flask", "pyramid")

@@ -51,6 +51,7 @@ def test_the_page_tells_where_one_comes_from() -> None:
         "Django",
         "Starlette",
         "starsessions",
+        "Litestar",
         "Beaker",
         "express-session",
     ]

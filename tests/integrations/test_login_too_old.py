@@ -11,6 +11,10 @@ import pytest
 import quart
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
+from litestar import Litestar
+from litestar import Request as LitestarRequest
+from litestar import Response as LitestarResponse
+from litestar import get as litestar_get
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -23,6 +27,8 @@ from fluidauth.errors import FreshLoginRequired
 from fluidauth.integrations import flask as our_flask
 from fluidauth.integrations import quart as our_quart
 from fluidauth.integrations.fastapi import CurrentSession
+from fluidauth.integrations.litestar import FluidAuthSessionConfig
+from fluidauth.integrations.litestar import session_of as litestar_session_of
 from fluidauth.integrations.starlette import SessionMiddleware, session_of
 from fluidauth.testing import memory_engine
 from tests.handlers import put
@@ -54,6 +60,22 @@ def fastapi(handlers: Any) -> Any:
     return TestClient(app)
 
 
+def litestar(handlers: Any) -> Any:
+    async def page(request: LitestarRequest[Any, Any, Any]) -> None:
+        litestar_session_of(request).require_fresh(300)
+
+    page.__annotations__ = {"request": LitestarRequest, "return": None}
+    config = FluidAuthSessionConfig(engine=memory_engine())
+    app = Litestar(
+        [litestar_get("/")(page)],
+        middleware=[config.middleware],
+        exception_handlers=handlers,
+        openapi_config=None,
+        logging_config=None,
+    )
+    return TestClient(app)  # type: ignore[arg-type]  # of another's ASGI
+
+
 def flasks(framework: Any, ours: Any) -> Any:
     def application(handlers: Any) -> Any:
         app = getattr(framework, framework.__name__.capitalize())(__name__)
@@ -83,6 +105,7 @@ def told(client: Any) -> tuple[int, str | None, str]:
 APPLICATIONS = {
     "starlette": starlette,
     "fastapi": fastapi,
+    "litestar": litestar,
     "flask": flasks(flask, our_flask),
     "quart": flasks(quart, our_quart),
 }
@@ -98,7 +121,11 @@ def test_it_is_answered_as_the_framework_answers(name: str) -> None:
 
     assert (status, challenge) == (401, CHALLENGE)
     assert SAID in text
-    assert text.startswith({"starlette": SAID, "fastapi": '{"detail":"this'}.get(name, "<!doctype html>"))
+    assert text.startswith(
+        {"starlette": SAID, "fastapi": '{"detail":"this', "litestar": '{"status_code":401'}.get(
+            name, "<!doctype html>"
+        )
+    )
 
 
 def by_code(name: str) -> Any:
@@ -113,6 +140,8 @@ def by_class(name: str) -> Any:
 def test_an_applications_own_handler_is_asked(name: str, what: Any) -> None:
     def page(request: Any, error: Any) -> Any:
         text = f"own page: {error.max_age}"
+        if name == "litestar":
+            return LitestarResponse(text, status_code=401, media_type="text/plain")
         return (text, 401) if request is None else PlainTextResponse(text, 401)
 
     status, _, text = told(APPLICATIONS[name]({what(name): page}))

@@ -353,4 +353,7 @@ def test_litestar_without_a_middleware_is_told() -> None:
     page.__annotations__ = {"request": LitestarRequest[Any, Any, Any], "return": str}
     app: Any = Litestar([litestar_get("/")(page)], openapi_config=None, logging_config=None, debug=True)
 
-    assert "no session here: SessionMiddleware(app, engine=engine)" in TestClient(app).get("/").text
+    assert (
+        "no session here: middleware=[FluidAuthSessionConfig(engine=engine).middleware]"
+        in TestClient(app).get("/").text
+    )

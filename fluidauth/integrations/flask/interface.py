@@ -18,7 +18,6 @@ from flask import Flask, Request, Response
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin, session_json_serializer
 from werkzeug.local import LocalProxy
-from werkzeug.sansio.response import Response as AnyResponse
 
 from fluidauth.after_fork import ProcessLock
 from fluidauth.engine import SessionEngine
@@ -26,7 +25,6 @@ from fluidauth.engine.housekeeping import tidy
 from fluidauth.engine.requests import Requests
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
-from fluidauth.formats.headers import TEXT
 from fluidauth.middleware.response import OnStoreError, ResponseVisit, check_settings
 from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
 from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
@@ -37,6 +35,7 @@ from . import login_signals
 from .adopters import FlaskCookie
 from .cookie import COOKIE_NAME, configured
 from .mirror import Mirror
+from .responses import end_unanswered, finish_head, make_unavailable
 from .sessions import FlaskFace, FlaskSession, PlainSession, mirror_of, view_of
 from .tagged_json import of_flasks_types
 
@@ -51,6 +50,7 @@ session: FlaskSession = with_all_names(flask.session)
 
 PERMANENT_LIFETIME = timedelta(days=31)  # Flask's default
 OPEN = "_fluidauth_sessions"  # in the request's environ, and in ``flask.g``
+OPENED = "_fluidauth_opened"  # in ``flask.g``: that of each request, and none that a test opens beside it
 
 
 class Sessions:
@@ -207,6 +207,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         found = request.environ[OPEN] = self.begin(app, cookies, authorization)
         if found is not None:
             flask.g.setdefault(OPEN, {})[id(found)] = found
+            flask.g.setdefault(OPENED, {}).setdefault(id(request), found)
         return found
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -238,6 +239,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     def _left_behind(self, app: Flask, **_: object) -> None:
         """Do so for a request whose own end was hidden by another's error."""
         self._leave(list(flask.g.get(OPEN, {}).values()))
+        end_unanswered(flask.g.pop(OPENED, {}).values())
 
     def _leave(self, opened: list[object]) -> None:
         for found in opened:
@@ -253,21 +255,3 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.flush(session)
         mirror.visit.save_end(mirror.plain)
         mirror.visit.over = True
-
-
-def finish_head(visit: ResponseVisit, response: AnyResponse) -> None:
-    """Give *response* the headers that the use of the session demands."""
-    visit.close_head()
-    if visit.accessed:
-        response.vary.add("Cookie")
-        headers = visit.headers(list(response.headers), TEXT, "")
-        response.headers.clear()
-        response.headers.extend(headers)
-
-
-def make_unavailable(visit: ResponseVisit, response: Any) -> None:
-    """Turn *response* into the answer while the store is out of order."""
-    response.set_data(visit.answer.body)
-    response.status_code = visit.answer.code
-    response.headers.clear()
-    response.headers.extend(visit.answer_headers())

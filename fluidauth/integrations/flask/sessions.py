@@ -13,12 +13,13 @@ from typing import Any, NoReturn
 from flask.sessions import SessionMixin
 from werkzeug.exceptions import Unauthorized
 
-from fluidauth.errors import FreshLoginRequired
+from fluidauth.errors import FreshLoginRequired, SessionClosed
 from fluidauth.formats.headers import challenge
 from fluidauth.formats.json_values import check_key
 from fluidauth.records import Lifetime
 from fluidauth.session import Session
 from fluidauth.session.faces import asks_behind, hides_names, tells_by
+from fluidauth.session.frozen import OVER
 from fluidauth.session.lazydict import PLACEHOLDER, LazyDict
 
 from .mirror import Mirror
@@ -128,6 +129,8 @@ class FlaskSession(LazyDict, SessionMixin):
     @modified.setter
     def modified(self, value: bool) -> None:
         touched = self._read()
+        if value and self._mirror.visit.over:
+            raise SessionClosed(OVER)
         if value:
             touched.update(dict.keys(self))
         else:

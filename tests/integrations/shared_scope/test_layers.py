@@ -212,8 +212,11 @@ def test_litestars_cors_takes_no_vary_away(caplog: pytest.LogCaptureFixture) -> 
     answer = TestClient(litestar.SessionMiddleware(site(), engine=engine)).get("/", headers=sent)
 
     assert refused.status_code == 500
-    assert "put SessionMiddleware(app, engine=engine) around the application" in caplog.text
+    assert "set app.asgi_handler = SessionMiddleware(app.asgi_handler, engine=engine)" in caplog.text
     assert answer.headers.get_list("vary") == ["Origin, Cookie"]
+    as_said: Any = site()
+    as_said.asgi_handler = litestar.SessionMiddleware(as_said.asgi_handler, engine=engine)
+    assert TestClient(as_said).get("/", headers=sent).headers.get_list("vary") == ["Origin, Cookie"]
 
 
 def test_the_plain_middleware_leaves_the_scope_alone() -> None:

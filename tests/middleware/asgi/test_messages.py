@@ -98,20 +98,6 @@ def test_a_plain_dict_in_our_place_is_saved(engine: SessionEngine) -> None:
     assert fields(engine, token) == {"b": [1, 2]}
 
 
-@pytest.mark.parametrize("other", [None, type("Mine", (dict,), {})()])
-def test_another_object_in_our_place_is_left_alone(engine: SessionEngine, other: Any) -> None:
-    """What is not exactly a dict belongs to somebody else."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        scope["session"] = other
-        await send({"type": "http.response.start", "status": 200})
-        await send({"type": "http.response.body"})
-
-    messages = asyncio.run(get(ASGISessionMiddleware(app, engine=engine)))
-
-    assert cookie_of(messages[0]) == ""
-
-
 def test_a_second_middleware_of_one_engine_does_nothing(engine: SessionEngine) -> None:
     """Wrapped twice by mistake, an application has one session and one cookie."""
 

@@ -1,0 +1,170 @@
+"""The visit of a request of WSGI or ASGI, whose session others find in a dict, and may replace there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from fluidauth.engine.requests import Requests
+from fluidauth.errors import ConfigError, PayloadError
+from fluidauth.session import Session
+from fluidauth.session.faces import view_of
+from fluidauth.session.session import visit_of
+
+from .replaced import OURS, advice_on, another_in, fields_of, tell
+from .response import ResponseVisit
+
+PassOn = TypeVar("PassOn", bound=Callable[..., Any])
+
+
+class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
+    """The visit of one request, which it holds until :meth:`let_go`.
+
+    A request holds its session, and that its visit: without the cut each would be a circle, work for the
+    garbage collector, and its payload would stay until that has run.
+    """
+
+    __slots__ = ("inside", "key", "pass_on", "request", "reserved", "session")
+    holder: ClassVar[str]
+    """What the protocol calls a request."""
+    request: Any
+    """The environ of WSGI, or the scope of ASGI."""
+    session: Session
+    key: str
+    """Of the session in the request."""
+    pass_on: PassOn
+    """The server's ``send`` or ``start_response``."""
+    inside: object
+    """The application within the middleware."""
+    reserved: str
+    """The id that a new session is to have, for a framework that tells it before the session is stored."""
+
+    def let_go(self) -> None:
+        """Nothing is to come any more: hold neither the request nor its session, which takes no changes."""
+        self.end()
+        del self.request, self.session
+
+    def owes_more(self) -> bool:
+        """Return whether there may be anything to save, or a failure to tell."""
+        session, state = self.session, self.state
+        if self.request.get(self.key) is not session:
+            return True  # the application put something in our place
+        if state is None:
+            return self.found is not None
+        return state.due or self.failed or self.saving is not None or state.is_changed(session)
+
+    def tidies(self) -> bool:
+        """Return whether cleaning is to follow this response."""
+        return self.requests.cleaning_due and self.state is not None
+
+    # -- what was put in our place ---------------------------------------------------
+
+    def take_in(self, session: Session) -> None:
+        """Have *session* become what the application put in its place, if it did.
+
+        Raise :class:`PayloadError` where that is no session, unless the response tells of an error anyway.
+        """
+        fields = self.instead()
+        if fields is not None:
+            self.become(session, fields)
+
+    async def atake_in(self, session: Session) -> None:
+        """Do as :meth:`take_in`, without blocking."""
+        fields = self.instead()
+        if fields:
+            await Session.aload(session)
+        if fields is not None:
+            self.become(session, fields)
+
+    def look_again(self) -> None:
+        """Carry out a logout that was put in our place amid a body or WebSocket, which may go on for long."""
+        fields = self.instead()
+        if fields is not None and not fields:
+            self.become(self.session, fields)
+
+    def become(self, session: Session, fields: dict[str, Any]) -> None:
+        """Give *session* these *fields* in the place of all others; without any, clear what there is."""
+        state = self.state
+        if fields:
+            Session.become(session, fields)
+        elif state is None or state.user_id is not None or state.unreadable or dict.__len__(session):
+            Session.clear(session)
+
+    def instead(self) -> dict[str, Any] | None:
+        """Return the fields that the session is to become, none of them to clear it; None to leave it."""
+        found = self.request.get(self.key, self.session)
+        if found is self.session or self.unavailable or _visit_behind(found) is self:
+            return None
+        other = self.other_in(found)
+        if other is not None:
+            tell(self.requests, other)
+            return None
+        try:
+            fields = self.fields_of(found)
+        except PayloadError:
+            if self.keep:
+                raise
+            return None
+        if fields and not self.keep:
+            return None
+        if type(found) is not dict:  # to which the application may still add
+            self.request[self.key] = self.session
+        return fields
+
+    def other_in(self, found: object) -> str | None:
+        """Return the full name of another middleware whose session *found* is, if it is one."""
+        behind = _visit_behind(found)  # of an earlier request nothing is left but its fields
+        return None if behind and behind.requests is self.requests else another_in(found, self.inside)
+
+    def fields_of(self, found: object) -> dict[str, Any]:
+        """Return the fields that *found* stands for; raise :class:`PayloadError` if it has none."""
+        return fields_of(found, f"{self.holder}[{self.key!r}]")
+
+    def reclaim(self, request: Any, session: Session) -> None:
+        """Have *session* be what *request* has in its place, which may be a copy of ours, and put it back.
+
+        Raise :class:`ConfigError` where that is the session of another middleware.
+        """
+        found = request.get(self.key, session)
+        if found is not session:
+            other = self.other_in(found)
+            if other is not None:
+                tell(self.requests, other)
+                raise ConfigError(advice_on(other))
+            self.become(session, self.fields_of(found))
+        request[self.key] = session
+
+
+def session_in(scope: Mapping[str, object], advice: str) -> Session:
+    """Return the session that a middleware put into *scope*, with all names, and count it as used.
+
+    Raise :class:`ConfigError`, which ends with *advice*, if there is none, and where another middleware's
+    stands in its place.
+    """
+    found = scope.get("session")
+    if not issubclass(type(found), Session):
+        ours = scope.get(OURS)
+        if not isinstance(ours, Session):
+            raise ConfigError(f"no session here: {advice}")
+        visit_of(ours).reclaim(scope, ours)
+        found = ours
+    session = view_of(found)  # type: ignore[arg-type]  # a Session, as said
+    session.mark_accessed()
+    return session
+
+
+def is_nested(found: object, requests: Requests) -> bool:
+    """Return whether *found* is a session of these *requests*: the middleware stands within itself."""
+    visit = _visit_behind(found)
+    return visit is not None and visit.requests is requests and not visit.over
+
+
+def is_over(found: object) -> bool:
+    """Return whether *found* is a session of a request that has ended, left in a scope that is used again."""
+    visit = _visit_behind(found)
+    return visit is not None and bool(visit.over)
+
+
+def _visit_behind(found: object) -> Any:
+    # Not ``isinstance``: what others put there may refuse to be asked for its class.
+    return visit_of(found) if issubclass(type(found), Session) else None  # type: ignore[arg-type]  # as said
