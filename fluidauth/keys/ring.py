@@ -20,7 +20,7 @@ from . import file as keyfile
 from .document import KeyDocument, KeyState
 from .follower import RELOAD_INTERVAL, Follower, KeyringListener
 from .key import Key, NoKey
-from .strength import NEW_SECRET_COMMAND, problem_with
+from .strength import NEW_SECRET_COMMAND, is_substitution, problem_with
 
 SECRET_VARIABLES = ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS", "FLUIDAUTH_KEYRING")
 _NONE: frozenset[str] = frozenset()
@@ -71,7 +71,8 @@ class Keyring(HoldsSecrets):
         the path of a keyring file. Raise :class:`ConfigError` unless exactly one is set.
         """
         one, several, path = map(environ.get, SECRET_VARIABLES)
-        given = [one] if one else several.split() if several else []
+        given = [one] if one else _parted(several)
+        commas = bool(several) and any("," in each and not is_substitution(each) for each in given)
         count = sum(map(bool, (one, several, path)))
         del environ, one, several  # a traceback that prints locals must not show them
         if count > 1:
@@ -81,6 +82,12 @@ class Keyring(HoldsSecrets):
             )
         if path:
             return cls.from_file(path)
+        if commas:
+            given.clear()
+            raise ConfigError(
+                "FLUIDAUTH_SECRETS has a comma: separate them by spaces; a secret that has one in it goes "
+                "into FLUIDAUTH_SECRET or a keyring file"
+            )
         if not given:
             raise ConfigError(
                 "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
@@ -182,6 +189,13 @@ class Keyring(HoldsSecrets):
         self.signing = keys[signing.kid] if signing else NoKey()
         # Without a signing key nothing can be signed anew.
         self.stale = frozenset(kid for kid in keys if states[kid] == "verifying") if signing else _NONE
+
+
+def _parted(several: str | None) -> list[str]:
+    """Return the secrets of a variable that has several; a command has spaces of its own."""
+    if not several:
+        return []
+    return [several] if is_substitution(several) else several.split()
 
 
 def _listed(secrets: Any) -> list[Any]:

@@ -13,6 +13,8 @@ MAX_SECRET_LENGTH = 1024
 NEW_SECRET_COMMAND = 'python -c "from fluidauth import new_secret; print(new_secret())"'
 _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
+# What a shell would have replaced; files of settings (.env, compose, systemd) hand it over word for word.
+_SUBSTITUTION = re.compile(r"""[\s'"]*\\?\$?(?:\$\(.*\)|\$\{.*\}|`.*`)[\s'"]*""", re.DOTALL)
 
 
 # Words that stand in published examples; chance puts none into a random secret.
@@ -59,6 +61,11 @@ def problem_with(secrets: list[str | bytes]) -> str | None:
     return None
 
 
+def is_substitution(text: str) -> bool:
+    """Return whether *text* is what a shell was to put something in the place of, and did not."""
+    return _SUBSTITUTION.fullmatch(text) is not None
+
+
 def _weakness(secret: object) -> str | None:
     """Say what is wrong with *secret*, without showing it; None if nothing is."""
     if not isinstance(secret, str | bytes):
@@ -66,6 +73,11 @@ def _weakness(secret: object) -> str | None:
     if isinstance(secret, str) and not is_utf8(secret):
         return "has characters that UTF-8 cannot hold"
     text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")
+    if is_substitution(text):
+        return (
+            "is a substitution that no shell carried out: the file that sets it takes it word for word, so "
+            "run the command and paste what it prints"
+        )
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
     if len(text) > MAX_SECRET_LENGTH:

@@ -14,6 +14,11 @@ from fluidauth.keys import new_secret
 from tests.keys.secrets import ADVICE, GOOD, OTHER, OWN_FORM
 
 PUBLISHED = "is a published example or a placeholder"
+SUBSTITUTION = (
+    "is a substitution that no shell carried out: the file that sets it takes it word for word, so run the "
+    "command and paste what it prints"
+)
+MAKES_ONE = """$(python -c "from fluidauth import new_secret; print(new_secret())")"""
 
 
 @pytest.mark.requirement("32")
@@ -63,6 +68,40 @@ def test_a_weak_secret_is_refused(secret: str | bytes, weakness: str) -> None:
         Keyring.from_secrets(secret)
 
     assert str(caught.value) == f"the secret {weakness}{ADVICE}"
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        MAKES_ONE,
+        MAKES_ONE.encode(),
+        f'"{MAKES_ONE}"',
+        f" '{MAKES_ONE}'\r\n",
+        f"\\{MAKES_ONE}",  # escaped, for another shell
+        f"${MAKES_ONE}",  # as compose escapes it
+        "$(openssl rand -hex 32)",  # short: why it is counts more than that
+        "$(\n  openssl rand -base64 48 | tr -d '=+/' \n)",
+        "`openssl rand -base64 48 | tr -d '=+/'`",
+        "${FLUIDAUTH_SECRET:?run make secrets and try again}",
+        '"${FLUIDAUTH_SECRET}"',
+        "'$(openssl rand -hex 32)",  # a quote was lost
+    ],
+    ids=repr,
+)
+def test_what_a_shell_was_to_replace_is_refused(secret: str | bytes) -> None:
+    """Each file of settings that hands it over word for word makes it the same published secret."""
+    with pytest.raises(ConfigError) as caught:
+        Keyring.from_secrets(secret)
+
+    assert str(caught.value) == f"the secret {SUBSTITUTION}{ADVICE}"
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize("secret", [f"$({GOOD}", f"{GOOD}$(x)", f"`{GOOD}", f"{{{GOOD}}}", f"${GOOD}"])
+def test_a_secret_may_have_a_shells_signs_in_it(secret: str) -> None:
+    """Generators of passwords put them there; only the whole value is a substitution."""
+    assert Keyring.from_secrets(secret).kids
 
 
 @pytest.mark.requirement("32")
