@@ -23,7 +23,7 @@ from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.memory import MemoryStore
 
 from . import settings
@@ -41,8 +41,8 @@ class SessionEngine:
 
     *secret*: one secret, several (newest first) or a :class:`Keyring`; by default from
     ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING``, a keyring file.
-    *store*: a store or its URL; by default the SQLite file ``fluidauth.db`` (or
-    ``FLUIDAUTH_DATABASE``, a path or URL).
+    *store*: a store, its URL, or the path of a SQLite file; by default ``fluidauth.db``
+    (or ``FLUIDAUTH_DATABASE``, a path or URL).
     *absolute_timeout* and *idle_timeout*: seconds or timedelta; the second may be None.
     Their defaults, 24 h and 1 h, are those of NIST SP 800-63B-4 for AAL2.
     *encrypted_fields*: names of fields, or ``"*"`` for all. *max_payload*: bytes.
@@ -60,7 +60,7 @@ class SessionEngine:
     def __init__(
         self,
         secret: settings.Secret | None = None,
-        store: SessionStore | AsyncSessionStore | str | None = None,
+        store: settings.Store | None = None,
         *,
         absolute_timeout: int | timedelta = settings.DEFAULT_ABSOLUTE_TIMEOUT,
         idle_timeout: int | timedelta | None = settings.DEFAULT_IDLE_TIMEOUT,

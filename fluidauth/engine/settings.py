@@ -11,10 +11,11 @@ from fluidauth.events import logger
 from fluidauth.keys import Keyring
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import SyncBridge, to_async
-from fluidauth.stores.urls import store_at, store_from_url
+from fluidauth.stores.urls import store_at
 
 Connect = Literal["eager", "lazy"]
 Secret = str | bytes | Sequence[str | bytes] | Keyring
+Store = SessionStore | AsyncSessionStore | str | os.PathLike[str]
 
 DEFAULT_PATH = "fluidauth.db"
 DEFAULT_ABSOLUTE_TIMEOUT = 24 * 60 * 60  # seconds
@@ -26,12 +27,12 @@ _SMALLEST_PAYLOAD = 512
 def keyring_of(secret: Secret | None) -> Keyring:
     if isinstance(secret, Keyring):
         return secret
+    if isinstance(secret, SessionStore | AsyncSessionStore | os.PathLike):
+        raise ConfigError("the first argument is the secret; a store goes into SessionEngine(store=…)")
     return Keyring.from_env() if secret is None else Keyring.from_secrets(secret)
 
 
-def open_store(
-    store: SessionStore | AsyncSessionStore | str | None, connect: Connect = "eager"
-) -> tuple[SessionStore, AsyncSessionStore]:
+def open_store(store: Store | None, connect: Connect = "eager") -> tuple[SessionStore, AsyncSessionStore]:
     """Return *store* for blocking and for asynchronous code; with *connect* lazy it need not answer yet."""
     if connect not in ("eager", "lazy"):
         raise ConfigError(f"connect={connect!r} must be 'eager' or 'lazy'")
@@ -39,12 +40,14 @@ def open_store(
         store = os.environ.get("FLUIDAUTH_DATABASE", DEFAULT_PATH)
         store = store_at(store)
         logger.info("sessions are kept in %r", store)
-    elif isinstance(store, str):
-        store = store_from_url(store)
+    elif isinstance(store, str | os.PathLike):
+        store = store_at(store)
     if isinstance(store, AsyncSessionStore):
         return SyncBridge(store), store
     if not isinstance(store, SessionStore):
-        raise ConfigError(f"store={store!r} is neither a SessionStore, an AsyncSessionStore nor a URL")
+        raise ConfigError(
+            f"store={store!r} is neither a SessionStore, an AsyncSessionStore nor a path or URL"
+        )
     try:
         store.open()
     except StoreError as error:

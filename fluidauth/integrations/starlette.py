@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.settings import Store
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.middleware import ASGISessionMiddleware
@@ -26,7 +27,6 @@ from fluidauth.middleware.response import OnStoreError
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.session import Session
 from fluidauth.session.faces import hides_names
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
 
@@ -81,7 +81,7 @@ class SessionMiddleware(ASGISessionMiddleware):
         partitioned: bool = False,
         *,
         engine: SessionEngine | None = None,
-        store: SessionStore | AsyncSessionStore | str | None = None,
+        store: Store | None = None,
         adopt: bool = True,
         adopt_until: datetime | None = None,
         autoload: bool = True,
@@ -115,7 +115,7 @@ def session_of(connection: HTTPConnection) -> Session:
 
 def _engine_of(
     cookie: CookieOptions,
-    store: SessionStore | AsyncSessionStore | str | None,
+    store: Store | None,
     secret_key: object,
     max_age: int | None,
     adopt: bool,

@@ -15,6 +15,10 @@ _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 # What a shell would have replaced; files of settings (.env, compose, systemd) hand it over word for word.
 _SUBSTITUTION = re.compile(r"""[\s'"]*\\?\$?(?:\$\(.*\)|\$\{.*\}|`.*`)[\s'"]*""", re.DOTALL)
+# Where sessions are kept, given where the secret belongs: a long path has characters enough.
+_PLACE = re.compile(
+    r"(?:sqlite|postgres(?:ql)?|rediss?|valkeys?|unix|memory)(?:\+\w+)?://.*|.*\.(?:db|sqlite3?)", re.DOTALL
+)
 
 
 # Words that stand in published examples; chance puts none into a random secret.
@@ -77,6 +81,11 @@ def _weakness(secret: object) -> str | None:
         return (
             "is a substitution that no shell carried out: the file that sets it takes it word for word, so "
             "run the command and paste what it prints"
+        )
+    if _PLACE.fullmatch(text):
+        return (
+            "names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's first argument is "
+            "the secret)"
         )
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"

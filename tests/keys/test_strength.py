@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +96,37 @@ def test_what_a_shell_was_to_replace_is_refused(secret: str | bytes) -> None:
         Keyring.from_secrets(secret)
 
     assert str(caught.value) == f"the secret {SUBSTITUTION}{ADVICE}"
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize(
+    "place",
+    [
+        "sqlite:///x.db",
+        "sqlite:////var/lib/a-long-name/with/many/letters/sessions.sqlite",
+        "postgresql://ann:hunter2@db.example.org:5432/sessions",
+        "redis+sentinel://:hunter2@one,two,three/primary",
+        "memory://",
+        "/var/lib/a-long-name/of/the/application/sessions.db",
+    ],
+)
+def test_a_store_in_the_place_of_the_secret_is_told(place: str) -> None:
+    """The first argument of an engine is the secret; a long place would have been taken for one."""
+    with pytest.raises(ConfigError) as caught:
+        SessionEngine(place)
+
+    assert str(caught.value) == (
+        "the secret names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's "
+        f"first argument is the secret){ADVICE}"
+    )
+
+
+@pytest.mark.parametrize("store", [MemoryStore(), Path("sessions.db")], ids=repr)
+def test_a_store_itself_is_told_as_well(store: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SessionEngine(store)
+
+    assert str(caught.value) == "the first argument is the secret; a store goes into SessionEngine(store=…)"
 
 
 @pytest.mark.requirement("32")

@@ -24,6 +24,7 @@ from fluidauth.after_fork import ProcessLock
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import tidy
 from fluidauth.engine.requests import Requests
+from fluidauth.engine.settings import Store
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.headers import TEXT
@@ -31,7 +32,6 @@ from fluidauth.middleware.response import OnStoreError, ResponseVisit, check_set
 from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 from .adopters import FlaskCookie
 from .mirror import Mirror
@@ -67,7 +67,7 @@ class Sessions:
         self,
         engine: SessionEngine | None = None,
         *,
-        store: SessionStore | AsyncSessionStore | str | None = None,
+        store: Store | None = None,
         adopt: bool = True,
         adopt_until: datetime | None = None,
         on_store_error: OnStoreError = "respond",
@@ -176,7 +176,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of *engine* for ``app.session_interface``.
 
     Without one, the application's ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign, sessions last as
-    ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store or its URL; SQLite by default), and
+    ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store, its URL or path; SQLite by default), and
     those that Flask began under these keys go on: until *adopt_until*, or as long as the last of their
     cookies may live, or not at all with *adopt* false. Until then whoever knows the key signs in as anybody.
     *on_store_error* as for :class:`~fluidauth.WSGISessionMiddleware`. Raise :class:`ConfigError` for a
