@@ -66,6 +66,7 @@ THIRD_PARTY = {
     "integrations.flask.adopters": {"flask", "itsdangerous", "msgspec", "redis"},
     "integrations.flask.mirror": {"flask"},
     "integrations.flask.sessions": {"flask"},
+    "integrations.flask.settings": {"flask"},
     "integrations.flask.tagged_json": {"flask"},
     "integrations.litestar": {"litestar"},
     "integrations.quart": {"flask", "quart"},

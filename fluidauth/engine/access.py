@@ -40,6 +40,8 @@ class StoreAccess:
         self.store = store
         self.twin = twin
         self.denylist: Denylist = Denylist()
+        self.development: bool = False
+        """Whether nobody but this machine is served, over plain http."""
         self.cleaning_due = False
         """Whether the response now going out should be followed by ``housekeeping.tidy``."""
         self.clean_at: int = 0

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from fluidauth.adoption import Adopter
-from fluidauth.errors import ConfigError, NoSuchSession, StoreError
+from fluidauth.errors import NoSuchSession, StoreError
 from fluidauth.events import EventLog, Notice, SessionEvent, logger
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
@@ -28,6 +28,7 @@ from fluidauth.stores.memory import MemoryStore
 
 from . import settings
 from .adopters import AdopterList
+from .development import is_on, keyring_for
 from .requests import Requests
 from .visit import Visit
 
@@ -49,6 +50,8 @@ class SessionEngine:
     *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`, until
     *adopt_until*, or as long as the last of their cookies may live after the store met the first.
     *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
+    *development*, by default ``FLUIDAUTH_DEVELOPMENT``: a random secret kept beside the database signs
+    where none is strong, the cookie is for plain http, and nobody but this machine is served.
 
     Raise :class:`ConfigError` for every setting that is wrong or weak, ``StoreError`` if
     the store cannot be opened; with *connect* ``"lazy"`` it may answer later, and requests
@@ -72,15 +75,14 @@ class SessionEngine:
         connect: settings.Connect = "eager",
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = system_time,
+        development: bool | None = None,
     ) -> None:
-        keyring = settings.keyring_of(secret)
-        options = CookieOptions() if cookie is None else cookie
-        if not isinstance(options, CookieOptions):
-            raise ConfigError(f"cookie={cookie!r} is not CookieOptions")
-        for name, function in (("clock", clock), ("on_event", on_event)):
-            if function is not None and not callable(function):
-                raise ConfigError(f"{name}={function!r} cannot be called")
-        blocking, twin = settings.open_store(store, connect)
+        settings.check_callables(clock=clock, on_event=on_event)
+        self.development: bool = is_on(development)
+        options = settings.cookie_of(cookie, self.development)
+        found = settings.store_of(store)
+        keyring = keyring_for(secret, found, self.development)
+        blocking, twin = settings.open_store(found, connect)
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, settings.field_names(encrypted_fields), settings.payload_limit(max_payload))
         adopters = AdopterList(adopt, adopt_until)
@@ -95,6 +97,8 @@ class SessionEngine:
                 self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
         if isinstance(blocking, MemoryStore) and options.secure:
             logger.warning("MemoryStore is for development: sessions end with this process")
+        if self.development:
+            self.requests.serve_this_machine_alone()
 
     def __repr__(self) -> str:
         if not hasattr(self, "requests"):  # a traceback shows an engine that was refused

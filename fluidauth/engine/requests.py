@@ -59,8 +59,14 @@ class Requests(StoreAccess):
     def with_cookie(self, cookie: CookieOptions) -> Requests:
         """Return what asks for the same sessions under another cookie."""
         other = copy.copy(self)
+        cookie = cookie.over_plain_http() if self.development else cookie
         other.policy = replace(self.policy, cookie=cookie, cookie_names=cookie.names)
         return other
+
+    def serve_this_machine_alone(self) -> None:
+        """Be in development mode, and say so."""
+        self.development = True
+        self.report([Notice("development_mode")])
 
     @property
     def adopts(self) -> bool:

@@ -23,12 +23,13 @@ from fluidauth.engine.housekeeping import atidy
 from fluidauth.errors import ConfigError
 from fluidauth.integrations.flask.interface import (
     OPEN,
-    Sessions,
     finish_head,
     make_unavailable,
     with_all_names,
 )
 from fluidauth.integrations.flask.sessions import FLASKS_NAMES, FlaskFace, FlaskSession, mirror_of
+from fluidauth.integrations.flask.settings import REFUSED_AS, Discarded, Sessions, ask_first
+from fluidauth.middleware.development import refusal_of_scope
 from fluidauth.session.faces import hides_names
 
 session: FlaskSession = with_all_names(quart.session)
@@ -62,7 +63,20 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
 
     session_class: type[FlaskSession] = QuartFace
 
-    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> FlaskSession | None:
+    def check(self, app: Any) -> None:
+        """Do so at the start of the server, too, when the application is configured for sure."""
+        app.before_serving(partial(super().check, app))
+        super().check(app)
+
+    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> SessionMixin | None:
+        # Its test client tells no peer, and puts a mark into the scope, where no client of a server can.
+        in_process = "_quart._preserve_context" in request.scope
+        answer = self.refusal(app, partial(refusal_of_scope, request.scope, in_process))
+        if answer is not None:
+            request.scope[REFUSED_AS] = answer  # type: ignore[literal-required]  # a key of ours
+            ask_first(app.before_request_funcs, _stop_if_refused)
+            ask_first(app.before_websocket_funcs, _stop_if_refused)
+            return Discarded()
         if app not in self.followed:
             # The one thing that Quart does at the end of each request, however that goes.
             quart.signals.request_tearing_down.connect(self._torn_down, app)
@@ -137,6 +151,13 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.flush(session)
         await mirror.visit.asave_end(mirror.plain)
         mirror.visit.over = True
+
+
+async def _stop_if_refused() -> None:
+    asked: Any = quart.request if quart.has_request_context() else quart.websocket
+    answer = asked.scope.get(REFUSED_AS)
+    if answer is not None:
+        quart.abort(answer.code, answer.body.decode())
 
 
 class _FollowedBody(IterableBody):

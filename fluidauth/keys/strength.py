@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets as _secrets
+from collections.abc import Sequence
 
 from fluidauth.records import is_utf8
 
@@ -15,7 +16,7 @@ _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 # What a shell would have replaced; files of settings (.env, compose, systemd) hand it over word for word.
 _SUBSTITUTION = re.compile(r"""[\s'"]*\\?\$?(?:\$\(.*\)|\$\{.*\}|`.*`)[\s'"]*""", re.DOTALL)
-# Where sessions are kept, given where the secret belongs: a long path has characters enough.
+# A long path has characters enough for a secret.
 _PLACE = re.compile(
     r"(?:sqlite|postgres(?:ql)?|rediss?|valkeys?|unix|memory)(?:\+\w+)?://.*|.*\.(?:db|sqlite3?)", re.DOTALL
 )
@@ -53,21 +54,32 @@ def new_secret() -> str:
     return SECRET_PREFIX + _secrets.token_urlsafe(32)
 
 
-def problem_with(secrets: list[str | bytes]) -> str | None:
-    """Say which of *secrets* is weak and why, without showing it; None if none is."""
+def problem_with(
+    secrets: Sequence[str | bytes], names: Sequence[str] = (), advice: str = "make a good one with"
+) -> str | None:
+    """Say which of *secrets* is weak and why, without showing it; None if none is.
+
+    *names*: what each stands under in the settings. *advice*: what the command that makes one follows.
+    """
     if not secrets:
         return "secret= is an empty list; give at least one secret"
     for position, secret in enumerate(secrets):
         weakness = _weakness(secret)
         if weakness:
-            which = "the secret" if len(secrets) == 1 else f"secret number {position + 1}"
-            return f"{which} {weakness}; make a good one with\n    {NEW_SECRET_COMMAND}"
+            unnamed = "the secret" if len(secrets) == 1 else f"secret number {position + 1}"
+            which = names[position] if names else unnamed
+            return f"{which} {weakness}; {advice}\n    {NEW_SECRET_COMMAND}"
     return None
 
 
 def is_substitution(text: str) -> bool:
     """Return whether *text* is what a shell was to put something in the place of, and did not."""
     return _SUBSTITUTION.fullmatch(text) is not None
+
+
+def names_store(text: str) -> bool:
+    """Return whether *text* is where sessions are kept, given where the secret belongs."""
+    return _PLACE.fullmatch(text) is not None
 
 
 def _weakness(secret: object) -> str | None:
@@ -82,7 +94,7 @@ def _weakness(secret: object) -> str | None:
             "is a substitution that no shell carried out: the file that sets it takes it word for word, so "
             "run the command and paste what it prints"
         )
-    if _PLACE.fullmatch(text):
+    if names_store(text):
         return (
             "names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's first argument is "
             "the secret)"

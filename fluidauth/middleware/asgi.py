@@ -18,6 +18,7 @@ from .asgi_visits import Message as Message
 from .asgi_visits import Receive as Receive
 from .asgi_visits import Scope as Scope
 from .asgi_visits import Send as Send
+from .development import refuse
 from .response import OnStoreError, check_settings, is_nested, is_over
 from .shared_scope import SharedHTTPVisit, SharedWebSocketVisit, outside, within
 
@@ -57,6 +58,7 @@ class ASGISessionMiddleware:
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
         self._inline = engine.requests.store.inline
+        self._refuses = engine.development
         self._class, self._shares = self.session_class, self.shares_scope  # asked of each request
         self._visits = _SHARED_VISITS if self._shares else _VISITS
 
@@ -65,6 +67,8 @@ class ASGISessionMiddleware:
         outer = scope.get("session")
         if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
             await self.app(scope, receive, send)
+            return
+        if self._refuses and await refuse(scope, send, requests):
             return
         visit = self._visits[kind](requests, scope["headers"], self._inline, self._responds)
         visit.session = self._class(visit)

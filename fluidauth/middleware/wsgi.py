@@ -10,6 +10,7 @@ from fluidauth.engine.housekeeping import tidy
 from fluidauth.formats.headers import TEXT
 from fluidauth.session import Session
 
+from .development import REFUSED, refusal_of_environ
 from .response import MiddlewareVisit, OnStoreError, check_settings, is_nested
 
 if TYPE_CHECKING:
@@ -38,11 +39,16 @@ class WSGISessionMiddleware:
         self.environ_key = environ_key
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
+        self._refuses = engine.development
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(self.environ_key)
         if outer is not None and is_nested(outer, self._requests):
             return self.app(environ, start_response)
+        if self._refuses and (answer := refusal_of_environ(environ)) is not None:
+            self._requests.report([REFUSED])
+            start_response(answer.status, answer.headers)
+            return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else answer.body]
         visit = _WSGIVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
         visit.session = environ[self.environ_key] = Session(visit)
         visit.request, visit.key, visit.pass_on = environ, self.environ_key, start_response

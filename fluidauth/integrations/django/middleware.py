@@ -15,13 +15,15 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.signals import got_request_exception
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseForbidden
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
 from fluidauth.errors import StoreError
 from fluidauth.formats.headers import UNAVAILABLE
+from fluidauth.middleware.development import REFUSED, refusal_of_environ
 
+from .configuration import get_engine
 from .request_session import RequestSession, afollowed, followed, value_for_cookie
 from .serving import serving
 from .store import SessionStore
@@ -33,7 +35,9 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)
         store = self.SessionStore
-        if issubclass(store, SessionStore):  # or a subclass of the application's, whose name is in key_salt
+        self._is_ours = issubclass(store, SessionStore)
+        if self._is_ours:  # or a subclass of the application's, whose name is in key_salt
+            get_engine()  # so that a wrong or weak setting stops the start
             self.SessionStore = type(
                 store.__name__, (RequestSession, store), {"__qualname__": store.__qualname__}
             )
@@ -49,6 +53,8 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
 
     def __call__(self, request: HttpRequest) -> Any:
         """Answer as well for an error page that needed the session, and so became an error itself."""
+        if self._is_ours and not self.async_mode and (refused := _refusal(request)) is not None:
+            return refused
         with serving(request):
             try:
                 return super().__call__(request)
@@ -56,6 +62,8 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
                 return _unavailable()
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        if self._is_ours and (refused := _refusal(request)) is not None:
+            return refused
         with serving(request):
             try:
                 response: HttpResponseBase = await super().__acall__(request)
@@ -90,6 +98,8 @@ def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
             del response.cookies[name]
         else:
             response.cookies[name] = value
+            if get_engine().development and not name.startswith("__"):
+                response.cookies[name]["secure"] = ""
 
 
 def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
@@ -120,6 +130,16 @@ def _note(request: HttpRequest | None, **others: Any) -> None:
 
 
 got_request_exception.connect(_note)
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    """Return the answer to a request that development mode does not serve."""
+    engine = get_engine()
+    answer = refusal_of_environ(request.META) if engine.development else None
+    if answer is None:
+        return None
+    engine.requests.report([REFUSED])
+    return HttpResponseForbidden(answer.body, headers=dict(answer.headers))
 
 
 def _unavailable() -> HttpResponse:
