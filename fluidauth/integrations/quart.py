@@ -138,7 +138,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.refill_after(session, before)
         visit.over = response is None or not isinstance(response.response, IterableBody)
         if response is not None:
-            finish_head(visit, response)
+            finish_head(visit, response, quart.request.scope)
             if isinstance(response.response, IterableBody):
                 response.response = _FollowedBody(response.response, partial(self._ended, session))
         if visit.requests.cleaning_due:

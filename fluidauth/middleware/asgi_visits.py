@@ -34,7 +34,7 @@ class ASGIVisit(MiddlewareVisit[Send]):
 
     def amended(self, message: Message) -> Message:
         """Return *message*, a head, with the headers that the use of the session demands."""
-        headers = self.headers(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
+        headers = self.headers(message.get("headers", ()), BYTES, self.request)
         return {**message, "headers": headers}
 
     async def ended(self) -> None:

@@ -9,9 +9,7 @@ nothing of itself and changes the host cannot be told from a browser.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from fluidauth.engine.requests import Requests
@@ -19,8 +17,8 @@ from fluidauth.events import Notice
 from fluidauth.formats.headers import Answer
 
 from .asgi_visits import Scope, Send, send_http, send_to_socket
+from .loopback import is_local_name, is_loopback
 
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]+))(?::\d{1,5})?")
 _POLICY_VIOLATION = 1008  # WebSocket close code
 REFUSED = Notice("development_mode", "refused")
 _OF_PROXIES = ("forwarded", "via", "x-real-ip")
@@ -85,29 +83,6 @@ def why_refused(
     if len(hosts) > 1 or not all(map(is_local_name, hosts)):
         return "this request named another host. Open it as http://localhost, with the server's port"
     return None
-
-
-def is_loopback(address: str | None) -> bool:
-    """Return whether *address* is one of this machine to itself: of 127.0.0.0/8, or ``::1``."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return False
-    mapped = (
-        found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    )  # as sockets for both kinds tell it
-    return (mapped or found).is_loopback
-
-
-def is_local_name(host: str) -> bool:
-    """Return whether *host*, with or without a port, is this machine for every browser."""
-    parts = _HOST.fullmatch(host)
-    if parts is None:
-        return False
-    if parts[1]:
-        return parts[1] == "::1"
-    name = parts[2].lower()
-    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
 
 
 def _answer(peer: str | None, hosts: list[str], names: Iterable[str], in_process: bool) -> Answer | None:

@@ -6,7 +6,7 @@ answers with 500 and above, keeps nothing but a logout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, AnyStr, Generic, Literal, TypeVar
 
@@ -17,6 +17,8 @@ from fluidauth.errors import ConfigError, StoreError, TooManyCookies
 from fluidauth.formats.headers import TOO_MANY_COOKIES, Words, forbid_storing, sets_cookie, vary
 from fluidauth.session import Session
 from fluidauth.session.session import visit_of
+
+from .plain_http import warn_of_plain_http
 
 OnStoreError = Literal["respond", "raise"]
 
@@ -136,15 +138,15 @@ class ResponseVisit(Visit):
         return [*self.answer.headers, *(("set-cookie", line) for line in self.set_cookies.values())]
 
     def headers(
-        self, given: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], scheme: str
+        self, given: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], request: Mapping[str, Any]
     ) -> list[tuple[AnyStr, AnyStr]]:
-        """Return *given* with those that the use of the session demands."""
+        """Return *given* with those that the use of the session demands; *request*: its environ or scope."""
         requests, amended = self.requests, vary(given, words)
         if not requests.warned_conflict and sets_cookie(amended, words, requests.policy.cookie.name):
             requests.report_conflict()
         if not self.set_cookies:
             return amended
-        requests.report_insecure(scheme)
+        warn_of_plain_http(requests, request)
         headers, overridden = forbid_storing(amended, words)
         if overridden:
             requests.report_cache_override()

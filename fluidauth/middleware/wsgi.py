@@ -94,7 +94,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
             return self._start_answer(exc_info)
         self.close_head()
         if self.accessed:
-            headers = self.headers(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
+            headers = self.headers(headers, TEXT, self.request)
         return self._pass_on(status, headers, exc_info)
 
     def fail(self, error: BaseException) -> list[bytes]:

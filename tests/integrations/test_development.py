@@ -150,18 +150,19 @@ def test_quart() -> None:
     """As Flask; a WebSocket is refused before it opens."""
 
     async def visit() -> None:
-        app = quart.Quart(__name__)
+        app: Any = quart.Quart(__name__)
         app.session_interface = QuartInterface()
         app.config["SECRET_KEY"] = "dev"
 
-        @app.route("/")
         async def index() -> str:
             quart.session["visits"] = quart.session.get("visits", 0) + 1
             return str(quart.session["visits"])
 
-        @app.websocket("/ws")
         async def socket() -> None:
             await quart.websocket.send(str(quart.session.get("visits")))
+
+        app.add_url_rule("/", view_func=index)
+        app.add_websocket("/ws", view_func=socket)
 
         client = app.test_client()
         first = await client.get("/", headers=FORWARDED)

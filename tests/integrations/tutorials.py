@@ -112,6 +112,30 @@ else:
     application, asgi = get_wsgi_application(), get_asgi_application()
 """
 
+_WSGI = """
+from fluidauth import SessionEngine, SessionMiddleware
+
+def application(environ, start_response):
+    session = environ["fluidauth.session"]
+    session.add("visits")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(session["visits"]).encode()]
+
+app = SessionMiddleware(application, engine=SessionEngine("my-secret"))
+"""
+_ASGI = """
+from fluidauth import SessionEngine, SessionMiddleware
+
+async def application(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    session = scope["session"]
+    session.add("visits")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(session["visits"]).encode()})
+
+app = SessionMiddleware(application, engine=SessionEngine("my-secret"))
+"""
 _UNCHECKED = _DJANGO.replace('["fluidauth.integrations.django"]', "[]")
 _UVICORN = "-m uvicorn --host 127.0.0.1 --port {port} app:"
 TUTORIALS = {
@@ -123,6 +147,8 @@ TUTORIALS = {
     "quart on uvicorn": (_QUART, f"{_UVICORN}app"),
     "quart on hypercorn": (_QUART, "-m hypercorn --bind 127.0.0.1:{port} app:app"),
     "litestar on uvicorn": (_LITESTAR, f"{_UVICORN}app"),
+    "wsgi on waitress": (_WSGI, "-m waitress --listen 127.0.0.1:{port} app:app"),
+    "asgi on uvicorn": (_ASGI, f"{_UVICORN}app"),
     "django's own server": (_DJANGO, "app.py runserver --noreload 127.0.0.1:{port}"),
     "django's own server, without checks": (_UNCHECKED, "app.py runserver --noreload 127.0.0.1:{port}"),
     "django on gunicorn": (_UNCHECKED, "-m gunicorn --bind 127.0.0.1:{port} app:application"),

@@ -10,7 +10,8 @@ import pytest
 from fluidauth import MemoryStore, SessionEngine, SessionMiddleware
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
-from fluidauth.middleware.development import is_local_name, is_loopback, why_refused
+from fluidauth.middleware.development import why_refused
+from fluidauth.middleware.loopback import is_local_name, is_loopback
 
 PROXY = "this request came through a proxy, as one of its headers says. Ask the server itself"
 PEER = (

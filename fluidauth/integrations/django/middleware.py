@@ -22,6 +22,7 @@ from django.utils.cache import patch_cache_control
 from fluidauth.errors import StoreError
 from fluidauth.formats.headers import UNAVAILABLE
 from fluidauth.middleware.development import REFUSED, refusal_of_environ
+from fluidauth.middleware.plain_http import sender_of_environ, warn_sender
 
 from .configuration import get_engine
 from .request_session import RequestSession, afollowed, followed, value_for_cookie
@@ -91,15 +92,25 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
 
 def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
     """Put what opens the session into its cookie, where Django put its public key."""
-    name = settings.SESSION_COOKIE_NAME
-    if name in response.cookies:
-        value = value_for_cookie(getattr(request, "session", None), response.cookies[name].value)
-        if value is None:
-            del response.cookies[name]
-        else:
-            response.cookies[name] = value
-            if get_engine().development and not name.startswith("__"):
-                response.cookies[name]["secure"] = ""
+    name, session = settings.SESSION_COOKIE_NAME, getattr(request, "session", None)
+    if name not in response.cookies:
+        return
+    value = value_for_cookie(session, response.cookies[name].value)
+    if value is None:
+        del response.cookies[name]
+        return
+    response.cookies[name] = value
+    if isinstance(session, RequestSession) and not request.is_secure():
+        _send_over_plain_http(request, response.cookies[name])
+
+
+def _send_over_plain_http(request: HttpRequest, morsel: Any) -> None:
+    """Have the cookie in *morsel* kept in development mode; elsewhere tell who drops it."""
+    requests = get_engine().requests
+    if requests.development and not morsel.key.startswith("__"):
+        morsel["secure"] = ""
+    if morsel["secure"]:
+        warn_sender(requests, sender_of_environ(request.META))
 
 
 def _follow(request: HttpRequest, response: HttpResponseBase) -> None:

@@ -7,6 +7,7 @@ is the only line that changes; without an engine, one is made of the application
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -83,7 +84,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             make_unavailable(visit, response)
             return
         mirror.refill_after(session, before)
-        finish_head(visit, response)
+        finish_head(visit, response, flask.request.environ)
         visit.over = not response.is_streamed
         if response.is_streamed:
             response.call_on_close(partial(self._ended, session))
@@ -120,12 +121,12 @@ def _stop_if_refused() -> None:
         flask.abort(answer.code, answer.body.decode())
 
 
-def finish_head(visit: ResponseVisit, response: AnyResponse) -> None:
-    """Give *response* the headers that the use of the session demands."""
+def finish_head(visit: ResponseVisit, response: AnyResponse, request: Mapping[str, Any]) -> None:
+    """Give *response* the headers that the use of the session demands; *request*: its environ or scope."""
     visit.close_head()
     if visit.accessed:
         response.vary.add("Cookie")
-        headers = visit.headers(list(response.headers), TEXT, "")
+        headers = visit.headers(list(response.headers), TEXT, request)
         response.headers.clear()
         response.headers.extend(headers)
 

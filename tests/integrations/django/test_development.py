@@ -130,3 +130,14 @@ def test_a_weak_key_stops_the_middleware(
         SessionMiddleware(lambda request: None)
 
     assert WEAK not in caplog.text
+
+
+def test_another_engine_under_our_middleware_needs_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site that goes back to Django's sessions for a while keeps its key, and its Secure cookie."""
+    monkeypatch.delenv("FLUIDAUTH_DEVELOPMENT")
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", SESSION_COOKIE_SECURE=True):
+        site = Site()
+        response = site.get(put(cart=1))
+
+    assert response.status_code == 200
+    assert response.cookies["sessionid"]["secure"]
