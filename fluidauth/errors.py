@@ -43,6 +43,10 @@ class ConfigError(FluidAuthError, ValueError):
     """A setting is wrong or unsafe; raised before the first request is served."""
 
 
+class WeakSecret(ConfigError):
+    """A secret is missing, or too weak to sign with; in development mode another one is used."""
+
+
 class KeyStateError(ConfigError):
     """The state of a key does not allow what is asked for."""
 

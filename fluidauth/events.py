@@ -25,6 +25,7 @@ EventName = Literal[
     "cookie_rejected",
     "token_rejected",
     "cookie_insecure",
+    "development_mode",
     "cookie_conflict",
     "session_replaced",
     "cache_overridden",
@@ -51,6 +52,7 @@ _LEVELS: dict[EventName, int] = {
     "cookie_rejected": logging.INFO,
     "token_rejected": logging.INFO,
     "cookie_insecure": logging.WARNING,
+    "development_mode": logging.WARNING,
     "cookie_conflict": logging.WARNING,
     "session_replaced": logging.INFO,  # beside a warning that says what to do
     "cache_overridden": logging.WARNING,

@@ -71,6 +71,7 @@ THIRD_PARTY = {
     "integrations.flask.login_signals": {"flask", "flask_login"},
     "integrations.flask.mirror": {"flask"},
     "integrations.flask.sessions": {"flask", "werkzeug"},
+    "integrations.flask.settings": {"flask"},
     "integrations.flask.tagged_json": {"flask"},
     **{f"integrations.litestar.{name}": {"litestar"} for name in ("config", "middleware", "store", "visits")},
     "integrations.quart": {"flask", "quart"},

@@ -103,6 +103,10 @@ def examine(
 
 def _of_engine(engine: SessionEngine, url: str | None) -> Opinions:
     ring = engine.policy.keyring
+    if engine.development:
+        yield Opinion(
+            "error", "development", "on: nobody but this machine is served; FLUIDAUTH_DEVELOPMENT=0"
+        )
     yield from _reached("keyring", _of_keyring(ring))
     yield from _reached("store", _of_store(engine.requests.store, ring))
     yield from _of_policy(engine.policy, url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from fluidauth.errors import ConfigError, FluidAuthError, KeyStateError, NotSupp
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
 from fluidauth.keys import Keyring
-from fluidauth.keys.ring import SECRET_VARIABLES
+from fluidauth.keys.ring import variables_set as variables_set
 from fluidauth.records import Lifetime, is_handle
 from fluidauth.rules.policy import Policy
 from fluidauth.stores.base import SessionStore
@@ -104,11 +103,6 @@ def store_option(function: Command) -> Command:
         help="The store: a URL as sqlite:///sessions.db, redis://host or postgresql://host/database, "
         "two of them as 'old -> new', or the path of a SQLite file.",
     )(function)
-
-
-def variables_set() -> list[str]:
-    """Return which variables of the environment say where secrets are."""
-    return [name for name in SECRET_VARIABLES if os.environ.get(name)]
 
 
 def now() -> int:

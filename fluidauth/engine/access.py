@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import ConfigError, NotEnded, StoreError
-from fluidauth.events import EventLog, EventName, Notice, SessionEvent
+from fluidauth.events import EventLog, EventName, Notice, SessionEvent, logger
 from fluidauth.operations.runner import Steps, arun, run
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.rules.policy import Policy
@@ -22,6 +22,8 @@ from .denylist import Denylist
 
 T = TypeVar("T")
 
+_MOST_HOSTS = 100
+_LONGEST_HOST = 260  # characters: a name of DNS, and a port
 _LATEST_TIME = 253_402_300_799 - MAX_LIFETIME  # year 9999, less the longest lifetime
 
 
@@ -40,13 +42,16 @@ class StoreAccess:
         self.store = store
         self.twin = twin
         self.denylist: Denylist = Denylist()
+        self.development: bool = False
+        """Whether nobody but this machine is served, over plain http."""
         self.cleaning_due = False
         """Whether the response now going out should be followed by ``housekeeping.tidy``."""
         self.clean_at: int = 0
         """When that is due next, in Unix seconds."""
         self._events = events
         self._clock = clock
-        self._warned_insecure = False
+        self._plain_hosts = set[str]()
+        """To which a Secure cookie went over plain http, and was told of."""
         self.warned_conflict: bool = False
         """Whether it was told that something else sets a cookie of our name."""
         self.replaced_by: set[str] = set()
@@ -128,11 +133,16 @@ class StoreAccess:
         """Tell that the store failed while doing *what*."""
         self.report([Notice("store_error", what)])
 
-    def report_insecure(self, scheme: str) -> None:
-        """Tell once why a browser drops a Secure cookie that came over plain http."""
-        if self.policy.cookie.secure and scheme in ("http", "ws") and not self._warned_insecure:
-            self._warned_insecure = True
+    def report_insecure(self, host: str, why: str) -> None:
+        """Tell once for each *host* that its cookie is dropped; *why* is the format of a line that names it.
+
+        Clients say which host: after a hundred nothing more is kept or told.
+        """
+        host = host.lower()[:_LONGEST_HOST]
+        if host not in self._plain_hosts and len(self._plain_hosts) < _MOST_HOSTS:
+            self._plain_hosts.add(host)
             self.report([Notice("cookie_insecure", "plain_http")])
+            logger.warning(why, host)
 
     def report_conflict(self) -> None:
         """Tell that something else sets a cookie of our name; callers look at ``warned_conflict`` first."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from fluidauth.adoption import Adopter
-from fluidauth.errors import ConfigError, NoSuchSession, StoreError
+from fluidauth.errors import NoSuchSession, StoreError
 from fluidauth.events import EventLog, Notice, SessionEvent, logger
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
@@ -23,13 +23,14 @@ from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey, first_of, user_fin
 from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.memory import MemoryStore
 from fluidauth.stores.under_test import run
 
 from . import settings
 from .adopters import AdopterList
 from .clients import Clients
+from .development import is_on, keyring_for
 from .outside import READ_ONLY, check_saved, shut
 from .requests import Requests
 from .visit import Visit
@@ -42,8 +43,8 @@ class SessionEngine(Clients):
 
     *secret*: one secret, several (newest first) or a :class:`Keyring`; by default from
     ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING``, a keyring file.
-    *store*: a store or its URL; by default the SQLite file ``fluidauth.db`` (or
-    ``FLUIDAUTH_DATABASE``, a path or URL).
+    *store*: a store, its URL, or the path of a SQLite file; by default ``fluidauth.db``
+    (or ``FLUIDAUTH_DATABASE``, a path or URL).
     *absolute_timeout* and *idle_timeout*: seconds or timedelta; the second may be None.
     Their defaults, 24 h and 1 h, are those of NIST SP 800-63B-4 for AAL2.
     *encrypted_fields*: names of fields, or ``"*"`` for all. *max_payload*: bytes.
@@ -54,6 +55,8 @@ class SessionEngine(Clients):
     *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`, until
     *adopt_until*, or as long as the last of their cookies may live after the store met the first.
     *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
+    *development*, by default ``FLUIDAUTH_DEVELOPMENT``: a random secret kept beside the database signs
+    where none is strong, the cookie is for plain http, and nobody but this machine is served.
 
     Raise :class:`ConfigError` for every setting that is wrong or weak, ``StoreError`` if
     the store cannot be opened; with *connect* ``"lazy"`` it may answer later, and requests
@@ -65,7 +68,7 @@ class SessionEngine(Clients):
     def __init__(
         self,
         secret: settings.Secret | None = None,
-        store: SessionStore | AsyncSessionStore | str | None = None,
+        store: settings.Store | None = None,
         *,
         absolute_timeout: int | timedelta = settings.DEFAULT_ABSOLUTE_TIMEOUT,
         idle_timeout: int | timedelta | None = settings.DEFAULT_IDLE_TIMEOUT,
@@ -79,15 +82,14 @@ class SessionEngine(Clients):
         connect: settings.Connect = "eager",
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = system_time,
+        development: bool | None = None,
     ) -> None:
-        keyring = settings.keyring_of(secret)
-        options = CookieOptions() if cookie is None else cookie
-        if not isinstance(options, CookieOptions):
-            raise ConfigError(f"cookie={cookie!r} is not CookieOptions")
-        for name, function in (("clock", clock), ("on_event", on_event)):
-            if function is not None and not callable(function):
-                raise ConfigError(f"{name}={function!r} cannot be called")
-        blocking, twin = settings.open_store(store, connect)
+        settings.check_callables(clock=clock, on_event=on_event)
+        self.development: bool = is_on(development)
+        options = settings.cookie_of(cookie, self.development)
+        found = settings.store_of(store)
+        keyring = keyring_for(secret, found, self.development)
+        blocking, twin = settings.open_store(found, connect)
         lifetime = Lifetime(absolute_timeout, idle_timeout, options.persistent)
         sealer = Sealer(keyring, settings.field_names(encrypted_fields), settings.payload_limit(max_payload))
         adopters = AdopterList(adopt, adopt_until)
@@ -108,6 +110,8 @@ class SessionEngine(Clients):
                 self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
         if isinstance(blocking, MemoryStore) and options.secure and not run.goes_on:
             logger.warning("MemoryStore is for development: sessions end with this process")
+        if self.development:
+            self.requests.serve_this_machine_alone()
 
     def __repr__(self) -> str:
         if not hasattr(self, "requests"):  # a traceback shows an engine that was refused

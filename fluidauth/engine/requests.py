@@ -66,10 +66,16 @@ class Requests(StoreAccess):
         *translated* has the user found in fields as a framework holds them.
         """
         other, user_of = copy.copy(self), self.policy.user_of
+        cookie = cookie.over_plain_http() if self.development else cookie
         if translated is not None and user_of is not None:
             user_of = translated(user_of)
         other.policy = replace(self.policy, cookie=cookie, cookie_names=cookie.names, user_of=user_of)
         return other
+
+    def serve_this_machine_alone(self) -> None:
+        """Be in development mode, and say so."""
+        self.development = True
+        self.report([Notice("development_mode")])
 
     @property
     def adopts(self) -> bool:

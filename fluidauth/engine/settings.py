@@ -8,14 +8,19 @@ from typing import Literal
 
 from fluidauth.errors import ConfigError, StoreError
 from fluidauth.events import logger
+from fluidauth.formats.cookies import CookieOptions
 from fluidauth.keys import Keyring
+from fluidauth.keys.named import NamedSecrets
+from fluidauth.keys.ring import variables_set
+from fluidauth.keys.strength import names_store, problem_with
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import SyncBridge, to_async
 from fluidauth.stores.under_test import run
-from fluidauth.stores.urls import store_at, store_from_url
+from fluidauth.stores.urls import store_at
 
 Connect = Literal["eager", "lazy"]
-Secret = str | bytes | Sequence[str | bytes] | Keyring
+Secret = str | bytes | Sequence[str | bytes] | Keyring | NamedSecrets
+Store = SessionStore | AsyncSessionStore | str | os.PathLike[str]
 
 DEFAULT_PATH = "fluidauth.db"
 DEFAULT_ABSOLUTE_TIMEOUT = 24 * 60 * 60  # seconds
@@ -27,27 +32,56 @@ _SMALLEST_PAYLOAD = 512
 def keyring_of(secret: Secret | None) -> Keyring:
     if isinstance(secret, Keyring):
         return secret
+    if isinstance(secret, SessionStore | AsyncSessionStore | os.PathLike):
+        raise ConfigError("the first argument is the secret; a store goes into SessionEngine(store=…)")
+    if isinstance(secret, str) and names_store(secret):  # development mode would do with another secret
+        raise ConfigError(problem_with([secret]))
     return Keyring.from_env() if secret is None else Keyring.from_secrets(secret)
 
 
-def open_store(
-    store: SessionStore | AsyncSessionStore | str | None, connect: Connect = "eager"
-) -> tuple[SessionStore, AsyncSessionStore]:
-    """Return *store* for blocking and for asynchronous code; with *connect* lazy it need not answer yet."""
-    if connect not in ("eager", "lazy"):
-        raise ConfigError(f"connect={connect!r} must be 'eager' or 'lazy'")
+def unless_our_own(secrets: NamedSecrets) -> NamedSecrets | None:
+    """Return *secrets*, of a framework's settings; None where the environment has ours, which count more."""
+    return None if variables_set() else secrets
+
+
+def cookie_of(cookie: CookieOptions | None, development: bool) -> CookieOptions:
+    options = CookieOptions() if cookie is None else cookie
+    if not isinstance(options, CookieOptions):
+        raise ConfigError(f"cookie={cookie!r} is not CookieOptions")
+    return options.over_plain_http() if development else options
+
+
+def check_callables(**functions: object) -> None:
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise ConfigError(f"{name}={function!r} cannot be called")
+
+
+def store_of(store: Store | None) -> SessionStore | AsyncSessionStore:
+    """Return the store that *store* is or names; by default that of the environment. It is not opened."""
     if store is None and run.goes_on:
         store = run.store()
     elif store is None:
         store = os.environ.get("FLUIDAUTH_DATABASE", DEFAULT_PATH)
         store = store_at(store)
         logger.info("sessions are kept in %r", store)
-    elif isinstance(store, str):
-        store = store_from_url(store)
+    elif isinstance(store, str | os.PathLike):
+        store = store_at(store)
+    if not isinstance(store, SessionStore | AsyncSessionStore):
+        raise ConfigError(
+            f"store={store!r} is neither a SessionStore, an AsyncSessionStore nor a path or URL"
+        )
+    return store
+
+
+def open_store(
+    store: SessionStore | AsyncSessionStore, connect: Connect = "eager"
+) -> tuple[SessionStore, AsyncSessionStore]:
+    """Return *store* for blocking and for asynchronous code; with *connect* lazy it need not answer yet."""
+    if connect not in ("eager", "lazy"):
+        raise ConfigError(f"connect={connect!r} must be 'eager' or 'lazy'")
     if isinstance(store, AsyncSessionStore):
         return SyncBridge(store), store
-    if not isinstance(store, SessionStore):
-        raise ConfigError(f"store={store!r} is neither a SessionStore, an AsyncSessionStore nor a URL")
     try:
         store.open()
     except StoreError as error:

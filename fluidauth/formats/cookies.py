@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from fluidauth.errors import ConfigError
@@ -88,6 +88,12 @@ class CookieOptions:
         if not self.secure:
             return "session"
         return "__Host-session" if self.domain is None and self.path == "/" else "__Secure-session"
+
+    def over_plain_http(self) -> CookieOptions:
+        """Return these options as far as a browser keeps the cookie of ``http://localhost``."""
+        plain = self.name.removeprefix("__Host-").removeprefix("__Secure-")
+        lax = "lax" if self.same_site == "none" else self.same_site
+        return replace(self, name=plain, secure=False, same_site=lax, partitioned=False, domain=None)
 
     @property
     def names(self) -> tuple[str, ...]:

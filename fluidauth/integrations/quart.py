@@ -21,9 +21,11 @@ from quart.wrappers.response import IterableBody
 
 from fluidauth.engine.housekeeping import atidy
 from fluidauth.errors import ConfigError
-from fluidauth.integrations.flask.interface import OPEN, OPENED, Sessions, with_all_names
+from fluidauth.integrations.flask.interface import OPEN, OPENED, with_all_names
 from fluidauth.integrations.flask.responses import end_unanswered, finish_head, make_unavailable
 from fluidauth.integrations.flask.sessions import FLASKS_NAMES, FlaskFace, FlaskSession, mirror_of
+from fluidauth.integrations.flask.settings import REFUSED_AS, Discarded, Sessions, ask_first
+from fluidauth.middleware.development import refusal_of_scope
 from fluidauth.session.faces import hides_names
 
 __all__ = ["FluidAuthSessionInterface", "session"]
@@ -59,7 +61,20 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
 
     session_class: type[FlaskSession] = QuartFace
 
-    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> FlaskSession | None:
+    def check(self, app: Any) -> None:
+        """Do so at the start of the server, too, when the application is configured for sure."""
+        app.before_serving(partial(super().check, app))
+        super().check(app)
+
+    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> SessionMixin | None:
+        # Its test client tells no peer, and puts a mark into the scope, where no client of a server can.
+        in_process = "_quart._preserve_context" in request.scope
+        answer = self.refusal(app, partial(refusal_of_scope, request.scope, in_process))
+        if answer is not None:
+            request.scope[REFUSED_AS] = answer  # type: ignore[literal-required]  # a key of ours
+            ask_first(app.before_request_funcs, _stop_if_refused)
+            ask_first(app.before_websocket_funcs, _stop_if_refused)
+            return Discarded()
         if app not in self.followed:
             # The one thing that Quart does at the end of each request, however that goes.
             quart.signals.request_tearing_down.connect(self._torn_down, app)
@@ -124,7 +139,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.refill_after(session, before)
         visit.over = response is None or not isinstance(response.response, IterableBody)
         if response is not None:
-            finish_head(visit, response)
+            finish_head(visit, response, quart.request.scope)
             if isinstance(response.response, IterableBody):
                 response.response = _FollowedBody(response.response, partial(self._ended, session))
         if visit.requests.cleaning_due:
@@ -137,6 +152,13 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.flush(session)
         await mirror.visit.asave_end(mirror.plain)
         mirror.visit.over = True
+
+
+async def _stop_if_refused() -> None:
+    asked: Any = quart.request if quart.has_request_context() else quart.websocket
+    answer = asked.scope.get(REFUSED_AS)
+    if answer is not None:
+        quart.abort(answer.code, answer.body.decode())
 
 
 class _FollowedBody(IterableBody):

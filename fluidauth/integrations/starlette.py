@@ -18,24 +18,28 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from fluidauth.adoption import Adopted, Adopter
+from fluidauth.concurrency import on_asyncio
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.settings import Store, unless_our_own
 from fluidauth.errors import ConfigError, FreshLoginRequired
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.headers import challenge
+from fluidauth.keys.named import NamedSecrets, numbered
 from fluidauth.middleware import ASGISessionMiddleware
-from fluidauth.middleware.asgi import ASGIApp, session_in
+from fluidauth.middleware.asgi import ASGIApp, Receive, Scope, Send, session_in
 from fluidauth.middleware.response import OnStoreError
 from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.session import Session
 from fluidauth.session.faces import hides_names, tells_by
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 __all__ = ["SessionMiddleware", "StarletteCookie", "session_of"]
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
 
 
+_ADVICE = "give it another one, or leave it and set FLUIDAUTH_SECRET, which counts more, to one made by"
+_NO_OTHERS = (None, None, FLASK_LOGIN, True, None, None)  # of the arguments that an engine stands for
 ADVICE = "session_of(request).{name} has it; from fluidauth.integrations.starlette import session_of"
 
 
@@ -71,12 +75,16 @@ class SessionMiddleware(ASGISessionMiddleware):
     *secret_key* is text, a ``starlette.datastructures.Secret`` or several of them, newest first;
     without one the environment is asked, as by :class:`~fluidauth.SessionEngine`. A session ends
     *max_age* seconds after its beginning or login; with None, the cookie ends with the browser and the
-    session after 14 days. Sessions that Starlette began under that secret go on: until *adopt_until*, or as
-    long as the last of their cookies may live, or not at all with *adopt* false; until then whoever knows the
-    secret signs in as anybody. *https_only* is false, as in Starlette: set it, and the cookie travels over
-    https alone. *store*, *user_key* (see :class:`~fluidauth.SessionEngine`), *adopt*, *autoload* and
-    *on_store_error* are fluidauth's own; or give an *engine*
-    instead of all but the last two. Raise :class:`ConfigError` for a weak secret or a wrong setting.
+    session after 14 days. Sessions that Starlette began under that secret, if it is strong, go on: until
+    *adopt_until*, or as long as the last of their cookies may live, or not at all with *adopt* false; until
+    then whoever knows the secret signs in as anybody. *https_only* is false, as in Starlette: set it, and the
+    cookie travels over https alone. *store*, *user_key*, *adopt*, *autoload*, *on_store_error* and
+    *development* are fluidauth's own (see :class:`~fluidauth.SessionEngine`); or give an *engine* instead of
+    all but *autoload* and *on_store_error*.
+
+    ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING`` sign in the place of *secret_key*,
+    which then only says what is taken over. Raise :class:`ConfigError` for a weak secret or a wrong setting;
+    where a server runs already, it stops with that message.
     """
 
     session_class: type[Session] = StarletteFace
@@ -96,30 +104,53 @@ class SessionMiddleware(ASGISessionMiddleware):
         partitioned: bool = False,
         *,
         engine: SessionEngine | None = None,
-        store: SessionStore | AsyncSessionStore | str | None = None,
+        store: Store | None = None,
         user_key: UserKey | None = FLASK_LOGIN,
         adopt: bool = True,
         adopt_until: datetime | None = None,
         autoload: bool = True,
         on_store_error: OnStoreError = "respond",
+        development: bool | None = None,
     ) -> None:
-        others = secret_key is not None or store is not None or not adopt or adopt_until
-        if engine is not None and (others or user_key != FLASK_LOGIN):
-            raise ConfigError(
-                "give an engine, which has secret, store, user_key and what it adopts, or these; not both"
-            )
-        if engine is None:
-            cookie = CookieOptions(
-                name=session_cookie,
-                secure=https_only,
-                same_site=same_site,
-                path=path,
-                domain=domain,
-                partitioned=partitioned,
-                persistent=max_age is not None,
-            )
-            engine = _engine_of(cookie, store, secret_key, max_age, user_key, adopt, adopt_until)
-        super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
+        try:
+            if engine is None:
+                cookie = CookieOptions(
+                    name=session_cookie,
+                    secure=https_only,
+                    same_site=same_site,
+                    path=path,
+                    domain=domain,
+                    partitioned=partitioned,
+                    persistent=max_age is not None,
+                )
+                engine = _engine_of(
+                    cookie, store, secret_key, max_age, user_key, adopt, adopt_until, development
+                )
+            elif (secret_key, store, user_key, adopt, adopt_until, development) != _NO_OTHERS:
+                raise ConfigError(
+                    "give an engine, which has secret, store, user_key and what it adopts, or these; not both"
+                )
+            super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
+        except ConfigError as error:
+            if not on_asyncio():
+                raise
+            self.error: tuple[type[ConfigError], str] = type(error), str(error)
+            self.__class__ = _Misconfigured
+
+
+class _Misconfigured(SessionMiddleware):
+    """In the place of one that could not be built while a server already ran.
+
+    Starlette builds its middleware with the first message, which is that of the start. An error there is
+    taken for a lack of lifespan: servers go on, and fail each request. So it is told as lifespan has it.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind, message = self.error
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": message})
+        raise kind(message)
 
 
 def session_of(connection: HTTPConnection) -> Session:
@@ -132,19 +163,21 @@ def session_of(connection: HTTPConnection) -> Session:
 
 def _engine_of(
     cookie: CookieOptions,
-    store: SessionStore | AsyncSessionStore | str | None,
+    store: Store | None,
     secret_key: object,
     max_age: int | None,
     user_key: UserKey | None,
     adopt: bool,
     adopt_until: datetime | None,
+    development: bool | None,
 ) -> SessionEngine:
     """Return an engine that does as Starlette does, and takes over Starlette's sessions where it may."""
-    secrets = _texts(secret_key)
-    began = adopt and secrets is not None and find_spec("itsdangerous") is not None
-    former = [StarletteCookie(secrets, cookie.name, max_age, cookie.path, cookie.domain)] if began else []
+    secrets = _named(secret_key)
+    # Not under a weak key: who knows it, and many do, would sign in as anybody.
+    strong = secrets.strong() if secrets is not None and adopt and find_spec("itsdangerous") else []
+    former = [StarletteCookie(strong, cookie.name, max_age, cookie.path, cookie.domain)] if strong else []
     return SessionEngine(
-        secrets,
+        None if secrets is None else unless_our_own(secrets),
         store,
         absolute_timeout=FOURTEEN_DAYS if max_age is None else max_age,
         idle_timeout=None,
@@ -153,7 +186,17 @@ def _engine_of(
         adopt=former,
         adopt_until=adopt_until,
         connect="lazy",  # as Starlette's, it starts whatever else does
+        development=development,
     )
+
+
+def _named(secret_key: object) -> NamedSecrets | None:
+    """Return the secrets under the names that they have in Starlette's middleware."""
+    texts = _texts(secret_key)
+    if texts is None:
+        return None
+    count = 1 if isinstance(texts, str) else len(texts)
+    return NamedSecrets(texts, numbered("secret_key=", count), _ADVICE)
 
 
 def _texts(secret_key: object) -> str | list[str] | None:

@@ -11,16 +11,17 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from fluidauth.errors import ConfigError
+from fluidauth.errors import ConfigError, WeakSecret
 from fluidauth.secrecy import HoldsSecrets, without_locals
 
 from . import file as keyfile
 from .document import KeyDocument, KeyState
 from .follower import RELOAD_INTERVAL, Follower, KeyringListener
 from .key import Key, NoKey
-from .strength import NEW_SECRET_COMMAND, problem_with
+from .named import WITHOUT_ONE, NamedSecrets, numbered
+from .strength import NEW_SECRET_COMMAND, is_substitution
 
 SECRET_VARIABLES = ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS", "FLUIDAUTH_KEYRING")
 _NONE: frozenset[str] = frozenset()
@@ -50,17 +51,17 @@ class Keyring(HoldsSecrets):
 
     @classmethod
     @without_locals
-    def from_secrets(cls, secrets: str | bytes | Iterable[str | bytes]) -> Keyring:
+    def from_secrets(cls, secrets: str | bytes | Iterable[str | bytes] | NamedSecrets) -> Keyring:
         """Build a keyring from one secret or several, newest first: the first one signs.
 
         A single ``str`` is one secret, never a list of characters. Raise
         :class:`ConfigError` for a weak secret.
         """
-        given = _listed(secrets)
-        problem = problem_with(given)
+        named = secrets if isinstance(secrets, NamedSecrets) else NamedSecrets(secrets)
+        problem = named.problem()
         if problem:
-            raise ConfigError(problem)
-        keys = [Key(secret) for secret in given]
+            raise WeakSecret(problem)
+        keys = [Key(secret) for secret in named.secrets]
         return cls(keys[0], keys[1:])
 
     @classmethod
@@ -71,7 +72,9 @@ class Keyring(HoldsSecrets):
         the path of a keyring file. Raise :class:`ConfigError` unless exactly one is set.
         """
         one, several, path = map(environ.get, SECRET_VARIABLES)
-        given = [one] if one else several.split() if several else []
+        name = SECRET_VARIABLES[0] if one else SECRET_VARIABLES[1]
+        given = [one] if one else _parted(several)
+        commas = bool(several) and any("," in each and not is_substitution(each) for each in given)
         count = sum(map(bool, (one, several, path)))
         del environ, one, several  # a traceback that prints locals must not show them
         if count > 1:
@@ -81,13 +84,19 @@ class Keyring(HoldsSecrets):
             )
         if path:
             return cls.from_file(path)
-        if not given:
+        if commas:
+            given.clear()
             raise ConfigError(
+                "FLUIDAUTH_SECRETS has a comma: separate them by spaces; a secret that has one in it goes "
+                "into FLUIDAUTH_SECRET or a keyring file"
+            )
+        if not given:
+            raise WeakSecret(
                 "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
-                f"or FLUIDAUTH_SECRET to one made by\n    {NEW_SECRET_COMMAND}"
+                f"or FLUIDAUTH_SECRET to one made by\n    {NEW_SECRET_COMMAND}\n{WITHOUT_ONE}"
             )
         try:
-            return cls.from_secrets(given)
+            return cls.from_secrets(NamedSecrets(given, numbered(name, len(given))))
         finally:
             given.clear()
 
@@ -184,8 +193,13 @@ class Keyring(HoldsSecrets):
         self.stale = frozenset(kid for kid in keys if states[kid] == "verifying") if signing else _NONE
 
 
-def _listed(secrets: Any) -> list[Any]:
-    """Return *secrets* as a list; text is one secret, never a collection of characters."""
-    return (
-        list(secrets) if isinstance(secrets, Iterable) and not isinstance(secrets, str | bytes) else [secrets]
-    )
+def _parted(several: str | None) -> list[str]:
+    """Return the secrets of a variable that has several; a command has spaces of its own."""
+    if not several:
+        return []
+    return [several] if is_substitution(several) else several.split()
+
+
+def variables_set() -> list[str]:
+    """Return which variables of the environment say where our own secrets are."""
+    return [name for name in SECRET_VARIABLES if os.environ.get(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets as _secrets
+from collections.abc import Sequence
 
 from fluidauth.records import is_utf8
 
@@ -13,6 +14,12 @@ MAX_SECRET_LENGTH = 1024
 NEW_SECRET_COMMAND = 'python -c "from fluidauth import new_secret; print(new_secret())"'
 _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
+# What a shell would have replaced; files of settings (.env, compose, systemd) hand it over word for word.
+_SUBSTITUTION = re.compile(r"""[\s'"]*\\?\$?(?:\$\(.*\)|\$\{.*\}|`.*`)[\s'"]*""", re.DOTALL)
+# A long path has characters enough for a secret.
+_PLACE = re.compile(
+    r"(?:sqlite|postgres(?:ql)?|rediss?|valkeys?|unix|memory)(?:\+\w+)?://.*|.*\.(?:db|sqlite3?)", re.DOTALL
+)
 
 
 # Words that stand in published examples; chance puts none into a random secret.
@@ -47,16 +54,32 @@ def new_secret() -> str:
     return SECRET_PREFIX + _secrets.token_urlsafe(32)
 
 
-def problem_with(secrets: list[str | bytes]) -> str | None:
-    """Say which of *secrets* is weak and why, without showing it; None if none is."""
+def problem_with(
+    secrets: Sequence[str | bytes], names: Sequence[str] = (), advice: str = "make a good one with"
+) -> str | None:
+    """Say which of *secrets* is weak and why, without showing it; None if none is.
+
+    *names*: what each stands under in the settings. *advice*: what the command that makes one follows.
+    """
     if not secrets:
         return "secret= is an empty list; give at least one secret"
     for position, secret in enumerate(secrets):
         weakness = _weakness(secret)
         if weakness:
-            which = "the secret" if len(secrets) == 1 else f"secret number {position + 1}"
-            return f"{which} {weakness}; make a good one with\n    {NEW_SECRET_COMMAND}"
+            unnamed = "the secret" if len(secrets) == 1 else f"secret number {position + 1}"
+            which = names[position] if names else unnamed
+            return f"{which} {weakness}; {advice}\n    {NEW_SECRET_COMMAND}"
     return None
+
+
+def is_substitution(text: str) -> bool:
+    """Return whether *text* is what a shell was to put something in the place of, and did not."""
+    return _SUBSTITUTION.fullmatch(text) is not None
+
+
+def names_store(text: str) -> bool:
+    """Return whether *text* is where sessions are kept, given where the secret belongs."""
+    return _PLACE.fullmatch(text) is not None
 
 
 def _weakness(secret: object) -> str | None:
@@ -66,6 +89,16 @@ def _weakness(secret: object) -> str | None:
     if isinstance(secret, str) and not is_utf8(secret):
         return "has characters that UTF-8 cannot hold"
     text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")
+    if is_substitution(text):
+        return (
+            "is a substitution that no shell carried out: the file that sets it takes it word for word, so "
+            "run the command and paste what it prints"
+        )
+    if names_store(text):
+        return (
+            "names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's first argument is "
+            "the secret)"
+        )
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
     if len(text) > MAX_SECRET_LENGTH:

@@ -11,11 +11,12 @@ from fluidauth.engine.housekeeping import atidy
 from fluidauth.session import Session
 
 from .asgi_visits import ASGIApp as ASGIApp
-from .asgi_visits import HTTPVisit, WebSocketVisit
+from .asgi_visits import ASGIVisit, HTTPVisit, WebSocketVisit
 from .asgi_visits import Message as Message
 from .asgi_visits import Receive as Receive
 from .asgi_visits import Scope as Scope
 from .asgi_visits import Send as Send
+from .development import refuse
 from .replaced import OURS, tell_of_others
 from .response import OnStoreError, check_settings
 from .shared_scope import SharedHTTPVisit, SharedWebSocketVisit, outside, within
@@ -61,9 +62,10 @@ class ASGISessionMiddleware:
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
         self._inline = engine.requests.store.inline
+        self._refuses = engine.development
         self._class, self._shares = self.session_class, self.shares_scope  # asked of each request
         self._visits = self.visits or (_SHARED_VISITS if self._shares else _VISITS)
-        self._begins = self.visits is not None or self._requests.policy.client_tokens
+        self._begins = self.visits is not None or self._requests.policy.client_tokens or not self._inline
         tell_of_others(self._requests, app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,6 +73,8 @@ class ASGISessionMiddleware:
         outer = scope.get("session")
         if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
             await self._pass_on(scope, receive, send)
+            return
+        if self._refuses and await refuse(scope, send, requests):
             return
         visit = self._visits[kind](requests, scope["headers"], self._inline, self._responds)
         visit.session = self._class(visit)
@@ -82,10 +86,8 @@ class ASGISessionMiddleware:
         visit.key, visit.inside = "session", self.app
         visit.pass_on = partial(outside, send) if self._shares else send
         if self._begins:
-            visit.begin()
+            await self._begin(visit)
         token = within.set(visit) if self._shares else None
-        if not self._inline and self._autoloads(visit.request):
-            await visit.prefetch()
         try:
             await self.app(visit.request, receive, visit.send)
         except BaseException as error:
@@ -107,6 +109,12 @@ class ASGISessionMiddleware:
         if scope["type"] == "lifespan":  # the application may have been added to since this was made
             tell_of_others(self._requests, self.app)
         await self.app(scope, receive, send)
+
+    async def _begin(self, visit: ASGIVisit) -> None:
+        """Do what comes before the application, where there is anything."""
+        visit.begin()
+        if not self._inline and self._autoloads(visit.request):
+            await visit.prefetch()
 
     def _autoloads(self, scope: Scope) -> bool:
         return self.autoload(scope) if callable(self.autoload) else self.autoload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from fluidauth.formats.headers import BYTES
+from fluidauth.formats.headers import BYTES, Answer
 
 from .visits import MiddlewareVisit
 
@@ -26,7 +26,7 @@ class ASGIVisit(MiddlewareVisit[Send]):
     holder = "scope"
 
     def begin(self) -> None:
-        """Do what comes before the application, where there is anything."""
+        """Take a client's token, where the engine has such."""
         if self.requests.policy.client_tokens:
             self.present(self.cookies)
 
@@ -40,7 +40,7 @@ class ASGIVisit(MiddlewareVisit[Send]):
 
     def amended(self, message: Message) -> Message:
         """Return *message*, a head, with the headers that the use of the session demands."""
-        headers = self.headers(message.get("headers", ()), BYTES, self.request.get("scheme", ""))
+        headers = self.headers(message.get("headers", ()), BYTES, self.request)
         return {**message, "headers": headers}
 
     async def ended(self) -> None:
@@ -68,12 +68,6 @@ class ASGIVisit(MiddlewareVisit[Send]):
     async def _swallow(self) -> None:
         """Take what an application sends of a response that was replaced."""
 
-    async def _send_answer(self, prefix: str) -> None:
-        headers = [(BYTES.spell(name), BYTES.spell(value)) for name, value in self.answer_headers()]
-        answer = self.answer
-        await self.pass_on({"type": f"{prefix}.start", "status": answer.code, "headers": headers})
-        await self.pass_on({"type": f"{prefix}.body", "body": answer.body})
-
 
 class HTTPVisit(ASGIVisit):
     __slots__ = ()
@@ -94,7 +88,7 @@ class HTTPVisit(ASGIVisit):
 
     async def send_answer(self) -> None:
         self.unavailable = True
-        await self._send_answer("http.response")
+        await send_http(self.pass_on, self.answer, self.answer_headers())
 
 
 class WebSocketVisit(ASGIVisit):
@@ -132,10 +126,26 @@ class WebSocketVisit(ASGIVisit):
 
     async def send_answer(self) -> None:
         self.unavailable = True
-        if "websocket.http.response" in (self.request.get("extensions") or {}):
-            await self._send_answer("websocket.http.response")
-        else:
-            await self.pass_on({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+        await send_to_socket(self.pass_on, self.request, self.answer, self.answer_headers(), _TRY_AGAIN_LATER)
+
+
+async def send_http(
+    send: Send, answer: Answer, headers: list[tuple[str, str]], prefix: str = "http.response"
+) -> None:
+    """Send *answer* with *headers* as a whole response."""
+    spelled = [(BYTES.spell(name), BYTES.spell(value)) for name, value in headers]
+    await send({"type": f"{prefix}.start", "status": answer.code, "headers": spelled})
+    await send({"type": f"{prefix}.body", "body": answer.body})
+
+
+async def send_to_socket(
+    send: Send, scope: Scope, answer: Answer, headers: list[tuple[str, str]], code: int
+) -> None:
+    """Answer a handshake, where the server can; else close with *code*, which servers answer with 403."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await send_http(send, answer, headers, "websocket.http.response")
+    else:
+        await send({"type": "websocket.close", "code": code})
 
 
 _HANDSHAKE_ENDS = ("websocket.accept", "websocket.close", "websocket.http.response.start")

@@ -6,9 +6,9 @@ answers with 500 and above, keeps nothing but a logout.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import AnyStr, Literal
+from typing import Any, AnyStr, Literal
 
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.visit import Visit
@@ -23,6 +23,8 @@ from fluidauth.formats.headers import (
     vary,
 )
 from fluidauth.session import Session
+
+from .plain_http import warn_of_plain_http
 
 OnStoreError = Literal["respond", "raise"]
 
@@ -156,9 +158,9 @@ class ResponseVisit(Visit):
         return [*self.answer.headers, *(("set-cookie", line) for line in self.set_cookies.values())]
 
     def headers(
-        self, given: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], scheme: str
+        self, given: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], request: Mapping[str, Any]
     ) -> list[tuple[AnyStr, AnyStr]]:
-        """Return *given* with those that the use of the session demands."""
+        """Return *given* with those that the use of the session demands; *request*: its environ or scope."""
         requests, amended = self.requests, vary(given, words)
         if requests.policy.client_tokens:
             amended = vary(amended, words, words.authorization)
@@ -166,7 +168,7 @@ class ResponseVisit(Visit):
             requests.report_conflict()
         if not self.set_cookies:
             return amended
-        requests.report_insecure(scheme)
+        warn_of_plain_http(requests, request)
         headers, overridden = forbid_storing(amended, words)
         if overridden:
             requests.report_cache_override()

@@ -10,6 +10,7 @@ from fluidauth.engine.housekeeping import tidy
 from fluidauth.formats.headers import TEXT
 from fluidauth.session import Session
 
+from .development import REFUSED, refusal_of_environ
 from .replaced import tell_of_others
 from .response import OnStoreError, check_settings
 from .visits import MiddlewareVisit, is_nested
@@ -40,12 +41,17 @@ class WSGISessionMiddleware:
         self.environ_key = environ_key
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
+        self._refuses = engine.development
         tell_of_others(self._requests, app)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(self.environ_key)
         if outer is not None and is_nested(outer, self._requests):
             return self.app(environ, start_response)
+        if self._refuses and (answer := refusal_of_environ(environ)) is not None:
+            self._requests.report([REFUSED])
+            start_response(answer.status, answer.headers)
+            return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else answer.body]
         visit = _WSGIVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
         if self._requests.policy.client_tokens:
             visit.present(environ.get("HTTP_AUTHORIZATION", ""))
@@ -95,7 +101,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
             return self._start_answer(exc_info)
         self.close_head()
         if self.accessed:
-            headers = self.headers(headers, TEXT, self.request.get("wsgi.url_scheme", ""))
+            headers = self.headers(headers, TEXT, self.request)
         return self._pass_on(status, headers, exc_info)
 
     def fail(self, error: BaseException) -> list[bytes]:

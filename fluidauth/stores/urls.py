@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from fluidauth.errors import ConfigError
 from fluidauth.secrecy import without_locals
@@ -15,8 +16,10 @@ from .memory import MemoryStore
 from .migrating import MigratingStore
 from .options import options_in
 from .sqlite import SQLiteStore
+from .sqlite.place import path_in
 
 KNOWN = "sqlite:///path, postgresql://host/database, redis://host or memory://"
+_KINDS = ("sqlite", "postgresql", "postgres", "redis", "rediss", "valkey", "memory")  # no file is meant
 _MOVING = {" -> ": True, " + ": False}
 _YES_OR_NO = {"yes": True, "no": False}
 _COMMON: dict[str, Callable[[str], Any]] = {"namespace": str, "timeout": float, "pool_size": int}
@@ -48,11 +51,8 @@ def store_from_url(url: str) -> SessionStore:
     if parts.scheme == "memory":
         return MemoryStore(**options_in(parts.query, {"max_sessions": int, "namespace": str}))
     if parts.scheme == "sqlite":
-        if parts.netloc or len(parts.path) < 2:
-            raise ConfigError(
-                "a sqlite store URL needs a path and no host: sqlite:///sessions.db, or sqlite:////var/sessions.db"
-            )
-        return SQLiteStore(unquote(parts.path[1:]), **options_in(parts.query, {"durability": str, **_COMMON}))
+        path, query = path_in(url)
+        return SQLiteStore(path, **options_in(query, {"durability": str, **_COMMON}))
     if parts.scheme in ("postgresql", "postgres"):
         return _postgres_store(url)
     if parts.scheme.partition("+")[0] in ("redis", "rediss", "valkey", "valkeys", "unix"):
@@ -63,9 +63,14 @@ def store_from_url(url: str) -> SessionStore:
     raise ConfigError(f"store URL with scheme {parts.scheme!r} is not known; use {KNOWN}")
 
 
-def store_at(place: str) -> SessionStore:
-    """Return the store at *place*, a URL or the path of a SQLite file."""
-    return store_from_url(place) if "://" in place else SQLiteStore(place.strip())
+def store_at(place: str | os.PathLike[str]) -> SessionStore:
+    """Return the store at *place*, a URL or the path of a SQLite file; raise ConfigError for neither."""
+    if not isinstance(place, str):
+        return SQLiteStore(place)
+    place = place.strip()
+    if place in _KINDS:
+        raise ConfigError(f"{place!r} is no store URL; use {KNOWN}")
+    return store_from_url(place) if "://" in place else SQLiteStore(place)
 
 
 def _postgres_store(url: str) -> SessionStore:

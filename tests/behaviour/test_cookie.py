@@ -74,16 +74,15 @@ def test_a_former_name_is_read_and_replaced(protocol: Protocol, store: Any, secr
 
 
 @pytest.mark.requirement("48")
-def test_a_secure_cookie_over_plain_http_is_explained_once(
-    protocol: Protocol, events: list[SessionEvent]
-) -> None:
-    """The log says once why the browser will drop the cookie; X-Forwarded-Proto decides nothing."""
+def test_what_a_proxy_says_changes_no_cookie(protocol: Protocol, events: list[SessionEvent]) -> None:
+    """Each request here says X-Forwarded-Proto: https; nothing but a warning is left out for that."""
     engine = SessionEngine(secret=new_secret(), store=MemoryStore(), on_event=events.append)
     browser = Browser(protocol, engine)
 
-    seen = []
-    for scheme in ("https", "http", "http"):
-        browser.request(Session.regenerate if browser.cookie else write, scheme=scheme)
-        seen.append([event.name for event in events].count("cookie_insecure"))
+    lines = [
+        browser.request(Session.regenerate if browser.cookie else write, scheme=scheme).set_cookies[0]
+        for scheme in ("https", "http", "http")
+    ]
 
-    assert seen == [0, 1, 1]
+    assert [line.partition(";")[2] for line in lines] == [lines[0].partition(";")[2]] * 3
+    assert "cookie_insecure" not in [event.name for event in events]

@@ -155,7 +155,7 @@ def test_commands_need_no_keyring_file(
         ("sqlite://user:SECRET-password@host/db", "a sqlite store URL needs a path and no host"),
         ("sqlite:///x.db?SECRET=1&timeout=SECRET", "the store URL has an unknown option"),
         ("http://[::1", "the store URL is not one"),
-        (".", "cannot be opened as a session database"),
+        (".", "is a folder; name a file in it"),
     ],
 )
 def test_a_store_that_is_not_there_is_code_3(

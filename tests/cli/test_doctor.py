@@ -64,7 +64,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(
         assert words in told.out
     assert "has 15 characters; at least 32 are needed" in wrong.out
     assert "there is no session database" in wrong.out
-    assert "SECRET" not in wrong.out
+    assert "SECRET-changeme" not in wrong.out
 
 
 APPLICATION = """
@@ -72,6 +72,7 @@ from datetime import timedelta
 from fluidauth import CookieOptions, MemoryStore, SessionEngine, SessionMiddleware, SQLiteStore
 from fluidauth.keys import new_secret
 def app(environ, start_response): ...
+local = SessionEngine(new_secret(), MemoryStore(), development=True)
 risky = SessionEngine(new_secret(), MemoryStore(), absolute_timeout=timedelta(days=30), idle_timeout=None,
     cookie=CookieOptions(name="sid", secure=False, http_only=False, domain="example.com"))
 secure = SessionMiddleware(app, engine=SessionEngine(new_secret(), SQLiteStore("own.db")))
@@ -105,6 +106,10 @@ def test_doctor_looks_at_the_settings_of_an_application(cli: Cli, tmp_path: Path
         "__Host-session is Secure, but http://example.com is plain http: browsers drop it"
     ]
     assert good.code == 0
+    assert (
+        cli("doctor", "--engine", "doctor_application:local").out.count("nobody but this machine is served")
+        == 1
+    )
     assert [result.code for result in wrong] == [1, 1]
     assert "name the engine, such as app:engine" in wrong[0].out
     assert "No module named 'nowhere'" in wrong[1].out

@@ -34,7 +34,7 @@ from tests.support import Browser
         ({"encrypted_fields": "email"}, "encrypted_fields='email' is one string; write ('email',)"),
         ({"encrypted_fields": (1,)}, "encrypted_fields must be names of fields"),
         ({"max_payload": 10}, "max_payload=10 must be at least 512 bytes"),
-        ({"store": 5}, "store=5 is neither a SessionStore, an AsyncSessionStore nor a URL"),
+        ({"store": 5}, "store=5 is neither a SessionStore, an AsyncSessionStore nor a path or URL"),
         ({"store": "mongodb://u:hunter2@host"}, "store URL with scheme 'mongodb' is not known"),
         ({"store": "sqlite://host/x.db"}, "needs a path and no host: sqlite:///sessions.db"),
         ({"store": "memory://?max_sessions=many"}, "max_sessions='many', which is not a number"),

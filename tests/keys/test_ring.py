@@ -84,6 +84,45 @@ def test_secrets_from_the_environment(environ: dict[str, str], expected: list[st
 
 @pytest.mark.requirement("32")
 @pytest.mark.parametrize(
+    "several",
+    [
+        f"{GOOD},{OTHER}",
+        f"{GOOD}, {OTHER}",
+        f"{GOOD} , {OTHER}",
+        f"{OWN_FORM},{OWN_FORM}",
+        f"{'0123456789abcdef' * 3}0,{'fedcba9876543210' * 3}f",
+        f"{GOOD},",
+    ],
+)
+def test_secrets_between_commas_are_refused(several: str) -> None:
+    """They would be one secret, which no cookie was signed by."""
+    with pytest.raises(ConfigError) as caught:
+        Keyring.from_env({"FLUIDAUTH_SECRETS": several})
+
+    assert str(caught.value) == (
+        "FLUIDAUTH_SECRETS has a comma: separate them by spaces; a secret that has one in it goes into "
+        "FLUIDAUTH_SECRET or a keyring file"
+    )
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize("name", ["FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS"])
+@pytest.mark.parametrize("value", ["$(python -c 'print(1, 2)' | sha256sum)", "`cat /run/secrets/a` "])
+def test_a_variable_with_a_shells_substitution_is_refused(name: str, value: str) -> None:
+    """One command is one, whatever it has between its words."""
+    with pytest.raises(ConfigError, match=rf"^{name} is a substitution that no shell carried out: "):
+        Keyring.from_env({name: value})
+
+
+def test_one_secret_may_have_a_comma() -> None:
+    """Where nothing else can be meant."""
+    secret = f"{GOOD},{OTHER}"
+
+    assert Keyring.from_env({"FLUIDAUTH_SECRET": secret}).kids == Keyring.from_secrets(secret).kids
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize(
     ("environ", "message"),
     [
         (
@@ -94,21 +133,23 @@ def test_secrets_from_the_environment(environ: dict[str, str], expected: list[st
             {},
             "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
             "or FLUIDAUTH_SECRET to one made by\n"
-            '    python -c "from fluidauth import new_secret; print(new_secret())"',
+            '    python -c "from fluidauth import new_secret; print(new_secret())"\n'
+            "or, where nobody but this machine is to come in, FLUIDAUTH_DEVELOPMENT=1 does without",
         ),
         (
             {"FLUIDAUTH_SECRET": "", "FLUIDAUTH_SECRETS": ""},
             "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
             "or FLUIDAUTH_SECRET to one made by\n"
-            '    python -c "from fluidauth import new_secret; print(new_secret())"',
+            '    python -c "from fluidauth import new_secret; print(new_secret())"\n'
+            "or, where nobody but this machine is to come in, FLUIDAUTH_DEVELOPMENT=1 does without",
         ),
         (
             {"FLUIDAUTH_SECRET": "changeme"},
-            f"the secret has 8 characters; at least 32 are needed{ADVICE}",
+            f"FLUIDAUTH_SECRET has 8 characters; at least 32 are needed{ADVICE}",
         ),
         (
             {"FLUIDAUTH_SECRETS": f"{GOOD} old-secret"},
-            f"secret number 2 has 10 characters; at least 32 are needed{ADVICE}",
+            f"secret number 2 of FLUIDAUTH_SECRETS has 10 characters; at least 32 are needed{ADVICE}",
         ),
     ],
     ids=["both", "none", "empty", "weak", "weak older one"],

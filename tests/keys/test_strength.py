@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,11 @@ from fluidauth.keys import new_secret
 from tests.keys.secrets import ADVICE, GOOD, OTHER, OWN_FORM
 
 PUBLISHED = "is a published example or a placeholder"
+SUBSTITUTION = (
+    "is a substitution that no shell carried out: the file that sets it takes it word for word, so run the "
+    "command and paste what it prints"
+)
+MAKES_ONE = """$(python -c "from fluidauth import new_secret; print(new_secret())")"""
 
 
 @pytest.mark.requirement("32")
@@ -63,6 +69,71 @@ def test_a_weak_secret_is_refused(secret: str | bytes, weakness: str) -> None:
         Keyring.from_secrets(secret)
 
     assert str(caught.value) == f"the secret {weakness}{ADVICE}"
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        MAKES_ONE,
+        MAKES_ONE.encode(),
+        f'"{MAKES_ONE}"',
+        f" '{MAKES_ONE}'\r\n",
+        f"\\{MAKES_ONE}",  # escaped, for another shell
+        f"${MAKES_ONE}",  # as compose escapes it
+        "$(openssl rand -hex 32)",  # short: why it is counts more than that
+        "$(\n  openssl rand -base64 48 | tr -d '=+/' \n)",
+        "`openssl rand -base64 48 | tr -d '=+/'`",
+        "${FLUIDAUTH_SECRET:?run make secrets and try again}",
+        '"${FLUIDAUTH_SECRET}"',
+        "'$(openssl rand -hex 32)",  # a quote was lost
+    ],
+    ids=repr,
+)
+def test_what_a_shell_was_to_replace_is_refused(secret: str | bytes) -> None:
+    """Each file of settings that hands it over word for word makes it the same published secret."""
+    with pytest.raises(ConfigError) as caught:
+        Keyring.from_secrets(secret)
+
+    assert str(caught.value) == f"the secret {SUBSTITUTION}{ADVICE}"
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize(
+    "place",
+    [
+        "sqlite:///x.db",
+        "sqlite:////var/lib/a-long-name/with/many/letters/sessions.sqlite",
+        "postgresql://ann:hunter2@db.example.org:5432/sessions",
+        "redis+sentinel://:hunter2@one,two,three/primary",
+        "memory://",
+        "/var/lib/a-long-name/of/the/application/sessions.db",
+    ],
+)
+def test_a_store_in_the_place_of_the_secret_is_told(place: str) -> None:
+    """The first argument of an engine is the secret; a long place would have been taken for one."""
+    with pytest.raises(ConfigError) as caught:
+        SessionEngine(place)
+
+    assert str(caught.value) == (
+        "the secret names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's "
+        f"first argument is the secret){ADVICE}"
+    )
+
+
+@pytest.mark.parametrize("store", [MemoryStore(), Path("sessions.db")], ids=["store", "path"])
+def test_a_store_itself_is_told_as_well(store: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SessionEngine(store)
+
+    assert str(caught.value) == "the first argument is the secret; a store goes into SessionEngine(store=…)"
+
+
+@pytest.mark.requirement("32")
+@pytest.mark.parametrize("secret", [f"$({GOOD}", f"{GOOD}$(x)", f"`{GOOD}", f"{{{GOOD}}}", f"${GOOD}"])
+def test_a_secret_may_have_a_shells_signs_in_it(secret: str) -> None:
+    """Generators of passwords put them there; only the whole value is a substitution."""
+    assert Keyring.from_secrets(secret).kids
 
 
 @pytest.mark.requirement("32")

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from fluidauth.errors import StoreError
+from fluidauth.errors import ConfigError, StoreError
 from fluidauth.secrecy import without_locals
+
+from .configuration import get_engine
+from .serving import is_unseen
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,11 +25,21 @@ def asks_store(method: Callable[P, T]) -> Callable[P, T]:
     return without_locals(_noting(method))
 
 
+def _check_served() -> None:
+    """Raise :class:`ConfigError` in development mode where nobody looks at who asks."""
+    if get_engine().development and is_unseen():
+        raise ConfigError(
+            "development mode serves this machine alone, and only fluidauth's own SessionMiddleware sees who "
+            "asks: put it into MIDDLEWARE in the place of Django's"
+        )
+
+
 def _noting(method: Callable[P, T]) -> Callable[P, T]:
     if inspect.iscoroutinefunction(method):
 
         @wraps(method)
         async def awaited(session: Any, *args: Any, **kwargs: Any) -> Any:
+            _check_served()
             try:
                 answer = await method(session, *args, **kwargs)
             except StoreError:
@@ -39,6 +52,7 @@ def _noting(method: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(method)
     def asked(session: Any, *args: Any, **kwargs: Any) -> Any:
+        _check_served()
         try:
             answer = method(session, *args, **kwargs)
         except StoreError:

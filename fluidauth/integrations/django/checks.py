@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core import checks
 from django.utils.module_loading import import_string
 
+from fluidauth.engine.development import is_on
 from fluidauth.errors import ConfigError, StoreError
 
 from .configuration import build_engine
@@ -30,7 +31,7 @@ def check_settings(app_configs: Any = None, **others: Any) -> list[checks.CheckM
                 id="fluidauth.W001",
             )
         ]
-    return [*_of_engine(), *_of_serializer(), *_of_keys()]
+    return [*_of_engine(), *_of_development(), *_of_serializer(), *_of_keys()]
 
 
 def _of_engine() -> Iterator[checks.CheckMessage]:
@@ -40,6 +41,21 @@ def _of_engine() -> Iterator[checks.CheckMessage]:
         yield checks.Error(str(error), id="fluidauth.E001")
     except StoreError as error:
         yield checks.Error(f"The store cannot be opened: {error}", id="fluidauth.E002")
+
+
+def _of_development() -> Iterator[checks.CheckMessage]:
+    options = getattr(settings, "FLUIDAUTH", {})
+    try:
+        development = is_on(options.get("development"))
+    except (AttributeError, ConfigError):  # told by the engine
+        return
+    if development and not _has_middleware():
+        yield checks.Error(
+            "Development mode serves this machine alone, and what sees who asks, fluidauth's "
+            "SessionMiddleware, is not in MIDDLEWARE.",
+            hint=f"Put {_MIDDLEWARE!r} in the place of Django's.",
+            id="fluidauth.E004",
+        )
 
 
 def _of_keys() -> Iterator[checks.CheckMessage]:

@@ -12,9 +12,11 @@ from django.utils.module_loading import import_string
 from fluidauth.after_fork import ProcessLock
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import tidy
+from fluidauth.engine.settings import unless_our_own
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.keys import Keyring
+from fluidauth.keys.named import NamedSecrets, numbered
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.secrecy import without_locals
 from fluidauth.stores.under_test import run
@@ -34,6 +36,11 @@ OPTIONS = (
     "adopt_until",
     "connect",
     "on_event",
+    "development",
+)
+_ADVICE = (
+    "password hashes in sessions and the links of password resets hang on it, so leave it as it is, and give "
+    "sessions a secret of their own: FLUIDAUTH = {'secret': …}, or FLUIDAUTH_SECRET, made by"
 )
 _DEPENDS_ON = ("FLUIDAUTH", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_NAME")
 
@@ -50,7 +57,8 @@ def get_engine() -> SessionEngine:
     ``SESSION_ENGINE`` by its name; or *keyring*, the path of a keyring file. As Django has it, a session ends
     ``SESSION_COOKIE_AGE`` after its last change; *absolute_timeout* bounds that (400 days by default), and
     *idle_timeout* counts from the last use.
-    Raise :class:`ConfigError` for what is wrong or weak.
+    Without a secret there, that of the environment (``FLUIDAUTH_SECRET`` …) signs, else ``SECRET_KEY``. Raise
+    :class:`ConfigError` for what is wrong or weak.
     """
     if "outbox" in mail.__dict__ and under_test.begins():
         _built.clear()  # made before, of what people have
@@ -81,15 +89,26 @@ def build_engine(connect: str | None = None) -> SessionEngine:
         raise ConfigError("FLUIDAUTH has a secret and a keyring; give one of them")
     if path is not None:
         options["secret"] = Keyring.from_file(path)
-    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return SessionEngine(
-        options.pop("secret", secrets),
+        _secret(options.pop("secret", None)),
         on_event=import_string(on_event) if isinstance(on_event, str) else on_event,
         cookie=_cookie(),
         adopt=adopt,
         user_key=None,  # Django's own is followed when the session is saved
         **options,
     )
+
+
+def _secret(ours: Any) -> Keyring | NamedSecrets | None:
+    """Return what signs: the secret in ``FLUIDAUTH``; else that of the environment; else ``SECRET_KEY``."""
+    if isinstance(ours, Keyring):
+        return ours
+    if ours is not None:
+        count = len(ours) if isinstance(ours, list | tuple) else 1
+        return NamedSecrets(ours, numbered("FLUIDAUTH['secret']", count))
+    fallbacks = settings.SECRET_KEY_FALLBACKS
+    names = ["SECRET_KEY", *numbered("SECRET_KEY_FALLBACKS", len(fallbacks))]
+    return unless_our_own(NamedSecrets([settings.SECRET_KEY, *fallbacks], names, _ADVICE))
 
 
 def _cookie() -> CookieOptions:

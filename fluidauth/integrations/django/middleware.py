@@ -15,13 +15,16 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.signals import got_request_exception
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseForbidden
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
 from fluidauth.errors import FreshLoginRequired, StoreError
 from fluidauth.formats.headers import UNAVAILABLE, Answer, login_again
+from fluidauth.middleware.development import REFUSED, refusal_of_environ
+from fluidauth.middleware.plain_http import sender_of_environ, warn_sender
 
+from .configuration import get_engine
 from .request_session import RequestSession, afollowed, followed, value_for_cookie
 from .serving import serving
 from .store import SessionStore
@@ -33,7 +36,9 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)
         store = self.SessionStore
-        if issubclass(store, SessionStore):  # or a subclass of the application's, whose name is in key_salt
+        self._is_ours = issubclass(store, SessionStore)
+        if self._is_ours:  # or a subclass of the application's, whose name is in key_salt
+            get_engine()  # so that a wrong or weak setting stops the start
             self.SessionStore = type(
                 store.__name__, (RequestSession, store), {"__qualname__": store.__qualname__}
             )
@@ -51,6 +56,8 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
 
     def __call__(self, request: HttpRequest) -> Any:
         """Answer as well for an error page that needed the session, and so became an error itself."""
+        if self._is_ours and not self.async_mode and (refused := _refusal(request)) is not None:
+            return refused
         with serving(request):
             try:
                 return super().__call__(request)
@@ -58,6 +65,8 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
                 return _unavailable()
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        if self._is_ours and (refused := _refusal(request)) is not None:
+            return refused
         with serving(request):
             try:
                 response: HttpResponseBase = await super().__acall__(request)
@@ -85,13 +94,25 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
 
 def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
     """Put what opens the session into its cookie, where Django put its public key."""
-    name = settings.SESSION_COOKIE_NAME
-    if name in response.cookies:
-        value = value_for_cookie(getattr(request, "session", None), response.cookies[name].value)
-        if value is None:
-            del response.cookies[name]
-        else:
-            response.cookies[name] = value
+    name, session = settings.SESSION_COOKIE_NAME, getattr(request, "session", None)
+    if name not in response.cookies:
+        return
+    value = value_for_cookie(session, response.cookies[name].value)
+    if value is None:
+        del response.cookies[name]
+        return
+    response.cookies[name] = value
+    if isinstance(session, RequestSession) and not request.is_secure():
+        _send_over_plain_http(request, response.cookies[name])
+
+
+def _send_over_plain_http(request: HttpRequest, morsel: Any) -> None:
+    """Have the cookie in *morsel* kept in development mode; elsewhere tell who drops it."""
+    requests = get_engine().requests
+    if requests.development and not morsel.key.startswith("__"):
+        morsel["secure"] = ""
+    if morsel["secure"]:
+        warn_sender(requests, sender_of_environ(request.META))
 
 
 def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
@@ -122,6 +143,16 @@ def _note(request: HttpRequest | None, **others: Any) -> None:
 
 
 got_request_exception.connect(_note)
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    """Return the answer to a request that development mode does not serve."""
+    engine = get_engine()
+    answer = refusal_of_environ(request.META) if engine.development else None
+    if answer is None:
+        return None
+    engine.requests.report([REFUSED])
+    return HttpResponseForbidden(answer.body, headers=dict(answer.headers))
 
 
 def _unavailable() -> HttpResponse:

@@ -110,6 +110,12 @@ def _trusts() -> bool:
     return is_main and not (_requested.get() or serves_a_loop())
 
 
+def is_unseen() -> bool:
+    """Return whether a request may be what asks here, and our middleware is not around it."""
+    is_seen = _trusting.get() or _serving.get() is not None
+    return not is_seen and bool(_requested.get() or serves_a_loop())
+
+
 def _own() -> Any:
     """Return the session of the request that is served; one under a public key vouches for nobody."""
     now = _serving.get()

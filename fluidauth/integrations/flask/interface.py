@@ -7,37 +7,22 @@ is the only line that changes; without an engine, one is made of the application
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
-from weakref import WeakSet
 
 import flask
 from flask import Flask, Request, Response
-from flask.json.tag import TaggedJSONSerializer
-from flask.sessions import SessionInterface, SessionMixin, session_json_serializer
+from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.local import LocalProxy
 
-from fluidauth.after_fork import ProcessLock
-from fluidauth.engine import SessionEngine
 from fluidauth.engine.housekeeping import tidy
-from fluidauth.engine.requests import Requests
 from fluidauth.errors import ConfigError
-from fluidauth.formats.cookies import CookieOptions
-from fluidauth.middleware.response import OnStoreError, ResponseVisit, check_settings
-from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
-from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
-from fluidauth.secrecy import without_locals
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.middleware.development import refusal_of_environ
 
 from . import login_signals
-from .adopters import FlaskCookie
-from .cookie import COOKIE_NAME, configured
-from .mirror import Mirror
 from .responses import end_unanswered, finish_head, make_unavailable
-from .sessions import FlaskFace, FlaskSession, PlainSession, mirror_of, view_of
-from .tagged_json import of_flasks_types
+from .sessions import FlaskSession, mirror_of, view_of
+from .settings import REFUSED_AS, Discarded, Sessions, ask_first
 
 
 def with_all_names(session: Any) -> FlaskSession:
@@ -48,152 +33,31 @@ def with_all_names(session: Any) -> FlaskSession:
 session: FlaskSession = with_all_names(flask.session)
 """The session of ``flask.session``, with :meth:`~FlaskSession.login` and all else that ours have."""
 
-PERMANENT_LIFETIME = timedelta(days=31)  # Flask's default
 OPEN = "_fluidauth_sessions"  # in the request's environ, and in ``flask.g``
 OPENED = "_fluidauth_opened"  # in ``flask.g``: that of each request, and none that a test opens beside it
-
-
-class Sessions:
-    """What the interfaces of Flask and Quart have in common: engine, cookie and lifetimes by configuration.
-
-    Settings are read at each request, as Flask does. What differs from Flask's default stands
-    over the engine's own option.
-    """
-
-    serializer: TaggedJSONSerializer = session_json_serializer
-    session_class: type[FlaskSession] = FlaskFace
-
-    def __init__(
-        self,
-        engine: SessionEngine | None = None,
-        *,
-        store: SessionStore | AsyncSessionStore | str | None = None,
-        user_key: UserKey | None = FLASK_LOGIN,
-        adopt: bool = True,
-        adopt_until: datetime | None = None,
-        on_store_error: OnStoreError = "respond",
-    ) -> None:
-        others = store is not None or not adopt or adopt_until is not None
-        if engine is not None and (others or user_key != FLASK_LOGIN):
-            raise ConfigError(
-                "give an engine, which has store, user_key and what it adopts, or these; not both"
-            )
-        if engine is not None:
-            check_settings(engine, on_store_error)
-        self.responds: bool = on_store_error == "respond"
-        self._engine = engine
-        self._builds = engine is None
-        self._store = store
-        self._user_key, self._adopts, self._adopt_until = user_key, adopt, adopt_until
-        self._secrets: tuple[str | bytes, ...] = ()
-        self._requests: dict[tuple[Any, ...], Requests] = {}
-        self._lock = ProcessLock()
-        self.followed: WeakSet[Any] = WeakSet()
-        """The applications that tell when a request has ended."""
-
-    @without_locals
-    def engine_for(self, app: Any) -> SessionEngine | None:
-        """Return the engine; None where none was given and the application has no secret key.
-
-        Raise :class:`ConfigError` if that key is weak.
-        """
-        if not self._builds:
-            return self._engine
-        if not app.secret_key:
-            return None
-        secrets = (app.secret_key, *(app.config.get("SECRET_KEY_FALLBACKS") or ()))
-        with self._lock:
-            if self._engine is None or secrets != self._secrets:
-                self._engine = self._build(list(secrets), app)
-                self._secrets = secrets
-                self._requests.clear()
-            return self._engine
-
-    def _build(self: Any, secrets: list[str | bytes], app: Any) -> SessionEngine:
-        """Return an engine that does as Flask does where nothing is set, and takes over Flask's sessions."""
-        store = self._store if self._engine is None else self._engine.requests.store
-        cookie = CookieOptions(name=COOKIE_NAME, secure=False)
-        former = FlaskCookie(
-            secrets[0],
-            secrets[1:],
-            session_cookie=self.get_cookie_name(app),
-            lifetime=app.permanent_session_lifetime,
-            path=self.get_cookie_path(app),
-            domain=(self.get_cookie_domain(app) or "").removeprefix(".") or None,
-        )
-        return SessionEngine(
-            secrets,
-            store,
-            user_key=self._user_key,
-            adopt=[former] if self._adopts else (),
-            adopt_until=self._adopt_until,
-            connect="lazy",  # a page without a session needs no store, nor does a start
-            absolute_timeout=MAX_LIFETIME,
-            idle_timeout=PERMANENT_LIFETIME,
-            cookie=cookie,
-        )
-
-    def requests_for(self: Any, app: Any, engine: SessionEngine) -> Requests:
-        """Return what asks for sessions under the cookie that *app* is configured for."""
-        settings = (
-            self.get_cookie_name(app),
-            self.get_cookie_path(app),
-            self.get_cookie_domain(app),
-            self.get_cookie_samesite(app),
-            self.get_cookie_secure(app),
-            self.get_cookie_httponly(app),
-            self.get_cookie_partitioned(app),
-            app.permanent_session_lifetime,
-        )
-        requests: Requests | None = self._requests.get(settings)
-        if requests is None:
-            cookie = configured(engine.policy.cookie, *settings[:-1], self._permanent_seconds(app))
-            requests = self._requests[settings] = engine.requests.with_cookie(
-                cookie, partial(of_flasks_types, self.serializer)
-            )
-        return requests
-
-    def _permanent_seconds(self, app: Any) -> int | None:
-        """Return PERMANENT_SESSION_LIFETIME, as far as browsers keep a cookie; None if the engine decides."""
-        lasts = app.permanent_session_lifetime
-        if lasts == PERMANENT_LIFETIME and not self._builds:
-            return None
-        return seconds("PERMANENT_SESSION_LIFETIME", min(lasts, timedelta(seconds=MAX_LIFETIME)))
-
-    def lifetime_of(self, app: Any, engine: SessionEngine, permanent: bool) -> Lifetime:
-        """Return how long a session lasts from now on."""
-        ours, lasts = engine.policy.lifetime, self._permanent_seconds(app)
-        if lasts is None:
-            return replace(ours, persistent=permanent)
-        if permanent and not app.config["SESSION_REFRESH_EACH_REQUEST"]:
-            return Lifetime(min(lasts, ours.absolute_seconds), None, True)
-        return Lifetime(ours.absolute, lasts, permanent)
-
-    def begin(self, app: Any, cookies: str, authorization: str = "") -> FlaskSession | None:
-        """Return the session of a request with *cookies* or a client's token, not loaded yet."""
-        engine = self.engine_for(app)
-        if engine is None:
-            return None
-        visit = ResponseVisit(self.requests_for(app, engine), cookies, True, self.responds)
-        if engine.policy.client_tokens:
-            visit.present(authorization)
-        rule = partial(self.lifetime_of, app, engine)
-        return self.session_class(Mirror(visit, PlainSession(visit), self.serializer, rule))
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of *engine* for ``app.session_interface``.
 
     Without one, the application's ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign, sessions last as
-    ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store or its URL; SQLite by default),
+    ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store, its URL or path; SQLite by default),
     *user_key* names the field of who is signed in (Flask-Login's by default), and
     those that Flask began under these keys go on: until *adopt_until*, or as long as the last of their
     cookies may live, or not at all with *adopt* false. Until then whoever knows the key signs in as anybody.
-    *on_store_error* as for :class:`~fluidauth.WSGISessionMiddleware`. Raise :class:`ConfigError` for a
-    wrong argument, and at the first request for a weak key or a wrong setting.
+    ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING`` sign in the place of ``SECRET_KEY``,
+    which then only says what is taken over, if it is strong.
+    *on_store_error* as for :class:`~fluidauth.WSGISessionMiddleware`, *development* as for
+    :class:`~fluidauth.SessionEngine`. Raise :class:`ConfigError` for a wrong argument, and for a weak key or
+    a wrong setting: at once where *app* is given, configured by then, else at the first request.
     """
 
-    def open_session(self, app: Flask, request: Request) -> FlaskSession | None:
+    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
+        answer = self.refusal(app, partial(refusal_of_environ, request.environ))
+        if answer is not None:
+            request.environ[REFUSED_AS] = answer
+            ask_first(app.before_request_funcs, _stop_if_refused)
+            return Discarded()
         if app not in self.followed:
             # The one thing that Flask does at the end of each request, however that goes.
             flask.request_tearing_down.connect(self._torn_down, app)
@@ -225,7 +89,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             make_unavailable(visit, response)
             return
         mirror.refill_after(session, before)
-        finish_head(visit, response)
+        finish_head(visit, response, flask.request.environ)
         visit.over = not response.is_streamed
         if response.is_streamed:
             response.call_on_close(partial(self._ended, session))
@@ -255,3 +119,9 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.flush(session)
         mirror.visit.save_end(mirror.plain)
         mirror.visit.over = True
+
+
+def _stop_if_refused() -> None:
+    answer = flask.request.environ.get(REFUSED_AS)
+    if answer is not None:
+        flask.abort(answer.code, answer.body.decode())

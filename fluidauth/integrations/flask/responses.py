@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from werkzeug.sansio.response import Response as AnyResponse
@@ -21,12 +21,12 @@ def end_unanswered(opened: Iterable[FlaskSession]) -> None:
             visit.end()
 
 
-def finish_head(visit: ResponseVisit, response: AnyResponse) -> None:
-    """Give *response* the headers that the use of the session demands."""
+def finish_head(visit: ResponseVisit, response: AnyResponse, request: Mapping[str, Any]) -> None:
+    """Give *response* the headers that the use of the session demands; *request*: its environ or scope."""
     visit.close_head()
     if visit.accessed:
         response.vary.add("Cookie")
-        headers = visit.headers(list(response.headers), TEXT, "")
+        headers = visit.headers(list(response.headers), TEXT, request)
         response.headers.clear()
         response.headers.extend(headers)
 

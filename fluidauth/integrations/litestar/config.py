@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.settings import Secret
+from fluidauth.engine.settings import Store as OurStore
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.headers import BYTES
@@ -25,7 +26,6 @@ from fluidauth.rules.loading import identify
 from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
 from fluidauth.secrecy import without_locals
 from fluidauth.session import Session
-from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 from .middleware import SessionMiddleware
 from .store import SessionsAsStore
@@ -65,7 +65,7 @@ class FluidAuthSessionBackend(ServerSideSessionBackend):
         await visit.asave_head(session, 200)
         head: Any = message
         visit.close_head()
-        head["headers"][:] = visit.headers(head.setdefault("headers", []), BYTES, "")
+        head["headers"][:] = visit.headers(head.setdefault("headers", []), BYTES, connection.scope)
 
     def _visit(self, connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[ResponseVisit, Session]:
         requests = self.config.engine_in_use.requests
@@ -111,12 +111,14 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
     """Given, or made of the rest; :attr:`engine_in_use` is the same."""
     secret: Secret | None = field(default=None, repr=False, kw_only=True)
     """What signs, where no engine is given; it is not kept here."""
-    store: SessionStore | AsyncSessionStore | str | None = None  # type: ignore[assignment]  # a name in Litestar
+    store: OurStore | None = None  # type: ignore[assignment]  # a name in Litestar
     """What keeps the sessions, where no engine is given."""
     user_key: UserKey | None = field(default=FLASK_LOGIN, kw_only=True)
     """The field by which the application signs in, where no engine is given."""
     autoload: bool | Callable[[Any], bool] = field(default=True, kw_only=True)
     on_store_error: OnStoreError = field(default="respond", kw_only=True)
+    development: bool | None = field(default=None, kw_only=True)
+    """Whether to be in development mode, where no engine is given."""
 
     @without_locals
     def __post_init__(self) -> None:
@@ -125,7 +127,7 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
             raise ConfigError("session_id_bytes cannot be chosen: fluidauth's ids have 24 random bytes")
         if self.engine is None:
             self.engine, self.secret = self._build(), None
-        elif self.secret is not None or self.store is not None or self.user_key != FLASK_LOGIN:
+        elif (self.secret, self.store, self.user_key, self.development) != (None, None, FLASK_LOGIN, None):
             raise ConfigError("give an engine, which has secret, store and user_key, or these; not both")
         else:
             self._take_over(self.engine)
@@ -146,6 +148,7 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
             idle_timeout=self.max_age if self.renew_on_access else None,
             cookie=cookie,
             user_key=self.user_key,
+            development=self.development,
             connect="lazy",  # as Litestar's, it starts whatever else does
         )
 

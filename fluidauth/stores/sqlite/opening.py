@@ -170,6 +170,7 @@ def _create_privately(path: Path) -> None:
         raise ConfigError(f"anybody may replace files in {folder}; take write permission from others")
     if mode & stat.S_IWOTH and os.name == "posix":
         _check_owners(path)
+    _check_kind(path)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
@@ -179,6 +180,24 @@ def _create_privately(path: Path) -> None:
             )
     except OSError as error:
         raise ConfigError(f"{path} cannot be created: {error.strerror}") from error
+
+
+def _check_kind(path: Path) -> None:
+    """Raise where something else than a file is at *path*."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise ConfigError(
+                f"{path} is a link that leads nowhere; remove it, or make what it leads to"
+            ) from None
+        return
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be used: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        raise ConfigError(f"{path} is a folder; name a file in it, as {path / 'fluidauth.db'}")
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{path} is no regular file; choose another path")
 
 
 def _check_owners(path: Path) -> None:

@@ -27,6 +27,7 @@ from .file import SessionFile
 from .group_commit import GroupCommit
 from .locking import is_busy, store_error
 from .opening import LOCK_WAIT, advice, identity_of, leave_in_use
+from .place import file_at
 from .reads import CHECK, COUNT, GET, LIST, SCAN, record_in
 from .waiting import Write
 
@@ -36,7 +37,7 @@ _logger = logging.getLogger("fluidauth")
 
 
 class SQLiteStore(DelegatingStore):
-    """Sessions in the file *path*, created with mode 0600 if absent.
+    """Sessions in the file *path* (or its ``sqlite:`` URL), created with mode 0600 if absent.
 
     ``durability="full"``: what was acknowledged is on disk and survives a power cut.
     ``"normal"``: a power cut may lose the last moments, a killed process nothing.
@@ -58,11 +59,9 @@ class SQLiteStore(DelegatingStore):
     ) -> None:
         if durability not in ("full", "normal"):
             raise ConfigError(f"durability={durability!r} must be 'full' or 'normal'")
-        if str(path) in ("", ":memory:"):
-            raise ConfigError(f"path={str(path)!r} names no file; use MemoryStore for memory")
         if not 0 < timeout <= 60 or pool_size < 1:
             raise ConfigError("timeout must be above 0 and at most 60 seconds, pool_size at least 1")
-        self.path: Path = Path(path).absolute()
+        self.path: Path = file_at(path)
         self.namespace: str = check_namespace(namespace)
         self._durability = durability
         self._timeout = timeout

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from datetime import timedelta
 from typing import Any
 
 import flask
 
 from fluidauth import MemoryStore, SessionEngine
 from fluidauth.integrations.flask import FluidAuthSessionInterface
+from fluidauth.keys.named import NamedSecrets
 
 
 class Adapted(FluidAuthSessionInterface):
     """With strong secrets, made of theirs: ``"test key"`` is refused."""
 
-    def _build(self, secrets: list[str | bytes], lasts: timedelta) -> SessionEngine:
-        strong: list[str | bytes] = [hashlib.sha512(repr(secret).encode()).hexdigest() for secret in secrets]
-        return super()._build(strong, lasts)
+    def _build(self, secrets: NamedSecrets, app: Any) -> SessionEngine:
+        strong = [hashlib.sha512(repr(secret).encode()).hexdigest() for secret in secrets.secrets]
+        return super()._build(NamedSecrets(strong), app)
 
     def open_session(self, app: Any, request: Any) -> Any:
         if os.environ["FLUIDAUTH_CANARY"]:

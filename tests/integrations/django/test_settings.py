@@ -49,6 +49,14 @@ def test_bad_settings_are_told(changes: dict[str, Any], expected: str) -> None:
         assert ids() == [expected]
 
 
+def test_a_store_may_be_a_path(tmp_path: Path) -> None:
+    """``BASE_DIR / "sessions.db"``, as Django's own settings name a database."""
+    with override_settings(FLUIDAUTH={"store": tmp_path / "s.db"}):
+        assert ids() == []
+
+    assert (tmp_path / "s.db").is_file()
+
+
 OTHERS = django_settings.MIDDLEWARE[1:]
 KEEPERS = ["allauth.usersessions", "hitcount", "admin_honeypot", "djangocms_history"]
 

@@ -1,0 +1,220 @@
+"""An engine, a cookie and lifetimes by an application's configuration, for Flask and Quart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from weakref import WeakSet
+
+from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SessionMixin, session_json_serializer
+
+from fluidauth.after_fork import ProcessLock
+from fluidauth.engine import SessionEngine
+from fluidauth.engine.development import is_on
+from fluidauth.engine.requests import Requests
+from fluidauth.engine.settings import Store, unless_our_own
+from fluidauth.errors import ConfigError
+from fluidauth.formats.cookies import CookieOptions
+from fluidauth.formats.headers import Answer
+from fluidauth.keys.named import NamedSecrets, numbered
+from fluidauth.keys.ring import variables_set
+from fluidauth.middleware.development import REFUSED
+from fluidauth.middleware.response import OnStoreError, ResponseVisit, check_settings
+from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
+from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
+from fluidauth.secrecy import without_locals
+
+from .adopters import FlaskCookie
+from .cookie import COOKIE_NAME, configured
+from .mirror import Mirror
+from .sessions import FlaskFace, FlaskSession, PlainSession
+from .tagged_json import of_flasks_types
+
+PERMANENT_LIFETIME = timedelta(days=31)  # Flask's default
+ADVICE = (
+    "other things are signed by it as well, so leave it as it is, and give sessions a secret of their own: "
+    "set FLUIDAUTH_SECRET to one made by"
+)
+
+
+REFUSED_AS = "fluidauth.refused"  # in the request's environ or scope: the answer to one that is not served
+
+
+class Discarded(dict[str, Any], SessionMixin):
+    """What a request that is refused has in a session's place: empty, and not kept."""
+
+
+class Sessions:
+    """What the interfaces of Flask and Quart have in common: engine, cookie and lifetimes by configuration.
+
+    Settings are read at each request, as Flask does. What differs from Flask's default stands
+    over the engine's own option.
+    """
+
+    serializer: TaggedJSONSerializer = session_json_serializer
+    session_class: type[FlaskSession] = FlaskFace
+
+    def __init__(
+        self,
+        engine: SessionEngine | None = None,
+        *,
+        store: Store | None = None,
+        user_key: UserKey | None = FLASK_LOGIN,
+        adopt: bool = True,
+        adopt_until: datetime | None = None,
+        on_store_error: OnStoreError = "respond",
+        development: bool | None = None,
+        app: Any = None,
+    ) -> None:
+        others = (store, user_key, adopt, adopt_until, development)
+        if engine is not None and others != (None, FLASK_LOGIN, True, None, None):
+            raise ConfigError(
+                "give an engine, which has store, user_key and what it adopts, or these; not both"
+            )
+        if engine is not None:
+            check_settings(engine, on_store_error)
+        self.responds: bool = on_store_error == "respond"
+        self._engine = engine
+        self._builds = engine is None
+        self._store = store
+        self._user_key, self._adopts, self._adopt_until = user_key, adopt, adopt_until
+        self._development = development
+        self._secrets: tuple[str | bytes, ...] = ()
+        self._requests: dict[tuple[Any, ...], Requests] = {}
+        self._lock = ProcessLock()
+        self.followed: WeakSet[Any] = WeakSet()
+        """The applications that tell when a request has ended."""
+        if app is not None:
+            self.check(app)
+
+    def check(self, app: Any) -> None:
+        """Raise :class:`ConfigError` for what is wrong in the settings that *app* has by now."""
+        engine = self.engine_for(app)
+        if engine is not None:
+            self.requests_for(app, engine)
+
+    @without_locals
+    def engine_for(self, app: Any) -> SessionEngine | None:
+        """Return the engine; None where none was given and the application has no secret key.
+
+        Raise :class:`ConfigError` if that key is weak.
+        """
+        if not self._builds:
+            return self._engine
+        if not app.secret_key and not variables_set() and not is_on(self._development):
+            return None
+        fallbacks = app.config.get("SECRET_KEY_FALLBACKS") or ()
+        secrets = (*filter(None, (app.secret_key,)), *fallbacks)
+        with self._lock:
+            if self._engine is None or secrets != self._secrets:
+                named = NamedSecrets(
+                    secrets, ["SECRET_KEY", *numbered("SECRET_KEY_FALLBACKS", len(fallbacks))], ADVICE
+                )
+                self._engine = self._build(named, app)
+                self._secrets = secrets
+                self._requests.clear()
+            return self._engine
+
+    def _build(self: Any, secrets: NamedSecrets, app: Any) -> SessionEngine:
+        """Return an engine that does as Flask does where nothing is set, and takes over Flask's sessions."""
+        store = self._store if self._engine is None else self._engine.requests.store
+        return SessionEngine(
+            unless_our_own(secrets),
+            store,
+            user_key=self._user_key,
+            adopt=self._former(secrets.strong(), app) if self._adopts else (),
+            adopt_until=self._adopt_until,
+            connect="lazy",  # a page without a session needs no store, nor does a start
+            absolute_timeout=MAX_LIFETIME,
+            idle_timeout=PERMANENT_LIFETIME,
+            cookie=CookieOptions(name=COOKIE_NAME, secure=False),
+            development=self._development,
+        )
+
+    def _former(self: Any, secrets: list[str | bytes], app: Any) -> list[FlaskCookie]:
+        """Return what reads Flask's own cookies; nothing under weak keys, by which many could sign in."""
+        if not secrets:
+            return []
+        return [
+            FlaskCookie(
+                secrets[0],
+                secrets[1:],
+                session_cookie=self.get_cookie_name(app),
+                lifetime=app.permanent_session_lifetime,
+                path=self.get_cookie_path(app),
+                domain=(self.get_cookie_domain(app) or "").removeprefix(".") or None,
+            )
+        ]
+
+    def requests_for(self: Any, app: Any, engine: SessionEngine) -> Requests:
+        """Return what asks for sessions under the cookie that *app* is configured for."""
+        settings = (
+            self.get_cookie_name(app),
+            self.get_cookie_path(app),
+            self.get_cookie_domain(app),
+            self.get_cookie_samesite(app),
+            self.get_cookie_secure(app),
+            self.get_cookie_httponly(app),
+            self.get_cookie_partitioned(app),
+            app.permanent_session_lifetime,
+        )
+        requests: Requests | None = self._requests.get(settings)
+        if requests is None:
+            cookie = configured(engine.policy.cookie, *settings[:-1], self._permanent_seconds(app))
+            requests = self._requests[settings] = engine.requests.with_cookie(
+                cookie, partial(of_flasks_types, self.serializer)
+            )
+        return requests
+
+    def _permanent_seconds(self, app: Any) -> int | None:
+        """Return PERMANENT_SESSION_LIFETIME, as far as browsers keep a cookie; None if the engine decides."""
+        lasts = app.permanent_session_lifetime
+        if lasts == PERMANENT_LIFETIME and not self._builds:
+            return None
+        return seconds("PERMANENT_SESSION_LIFETIME", min(lasts, timedelta(seconds=MAX_LIFETIME)))
+
+    def refusal(self, app: Any, looked_at: Callable[[], Answer | None]) -> Answer | None:
+        """Return the answer to a request that development mode does not serve; None for any other."""
+        engine = self.engine_for(app)
+        answer = looked_at() if engine is not None and engine.development else None
+        if engine is not None and answer is not None:
+            engine.requests.report([REFUSED])
+        return answer
+
+    def is_null_session(self: Any, found: object) -> bool:
+        """Return whether *found* is no session, so that the framework does not save it."""
+        return isinstance(found, Discarded | self.null_session_class)
+
+    def lifetime_of(self, app: Any, engine: SessionEngine, permanent: bool) -> Lifetime:
+        """Return how long a session lasts from now on."""
+        ours, lasts = engine.policy.lifetime, self._permanent_seconds(app)
+        if lasts is None:
+            return replace(ours, persistent=permanent)
+        if permanent and not app.config["SESSION_REFRESH_EACH_REQUEST"]:
+            return Lifetime(min(lasts, ours.absolute_seconds), None, True)
+        return Lifetime(ours.absolute, lasts, permanent)
+
+    def begin(self, app: Any, cookies: str, authorization: str = "") -> FlaskSession | None:
+        """Return the session of a request with *cookies* or a client's token, not loaded yet."""
+        engine = self.engine_for(app)
+        if engine is None:
+            return None
+        visit = ResponseVisit(self.requests_for(app, engine), cookies, True, self.responds)
+        if engine.policy.client_tokens:
+            visit.present(authorization)
+        rule = partial(self.lifetime_of, app, engine)
+        return self.session_class(Mirror(visit, PlainSession(visit), self.serializer, rule))
+
+
+def ask_first(functions: dict[Any, list[Any]], function: Callable[[], Any]) -> None:
+    """Have *function* called before all others of *functions*, which a framework calls before a view.
+
+    Its own way to register one is closed once a request has come.
+    """
+    first = functions.setdefault(None, [])
+    if function not in first:
+        first.insert(0, function)

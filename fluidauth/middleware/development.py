@@ -1,0 +1,93 @@
+"""Whom an application in development mode answers: this machine, by its own name, and no proxy.
+
+Its secret may be no secret, and its cookie travels in the clear. Three things are looked at. The peer: from
+another machine, or through the port of a container, it is no loopback address. The host: a page of somebody
+else's, whose name was made to lead to 127.0.0.1 (DNS rebinding), sends that name. The headers: a proxy or
+tunnel on this machine is a peer on loopback, and says by them that it speaks for others. One that says
+nothing of itself and changes the host cannot be told from a browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fluidauth.engine.requests import Requests
+from fluidauth.events import Notice
+from fluidauth.formats.headers import Answer
+
+from .asgi_visits import Scope, Send, send_http, send_to_socket
+from .loopback import is_local_name, is_loopback
+
+_POLICY_VIOLATION = 1008  # WebSocket close code
+REFUSED = Notice("development_mode", "refused")
+_OF_PROXIES = ("forwarded", "via", "x-real-ip")
+_WAY_OUT = (
+    "To serve others, set FLUIDAUTH_SECRET to a secret of your own, serve it over https, and take "
+    "FLUIDAUTH_DEVELOPMENT (development=True) away."
+)
+_IN_PROCESS = "testclient"
+"""The peer that test clients of Starlette, FastAPI and Litestar have. A server puts an address there, so
+nothing that came over a network has it; nor can a rebound name be in play, so its host may be any."""
+
+
+def refusal_of_environ(environ: Mapping[str, Any]) -> Answer | None:
+    """Return the answer to a WSGI request, or one of Django's, that is not to be served; None if it is."""
+    names = (name[5:].replace("_", "-") for name in environ if name.startswith("HTTP_"))
+    hosts = [str(environ["HTTP_HOST"])] if environ.get("HTTP_HOST") else []
+    in_process = environ.get("REMOTE_PORT") == 0  # as of Django's AsyncClient; no TCP peer has port 0
+    return _answer(environ.get("REMOTE_ADDR"), hosts, names, in_process)
+
+
+def refusal_of_scope(scope: Mapping[str, Any], in_process: bool = False) -> Answer | None:
+    """Do as :func:`refusal_of_environ` for an ASGI scope; *in_process*: of a test client."""
+    headers = [
+        (bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in scope["headers"]
+    ]
+    client = scope.get("client")
+    hosts = [value for name, value in headers if name.lower() == "host"]
+    return _answer(client[0] if client else None, hosts, (name for name, _ in headers), in_process)
+
+
+async def refuse(scope: Scope, send: Send, requests: Requests) -> bool:
+    """Answer an ASGI request that is not to be served; return whether it was."""
+    answer = refusal_of_scope(scope)
+    if answer is None:
+        return False
+    requests.report([REFUSED])
+    if scope["type"] == "websocket":
+        await send_to_socket(send, scope, answer, answer.headers, _POLICY_VIOLATION)
+    else:
+        await send_http(send, answer, answer.headers)
+    return True
+
+
+def why_refused(
+    peer: str | None, hosts: list[str], names: Iterable[str], in_process: bool = False
+) -> str | None:
+    """Say why a request is not to be served, and what to do; None if it is.
+
+    *hosts*: the values of ``Host``, of which browsers send one; without any it is no browser, and *peer*
+    alone counts. *names*: of its headers.
+    """
+    for name in names:
+        if name.lower() in _OF_PROXIES or name.lower().startswith("x-forwarded-"):
+            return "this request came through a proxy, as one of its headers says. Ask the server itself"
+    if in_process or peer == _IN_PROCESS:
+        return None
+    if not is_loopback(peer):
+        return (
+            "this request came from elsewhere, or through the port of a container, or over a socket that "
+            "does not tell. Use a browser on the machine, or in the container, that runs the server"
+        )
+    if len(hosts) > 1 or not all(map(is_local_name, hosts)):
+        return "this request named another host. Open it as http://localhost, with the server's port"
+    return None
+
+
+def _answer(peer: str | None, hosts: list[str], names: Iterable[str], in_process: bool) -> Answer | None:
+    reason = why_refused(peer, hosts, names, in_process)
+    if reason is None:
+        return None
+    text = f"Development mode answers this machine alone, and {reason}. {_WAY_OUT}\n"
+    return Answer("403 Forbidden", text.encode("ascii"))
