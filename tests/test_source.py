@@ -61,6 +61,7 @@ THIRD_PARTY = {
             "serving",
             "store",
             "base",
+            "states",
             "under_test",
         )
     },

@@ -16,7 +16,6 @@ from fluidauth.engine.requests import Requests
 from fluidauth.engine.visit import Visit
 from fluidauth.errors import ConfigError
 from fluidauth.formats.json_values import decode
-from fluidauth.formats.payloads import plain_fields
 from fluidauth.integrations import json_mirror
 from fluidauth.operations import manage
 from fluidauth.operations.lookup import Live, find_live
@@ -24,7 +23,6 @@ from fluidauth.operations.runner import Steps
 from fluidauth.operations.save import CLOSED
 from fluidauth.records import Lifetime, SessionRecord
 from fluidauth.rules.saving import Outcome
-from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.session import Session
 from fluidauth.session.state import State
@@ -33,6 +31,7 @@ from .adopters import user_in
 from .configuration import get_engine
 from .keys import handle_in, key_of
 from .serving import amay_open, keys_open, may_open
+from .states import loaded_state, remaining, token_of, untouched, visit_of_state
 from .token_visit import TokenVisit
 
 _EXPIRY = "_session_expiry"  # where Django keeps what was given to ``set_expiry()``
@@ -81,7 +80,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             steps = manage.fetch(requests.policy, handle, requests.now())
             named = requests.perform(steps, "load")
             if named is not None and may_open(named.record):
-                return _visit_of(State(None, *named))
+                return visit_of_state(State(None, *named))
         visit = TokenVisit(requests, key or "")
         if visit.load().adoption is not None:
             visit.save(self._taking_over(visit))
@@ -93,7 +92,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             steps = manage.fetch(requests.policy, handle, requests.now())
             named = await requests.aperform(steps, "load")
             if named is not None and await amay_open(named.record):
-                return _visit_of(State(None, *named))
+                return visit_of_state(State(None, *named))
         visit = TokenVisit(requests, key or "")
         if (await visit.aload()).adoption is not None:
             await visit.asave(self._taking_over(visit))
@@ -105,7 +104,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         visit = self._visit
         if self._session_behind is None and visit is not None:
             if self._shares and visit.state is not None:
-                visit.state = _untouched(visit.state)
+                visit.state = untouched(visit.state)
             self._session_behind = Session(visit)
         return self._session_behind
 
@@ -134,7 +133,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         return user_in(self._session) not in (None, user_in(visit.state.base))
 
     def _loaded(self, visit: Visit) -> dict[str, Any]:
-        state = _state_of(visit)
+        state = loaded_state(visit)
         if state.record is None or state.body is None:
             if state.barred is None:  # of a replaced id the key stays: its successor's cookie must as well
                 self._session_key = None
@@ -142,8 +141,8 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         self._visit = visit
         self._due = state.due
         if self._modified and not self._is_named:
-            self._session_key = _token(state)
-        # All that this serializer does is copy; _untouched makes up for it, where anything is saved at all.
+            self._session_key = token_of(state)
+        # All that this serializer does is copy; untouched() makes up for it, where anything is saved at all.
         is_plain = not (state.body.locked or self._modified)  # one taken over was maybe just encrypted
         self._shares = is_plain and self.serializer is JSONSerializer
         if self._shares:
@@ -170,8 +169,8 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
     def _created(self, requests: Requests, outcome: Outcome) -> None:
         requests.report(outcome.notices)
         state = State(outcome.credential, outcome.record, outcome.body)
-        self._visit, self._session_behind, self._shares = _visit_of(state), None, False
-        self._session_key = _token(state)
+        self._visit, self._session_behind, self._shares = visit_of_state(state), None, False
+        self._session_key = token_of(state)
         self.modified = True
 
     def _changed(self, renews: bool) -> tuple[Visit, Session, dict[str, Any]]:
@@ -203,18 +202,18 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             json_mirror.put(behind, name, value)
         # Never nothing: only a write tells that the id was replaced meanwhile, and Django sends the cookie.
         touched = self._modified or renews or settings.SESSION_SAVE_EVERY_REQUEST
-        behind.set_lifetime(self._lifetime() if touched else _remaining(state))
+        behind.set_lifetime(self._lifetime() if touched else remaining(state))
         return visit, behind, fields
 
     def _saved(self, visit: Visit, behind: Session, fields: dict[str, Any]) -> bool:
         """Take over what was saved; say if anything is stored. Raise ``UpdateError`` if it could not be."""
-        state = _state_of(visit)
+        state = loaded_state(visit)
         if state.closed:
             raise UpdateError
         self._due = False
         if state.record is None:  # without fields, which the engine does not keep
             return False
-        self._session_key = key_of(state.record.handle) if self._is_named else _token(state)
+        self._session_key = key_of(state.record.handle) if self._is_named else token_of(state)
         json_mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
         return True
 
@@ -231,7 +230,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         before = self._behind
         self._forget()
         if before is not None and isinstance(found, Live):
-            self._visit = _visit_of(State(None, *found))  # what is saved is merged there; no key is sent
+            self._visit = visit_of_state(State(None, *found))  # what is saved is merged there; no key is sent
             self._rebase(before, found.body.fields)
             return
         self._session_key, self._was_ended = None, True
@@ -269,43 +268,3 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         former = Session(visit)
         former.set_lifetime(self._lasting(former.get(_EXPIRY)))
         return former
-
-
-def _visit_of(state: State) -> Visit:
-    """Return a visit that begins with *state*, which is in the store already."""
-    visit = Visit(get_engine().requests)
-    visit.state = state
-    return visit
-
-
-def _state_of(visit: Visit) -> State:
-    """Return the state of a session that was loaded."""
-    if visit.state is None:
-        raise UpdateError
-    return visit.state
-
-
-def _untouched(state: State) -> State:
-    """Return *state* with its fields as stored, none encrypted: Django may have changed those that it has."""
-    if state.record is None or state.body is None:
-        return state
-    found = state.snapshot()
-    found.base = plain_fields(state.record)
-    found.body = state.body._replace(fields=found.base)
-    return found
-
-
-def _token(state: State) -> str:
-    """Return what the cookie is to carry, under the key that it is to be signed by."""
-    if state.record is None or state.credential is None:
-        raise UpdateError
-    return token_for(get_engine().policy, state.record, state.credential.session_id)
-
-
-def _remaining(state: State) -> Lifetime:
-    """Return the lifetime that the session has left."""
-    body = state.body
-    if body is None:
-        raise UpdateError
-    left = body.deadline - get_engine().requests.now()
-    return Lifetime(max(1, left), body.idle, body.persistent)
