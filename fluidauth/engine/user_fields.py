@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fluidauth.rules.user_fields import own_fields, wish_by_fields
+from fluidauth.rules.user_fields import FieldsOfUser, own_fields, wish_by_fields
 from fluidauth.session import Session
 from fluidauth.session.state import State
 from fluidauth.session.wish import NO_WISH
@@ -26,7 +26,10 @@ class Following(Protocol):
 def follow_fields(visit: Following, session: Session, keep: bool = True) -> None:
     """Sign in or out whom the application did by changing a field; only out where *keep* is false."""
     state, policy = visit.state, visit.requests.policy
-    if state is None or policy.user_of is None:
+    user_of = policy.user_of
+    if state is None or user_of is None:
+        return
+    if isinstance(user_of, FieldsOfUser) and user_of.is_silent(state, session):
         return
     wish = wish_by_fields(policy, state, session, visit.now(), visit.answerable, keep)
     if wish is NO_WISH:

@@ -30,6 +30,7 @@ from typing import Any
 
 from fluidauth.errors import NotEnded, OutcomeUnknown
 from fluidauth.events import Notice
+from fluidauth.records import Body
 from fluidauth.rules.expiry import is_expired, shortens_idle, with_lifetime
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
@@ -62,7 +63,7 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     elif state.credential is not None and policy.keyring.find(state.credential.kid) is None:
         # Revoked since the request began: it must not get a cookie under another key.
         outcome = _dropped("key_revoked", state)
-    elif wish.renews or _ends_sooner(policy, plan, Live(state.record, state.body)):
+    elif wish.renews or (wish.lifetime and _ends_sooner(policy, plan, Live(state.record, state.body))):
         # A store lets no expiry move back: that needs a new record.
         outcome = yield from _regenerate(policy, plan, Live(state.record, state.body))
     elif plan.edits or wish.lifetime:
@@ -191,9 +192,7 @@ def merged(plan: SavePlan, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _ends_sooner(policy: Policy, plan: SavePlan, live: Live) -> bool:
     """Return whether *live* would expire sooner than it does, or than it would if nobody used it."""
-    lifetime = plan.state.wish.lifetime
-    if lifetime is None:
-        return False
+    lifetime = plan.state.wish.lifetime or policy.lifetime
     sooner = _as_wished(policy, plan, live).record.expires_at < live.record.expires_at
     return sooner or shortens_idle(live.body, lifetime)
 
@@ -213,7 +212,7 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
     reissue = plan.reissues(record)
-    body = body._replace(fields=fields, locked=locked)
+    body = Body(fields, *body[1:-2], locked, body.client)
     kid = policy.keyring.signing.kid if reissue else record.kid
     following = next_version(policy, record, body, plan.now, kid)
     if not (yield from calls.update(following)):
