@@ -186,8 +186,11 @@ class Sessions:
         return answer
 
     def is_null_session(self: Any, found: object) -> bool:
-        """Return whether *found* is no session, so that the framework does not save it."""
-        return isinstance(found, Discarded | self.null_session_class)
+        """Return whether *found* is no session, so that the framework does not save it.
+
+        It is None where opening one failed, and the page of that error is under way.
+        """
+        return found is None or isinstance(found, Discarded | self.null_session_class)
 
     def lifetime_of(self, app: Any, engine: SessionEngine, permanent: bool) -> Lifetime:
         """Return how long a session lasts from now on."""

@@ -188,6 +188,18 @@ def test_a_weak_key_is_refused_with_the_remedy(site_type: Site) -> None:
         site.interface_of(memory_engine(), MemoryStore())
 
 
+def test_a_weak_key_is_all_that_the_log_tells(caplog: pytest.LogCaptureFixture) -> None:
+    """The page of that error has no session either, and asks for none."""
+    site = FlaskSite(store=MemoryStore(), SECRET_KEY="dev")
+
+    answer = site.get(len)
+
+    [told] = caplog.records
+    assert answer.status_code == 500
+    assert told.exc_info is not None
+    assert str(told.exc_info[1]).startswith("SECRET_KEY has 3 characters")
+
+
 # -- responses that were never saved ----------------------------------------------------------------
 
 
