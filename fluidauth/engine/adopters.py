@@ -148,12 +148,15 @@ def _begin(
     policy: Policy, known: Adoption, old: Adopted | None, now: int, notices: list[Notice]
 ) -> Steps[State | None]:
     """Return the state of *old*, to be taken over, unless its user's sessions were ended meanwhile."""
-    user_id = None if old is None else old.user_id
-    barred = user_id is not None and (yield from adoption_period.is_barred(policy, user_id, now))
-    if old is None or barred:
+    if old is None:
         notices.append(_REJECTED)
         return None
     try:
+        if old.user_id is None and policy.user_of is not None:
+            old = old._replace(user_id=policy.user_of(old.fields))
+        if old.user_id is not None and (yield from adoption_period.is_barred(policy, old.user_id, now)):
+            notices.append(_REJECTED)
+            return None
         state = adopt.begin(known, old)
     except (PayloadError, TypeError, ValueError):  # what is no JSON, or no user id
         notices.append(Notice("cookie_rejected", "unstorable"))

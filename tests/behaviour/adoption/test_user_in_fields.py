@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import Session, SessionEngine
+from fluidauth import MemoryStore, Session, SessionEngine
 from fluidauth.adoption import Adopted
 from fluidauth.errors import NotSupported
 from fluidauth.events import SessionEvent
@@ -144,3 +144,31 @@ def test_sign_out_by_a_field_after_the_head_is_a_logout(by_field: Browser) -> No
 
     assert former.get(whoami) == (None, {})
     assert live_sessions(by_field.engine) == 0
+
+
+@pytest.mark.requirement("66")
+@pytest.mark.parametrize("named", ["ada", 7])
+def test_a_field_that_the_engine_knows_names_the_user_of_a_former_session(
+    store: Any, protocol: Protocol, clock: FakeClock, named: Any
+) -> None:
+    """Where the former system cannot tell; so ``revoke_user`` also ends what has not come in yet."""
+    old = OldSystem()
+    old.sessions.update(one=Adopted({"user": named}), two=Adopted({"user": named}))
+    engine = SessionEngine(new_secret(), store, adopt=[old], user_key="user", clock=clock)
+    with closing(engine):
+        browser = Browser(protocol, engine)
+
+        assert browser.get(whoami, cookie_header="old=one") == (str(named), {"user": named})
+
+        with suppress(NotSupported):
+            assert engine.revoke_user(str(named)) == 1
+            assert browser.with_cookie(None).get(whoami, cookie_header="old=two") == (None, {})
+
+
+@pytest.mark.requirement("66")
+def test_a_former_session_whose_field_names_nobody_is_not_taken_over(protocol: Protocol) -> None:
+    old = OldSystem()
+    old.sessions["one"] = Adopted({"user": ["ada"]})
+    engine = SessionEngine(new_secret(), MemoryStore(), adopt=[old], user_key="user")
+
+    assert Browser(protocol, engine).get(whoami, cookie_header="old=one") == (None, {})
