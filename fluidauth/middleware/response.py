@@ -16,6 +16,7 @@ from fluidauth.errors import ConfigError, FreshLoginRequired, StoreError, TooMan
 from fluidauth.formats.client_tokens import bearer_in
 from fluidauth.formats.headers import (
     TOO_MANY_COOKIES,
+    Answer,
     Words,
     forbid_storing,
     login_again,
@@ -41,7 +42,12 @@ class ResponseVisit(Visit):
     """The visit of a request that a response answers: one rule for all of them when the store fails."""
 
     __slots__ = ()
+    answer: Answer
+    answerable: bool
+    bearer: str | None
+    is_late: bool
     keep: bool
+    over: bool
     readable: bool
 
     def present(self, headers: str | Iterable[tuple[bytes, bytes]]) -> None:
