@@ -42,6 +42,8 @@ THIRD_PARTY = {
             "keys_revoke",
             "sessions",
             "sessions_all",
+            "sessions_list",
+            "sessions_revoke",
             "token",
             "doctor",
             "commands",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from . import keys_revoke, sessions_all
+from . import keys_revoke, sessions_all, sessions_list, sessions_revoke
 from .doctor import doctor
 from .keys import keys
 from .output import NO, UNABLE
@@ -58,5 +58,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 for _part in (keys, sessions, token, doctor):
     fluidauth.add_command(_part)
 keys.add_command(keys_revoke.revoke)
-for _part in sessions_all.COMMANDS:
+for _part in (sessions_list.list_sessions, *sessions_revoke.COMMANDS, *sessions_all.COMMANDS):
     sessions.add_command(_part)

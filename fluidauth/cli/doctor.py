@@ -32,7 +32,7 @@ from fluidauth.stores.memory import MemoryStore
 from fluidauth.stores.sqlite import SQLiteStore
 
 from .options import command, keyring_option, now, open_keyring, open_store, store_option, variables_set
-from .output import NO, Output
+from .output import NO, Output, plural
 
 _DAY = 24 * 60 * 60
 _YEAR = 365 * _DAY
@@ -210,29 +210,27 @@ def _of_records(store: SessionStore, ring: Keyring | None) -> Opinions:
         future += record.created_at > at + MAX_CLOCK_SKEW
         seals[ring.state_of(sealed_by(record)) if ring else ""] += 1
     name = f"session database {store.path}" if isinstance(store, SQLiteStore) else repr(store)
-    yield Opinion("ok", "store", f"{name} answers; {seen:,} records looked at")
+    yield Opinion("ok", "store", f"{name} answers; {plural(seen, 'record')} looked at")
     if seals["unknown"]:
         yield Opinion(
             "error",
             "keyring",
-            f"{seals['unknown']} of {seen} records are sealed by keys that it does not have: the wrong one?",
+            f"{seals['unknown']:,} of {seen:,} sealed by keys that it does not have: the wrong one?",
         )
     if seals["revoked"]:
         yield Opinion(
             "warning",
             "store",
-            f"{seals['revoked']} of {seen} ended with a revoked key: fluidauth sessions clean --revoked",
+            f"{seals['revoked']:,} of {seen:,} ended with a revoked key: fluidauth sessions clean --revoked",
         )
     if future:
         yield Opinion(
             "error",
             "clock",
-            f"{future} of {seen} records were created in the future: a server's clock is wrong",
+            f"{future:,} of {seen:,} created in the future: a server's clock is wrong",
         )
     if expired > _BACKLOG * seen and seen > 100:
-        yield Opinion(
-            "warning", "cleaning", f"{expired} of {seen} records have expired: fluidauth sessions clean"
-        )
+        yield Opinion("warning", "cleaning", f"{expired:,} of {seen:,} expired: fluidauth sessions clean")
 
 
 def _of_policy(policy: Policy, url: str | None) -> Opinions:

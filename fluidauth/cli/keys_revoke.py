@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from fluidauth.records import moment
 
 from .keys import interval_option, no_wait_option, shown, wait_since
 from .options import command, count_records, keyring_file_option, now, open_store, policy_for
-from .output import NO, Output, Refused, plural
+from .output import NO, Output, ask, plural
 
 
 @command(None, "revoke")
@@ -132,12 +131,8 @@ def _sentence(kid: str, use: KeyUse) -> str:
 
 def _ask(kid: str, use: KeyUse) -> None:
     """Let nobody be logged out by mistake."""
-    if not use.sessions and not use.fields:
-        return
-    if not sys.stdin.isatty():
-        raise Refused(f"{_sentence(kid, use)} Add --yes to do it")
-    if not click.confirm(f"{_sentence(kid, use)} Revoke it?", err=True):
-        raise Refused("nothing was changed")
+    if use.sessions or use.fields:
+        ask(_sentence(kid, use), "Revoke it?")
 
 
 def _tell_outcome(out: Output, document: KeyDocument, kid: str, use: KeyUse | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,8 @@ from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
 from fluidauth.keys import Keyring
 from fluidauth.keys.ring import variables_set as variables_set
-from fluidauth.records import Lifetime, is_handle
+from fluidauth.maintenance.census import every_record
+from fluidauth.records import Lifetime, SessionRecord, check_user_id, is_handle
 from fluidauth.rules.policy import Policy
 from fluidauth.stores.base import SessionStore
 from fluidauth.stores.migrating import MigratingStore
@@ -151,6 +152,20 @@ def count_records(store: SessionStore) -> int | None:
         return sum(store.count_by_kid().values())
     except NotSupported:
         return None
+
+
+def tracked_records(out: Output, store: SessionStore, what: str) -> Iterator[SessionRecord]:
+    """Yield all records of *store* and show how many have passed."""
+    total = count_records(store) if out.shows_progress else None
+    return out.tracked(every_record(store.scan), what, total)
+
+
+def check_user(user: str) -> None:
+    """Raise :class:`Refused` for what can be no user id."""
+    try:
+        check_user_id(user)
+    except ValueError as error:
+        raise Refused(str(error)) from error
 
 
 def whole_handle(store: SessionStore, given: str) -> str:

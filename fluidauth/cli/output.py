@@ -6,6 +6,7 @@ What was asked for goes to standard output; progress and questions go to standar
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -85,10 +86,15 @@ class Output:
         if not self.as_json:
             self._err.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether anybody sees a bar."""
+        return not self.as_json and self._err.is_terminal
+
     @contextmanager
     def progress(self, what: str, total: int | None, *, rate: bool = True) -> Iterator[Callable[[int], None]]:
         """Give a function that says how much of *total* is done, shown as a bar on a terminal."""
-        if self.as_json or not self._err.is_terminal:
+        if not self.shows_progress:
             yield lambda done: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -110,6 +116,14 @@ class Output:
                 yield item
                 if not number % 100:
                     advance(number)
+
+
+def ask(sentence: str, question: str) -> None:
+    """Return if the answer to *question* is yes; raise :class:`Refused` if not, or if nobody can answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise Refused(f"{sentence} Add --yes to do it")
+    if not click.confirm(f"{sentence} {question}", err=True):
+        raise Refused("nothing was changed")
 
 
 def plural(count: int, noun: str) -> str:

@@ -1,24 +1,17 @@
-"""``fluidauth sessions``: what is stored, who it belongs to, and how to end it."""
+"""``fluidauth sessions``, and what one session is: ``sessions show``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fluidauth.formats.encryption import encrypted_by
-from fluidauth.formats.payloads import is_adoption, sealed_by
-from fluidauth.maintenance.census import every_record
-from fluidauth.operations import manage
-from fluidauth.operations.revoke import end_user
-from fluidauth.operations.runner import run
-from fluidauth.records import Body, SessionRecord, check_user_id, moment
+from fluidauth.formats.payloads import sealed_by
+from fluidauth.records import Body, SessionRecord, moment
 from fluidauth.rules.verdicts import Finding, inspect
-from fluidauth.stores.base import SessionStore
 
 from .options import (
     command,
@@ -30,55 +23,16 @@ from .options import (
     store_option,
     whole_handle,
 )
-from .output import NO, Output, Refused, plural
-
-_SHOWN = 12  # digits of a handle, enough to name a session among millions
+from .output import NO, Output, Refused
+from .sessions_list import columns, kind
 
 
 @click.group()
 def sessions() -> None:
-    """Look at stored sessions, end them, move them to another key.
+    """Look at stored sessions, end them, move them to another key or store.
 
     A HANDLE names a session in the store and opens nothing; its first 8 hex digits or more will do.
     """
-
-
-@command(sessions, "list")
-@store_option
-@click.option("--user", help="Those of one user only.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
-@click.option("--after", help="Those behind this handle, for the next page.")
-@click.option("--expired", is_flag=True, help="Expired ones as well.")
-@click.option("--key", "kid", help="Those whose cookie or record is under this key.")
-def list_sessions(
-    out: Output, store: str, user: str | None, limit: int, after: str | None, expired: bool, kid: str | None
-) -> None:
-    """List sessions that have not expired, in order of handle. No payload is opened."""
-    if user is not None:
-        check_user(user)
-    with closing(open_store(store)) as blocking:
-        start = whole_handle(blocking, after) if after else None
-        at = now()
-        found = (
-            record
-            for record in _of_user(blocking, user, start)
-            if (expired or record.expires_at > at)
-            and kid in (None, record.kid, sealed_by(record))
-            and not is_adoption(record)
-        )
-        page = list(islice(found, limit + 1))  # one more says whether another page follows
-    following = page[limit - 1].handle if len(page) > limit else None
-    del page[limit:]
-    out.answer({"sessions": [_columns(record) for record in page], "next": following})
-    out.table(
-        ("handle", "user", "created (UTC)", "expires (UTC)", "cookie key"),
-        [
-            (r.handle[:_SHOWN], r.user_id or "–", _minute(r.created_at), _minute(r.expires_at), r.kid)
-            for r in page
-        ],
-    )
-    if following:
-        out.hint(f"next page: --after {following[:_SHOWN]}")
 
 
 @command(sessions, "show")
@@ -99,7 +53,7 @@ def show(
     fields = _fields(found, decrypt)
     out.answer(
         {
-            **_columns(record),
+            **columns(record),
             "verdict": found.verdict,
             "detail": found.detail,
             "genuine": found.content is not None,
@@ -115,72 +69,13 @@ def show(
         raise click.exceptions.Exit(NO)
 
 
-@command(sessions, "revoke")
-@click.argument("handle")
-@store_option
-@keyring_option
-def revoke(out: Output, handle: str, store: str, keyring: Path | None, trust_mount: bool) -> None:
-    """End one session, also under the id that it was renewed to. Exit code 1 if there is none."""
-    with closing(open_store(store)) as blocking:
-        policy = policy_for(open_keyring(keyring, trust_mount), blocking)
-        whole = whole_handle(blocking, handle)
-        record = blocking.get(whole)
-        ended = run(blocking, manage.delete(policy, whole))
-    of_user = f" of {record.user_id!r}" if record and record.user_id is not None else ""
-    out.answer(
-        {"handle": whole, "user_id": record.user_id if record else None, "revoked": ended},
-        f"session {whole[:_SHOWN]}{of_user} {'is ended' if ended else 'was not there'}",
-    )
-    if not ended:
-        raise click.exceptions.Exit(NO)
-
-
-@command(sessions, "revoke-user")
-@click.argument("user")
-@store_option
-@click.option("--except", "kept", help="The handle of a session to keep.")
-def revoke_user(out: Output, user: str, store: str, kept: str | None) -> None:
-    """End all sessions of USER. Exit code 1 if there is none."""
-    check_user(user)
-    with closing(open_store(store)) as blocking:
-        whole = whole_handle(blocking, kept) if kept else None
-        count = run(blocking, end_user(user, whole))
-    out.answer({"user": user, "revoked": count}, f"{plural(count, 'session')} of {user!r} ended")
-    if not count:
-        raise click.exceptions.Exit(NO)
-
-
 # -- helpers -------------------------------------------------------------------------------
-
-
-def _of_user(store: SessionStore, user: str | None, after: str | None) -> Iterator[SessionRecord]:
-    if user is None:
-        return every_record(store.scan, after)
-    return every_record(lambda start, limit: store.list_for_user(user, start, limit), after)
 
 
 def _seal(found: Finding) -> str:
     if found.content is not None:
         return "genuine"
     return "by a revoked key" if found.verdict == "revoked" else "NOT genuine"
-
-
-def _minute(seconds: object) -> str:
-    return moment(seconds)[:16]
-
-
-def check_user(user: str) -> None:
-    """Raise :class:`Refused` for what can be no user id."""
-    try:
-        check_user_id(user)
-    except ValueError as error:
-        raise Refused(str(error)) from error
-
-
-def _columns(record: SessionRecord) -> dict[str, Any]:
-    columns = record._asdict()
-    columns["bytes"] = len(columns.pop("payload"))
-    return columns
 
 
 def _lifetime(found: Finding) -> dict[str, Any]:
@@ -195,6 +90,7 @@ def _lines(record: SessionRecord, found: Finding, key_state: str) -> list[tuple[
         ("seal", _seal(found)),
         ("verdict", f"{found.verdict}: {found.detail}"),
         ("handle", record.handle),
+        ("kind", kind(record)),
         ("user", record.user_id if record.user_id is not None else "–"),
         ("created (UTC)", moment(record.created_at)),
         ("expires unless used", moment(record.expires_at)),

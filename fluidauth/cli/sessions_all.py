@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import click
 
 from fluidauth.formats.payloads import is_adoption, sealed_by
-from fluidauth.maintenance.census import PAGE, Census, every_record
+from fluidauth.maintenance.census import PAGE, Census
 from fluidauth.maintenance.move import Moved, move_all
 from fluidauth.maintenance.rekey import BATCH, RATE, Rekeyed, paced, rekey
 from fluidauth.operations import manage
 from fluidauth.operations.runner import run
-from fluidauth.records import SessionRecord
 from fluidauth.rules.verdicts import inspect
-from fluidauth.stores.base import SessionStore
 from fluidauth.stores.migrating import MigratingStore
 
 from .options import (
@@ -31,6 +28,7 @@ from .options import (
     policy_for,
     reachable_store,
     store_option,
+    tracked_records,
 )
 from .output import NO, Output, Refused, plural
 
@@ -61,11 +59,11 @@ def init(out: Output, store: str) -> None:
 @command(None, "stats")
 @store_option
 def stats(out: Output, store: str) -> None:
-    """Count sessions, users, keys and bytes. No payload is opened."""
+    """Count sessions of each kind, users, keys and bytes. No payload is opened."""
     found = Census()
     at = now()
     with closing(open_store(store)) as blocking:
-        for record in _tracked(out, blocking, "counting"):
+        for record in tracked_records(out, blocking, "counting"):
             found.count(record, at)
     out.answer(found.summary())
     average = found.payload_bytes // ((found.live + found.expired) or 1)
@@ -73,6 +71,7 @@ def stats(out: Output, store: str) -> None:
         ("", ""),
         [
             ("live records", f"{found.live:,}"),
+            *((f"of these, {kind}", f"{count:,}") for kind, count in found.by_kind.most_common()),
             ("expired, to be cleaned", f"{found.expired:,}"),
             ("users", f"{len(found.users):,}"),
             (
@@ -96,7 +95,7 @@ def clean(out: Output, store: str, keyring: Path | None, trust_mount: bool, revo
         count = run(blocking, manage.clean(now()))
         if revoked:
             gone = open_keyring(keyring, trust_mount).revoked
-            for record in _tracked(out, blocking, "looking for revoked keys"):
+            for record in tracked_records(out, blocking, "looking for revoked keys"):
                 if not is_adoption(record) and (record.kid in gone or sealed_by(record) in gone):
                     dead += blocking.delete(record.handle, record.version)
     under = f", {dead:,} under revoked keys" if revoked else ""
@@ -117,7 +116,7 @@ def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> N
     with closing(open_store(store)) as blocking:
         damage = blocking.damage()
         policy = policy_for(open_keyring(keyring, trust_mount), blocking)
-        for record in _tracked(out, blocking, "checking"):
+        for record in tracked_records(out, blocking, "checking"):
             found = inspect(policy, record, at)
             verdicts[found.verdict] += 1
             if found.verdict in _BAD:
@@ -214,10 +213,6 @@ def copy_sessions(out: Output, store: str, rate: int) -> None:
 
 
 # -- helpers -------------------------------------------------------------------------------
-
-
-def _tracked(out: Output, store: SessionStore, what: str) -> Iterator[SessionRecord]:
-    return out.tracked(every_record(store.scan), what, count_records(store))
 
 
 def _more(out: Output, count: int) -> None:

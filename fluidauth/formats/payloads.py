@@ -15,7 +15,7 @@ from __future__ import annotations
 import hmac
 import struct
 from collections.abc import Collection
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from fluidauth.errors import FieldError, PayloadError, RecordTampered
 from fluidauth.keys import Key, Keyring
@@ -34,6 +34,16 @@ _NUMBERS = struct.Struct(">IQIQI")
 
 _REASONS = get_args(RenewalReason)
 _GRAVE_LENGTH = 3  # of a tombstone without a nonce
+_GRAVE_START = b'["'  # where a session has its fields
+
+Kind = Literal[
+    "signed-in",
+    "anonymous",
+    "client",  # opened by a client's token
+    "replaced",  # the tombstone of an id that was renewed
+    "adoption",  # says what became of a session of a former system, or of all of them
+    "unknown",  # not of a form that is known here
+]
 
 
 class Sealer:
@@ -188,6 +198,17 @@ def is_adoption(record: SessionRecord) -> bool:
     """Return whether *record* says what became of sessions of a former system; nothing is verified."""
     grave = _grave(record)
     return grave is not None and grave[1] == "adopt"
+
+
+def kind_of(record: SessionRecord) -> Kind:
+    """Return what *record* says that it is; nothing is verified."""
+    if record.payload[:1] not in (_FORMAT, _CLIENT_FORMAT):
+        return "unknown"
+    if record.payload[_BODY_START:].startswith(_GRAVE_START) and (grave := _grave(record)):
+        return "adoption" if grave[1] == "adopt" else "replaced"
+    if is_client(record):
+        return "client"
+    return "anonymous" if record.user_id is None else "signed-in"
 
 
 def _grave(record: SessionRecord) -> list[Any] | None:

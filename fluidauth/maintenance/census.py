@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from fluidauth.formats.encryption import encrypted_by
-from fluidauth.formats.payloads import sealed_by
+from fluidauth.formats.payloads import kind_of, sealed_by
 from fluidauth.records import Body, SessionRecord
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.verdicts import inspect
@@ -31,17 +31,19 @@ class Census:
     payload_bytes: int = 0
     largest_payload: int = 0
     users: set[str] = field(default_factory=set)
+    by_kind: Counter[str] = field(default_factory=Counter)
     by_cookie_key: Counter[str] = field(default_factory=Counter)
     by_seal_key: Counter[str] = field(default_factory=Counter)
 
     def count(self, record: SessionRecord, now: int) -> None:
-        """Add one record; users and keys are those of live ones."""
+        """Add one record; kinds, users and keys are those of live ones."""
         self.payload_bytes += len(record.payload)
         self.largest_payload = max(self.largest_payload, len(record.payload))
         if record.expires_at <= now:
             self.expired += 1
             return
         self.live += 1
+        self.by_kind[kind_of(record)] += 1
         self.by_cookie_key[record.kid] += 1
         self.by_seal_key[sealed_by(record)] += 1
         if record.user_id is not None:
@@ -55,6 +57,7 @@ class Census:
             "users": len(self.users),
             "payload_bytes": self.payload_bytes,
             "largest_payload": self.largest_payload,
+            "by_kind": dict(self.by_kind),
             "by_cookie_key": dict(self.by_cookie_key),
             "by_seal_key": dict(self.by_seal_key),
         }

@@ -82,15 +82,19 @@ def delete(policy: Policy, handle: str) -> Steps[bool]:
 
 def delete_of(policy: Policy, handle: str, user_id: str, now: int) -> Steps[bool]:
     """Do as :func:`delete` if the session is one of *user_id*'s."""
+    found = yield from fetch_of(policy, handle, user_id, now)
+    return (yield from end(policy, found.record.handle)) if found else False
+
+
+def fetch_of(policy: Policy, handle: str, user_id: str, now: int) -> Steps[Live | None]:
+    """Read the live session *handle*, or what it was renewed to, if it is one of *user_id*'s."""
     check_user_id(user_id)
     found = (yield from find(policy, handle, now)) if names_session(handle) else None
     for _ in range(MAX_CHAIN):
         if not isinstance(found, Tombstone):
             break
         found = yield from find(policy, found.successor, now)
-    if not isinstance(found, Live) or found.record.user_id != user_id:
-        return False
-    return (yield from end(policy, found.record.handle))
+    return found if isinstance(found, Live) and found.record.user_id == user_id else None
 
 
 def extend(policy: Policy, handle: str, length: int | timedelta, now: int) -> Steps[bool]:

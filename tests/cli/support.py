@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fluidauth import SessionEngine
+from itsdangerous import TimestampSigner
+
+from fluidauth import Keyring, SessionEngine
+from fluidauth.integrations.starlette import StarletteCookie
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
+from tests.support import Browser
 
 OLD, NEW = new_secret(), new_secret()
 LONG_AGO = 1_600_000_000
@@ -37,6 +42,21 @@ def sign_in(engine: SessionEngine, user: str = "ada") -> tuple[str, str]:
     """Begin a session; return its token and handle."""
     token, session = engine.create_session(user, {"theme": "dark", "email": "SECRET-ada@example.com"})
     return token, str(session.handle)
+
+
+def former_visitor(engine: SessionEngine, ring: Path) -> tuple[Callable[[], Browser], Callable[[str], str]]:
+    """Return what makes browsers of a process that takes former sessions over, and what makes cookies."""
+    secret = new_secret()
+
+    def cookie(user: str) -> str:
+        fields = b64encode(json.dumps({"user": user}).encode())
+        return f"session={TimestampSigner(secret).sign(fields).decode()}"
+
+    def browser() -> Browser:
+        adopter = StarletteCookie(secret, user_id=lambda fields: fields.get("user"))
+        return Browser("wsgi", SessionEngine(Keyring.from_file(ring), engine.requests.store, adopt=[adopter]))
+
+    return browser, cookie
 
 
 def promote_new(path: Path) -> None:

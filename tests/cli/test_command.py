@@ -19,7 +19,10 @@ from tests.cli.support import NEW, OLD, QUICK, Cli, sign_in
 
 VERBS = {
     "keys": ["add", "list", "new", "promote", "prune", "revoke"],
-    "sessions": ["check", "clean", "copy", "init", "list", "rekey", "revoke", "revoke-user", "show", "stats"],
+    "sessions": [
+        *("check", "clean", "copy", "init", "list", "rekey"),
+        *("revoke", "revoke-all", "revoke-user", "show", "stats"),
+    ],
     "token": ["explain"],
 }
 
@@ -97,6 +100,7 @@ def test_errors_are_json_as_well(cli: Cli, ring: Path) -> None:
         ["keys", "promote", "--interval", "nan"],
         ["keys", "promote", "--interval=-5"],
         ["sessions", "list", "--user", "\udcff"],
+        ["sessions", "list", "--since", "fask1_SECRET"],
         ["keys", "revoke", "fask1_SECRET"],
         ["sessions", "show", "1.SECRET"],
         ["token", "explain", "1.SECRET"],
@@ -204,6 +208,7 @@ def test_no_command_prints_a_secret(cli: Cli, engine: SessionEngine, ring: Path)
         ["keys", "prune"],
         ["doctor"],
         ["sessions", "revoke", handle],
+        ["sessions", "revoke-all", "--yes"],
     ]
     told = "".join(result.out + result.err for line in lines for result in (cli(*line), cli(*line, "--json")))
     secrets = re.findall(r'"fask1_([^"]+)"', ring.read_text())

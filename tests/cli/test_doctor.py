@@ -56,7 +56,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(
     for words in (
         "can be opened by others (mode 0640): chmod 600",
         "others may write in",
-        "1 of 2 records were created in the future",
+        "1 of 2 created in the future",
         f"key {kid_of(OLD)}  has been signing for",
         "rotate within a year: fluidauth keys add",
         f"fluidauth keys promote {kid_of(NEW)}",

@@ -1,4 +1,4 @@
-"""``fluidauth sessions``: list, show, revoke."""
+"""``fluidauth sessions``: pages of a list, one session, its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def test_sessions_are_listed(cli: Cli, engine: SessionEngine) -> None:
     assert [session["handle"] for session in first + rest] == handles
     assert {session["user_id"] for session in mine} == {"user-1"}
     assert len(mine) == 3
-    assert set(found[0]) == {"handle", "user_id", "created_at", "expires_at", "version", "kid", "bytes"}
+    assert set(found[0]) == {
+        *("handle", "user_id", "created_at", "expires_at", "version", "kid", "bytes", "kind", "successor")
+    }
     assert table.out.splitlines()[1].startswith(f"{handles[0][:12]}  user-")
     assert table.err == f"next page: --after {handles[1][:12]}\n"
     assert cli("sessions", "list", "--limit", "6", "--json").json["next"] is None

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sqlite3
 import stat
 import time
-from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from itsdangerous import TimestampSigner
 
 from fluidauth import Keyring, Session, SessionEngine, SQLiteStore
 from fluidauth.errors import FieldTampered
-from fluidauth.integrations.starlette import StarletteCookie
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
 from fluidauth.records import Body
 from harness.servers.postgres import new_database, postgres_url
 from harness.servers.redis import empty_redis
-from tests.cli.support import LONG_AGO, OLD, Cli, change_row, expire, promote_new, sign_in
-from tests.support import Browser
+from tests.cli.support import LONG_AGO, OLD, Cli, change_row, expire, former_visitor, promote_new, sign_in
 
 
 def test_expired_sessions_are_cleaned(cli: Cli, engine: SessionEngine) -> None:
@@ -101,18 +96,8 @@ def test_check_reports_every_bad_record(cli: Cli, engine: SessionEngine, ring: P
 @pytest.mark.requirement("63", "64")
 def test_marker_of_an_adopted_cookie_is_no_session(cli: Cli, engine: SessionEngine, ring: Path) -> None:
     """It is in no list, and stays when sessions under a revoked key are removed: nobody comes back."""
-    secret = new_secret()
-
-    def old_cookie(user: str) -> str:
-        fields = b64encode(json.dumps({"user": user}).encode())
-        return f"session={TimestampSigner(secret).sign(fields).decode()}"
-
-    cookies = [old_cookie("ada"), old_cookie("bob")]
-
-    def browser() -> Browser:
-        adopter = StarletteCookie(secret, user_id=lambda fields: fields.get("user"))
-        adopting = SessionEngine(Keyring.from_file(ring), engine.requests.store, adopt=[adopter])
-        return Browser("wsgi", adopting)
+    browser, cookie = former_visitor(engine, ring)
+    cookies = [cookie("ada"), cookie("bob")]
 
     def users() -> list[str | None]:
         tab = browser()
