@@ -1,7 +1,8 @@
 """Development mode: an application runs as a tutorial publishes it, for this machine alone.
 
-Instead of a secret that is missing or weak a random one signs, which is kept in a file beside the database;
-the cookie is one for plain http. Whom the application then answers is decided by ``middleware/development``.
+Instead of a secret that is missing or weak a random one signs, which is kept in a file beside the database
+(by tests in memory, nowhere); the cookie is one for plain http. Whom the application then answers is decided
+by ``middleware/development``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from pathlib import Path
 from fluidauth.errors import ConfigError, WeakSecret
 from fluidauth.events import logger
 from fluidauth.keys import Keyring
-from fluidauth.keys.kept import kept_secret
+from fluidauth.keys.kept import kept_secret, passing_secret
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
+from fluidauth.stores.memory import MemoryStore
 from fluidauth.stores.sqlite import SQLiteStore
+from fluidauth.stores.under_test import run
 
 from .settings import DEFAULT_PATH, Secret, keyring_of
 
@@ -52,9 +55,13 @@ def keyring_for(secret: Secret | None, store: SessionStore | AsyncSessionStore, 
         ring = keyring_of(secret)
         signs = "the secret that was given signs"
     except WeakSecret:
-        place = _place_beside(store)
-        ring = Keyring.from_secrets(kept_secret(place))
-        signs = f"no strong secret was given, so one signs that is kept in {place}"
+        if run.goes_on and isinstance(store, MemoryStore):  # sessions end with the tests, and leave nothing
+            chosen, where = passing_secret(), "ends with the tests"
+        else:
+            place = _place_beside(store)
+            chosen, where = kept_secret(place), f"is kept in {place}"
+        ring = Keyring.from_secrets(chosen)
+        signs = f"no strong secret was given, so one signs that {where}"
     logger.warning(
         "development mode, for this machine alone: %s, and the cookie is one for plain http; requests from "
         "elsewhere, to another host than localhost or through a proxy get 403",

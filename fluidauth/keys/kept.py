@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from fluidauth.errors import ConfigError
@@ -15,6 +16,12 @@ from .strength import new_secret
 
 _LONGEST = 1024  # bytes that are read
 _FORM = re.compile(rb"fask1_[A-Za-z0-9_-]{43}\n?")
+
+
+@cache
+def passing_secret() -> str:
+    """Return a random secret, the same until this process ends, that is kept nowhere."""
+    return new_secret()
 
 
 @without_locals

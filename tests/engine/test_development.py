@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fluidauth.events import SessionEvent
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
+from fluidauth.stores.under_test import run
 
 WEAK = ["dev", "django-insecure-0123456789!@#$%^&*(-_=+)", b"x" * 40, ["dev", new_secret()], None]
 
@@ -40,6 +42,25 @@ def test_a_random_secret_stands_in_for_one_that_is_weak(secret: Any, tmp_path: P
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     for engine in engines:
         engine.close()
+
+
+@pytest.fixture
+def tests_run() -> Iterator[None]:
+    run.begin()
+    yield
+    run.end()
+
+
+@pytest.mark.requirement("69")
+@pytest.mark.usefixtures("tests_run")
+def test_tests_in_memory_keep_no_secret(tmp_path: Path) -> None:
+    """An application that a test builds twice has the same sessions in both; with a file it is as ever."""
+    first, second = (SessionEngine("dev", development=True) for _ in range(2))
+
+    assert second.policy.keyring.kids == first.policy.keyring.kids
+    assert list(tmp_path.iterdir()) == []
+    SessionEngine("dev", tmp_path / "s.db", development=True).close()
+    assert (tmp_path / "s.db.development-secret").exists()
 
 
 @pytest.mark.requirement("69")

@@ -157,6 +157,19 @@ def test_pytest_leaves_no_file_behind(run: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app.py", "test_app.py"]
 
 
+@pytest.mark.requirement("69")
+@pytest.mark.parametrize("kind", ["pytest", "django"])
+@pytest.mark.parametrize("secret", ["dev", new_secret()], ids=["weak", "strong"])
+def test_development_mode_leaves_no_file_behind(run: Run, tmp_path: Path, kind: str, secret: str) -> None:
+    """Nor do Django's checks of the settings: secret and store are those of the tests, and end with them."""
+    files, command = (FLASK, PYTEST) if kind == "pytest" else (DJANGO, ("manage.py", "test"))
+
+    said = run(*command, files=files, FLUIDAUTH_DEVELOPMENT="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+    assert said.count("memory.MemoryStore") == 2
+    assert {path.name for path in tmp_path.iterdir()} == files.keys()
+
+
 @pytest.mark.parametrize("order", [(), ("--parallel=2",), ("--reverse",)])
 def test_djangos_runner_leaves_peoples_sessions_alone(
     run: Run, real: SessionEngine, order: tuple[str, ...]

@@ -60,13 +60,17 @@ def get_engine() -> SessionEngine:
     Without a secret there, that of the environment (``FLUIDAUTH_SECRET`` …) signs, else ``SECRET_KEY``. Raise
     :class:`ConfigError` for what is wrong or weak.
     """
-    if "outbox" in mail.__dict__ and under_test.begins():
-        _built.clear()  # made before, of what people have
+    _notice_tests()
     if not _built:
         with _lock:
             if not _built:
                 _built.append(build_engine())
     return _built[0]
+
+
+def _notice_tests() -> None:
+    if "outbox" in mail.__dict__ and under_test.begins():
+        _built.clear()  # made before, of what people have
 
 
 @without_locals
@@ -81,6 +85,7 @@ def build_engine(connect: str | None = None) -> SessionEngine:
     options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, "connect": "lazy", **options}
     if connect is not None:
         options["connect"] = connect
+    _notice_tests()  # the runner has settings checked before anybody asks for a session
     if run.goes_on and not _overrides:
         options["store"] = run.store()
     path, on_event = options.pop("keyring", None), options.pop("on_event", None)
