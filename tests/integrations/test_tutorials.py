@@ -74,8 +74,8 @@ def test_development_mode_runs_it_as_published(name: str, tmp_path: Path) -> Non
             seen += [browser.get("/").text]
             rebound = browser.get("/", headers={"Host": f"rebound.example:{tutorial.port}"})
             # Waitress takes X-Forwarded-… away, unless it is told to trust a proxy.
-            proxys = "Via" if name.endswith("waitress") else "X-Forwarded-For"
-            forwarded = browser.get("/", headers={proxys: "203.0.113.9"})
+            of_proxies = "Via" if name.endswith("waitress") else "X-Forwarded-For"
+            forwarded = browser.get("/", headers={of_proxies: "203.0.113.9"})
             seen += [browser.get("/").text]
 
     assert seen == ["1", "2", "3", "4"]

@@ -211,11 +211,6 @@ class StarlettePanel(Site):
 class StarlettePanelWithin(StarlettePanel):
     """The same, with sessions in the panel's own middleware; its server starts with any secret."""
 
-    line = (
-        StarlettePanel.line[0],
-        ('secret_key="1234567890")]', 'secret_key="1234567890", USER_KEY)]'),
-    )
-
     def publish(self) -> None:
         super().publish()
         middleware = 'middleware=[Middleware(SessionMiddleware, secret_key="1234567890")]'
