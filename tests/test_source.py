@@ -144,7 +144,7 @@ def test_the_import_lint_sees_imports() -> None:
         "fluidauth.records.SessionRecord",
         "fluidauth.engine",
     ]
-    assert own_imports("stores.memory") == {"errors", "records", "stores.base"}
+    assert own_imports("stores.memory") == {"errors", "records", "stores.base", "stores.delegating"}
     assert "formats.tokens" in own_imports("rules.versions")
 
 

@@ -197,9 +197,9 @@ def copy_sessions(out: Output, store: str, rate: int) -> None:
                 "that takes two stores, of which the application has both: "
                 "--store 'sqlite:///sessions.db -> redis://host', or FLUIDAUTH_DATABASE"
             )
-        with out.progress("moving", count_records(both.old)) as advance:
+        with out.progress("moving", count_records(both.old) if out.shows_progress else None) as advance:
             try:
-                for totals in paced(move_all(both, now()), rate):
+                for totals in paced(move_all(both, now(), rate), rate):
                     advance(totals.seen)
             except KeyboardInterrupt:
                 out.hint(f"{totals.done:,} moved; the same command goes on with the rest")

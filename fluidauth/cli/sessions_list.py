@@ -16,6 +16,7 @@ from fluidauth.formats.payloads import kind_of, sealed_by, successor_of
 from fluidauth.maintenance.census import every_record
 from fluidauth.records import SessionRecord, moment
 from fluidauth.stores.base import SessionStore
+from fluidauth.stores.migrating.claims import is_claim, unmarked
 
 from .options import check_user, command, now, open_store, store_option, whole_handle
 from .output import Output, Refused
@@ -23,7 +24,7 @@ from .output import Output, Refused
 SHOWN = 12  # digits of a handle, enough to name a session among millions
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_ENDED = ("replaced", "adoption")  # no session, but what is left of one
+_ENDED = ("replaced", "adoption", "claim")  # no session, but what is left of one
 _OF_USERS = ("signed-in", "client")
 Order = Callable[[SessionRecord], tuple[Any, ...]]
 _ORDERS: dict[str, Order] = {
@@ -91,7 +92,7 @@ def list_sessions(
     at = now()
 
     def is_wanted(record: SessionRecord) -> bool:
-        kind = kind_of(record)
+        kind = _kind_of(record)
         return (
             (everything or ((expired or record.expires_at > at) and kind not in _ENDED))
             and (not signed_in or kind in _OF_USERS)
@@ -157,14 +158,19 @@ def of_user(store: SessionStore, user: str | None, after: str | None = None) -> 
 
 def kind(record: SessionRecord) -> str:
     """Return what *record* is, in words."""
-    found = kind_of(record)
+    found = _kind_of(record)
     if found == "replaced":
         return f"replaced by {(successor_of(record) or '')[:SHOWN]}"
     return "adoption marker" if found == "adoption" else found
+
+
+def _kind_of(record: SessionRecord) -> str:
+    """Return what *record* says that it is; a session on its way to another store is what it was."""
+    return "claim" if is_claim(record) else kind_of(unmarked(record))
 
 
 def columns(record: SessionRecord) -> dict[str, Any]:
     """Return *record* as JSON can hold it, its payload as its size and what it says to be."""
     found = record._asdict()
     found["bytes"] = len(found.pop("payload"))
-    return {**found, "kind": kind_of(record), "successor": successor_of(record)}
+    return {**found, "kind": _kind_of(record), "successor": successor_of(record)}

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
-from fluidauth.errors import NotSupported
+from fluidauth.errors import NotSupported, RecordExists
 from fluidauth.records import SessionRecord
 
 DEFAULT_NAMESPACE = "fluidauth"
@@ -64,9 +63,27 @@ class SessionStore(ABC):
 
     # -- optional --------------------------------------------------------------
 
+    # Many at once, of different handles, each as if it were alone. Whoever can saves round trips.
+
+    def get_many(self, handles: Sequence[str]) -> list[SessionRecord | None]:
+        """Return each record, or None, in its place."""
+        return [self.get(handle) for handle in handles]
+
+    def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        """Insert each of *records* whose handle is not there; say of each if it was."""
+        return [_created(self, record) for record in records]
+
     def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        """Update each of *records*, of different handles, and say of each if it was; at once if possible."""
+        """Update each of *records*, and say of each if it was."""
         return [self.update(record) for record in records]
+
+    def replace_many(self, pairs: Sequence[tuple[SessionRecord, SessionRecord]]) -> list[bool]:
+        """Do as :meth:`replace` for each tombstone and record; False as well where ``RecordExists``."""
+        return [_replaced(self, *pair) for pair in pairs]
+
+    def delete_many(self, keys: Sequence[tuple[str, int | None]]) -> list[bool]:
+        """Remove each handle, only at its version if that is given; say of each if it was there. Durable."""
+        return [self.delete(*key) for key in keys]
 
     def touch(self, handle: str, expires_at: int) -> bool:
         """Move ``expires_at`` forward, never back; the version stays. Say if it moved."""
@@ -147,8 +164,20 @@ class AsyncSessionStore(ABC):
     @abstractmethod
     async def clean(self, now: int, limit: int | None = None) -> int: ...
 
+    async def get_many(self, handles: Sequence[str]) -> list[SessionRecord | None]:
+        return [await self.get(handle) for handle in handles]
+
+    async def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return [await _acreated(self, record) for record in records]
+
     async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
         return [await self.update(record) for record in records]
+
+    async def replace_many(self, pairs: Sequence[tuple[SessionRecord, SessionRecord]]) -> list[bool]:
+        return [await _areplaced(self, *pair) for pair in pairs]
+
+    async def delete_many(self, keys: Sequence[tuple[str, int | None]]) -> list[bool]:
+        return [await self.delete(*key) for key in keys]
 
     async def touch(self, handle: str, expires_at: int) -> bool:
         raise _not_supported(self, "touch")
@@ -174,115 +203,34 @@ class AsyncSessionStore(ABC):
         """Release connections."""
 
 
-class DelegatingStore(SessionStore):
-    """A store that has all its calls answered elsewhere: a subclass says where, in :meth:`_call` alone."""
-
-    @abstractmethod
-    def _call(self, verb: str, *arguments: Any) -> Any:
-        """Return the answer to the call *verb*, the name of one of the methods below."""
-
-    def get(self, handle: str) -> SessionRecord | None:
-        record: SessionRecord | None = self._call("get", handle)
-        return record
-
-    def create(self, record: SessionRecord) -> None:
-        self._call("create", record)
-
-    def update(self, record: SessionRecord) -> bool:
-        done: bool = self._call("update", record)
-        return done
-
-    def delete(self, handle: str, version: int | None = None) -> bool:
-        done: bool = self._call("delete", handle, version)
-        return done
-
-    def clean(self, now: int, limit: int | None = None) -> int:
-        count: int = self._call("clean", now, limit)
-        return count
-
-    def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        done: list[bool] = self._call("update_many", records)
-        return done
-
-    def touch(self, handle: str, expires_at: int) -> bool:
-        moved: bool = self._call("touch", handle, expires_at)
-        return moved
-
-    def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        done: bool = self._call("replace", tombstone, record)
-        return done
-
-    def list_for_user(self, user_id: str, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        page: list[SessionRecord] = self._call("list_for_user", user_id, after, limit)
-        return page
-
-    def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        count: int = self._call("delete_for_user", user_id, except_handle)
-        return count
-
-    def count_by_kid(self) -> dict[str, int]:
-        counts: dict[str, int] = self._call("count_by_kid")
-        return counts
-
-    def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        page: list[SessionRecord] = self._call("scan", after, limit)
-        return page
+def _created(store: SessionStore, record: SessionRecord) -> bool:
+    try:
+        store.create(record)
+    except RecordExists:
+        return False
+    return True
 
 
-class AsyncDelegatingStore(AsyncSessionStore):
-    """What :class:`DelegatingStore` does, to await."""
+async def _acreated(store: AsyncSessionStore, record: SessionRecord) -> bool:
+    try:
+        await store.create(record)
+    except RecordExists:
+        return False
+    return True
 
-    @abstractmethod
-    async def _call(self, verb: str, *arguments: Any) -> Any: ...
 
-    async def get(self, handle: str) -> SessionRecord | None:
-        record: SessionRecord | None = await self._call("get", handle)
-        return record
+def _replaced(store: SessionStore, tombstone: SessionRecord, record: SessionRecord) -> bool:
+    try:
+        return store.replace(tombstone, record)
+    except RecordExists:
+        return False
 
-    async def create(self, record: SessionRecord) -> None:
-        await self._call("create", record)
 
-    async def update(self, record: SessionRecord) -> bool:
-        done: bool = await self._call("update", record)
-        return done
-
-    async def delete(self, handle: str, version: int | None = None) -> bool:
-        done: bool = await self._call("delete", handle, version)
-        return done
-
-    async def clean(self, now: int, limit: int | None = None) -> int:
-        count: int = await self._call("clean", now, limit)
-        return count
-
-    async def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        done: list[bool] = await self._call("update_many", records)
-        return done
-
-    async def touch(self, handle: str, expires_at: int) -> bool:
-        moved: bool = await self._call("touch", handle, expires_at)
-        return moved
-
-    async def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        done: bool = await self._call("replace", tombstone, record)
-        return done
-
-    async def list_for_user(
-        self, user_id: str, after: str | None = None, limit: int = 100
-    ) -> list[SessionRecord]:
-        page: list[SessionRecord] = await self._call("list_for_user", user_id, after, limit)
-        return page
-
-    async def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        count: int = await self._call("delete_for_user", user_id, except_handle)
-        return count
-
-    async def count_by_kid(self) -> dict[str, int]:
-        counts: dict[str, int] = await self._call("count_by_kid")
-        return counts
-
-    async def scan(self, after: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        page: list[SessionRecord] = await self._call("scan", after, limit)
-        return page
+async def _areplaced(store: AsyncSessionStore, tombstone: SessionRecord, record: SessionRecord) -> bool:
+    try:
+        return await store.replace(tombstone, record)
+    except RecordExists:
+        return False
 
 
 def _not_supported(store: object, capability: str) -> NotSupported:

@@ -14,7 +14,8 @@ from asgiref.sync import async_to_sync
 from fluidauth.concurrency import T, in_thread, on_asyncio
 from fluidauth.errors import UsageError
 
-from .base import AsyncDelegatingStore, AsyncSessionStore, DelegatingStore, SessionStore
+from .base import AsyncSessionStore, SessionStore
+from .delegating import AsyncDelegatingStore, DelegatingStore
 
 
 def to_async(store: SessionStore) -> AsyncSessionStore:

@@ -9,7 +9,8 @@ from typing import Any
 from fluidauth.errors import ConfigError, RecordExists, StoreError
 from fluidauth.records import SessionRecord, check_namespace, system_time
 
-from .base import DEFAULT_NAMESPACE, AsyncDelegatingStore, AsyncSessionStore, SessionStore
+from .base import DEFAULT_NAMESPACE, AsyncSessionStore, SessionStore
+from .delegating import AsyncDelegatingStore
 
 
 class MemoryStore(SessionStore):

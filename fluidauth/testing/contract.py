@@ -217,6 +217,94 @@ class StoreContract:
         assert [self.store.get(record.handle) for record in good] == good
         assert self.store.update_many([]) == []
 
+    # -- many at once ------------------------------------------------------------
+
+    def test_many_are_read_in_their_places(self) -> None:
+        """Those that are not there are None."""
+        records = [make_record(str(number), user_id=None) for number in range(700)]
+        self.store.create_many(records)
+        absent = make_record("absent").handle
+
+        found = self.store.get_many([absent, *(record.handle for record in records), absent])
+
+        assert found == [None, *records, None]
+        assert self.store.get_many([]) == []
+
+    def test_many_are_created_but_those_that_are_there(self) -> None:
+        """Of several at once each is inserted or not by itself, and says so in its place."""
+        there = make_record("b")
+        self.store.create(there)
+        new = [make_record("a", user_id=None), make_record("c")]
+
+        answers = self.store.create_many([new[0], there._replace(payload=b"x"), new[1]])
+
+        assert answers == [True, False, True]
+        assert self.store.get_many([new[0].handle, there.handle, new[1].handle]) == [new[0], there, new[1]]
+        assert self.store.create_many([]) == []
+
+    def test_many_are_replaced_each_with_both_records_or_neither(self) -> None:
+        """One that comes too late, or whose successor's handle is taken, leaves the others alone."""
+        records = [make_record(name) for name in ("a", "late", "taken", "b")]
+        successors = [self.kin_of(record, f"after {number}") for number, record in enumerate(records)]
+        graves = [record._replace(user_id=None, version=2, payload=b"t") for record in records]
+        if not self.offers("replace", graves[0], successors[0]):
+            return
+        graves[1] = graves[1]._replace(version=3)
+        taken = successors[2]._replace(payload=b"taken")
+        for record in [*records, taken]:
+            self.store.create(record)
+
+        answers = self.store.replace_many(list(zip(graves, successors, strict=True)))
+
+        assert answers == [True, False, False, True]
+        stored = [graves[0], records[1], records[2], graves[3]]
+        assert self.store.get_many([record.handle for record in records]) == stored
+        new = [successors[0], None, taken, successors[3]]
+        assert self.store.get_many([record.handle for record in successors]) == new
+        assert self.store.replace_many([]) == []
+
+    def test_many_are_deleted_at_their_versions(self) -> None:
+        """At any version where none is given."""
+        a, b, c = (make_record(name, version=3) for name in "abc")
+        for record in (a, b, c):
+            self.store.create(record)
+
+        answers = self.store.delete_many(
+            [(a.handle, 3), (make_record("absent").handle, None), (b.handle, 2), (c.handle, None)]
+        )
+
+        assert answers == [True, False, False, True]
+        assert self.store.get_many([a.handle, b.handle, c.handle]) == [None, b, None]
+        assert self.store.delete_many([]) == []
+
+    def test_many_at_once_respect_namespaces(self) -> None:
+        """What another application stored is neither read nor removed."""
+        record = make_record()
+        self.store.create(record)
+
+        seen = self.neighbour.get_many([record.handle])
+        updated = self.neighbour.update_many([record._replace(version=2)])
+        deleted = self.neighbour.delete_many([(record.handle, None)])
+
+        assert (seen, updated, deleted) == ([None], [False], [False])
+        assert self.store.get(record.handle) == record
+
+    def test_users_of_many_are_known(self) -> None:
+        """Sessions that came many at once are listed and revoked with the user's others."""
+        if not self.offers("delete_for_user", "nobody"):
+            return
+        first, last = make_record("first"), make_record("last", user_id=None)
+        after = self.kin_of(last, "after")
+        self.store.create_many([first, last])
+        self.store.replace_many([(last._replace(version=2), after)])
+        self.store.update_many([first._replace(version=2, expires_at=first.expires_at + 5)])
+
+        assert {record.handle for record in self.store.list_for_user("user-1")} == {
+            first.handle,
+            after.handle,
+        }
+        assert self.store.delete_for_user("user-1") == 2
+
     # -- delete and clean --------------------------------------------------------
 
     def test_delete_says_whether_it_was_there(self) -> None:

@@ -138,6 +138,36 @@ class RemoteContract(RemoteServer):
         with suppress(NotSupported):
             assert len(self.store.scan()) == len(stored)
 
+    def test_many_whose_answer_was_lost_are_made_once(self) -> None:
+        """Each of them is told as what it is, whether the server had carried all out or none."""
+        kept = numbered(9)
+        for cut in (self.proxy.cut_before, self.proxy.cut_after, self.proxy.cut_amid):
+            records = [numbered(number) for number in (1, 2)]
+            kin = [record.handle[: self.store.kin_digits] for record in records]
+            successors = [
+                numbered(number)._replace(handle=start + numbered(number).handle[len(start) :])
+                for number, start in zip((3, 4), kin, strict=True)
+            ]
+            graves = [numbered(number, version=3, user_id=None) for number in (1, 2)]
+            self.direct.create(kept)
+
+            for words, name, given, answer in (
+                (b"user-1", "create_many", [*records, kept], [True, True, False]),
+                (b"user-1", "update_many", [numbered(1, version=2), numbered(2, version=2)], [True, True]),
+                (b"user-3", "replace_many", list(zip(graves, successors, strict=True)), [True, True]),
+            ):
+                cut(words)
+                with suppress(NotSupported):
+                    assert getattr(self.store, name)(given) == answer
+                    assert not self.proxy.will_cut, "the request never came by with the user id in clear"
+
+            handles = [record.handle for record in (*records, *successors, kept)]
+            stored = self.store.get_many(handles)
+            self.store.delete_many([(handle, None) for handle in handles])
+            if stored[2] is not None:
+                assert stored == [*graves, *successors, kept]
+            assert self.store.get_many(handles) == [None] * 5
+
     def test_swap_that_another_won_is_not_taken_for_ours(self) -> None:
         """Of two requests that write the same fields one hears that it came too late, answer lost or not."""
         self.store.create(numbered(1))

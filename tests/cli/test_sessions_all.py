@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from fluidauth import Keyring, Session, SessionEngine, SQLiteStore
 from fluidauth.errors import FieldTampered
@@ -18,7 +23,8 @@ from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
 from fluidauth.records import Body
-from harness.servers.postgres import new_database, postgres_url
+from fluidauth.testing.proxy import Proxy
+from harness.servers.postgres import address_of, empty_postgres, new_database, postgres_url
 from harness.servers.redis import empty_redis
 from tests.cli.support import LONG_AGO, OLD, Cli, change_row, expire, former_visitor, promote_new, sign_in
 
@@ -190,6 +196,52 @@ def test_copy_moves_every_session_and_what_is_done_is_done(
     assert [record.handle for record in engine.requests.store.scan()] == [expired]
     with closing(SessionEngine(Keyring.from_file(tmp_path / "keyring.json"), new)) as moved:
         assert all(moved.set_cookie_header(token) for token in tokens)
+
+
+@pytest.mark.requirement("4", "5")
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(b"fluidauth/1/claim", id="claims"),  # of the request amid which the command is killed
+        pytest.param(b"user-7", id="sessions"),
+    ],
+)
+@pytest.mark.parametrize("server", ["redis", "postgres"])
+def test_copy_that_is_killed_goes_on_with_the_next(
+    cli: Cli, engine: SessionEngine, tmp_path: Path, server: str, words: bytes
+) -> None:
+    """Amid a batch, the old store marked or not: no session is lost, and none is left behind."""
+    tokens = [sign_in(engine, f"user-{number}")[0] for number in range(20)]
+    ended = [sign_in(engine, "gone") for _ in range(3)]
+    if server == "redis":
+        direct = empty_redis()
+        proxy = Proxy((urlsplit(direct).hostname, urlsplit(direct).port))
+        through = f"redis://127.0.0.1:{proxy.port}"
+    else:
+        direct = empty_postgres()
+        proxy = Proxy(address_of(direct))
+        known = conninfo_to_dict(direct)
+        words = words if words == b"user-7" else words.hex().encode()  # as psycopg sends bytes in a list
+        through = f"postgresql://{known['user']}@127.0.0.1:{proxy.port}/{known['dbname']}?sslmode=disable"
+    with closing(proxy):
+        copying: list[subprocess.Popen[bytes]] = []
+        proxy.cut_after(words, then=lambda: copying[0].kill())
+        line = ["sessions", "copy", "--rate", "0", "--store", f"{tmp_path / 'sessions.db'} -> {through}"]
+        copying.append(
+            subprocess.Popen([sys.executable, "-m", "fluidauth", *line], stderr=subprocess.DEVNULL)
+        )
+        assert copying[0].wait() == -signal.SIGKILL
+    both = f"{tmp_path / 'sessions.db'} -> {direct}"
+    with closing(SessionEngine(Keyring.from_file(tmp_path / "keyring.json"), both)) as serving:
+        assert all(serving.delete_session(handle) for _, handle in ended)
+
+    found = cli("sessions", "copy", "--rate", "0", "--store", both, "--json")
+
+    assert found.code == 0
+    assert list(engine.requests.store.scan()) == []
+    with closing(SessionEngine(Keyring.from_file(tmp_path / "keyring.json"), direct)) as moved:
+        assert all(moved.set_cookie_header(token) for token in tokens)
+        assert moved.list_sessions("gone") == []
 
 
 @pytest.mark.parametrize("store", ["sqlite:///a.db", "sqlite:///a.db + sqlite:///b.db"])

@@ -16,6 +16,8 @@ found it, then the new one: a mover that was before 2 or 3 fails there, and a lo
 The old store may have a session again that was carried over: it was restored, or failed over.
 The new one counts; whoever ends the session or renews its id removes that copy first.
 
+Many go the same way together, each step one call for all of them (see ``batch``).
+
 Each steps is a generator that yields ``(place, method, *arguments)`` and is sent the answer.
 """
 
@@ -23,11 +25,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, TypeVar
 
 from fluidauth.errors import RecordExists, StoreError
-from fluidauth.records import MAX_LIFETIME, SessionRecord
+from fluidauth.records import SessionRecord
+
+from .claims import claim_at, claim_in, is_claim, is_marked, marked, unmarked, used_up
 
 T = TypeVar("T")
 Steps = Generator[tuple[Any, ...], Any, T]
@@ -35,13 +39,7 @@ Steps = Generator[tuple[Any, ...], Any, T]
 OLD, NEW = 0, 1
 
 _PAGE = 500  # records
-_OUTLIVES = 86_400  # seconds, as clocks differ and steps are taken over
 _TRIES = 20  # against others who change the same session, each of whom gets on
-
-# Nothing that an engine seals begins so.
-_CLAIM = b"fluidauth/1/claim"
-_MARK = b"fluidauth/1/moving"
-_CLAIM_HANDLE = slice(len(_MARK), len(_MARK) + 64)
 
 
 class Migration:
@@ -101,7 +99,7 @@ class Migration:
                 return bool((yield (NEW, "delete", handle, version)))
             if version is not None:
                 found = yield (NEW, "get", handle)
-                if found is None and _is_marked(left):
+                if found is None and is_marked(left):
                     yield from self._finish(left)
                     continue
                 if (found or left).version != version:
@@ -132,7 +130,7 @@ class Migration:
             left: SessionRecord | None = yield (OLD, "get", handle)
             if left is None:  # it ended, or was carried over in between
                 return NEW, (yield (NEW, "get", handle))
-            if _is_marked(left):
+            if is_marked(left):
                 return NEW, (yield from self._finish(left))
             if not moving:
                 return OLD, left
@@ -141,39 +139,55 @@ class Migration:
 
     def _mark(self, record: SessionRecord) -> Steps[None]:
         """Put *record* on its way by a claim of its own, unless somebody changed it first."""
-        digits = self._kin_digits
-        handle = record.handle[:digits] + os.urandom(32).hex()[digits:]
+        claim = self.claim_for(record)
         # The claim first: a mark without one says that the session ended, if this process dies in between.
-        yield (NEW, "create", _claim(record, handle))
-        if not (yield (OLD, "update", _marked(record, handle))):
-            yield (NEW, "delete", handle)
+        yield (NEW, "create", claim)
+        if not (yield (OLD, "update", marked(record, claim))):
+            yield (NEW, "delete", claim.handle)
 
-    def _finish(self, marked: SessionRecord) -> Steps[SessionRecord | None]:
-        """Carry over what was *marked* before; None if it ended since."""
-        record = unmarked(marked)
+    def claim_for(self, record: SessionRecord) -> SessionRecord:
+        """Return a claim for *record*, of a handle that nobody else has."""
+        digits = self._kin_digits
+        return claim_at(record, record.handle[:digits] + os.urandom(32).hex()[digits:])
+
+    def _finish(self, left: SessionRecord) -> Steps[SessionRecord | None]:
+        """Carry over *left*, which was marked before; None if it ended since."""
+        record = unmarked(left)
         # Several may carry over the same one, as after a crash. The first to use the claim up does it, for
         # the others the swap fails: then they read what it made, or that it ended since.
         try:
-            done = yield (NEW, "replace", _claim_in(marked)._replace(version=2), record)
+            done = yield (NEW, "replace", used_up(left), record)
         except RecordExists:  # what was marked is a copy of it
             done = False
         found: SessionRecord | None = record if done else (yield (NEW, "get", record.handle))
-        yield from self._removed(marked)
+        yield from self._removed(left)
         return found
 
     def _removed(self, left: SessionRecord) -> Steps[bool]:
         """Remove the claim for *left*, so that nothing is made of it, and then it; say if it was there."""
-        if _is_marked(left):  # else who finishes it beside this one makes it again, behind a logout
-            yield (NEW, "delete", _claim_in(left).handle)
+        if is_marked(left):  # else who finishes it beside this one makes it again, behind a logout
+            yield (NEW, "delete", claim_in(left).handle)
         return bool((yield (OLD, "delete", left.handle, left.version)))
 
     # -- many sessions -----------------------------------------------------------
 
+    def get_many(self, handles: Sequence[str]) -> Steps[list[SessionRecord | None]]:
+        found = []
+        for handle in handles:
+            found.append((yield from self.get(handle)))
+        return found
+
+    def create_many(self, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
+        return _each(self.create(record) for record in records)
+
     def update_many(self, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
-        done = []
-        for record in records:
-            done.append((yield from self.update(record)))
-        return done
+        return _each(self.update(record) for record in records)
+
+    def replace_many(self, pairs: Sequence[tuple[SessionRecord, SessionRecord]]) -> Steps[list[bool]]:
+        return _each(self.replace(*pair) for pair in pairs)
+
+    def delete_many(self, keys: Sequence[tuple[str, int | None]]) -> Steps[list[bool]]:
+        return _each(self.delete(*key) for key in keys)
 
     def list_for_user(self, user_id: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
         return self._page("list_for_user", (user_id,), after, limit)
@@ -223,7 +237,7 @@ class Migration:
             found += [
                 unmarked(record)
                 for handle, record in sorted(seen.items())
-                if record.payload != _CLAIM and (full is None or handle <= full)
+                if not is_claim(record) and (full is None or handle <= full)
             ]
             if full is None:
                 break
@@ -231,37 +245,15 @@ class Migration:
         return found[:limit]
 
 
-# -- claims and marks ----------------------------------------------------------------------
-
-
-def unmarked(record: SessionRecord) -> SessionRecord:
-    """Return *record* as it was before a migration marked it."""
-    if not _is_marked(record):
-        return record
-    return record._replace(version=record.version - 1, payload=record.payload[_CLAIM_HANDLE.stop :])
-
-
-def _is_marked(record: SessionRecord) -> bool:
-    return record.payload.startswith(_MARK)
-
-
-def _marked(record: SessionRecord, claim: str) -> SessionRecord:
-    """Return the next version of *record*, on its way by *claim*."""
-    payload = _MARK + claim.encode("ascii") + record.payload
-    return record._replace(version=record.version + 1, payload=payload)
-
-
-def _claim_in(marked: SessionRecord) -> SessionRecord:
-    return _claim(marked, marked.payload[_CLAIM_HANDLE].decode("latin-1"))
-
-
-def _claim(record: SessionRecord, handle: str) -> SessionRecord:
-    """Return a claim for *record*: nobody's, and there for as long as any session lives.
-
-    And for longer than *record*, which may be older: without its claim it counts as ended.
-    """
-    expires_at = max(record.created_at + MAX_LIFETIME, record.expires_at + _OUTLIVES)
-    return record._replace(handle=handle, user_id=None, expires_at=expires_at, version=1, payload=_CLAIM)
+def _each(calls: Iterable[Steps[Any]]) -> Steps[list[bool]]:
+    """Make *calls* one after the other; say of each if it was done."""
+    done = []
+    for steps in calls:
+        try:
+            done.append((yield from steps) is not False)
+        except RecordExists:
+            done.append(False)
+    return done
 
 
 def _contended() -> StoreError:

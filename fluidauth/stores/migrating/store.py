@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 
 from fluidauth.concurrency import adrive, drive
 from fluidauth.errors import ConfigError, RecordExists
-from fluidauth.stores.base import AsyncDelegatingStore, AsyncSessionStore, DelegatingStore, SessionStore
+from fluidauth.records import SessionRecord
+from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import to_async
+from fluidauth.stores.delegating import AsyncDelegatingStore, DelegatingStore
 
+from .batch import move_many
 from .handover import Migration, Steps
 
 T = TypeVar("T")
@@ -62,6 +65,10 @@ class MigratingStore(DelegatingStore):
     def move(self, handle: str) -> bool:
         """Move one session to the new store, if *moving* or not; say if it was not there before."""
         return self._run(self._migration.move(handle))
+
+    def move_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        """Move *records*, just read from the old store; say of each if it was not in the new one before."""
+        return self._run(move_many(self._migration, records))
 
     def damage(self) -> list[str]:
         return [*self.old.damage(), *self.new.damage()]

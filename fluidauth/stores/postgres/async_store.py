@@ -12,13 +12,14 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.concurrency import adrive, on_asyncio
+from fluidauth.errors import RecordExists
 from fluidauth.secrecy import HoldsSecrets
-from fluidauth.stores.base import AsyncDelegatingStore
+from fluidauth.stores.delegating import AsyncDelegatingStore
 from fluidauth.stores.polling import Poller, PollingGate
 
-from . import statements
+from .batches import steps_of
 from .connection import OUTDATED, AsyncLink, Attempts, Settings, too_old
-from .statements import Statement, Steps
+from .statements import Statement
 
 T = TypeVar("T")
 Pool = AsyncConnectionPool[AsyncLink]
@@ -51,8 +52,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def _call(self, verb: str, *arguments: Any) -> Any:
-        steps: Steps[Any] = getattr(statements, verb)(self.namespace, *arguments)
-        return await adrive(steps, self._do, ())
+        return await adrive(steps_of(verb, self.namespace, *arguments), self._do, (RecordExists,))
 
     async def close(self) -> None:
         """Close the connections of this event loop, and those of the synchronous side."""

@@ -51,18 +51,6 @@ _CREATE = """INSERT INTO fluidauth.sessions
 _UPDATE = """UPDATE fluidauth.sessions
     SET user_id = %s, expires_at = greatest(expires_at, %s), version = %s, kid = %s, payload = %s, stamp = %s
     WHERE namespace = %s AND handle = %s AND version = %s"""
-_UPDATE_MANY = """WITH given AS (
-        SELECT * FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[])
-        AS given (handle, user_id, expires_at, version, kid, payload)),
-    locked AS (
-        SELECT own.handle FROM fluidauth.sessions AS own JOIN given USING (handle)
-        WHERE own.namespace = %s AND own.version = given.version - 1 ORDER BY own.handle FOR UPDATE OF own)
-    UPDATE fluidauth.sessions AS own
-    SET user_id = given.user_id, expires_at = greatest(own.expires_at, given.expires_at),
-        version = given.version, kid = given.kid, payload = given.payload, stamp = %s
-    FROM given JOIN locked USING (handle)
-    WHERE own.namespace = %s AND own.handle = given.handle AND own.version = given.version - 1
-    RETURNING own.handle"""
 _DELETE = "DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = %s"
 _DELETE_VERSION = "DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = %s AND version = %s"
 _TOUCH = """UPDATE fluidauth.sessions SET expires_at = %s
@@ -120,58 +108,47 @@ Steps = Generator[Statement[Any], Any, T]
 
 def get(space: str, handle: str) -> Steps[SessionRecord | None]:
     values = (space, bytes.fromhex(handle))
-    return _told(Statement(_GET, values, lambda _, rows: SessionRecord(handle, *rows[0]) if rows else None))
+    return told(Statement(_GET, values, lambda _, rows: SessionRecord(handle, *rows[0]) if rows else None))
 
 
 def create(space: str, record: SessionRecord) -> Steps[None]:
-    stamp = _new_stamp()
+    stamp = new_stamp()
     values, proof = _whole(space, record, stamp), _proof(space, record, stamp)
     if not (yield Statement(_CREATE, values, _is_done, proof, True)):
         raise RecordExists
 
 
 def update(space: str, record: SessionRecord) -> Steps[bool]:
-    stamp = _new_stamp()
+    stamp = new_stamp()
     values, proof = _swap(space, record, stamp), _proof(space, record, stamp)
-    return _told(Statement(_UPDATE, values, _is_done, proof, True))
-
-
-def update_many(space: str, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
-    handles = [bytes.fromhex(record.handle) for record in records]
-    columns = [[record[column] for record in records] for column in (1, 3, 4, 5, 6)]
-
-    def answer(_: int, rows: Rows) -> list[bool]:
-        done = {bytes(row[0]) for row in rows}
-        return [handle in done for handle in handles]
-
-    return _told(Statement(_UPDATE_MANY, (handles, *columns, space, _new_stamp(), space), answer))
+    return told(Statement(_UPDATE, values, _is_done, proof, True))
 
 
 def delete(space: str, handle: str, version: int | None) -> Steps[bool]:
     key = (space, bytes.fromhex(handle))
     is_gone = Statement(_FIND_STAMP, key, lambda _, rows: not rows)
     if version is None:
-        return _told(Statement(_DELETE, key, _is_done, is_gone, True))
-    return _told(Statement(_DELETE_VERSION, (*key, version), _is_done, is_gone, True))
+        return told(Statement(_DELETE, key, _is_done, is_gone, True))
+    return told(Statement(_DELETE_VERSION, (*key, version), _is_done, is_gone, True))
 
 
 def touch(space: str, handle: str, expires_at: int) -> Steps[bool]:
-    return _told(Statement(_TOUCH, (expires_at, space, bytes.fromhex(handle), expires_at), _is_done))
+    return told(Statement(_TOUCH, (expires_at, space, bytes.fromhex(handle), expires_at), _is_done))
 
 
 def replace(space: str, tombstone: SessionRecord, record: SessionRecord) -> Steps[bool]:
-    stamp = _new_stamp()
+    stamp = new_stamp()
     values = (*_swap(space, tombstone, stamp), *_whole(space, record, stamp))
-    return _told(Statement(_REPLACE, values, _is_done, _proof(space, tombstone, stamp), True))
+    return told(Statement(_REPLACE, values, _is_done, _proof(space, tombstone, stamp), True))
 
 
 def clean(space: str, now: int, limit: int | None) -> Steps[int]:
     statement = _CLEAN_ALL if now >= END_OF_TIME else _CLEAN
-    return _told(Statement(statement, (space, space, now, limit), _count))
+    return told(Statement(statement, (space, space, now, limit), _count))
 
 
 def list_for_user(space: str, user_id: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
-    return _told(Statement(_LIST, (space, user_id, bytes.fromhex(after or ""), limit), _records))
+    return told(Statement(_LIST, (space, user_id, bytes.fromhex(after or ""), limit), records_in))
 
 
 def delete_for_user(space: str, user_id: str, except_handle: str | None) -> Steps[int]:
@@ -181,26 +158,26 @@ def delete_for_user(space: str, user_id: str, except_handle: str | None) -> Step
     statement: Statement[tuple[int, int]] = Statement(_DELETE_USER, values, lambda _, rows: rows[0])
     removed = 0
     while True:
-        found, gone = yield from _told(statement)
+        found, gone = yield from told(statement)
         removed += gone
         if gone == found:
             return removed
 
 
 def count_by_kid(space: str) -> Steps[dict[str, int]]:
-    return _told(Statement(_COUNT, (space,), lambda _, rows: dict(rows)))
+    return told(Statement(_COUNT, (space,), lambda _, rows: dict(rows)))
 
 
 def scan(space: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
-    return _told(Statement(_SCAN, (space, bytes.fromhex(after or ""), limit), _records))
+    return told(Statement(_SCAN, (space, bytes.fromhex(after or ""), limit), records_in))
 
 
-def _told(statement: Statement[T]) -> Steps[T]:
+def told(statement: Statement[T]) -> Steps[T]:
     answer: T = yield statement
     return answer
 
 
-def _new_stamp() -> int:
+def new_stamp() -> int:
     return int.from_bytes(os.urandom(8), "big", signed=True)
 
 
@@ -230,5 +207,5 @@ def _is_done(count: int, rows: Rows) -> bool:
     return count > 0
 
 
-def _records(_: int, rows: Rows) -> list[SessionRecord]:
+def records_in(_: int, rows: Rows) -> list[SessionRecord]:
     return [SessionRecord(bytes(row[0]).hex(), *row[1:]) for row in rows]

@@ -19,13 +19,14 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from fluidauth.after_fork import ProcessLock, catch_up, renew_in_child
 from fluidauth.concurrency import drive
-from fluidauth.errors import ConfigError
+from fluidauth.errors import ConfigError, RecordExists
 from fluidauth.records import check_namespace
 from fluidauth.secrecy import HoldsSecrets, without_locals
-from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore
+from fluidauth.stores.delegating import DelegatingStore
 
-from . import statements
 from .async_store import AsyncPostgresStore
+from .batches import steps_of
 from .connection import (
     INIT,
     OUTDATED,
@@ -45,7 +46,6 @@ from .statements import (
     NOTE_VERSION,
     VERSION,
     Statement,
-    Steps,
 )
 
 T = TypeVar("T")
@@ -89,8 +89,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
         return f"<PostgresStore {place_of(self.settings.conninfo)} namespace={self.namespace!r}>"
 
     def _call(self, verb: str, *arguments: Any) -> Any:
-        steps: Steps[Any] = getattr(statements, verb)(self.namespace, *arguments)
-        return drive(steps, self.carry_out, ())
+        return drive(steps_of(verb, self.namespace, *arguments), self.carry_out, (RecordExists,))
 
     def async_twin(self) -> AsyncSessionStore:
         return AsyncPostgresStore(self.settings, self)

@@ -10,10 +10,10 @@ from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.concurrency import adrive, on_asyncio
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.stores import idle
-from fluidauth.stores.base import AsyncDelegatingStore
+from fluidauth.stores.delegating import AsyncDelegatingStore
 
 from .async_connection import AsyncLink
-from .commands import RedisRecords
+from .batches import RedisCalls
 from .connection import LinkError
 from .routing import Pause, Pipeline, Routes, Steps
 from .scripts import KIN_DIGITS, greeting_for
@@ -45,7 +45,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
 
     def _begin(self) -> None:
         """Have no connections yet: a parent's loop reads from its own, and would get our answers."""
-        self._records = RedisRecords(Routes(self._settings))
+        self._records = RedisCalls(Routes(self._settings))
         self._links: dict[asyncio.AbstractEventLoop, _Links] = {}
 
     async def _call(self, verb: str, *arguments: Any) -> Any:

@@ -1,12 +1,9 @@
-"""Each call of a store as commands to Redis, in steps."""
+"""Each call of a store about one session, or one user, as commands to Redis, in steps."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 from fluidauth.errors import OutcomeUnknown, RecordExists, StoreError
@@ -20,7 +17,6 @@ from .scripts import (
     DELETE,
     ENROL,
     GRACE,
-    HEAD,
     KIN_DIGITS,
     LOST,
     REPLACE,
@@ -28,11 +24,8 @@ from .scripts import (
     UPDATE,
     decoded,
     encoded,
-    kid_in,
 )
 from .url import Place
-
-_WINDOW = 200  # pages of handles that one walk over all keys keeps
 
 
 class RedisRecords:
@@ -46,8 +39,9 @@ class RedisRecords:
         self._user_key = b"%b:u:" % space
         self._witness_key = b"%b:w{%%b}" % space
         self._keys = Keyspace(routes, b"%b:{??}*" % space)
-        self._replicas = routes.settings.wait_replicas
-        self._window: tuple[str, list[bytes]] = ("", [])
+        self._replicas = replicas = routes.settings.wait_replicas
+        wait = ("WAIT", replicas, int(routes.settings.timeout * 500))
+        self._wait: tuple[Command, ...] = (wait,) if replicas else ()
 
     # -- the five verbs --------------------------------------------------------
 
@@ -60,7 +54,7 @@ class RedisRecords:
         yield from self._enrol(record.user_id, record.handle, record.expires_at)
         key = self._key(record.handle)
         [done] = yield from self._ask(key, (CREATE, 1, key, encoded(record)))
-        if not _is_done(done):
+        if not is_done(done):
             raise RecordExists
 
     def update(self, record: SessionRecord) -> Steps[bool]:
@@ -71,7 +65,7 @@ class RedisRecords:
             [done] = yield from self._ask(key, (UPDATE, 1, key, value, "enrolled"))
         elif done == 3:  # it lives longer
             yield from self._enrol(record.user_id, record.handle, record.expires_at, waits=False)
-        return _is_done(done)
+        return is_done(done)
 
     def delete(self, handle: str, version: int | None = None) -> Steps[bool]:
         user = yield from self._remove(handle, "" if version is None else str(version))
@@ -104,12 +98,6 @@ class RedisRecords:
 
     # -- optional --------------------------------------------------------------
 
-    def update_many(self, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
-        done = []
-        for record in records:
-            done.append((yield from self.update(record)))
-        return done
-
     def touch(self, handle: str, expires_at: int) -> Steps[bool]:
         key = self._key(handle)
         [user] = yield from self._ask(key, (TOUCH, 1, key, expires_at.to_bytes(8, "big"), GRACE))
@@ -118,29 +106,14 @@ class RedisRecords:
         return user is not None
 
     def replace(self, tombstone: SessionRecord, record: SessionRecord) -> Steps[bool]:
-        if self._routes.is_cluster and tombstone.handle[:KIN_DIGITS] != record.handle[:KIN_DIGITS]:
-            raise StoreError(f"in a Redis cluster both handles must begin with the same {KIN_DIGITS} digits")
+        command = self._replacing(tombstone, record)
         yield from self._enrol(record.user_id, record.handle, record.expires_at)
-        keys = (self._key(tombstone.handle), self._key(record.handle), *self._witnesses(tombstone.handle))
-        command = (REPLACE, len(keys), *keys, encoded(tombstone), encoded(record))
-        [done, *user] = yield from self._confirmed(keys[0], command)
+        [done, *user] = yield from self._confirmed(self._key(tombstone.handle), command)
         if done == 2:
             raise RecordExists
         if user and user[0]:
             yield from self._withdraw(user[0], tombstone.handle)
-        return _is_done(done)
-
-    def list_for_user(self, user_id: str, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
-        handles = sorted((yield from self._handles_of(user_id.encode())))
-        start = bisect_right(handles, bytes.fromhex(after)) if after else 0
-        found: list[SessionRecord] = []
-        for handle in islice(handles, start, None):
-            if len(found) >= limit:
-                break
-            record = yield from self.get(handle.hex())
-            if record is not None and record.user_id == user_id:
-                found.append(record)
-        return found
+        return is_done(done)
 
     def delete_for_user(self, user_id: str, except_handle: str | None) -> Steps[int]:
         """Remove until there is nothing more to remove, and no session was renewed meanwhile.
@@ -169,52 +142,24 @@ class RedisRecords:
             yield from self._confirm_all(primaries)
         return removed
 
-    def count_by_kid(self) -> Steps[dict[str, int]]:
-        """Count by looking at every record; while Redis grows its table one may be counted twice."""
-        counts: Counter[str] = Counter()
-
-        def visit(place: Place, keys: list[bytes]) -> Steps[bool]:
-            heads = yield from self._routes.at(
-                place, *(("GETRANGE", key, 0, HEAD.size + 255) for key in keys)
-            )
-            counts.update(kid_in(head) for head in heads if isinstance(head, bytes) and head)
-            return False
-
-        yield from self._keys.walk(visit)
-        return dict(counts)
-
-    def scan(self, after: str | None, limit: int) -> Steps[list[SessionRecord]]:
-        """Return records in order of handle, which Redis does not know.
-
-        One walk over all keys keeps the next handles in order for the pages that follow.
-        """
-        found: list[SessionRecord] = []
-        last = after or ""
-        while len(found) < limit:
-            known_after, handles = self._window
-            if after is None or known_after != last or not handles:
-                handles = yield from self._keys.lowest_handles(last, limit * _WINDOW)
-                after = last
-            if not handles:
-                return found
-            page, rest = handles[: limit - len(found)], handles[limit - len(found) :]
-            for handle in page:
-                record = yield from self.get(handle.hex())
-                if record is not None:
-                    found.append(record)
-            last = page[-1].hex()
-            self._window = (last, rest)
-        return found
-
     # -- parts --------------------------------------------------------------------------
 
     def _key(self, handle: str) -> bytes:
         return self._record_key % (handle[:KIN_DIGITS].encode("ascii"), bytes.fromhex(handle))
 
+    def _replacing(self, tombstone: SessionRecord, record: SessionRecord) -> Command:
+        if self._routes.is_cluster and tombstone.handle[:KIN_DIGITS] != record.handle[:KIN_DIGITS]:
+            raise StoreError(f"in a Redis cluster both handles must begin with the same {KIN_DIGITS} digits")
+        keys = (self._key(tombstone.handle), self._key(record.handle), *self._witnesses(tombstone.handle))
+        return (REPLACE, len(keys), *keys, encoded(tombstone), encoded(record))
+
     def _remove(self, handle: str, version: str, user: bytes = b"") -> Steps[Any]:
         """Delete a record; return its user, None if it was not there, a list if it is another user's."""
+        return (yield from self._confirmed(self._key(handle), self._removing(handle, version, user)))
+
+    def _removing(self, handle: str, version: str, user: bytes = b"") -> Command:
         keys = (self._key(handle), *self._witnesses(handle))
-        return (yield from self._confirmed(keys[0], (DELETE, len(keys), *keys, version, user, "")))
+        return (DELETE, len(keys), *keys, version, user, "")
 
     def _witnesses(self, handle: str) -> tuple[bytes, ...]:
         """Return what is to be written with whatever becomes of *handle*, where replicas are waited for."""
@@ -222,17 +167,18 @@ class RedisRecords:
 
     def _confirmed(self, key: bytes, command: Command) -> Steps[Any]:
         """Send *command*, which writes in any case; return the reply once enough replicas have that."""
-        if not self._replicas:
-            [found] = yield from self._ask(key, command)
-            return found
-        wait = ("WAIT", self._replicas, int(self._routes.settings.timeout * 500))
-        found, reached = yield from self._ask(key, command, wait, apart=True)
-        if reached < self._replicas:
+        found, *reached = yield from self._ask(key, command, *self._wait, apart=bool(self._wait))
+        self._check_reached(reached)
+        return found
+
+    def _check_reached(self, replicas: Sequence[int]) -> None:
+        """Raise ``StoreError`` if one of the waits ended with too few *replicas*."""
+        if replicas and min(replicas) < self._replicas:
             self._routes.doubt()
             raise StoreError(
-                f"what is not to be undone reached {reached} of {self._replicas} replicas of Redis in time"
+                f"what is not to be undone reached {min(replicas)} of {self._replicas} replicas of Redis "
+                "in time"
             )
-        return found
 
     def _confirm_all(self, primaries: list[Place]) -> Steps[None]:
         """Wait until replicas have all that *primaries* wrote so far; raise if others took their place."""
@@ -254,13 +200,20 @@ class RedisRecords:
         """
         if user_id is None:
             return
-        user = user_id.encode()
-        key = self._user_key + user
-        command = (ENROL, 1, key, bytes.fromhex(handle), expires_at, MAX_LIFETIME + GRACE)
+        key, command = self._enrolling(user_id, handle, expires_at)
         if waits:
             stale = yield from self._confirmed(key, command)
         else:
             [stale] = yield from self._ask(key, command)
+        yield from self._heal(user_id.encode(), stale)
+
+    def _enrolling(self, user_id: str, handle: str, expires_at: int) -> tuple[bytes, Command]:
+        key = self._user_key + user_id.encode()
+        return key, (ENROL, 1, key, bytes.fromhex(handle), expires_at, MAX_LIFETIME + GRACE)
+
+    def _heal(self, user: bytes, stale: Sequence[bytes]) -> Steps[None]:
+        """Remove what is gone of the *stale* handles of *user*; note how long the others live."""
+        key = self._user_key + user
         for each in stale:
             found = yield from self.get(each.hex())
             if found is None:
@@ -275,7 +228,7 @@ class RedisRecords:
             yield from self._ask(key, ("ZREM", key, bytes.fromhex(handle)))
 
 
-def _is_done(reply: int) -> bool:
+def is_done(reply: int) -> bool:
     """Return whether a change was made; raise if that cannot be known any more."""
     if reply == LOST:
         raise OutcomeUnknown

@@ -92,7 +92,7 @@ class Routes:
                     self._note_failure(error, rests=not apart)
                     attempts.after_loss(error)
                     if error.sent:
-                        commands = tuple(_again(command) for command in commands)
+                        commands = tuple(again(command) for command in commands)
                     yield Pause(PAUSE if attempts.count > 1 else 0)
                     detour = None
                     continue
@@ -102,10 +102,10 @@ class Routes:
                 return replies if len(sent) == len(commands) else replies[1::2]
             if code_of(problem) == "READONLY":
                 attempts.after_readonly(problem)
-            detour = yield from self._prepare_again(problem, place, slot, commands)
+            detour = yield from self._prepareagain(problem, place, slot, commands)
             attempts.check_time(problem)
 
-    def _prepare_again(
+    def _prepareagain(
         self, problem: ReplyError, place: Place, slot: int, commands: Iterable[Command]
     ) -> Steps[Place | None]:
         """Do what *problem* calls for before *commands* are sent again; raise if that is in vain.
@@ -146,6 +146,11 @@ class Routes:
         if self._known(0) is None:
             yield from self._find(0, Attempts(self.settings))
         return sorted(set(self._slots.values())) if self.is_cluster else [p for p in [self._primary] if p]
+
+    def place_of(self, key: bytes) -> Steps[Place]:
+        """Return the server of *key*, asked for if need be."""
+        slot = _slot_of(key) if self.is_cluster else 0
+        return self._known(slot) or (yield from self._find(slot, Attempts(self.settings)))
 
     def one_for_each_primary(self, keys: Iterable[bytes]) -> list[bytes]:
         """Return one of *keys* for each primary that has any, by what is known of them."""
@@ -264,7 +269,8 @@ class Routes:
             raise StoreError(f"Redis does not answer: {error}") from error
 
 
-def _again(command: Command) -> Command:
+def again(command: Command) -> Command:
+    """Return *command* as it is sent where it may have been carried out already."""
     return command if isinstance(command[0], str) else (*command, "again")
 
 

@@ -12,11 +12,12 @@ from fluidauth.concurrency import drive
 from fluidauth.errors import StoreBusy, StoreError
 from fluidauth.secrecy import HoldsSecrets, without_locals
 from fluidauth.stores import idle
-from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore, DelegatingStore
+from fluidauth.stores.base import DEFAULT_NAMESPACE, AsyncSessionStore
+from fluidauth.stores.delegating import DelegatingStore
 
 from .advice import advice
 from .async_store import AsyncRedisStore
-from .commands import RedisRecords
+from .batches import RedisCalls
 from .connection import Link, LinkError
 from .routing import Pause, Pipeline, Routes, Steps
 from .scripts import KIN_DIGITS, greeting_for
@@ -61,7 +62,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
     def _begin(self) -> None:
         """Have no connections yet: two processes that read from one would get each other's sessions."""
         self._routes = Routes(self.settings)
-        self._records = RedisRecords(self._routes)
+        self._records = RedisCalls(self._routes)
         self._pools: dict[Place, _Pool] = {}
 
     def __repr__(self) -> str:

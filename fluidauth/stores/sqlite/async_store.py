@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from fluidauth.concurrency import on_asyncio
 from fluidauth.errors import StoreBusy
 from fluidauth.records import SessionRecord
-from fluidauth.stores.base import AsyncDelegatingStore, SessionStore
+from fluidauth.stores.base import SessionStore
+from fluidauth.stores.delegating import AsyncDelegatingStore
 
 from . import writes
 from .group_commit import GroupCommit

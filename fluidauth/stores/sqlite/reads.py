@@ -23,3 +23,8 @@ SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
 def record_in(row: tuple[Any, ...]) -> SessionRecord:
     """Return the record of a *row* of :data:`LIST` or :data:`SCAN`."""
     return SessionRecord(row[0].hex(), *row[1:])
+
+
+def decoded(text: bytes) -> str:
+    """Return *text* also where it is not UTF-8."""
+    return text.decode("utf-8", "replace")

@@ -17,6 +17,7 @@ Writes = Sequence[Write[Any]]
 _CREATE = """INSERT INTO fluidauth_sessions
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
     VALUES (:space, :handle, :user_id, :created_at, :expires_at, :version, :kid, :payload)"""
+_CREATE_ABSENT = f"{_CREATE} ON CONFLICT DO NOTHING"
 # Neither user nor expiry change in most updates: their indexes are then left alone,
 # which halves the pages written.
 _UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?, kid = ?, payload = ?
@@ -84,6 +85,12 @@ def update_all(connection: sqlite3.Connection, space: int, records: Sequence[Ses
         return [update(connection, space, record) for record in records]
 
 
+def insert_absent(connection: sqlite3.Connection, space: int, records: Sequence[SessionRecord]) -> list[bool]:
+    """Insert each of *records* whose handle is not there, at once; say of each if it was."""
+    with _undone_if_it_fails(connection):
+        return [changed(connection, space, _CREATE_ABSENT, _columns(space, record)) for record in records]
+
+
 def insert(connection: sqlite3.Connection, space: int, record: SessionRecord) -> None:
     """Insert; raise ``RecordExists`` if the handle is there."""
     try:
@@ -103,6 +110,31 @@ def bury_and_insert(
         if buried:
             insert(connection, space, record)
     return buried
+
+
+def bury_and_insert_all(
+    connection: sqlite3.Connection, space: int, pairs: Sequence[tuple[SessionRecord, SessionRecord]]
+) -> list[bool]:
+    """Do as :func:`bury_and_insert` for each of *pairs*, at once; say of each if it was done."""
+    done = []
+    with _undone_if_it_fails(connection):
+        for pair in pairs:
+            try:
+                done.append(bury_and_insert(connection, space, *pair))
+            except RecordExists:
+                done.append(False)
+    return done
+
+
+def remove_all(
+    connection: sqlite3.Connection, space: int, keys: Sequence[tuple[str, int | None]]
+) -> list[bool]:
+    """Delete each handle, at its version if given, at once; say of each if it was there."""
+    with _undone_if_it_fails(connection):
+        return [
+            changed(connection, space, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
+            for handle, version in keys
+        ]
 
 
 @contextmanager
@@ -163,6 +195,21 @@ def updating_all(records: Sequence[SessionRecord]) -> Write[list[bool]]:
     return Write(update_all, records)
 
 
+def creation_of_absent(records: Sequence[SessionRecord]) -> Write[list[bool]]:
+    """Return the insertion of those of *records* that are not there."""
+    return Write(insert_absent, records)
+
+
+def burials(pairs: Sequence[tuple[SessionRecord, SessionRecord]]) -> Write[list[bool]]:
+    """Return the swap to each tombstone and the insertion of its record."""
+    return Write(bury_and_insert_all, pairs)
+
+
+def deletions(keys: Sequence[tuple[str, int | None]]) -> Write[list[bool]]:
+    """Return the removal of each handle, at its version if given."""
+    return Write(remove_all, keys)
+
+
 def deletion(handle: str, version: int | None) -> Write[bool]:
     """Return the removal of *handle*, at *version* if given."""
     return Write(changed, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
@@ -197,7 +244,10 @@ def cleaning(now: int, limit: int | None) -> Write[int]:
 BY_VERB: dict[str, Callable[..., Write[Any]]] = {
     "create": creation,
     "update": updating,
+    "create_many": creation_of_absent,
     "update_many": updating_all,
+    "replace_many": burials,
+    "delete_many": deletions,
     "delete": deletion,
     "touch": touching,
     "replace": burial,

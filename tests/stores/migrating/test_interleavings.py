@@ -17,6 +17,7 @@ from fluidauth.keys import new_secret
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.stores import SessionRecord
 from fluidauth.stores.migrating import MigratingStore
+from fluidauth.stores.migrating.batch import move_many
 from fluidauth.stores.migrating.handover import NEW, OLD, Migration, Steps
 from fluidauth.stores.redis import RedisStore
 from fluidauth.testing import make_record
@@ -123,6 +124,10 @@ def move(world: World, who: int, migration: Migration) -> Act:
     yield from migration.move(FIRST.handle)
 
 
+def copy(world: World, who: int, migration: Migration) -> Act:
+    yield from move_many(migration, (yield (OLD, "scan", None, 10)))
+
+
 def revoke_others(world: World, who: int, migration: Migration) -> Act:
     yield from _revoke(world, migration, FIRST.handle)
 
@@ -170,7 +175,7 @@ def renew(world: World, who: int, migration: Migration) -> Act:
             return
 
 
-CHANGES = (read, write, touch, move, revoke_others)
+CHANGES = (read, write, touch, move, copy, revoke_others)
 ENDS = (log_out, log_out_of_what_was_read, revoke, renew)
 
 
