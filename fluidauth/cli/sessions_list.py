@@ -69,7 +69,7 @@ def _moment(_: click.Context, param: click.Parameter, value: str | None) -> int 
     "--sort",
     type=click.Choice(list(_ORDERS)),
     help="The newest, the next to expire or users by name first; it reads the whole store for each page. "
-    "By default in order of handle, which reads no more than it shows.",
+    "By default in order of handle, which stops reading when the page is full.",
 )
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--after", help="Those behind this handle in the same order, for the next page.")

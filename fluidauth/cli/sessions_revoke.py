@@ -106,14 +106,14 @@ def revoke_everybody(
 ) -> None:
     """End every session of everybody, and those of a former system that have not come in yet.
 
-    Asks, and refuses where nobody can answer, unless --yes is given. Exit code 1 if there was none.
+    Asks, and refuses where nobody can answer, unless --yes is given. Exit code 1 if nothing was stored.
     """
     with closing(open_store(store)) as blocking:
         policy = policy_for(open_keyring(keyring, trust_mount), blocking)
         if dry_run or not yes:
-            living = _living(out, blocking)
+            living, stored = _living(out, blocking)
             if dry_run:
-                return _tell_living(out, living)
+                return _tell_living(out, living, stored)
             if living.total():
                 ask(f"{_sentence(living)}.", "Revoke them?")
         count = run(blocking, revoke_all(policy, now(), adopts=False))
@@ -135,22 +135,27 @@ def _meant(store: SessionStore, handle: str) -> SessionRecord | None:
     return record
 
 
-def _living(out: Output, store: SessionStore) -> Counter[str]:
-    """Return how many sessions live, of each kind."""
-    at = now()
-    kinds = Counter(kind_of(r) for r in tracked_records(out, store, "counting") if r.expires_at > at)
-    return Counter({kind: count for kind, count in kinds.items() if kind not in ("replaced", "adoption")})
+def _living(out: Output, store: SessionStore) -> tuple[Counter[str], int]:
+    """Return how many sessions of each kind live, and how many records are stored."""
+    at, stored = now(), 0
+    living = Counter[str]()
+    for record in tracked_records(out, store, "counting"):
+        stored += 1
+        if record.expires_at > at and (kind := kind_of(record)) not in ("replaced", "adoption"):
+            living[kind] += 1
+    return living, stored
 
 
-def _tell_living(out: Output, living: Counter[str]) -> None:
+def _tell_living(out: Output, living: Counter[str], stored: int) -> None:
     out.answer({"would_revoke": living.total(), "by_kind": living}, f"{_sentence(living)}.")
-    if not living:
+    if not stored:
         raise click.exceptions.Exit(NO)
 
 
 def _sentence(living: Counter[str]) -> str:
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in living.most_common())
-    return f"Revoking all ends {plural(living.total(), 'live session')}" + (f" ({kinds})" if kinds else "")
+    kinds = sorted(living.items(), key=lambda item: (-item[1], item[0]))
+    each = ", ".join(f"{count:,} {kind}" for kind, count in kinds)
+    return f"Revoking all ends {plural(living.total(), 'live session')}" + (f" ({each})" if each else "")
 
 
 COMMANDS = (revoke, revoke_user, revoke_everybody)

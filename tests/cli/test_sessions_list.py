@@ -15,6 +15,7 @@ import pytest
 from fluidauth import Lifetime, SessionEngine
 from fluidauth.operations.revoke import revoke_user
 from fluidauth.operations.runner import run
+from fluidauth.stores.migrating.claims import claim_at, marked
 from fluidauth.testing import make_record
 from tests.cli.support import Cli, change_row, expire, sign_in
 from tests.support import Browser
@@ -95,6 +96,25 @@ def test_expired_one_is_marked(cli: Cli, engine: SessionEngine) -> None:
     assert "signed-in, expired" in cli("sessions", "list", "--expired").out
     assert listed(cli, "--all") == [handle]
     assert listed(cli) == []
+
+
+def test_what_a_copy_left_on_its_way_is_told_apart(cli: Cli, engine: SessionEngine) -> None:
+    """A marked session is what it was; its claim, in the new store, is none."""
+    _, handle = sign_in(engine)
+    store = engine.requests.store
+    record = store.get(handle)
+    assert record is not None
+    claim = claim_at(record, "0" * 64)
+    store.create(claim)
+    store.update(marked(record, claim))
+
+    found = cli("sessions", "list", "--all", "--json").json["sessions"]
+
+    assert [(each["handle"], each["kind"]) for each in found] == [
+        (claim.handle, "claim"),
+        (handle, "signed-in"),
+    ]
+    assert listed(cli) == [handle]
 
 
 def test_list_since_a_time(cli: Cli, engine: SessionEngine) -> None:
