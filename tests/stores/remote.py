@@ -20,9 +20,9 @@ from fluidauth.testing.remote import numbered
 LOST_ANSWERS = (
     "test_change_that_was_lost_is_made_once",
     "test_change_whose_answer_was_lost_is_made_once",
-    "test_many_whose_answer_was_lost_are_made_once",
     "test_swap_that_another_won_is_not_taken_for_ours",
 )
+LOST_TOGETHER = "test_many_whose_answer_was_lost_are_made_once"
 CUT_SHORT = "test_change_whose_answer_was_cut_short_is_made_once"
 FORGOTTEN = "test_connections_that_were_forgotten_on_the_way_cost_one_failure"
 FROZEN = "test_frozen_server_is_an_error_within_the_time_limit"

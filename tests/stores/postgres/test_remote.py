@@ -17,7 +17,15 @@ from fluidauth.testing import AsyncRemoteStoreContract
 from fluidauth.testing.remote import PATIENCE
 from harness.servers.postgres import OwnPostgres, address_of
 from harness.servers.redis import until
-from tests.stores.remote import FORGOTTEN, FORKED, FROZEN, LOST_ANSWERS, OwnRemoteContract, OwnServer
+from tests.stores.remote import (
+    FORGOTTEN,
+    FORKED,
+    FROZEN,
+    LOST_ANSWERS,
+    LOST_TOGETHER,
+    OwnRemoteContract,
+    OwnServer,
+)
 from tests.support import inherited_requirement
 
 
@@ -70,6 +78,7 @@ class OnPostgres(OwnServer):
         return number
 
 
+@inherited_requirement("65", LOST_TOGETHER)
 @inherited_requirement("52", *LOST_ANSWERS)
 @inherited_requirement("53", FROZEN, FORGOTTEN)
 @inherited_requirement("55", *FORKED)
@@ -84,6 +93,7 @@ class TestPostgresStore(OnPostgres, OwnRemoteContract):
         store._pool.putconn(link)
 
 
+@inherited_requirement("65", LOST_TOGETHER)
 @inherited_requirement("52", *LOST_ANSWERS)
 class TestAsyncPostgresStore(OnPostgres, AsyncRemoteStoreContract):
     pass

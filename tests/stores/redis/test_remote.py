@@ -19,6 +19,7 @@ from tests.stores.remote import (
     FROZEN,
     KILLED,
     LOST_ANSWERS,
+    LOST_TOGETHER,
     OwnRemoteContract,
     OwnServer,
 )
@@ -52,6 +53,7 @@ class OnRedis(OwnServer):
         return number
 
 
+@inherited_requirement("65", LOST_TOGETHER)
 @inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
 @inherited_requirement("53", FROZEN, FORGOTTEN)
 @inherited_requirement("55", *FORKED)
@@ -67,6 +69,7 @@ class TestRedisStore(OnRedis, OwnRemoteContract):
         pool._leave.release()
 
 
+@inherited_requirement("65", LOST_TOGETHER)
 @inherited_requirement("52", *LOST_ANSWERS, CUT_SHORT, KILLED)
 @inherited_requirement("53", FROZEN, FORGOTTEN)
 @inherited_requirement("27", CANCELLED)
