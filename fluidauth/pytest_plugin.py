@@ -9,7 +9,9 @@ from __future__ import annotations
 import pytest
 
 
-def pytest_configure(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Begin before the first ``conftest.py``, which may import an application that makes its engine."""
     from fluidauth.stores.under_test import run
 
     run.begin()

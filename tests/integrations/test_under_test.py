@@ -136,6 +136,11 @@ def run(tmp_path: Path, secret: str) -> Run:
 
 PYTEST = ("-m", "pytest", "-q", "-s", "-p", "fluidauth.pytest_plugin", "-p", "no:cacheprovider")
 FLASK = {"app.py": FLASK_APP, "test_app.py": FLASK_TESTS}
+# As most projects have it: the application is imported before any test is known.
+CONFTEST = """
+from app import app
+engine = app.session_interface.engine_for(app)
+"""
 DJANGO = {
     "settings.py": DJANGO_SETTINGS,
     "urls.py": "urlpatterns = []",
@@ -146,6 +151,13 @@ DJANGO = {
 
 def test_pytest_leaves_peoples_sessions_alone(run: Run, real: SessionEngine, tmp_path: Path) -> None:
     said = run(*PYTEST, files=FLASK, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+    assert said.count("memory.MemoryStore") == 2
+    assert len(real.list_sessions("1")) == 1
+
+
+def test_an_engine_that_a_conftest_makes_is_that_of_the_tests(run: Run, real: SessionEngine) -> None:
+    said = run(*PYTEST, files={**FLASK, "conftest.py": CONFTEST}, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
     assert said.count("memory.MemoryStore") == 2
     assert len(real.list_sessions("1")) == 1
@@ -188,6 +200,22 @@ def test_a_server_of_django_has_the_store_of_the_settings(run: Run, real: Sessio
     code = "from fluidauth.integrations.django import get_engine; print(len(get_engine().list_sessions('1')))"
 
     said = run("manage.py", "shell", "-v0", "-c", code, files=DJANGO)
+
+    assert said.split()[-1] == "1"
+
+
+def test_a_service_that_keeps_its_mail_in_memory_is_no_test(run: Run, real: SessionEngine) -> None:
+    """Though an outbox appears with its first mail."""
+    settings = f"""{DJANGO_SETTINGS}
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+ALLOWED_HOSTS = ["testserver"]
+"""
+    code = (
+        "from django.core.mail import send_mail; from fluidauth.integrations.django import get_engine; "
+        "send_mail('a', 'b', 'c@example.com', ['d@example.com']); print(len(get_engine().list_sessions('1')))"
+    )
+
+    said = run("manage.py", "shell", "-v0", "-c", code, files={**DJANGO, "settings.py": settings})
 
     assert said.split()[-1] == "1"
 
