@@ -15,6 +15,7 @@ from fluidauth.formats.cookies import CookieSource
 from fluidauth.operations import adopt, adoption_period
 from fluidauth.operations.runner import Steps, arun, run
 from fluidauth.rules.policy import Policy
+from fluidauth.rules.user_fields import user_in
 from fluidauth.secrecy import without_locals
 from fluidauth.session.state import State
 from fluidauth.session.wish import Adoption
@@ -153,7 +154,7 @@ def _begin(
         return None
     try:
         if old.user_id is None and policy.user_of is not None:
-            old = old._replace(user_id=policy.user_of(old.fields))
+            old = old._replace(user_id=user_in(policy.user_of, old.fields))
         if old.user_id is not None and (yield from adoption_period.is_barred(policy, old.user_id, now)):
             notices.append(_REJECTED)
             return None

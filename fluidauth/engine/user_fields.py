@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fluidauth.rules.user_fields import FieldsOfUser, own_fields, wish_by_fields
+from fluidauth.rules.policy import Policy
+from fluidauth.rules.user_fields import TAKEN_BACK, FieldsOfUser, own_fields, user_before, wish_by_fields
 from fluidauth.session import Session
 from fluidauth.session.state import State
-from fluidauth.session.wish import NO_WISH
+from fluidauth.session.wish import NO_WISH, Login
 
 from .requests import Requests
 
@@ -31,22 +32,33 @@ def follow_fields(visit: Following, session: Session, keep: bool = True) -> None
         return
     if isinstance(user_of, FieldsOfUser) and user_of.is_silent(state, session):
         return
-    wish = wish_by_fields(policy, state, session, visit.now(), visit.answerable, keep)
+    try:
+        wish = wish_by_fields(policy, state, session, visit.now(), visit.answerable, keep)
+    except Exception:
+        if keep:
+            raise
+        return  # of a request that failed: its logout stands, whatever the fields hold
     if wish is NO_WISH:
         return
     state.signed_in_anew = False
-    if wish.confirmed_at is not None:
-        state.ask(renews=True, confirmed_at=wish.confirmed_at)
-        return
-    login = wish.login
-    another = state.user_id is not None and (login is None or login.user_id != state.user_id)
-    if another:
-        kept = own_fields(state, session) if keep else {}
-        if login is None:
-            visit.wish_end(session)
-        else:
-            dict.clear(session)
-            state.detach()
+    if wish is TAKEN_BACK:
+        state.ask(login=None)
+    elif wish.renews:
+        state.ask(renews=True, confirmed_at=wish.confirmed_at, named=wish.named)
+    elif wish.ends:
+        kept = own_fields(policy, state, session, None) if keep else {}
+        visit.wish_end(session)
         dict.update(session, kept)
-    if login is not None:
-        state.ask(login=login, renews=False)
+    elif wish.login is not None:
+        _sign_in(policy, state, session, wish.login)
+
+
+def _sign_in(policy: Policy, state: State, session: Session, login: Login) -> None:
+    """Have the next save sign in by *login*, without the fields of another user."""
+    holder = state.user_id or user_before(policy, state)
+    if holder not in (None, login.user_id):
+        kept = own_fields(policy, state, session, login.user_id)
+        dict.clear(session)
+        state.detach()
+        dict.update(session, kept)
+    state.ask(login=login, renews=False)

@@ -176,3 +176,12 @@ def _check_text(text: str, of: str = "") -> None:
         str.encode(text, "utf-8")
     except UnicodeEncodeError:
         raise _Refused(" has a lone surrogate, which UTF-8 cannot hold", of) from None
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two JSON values are equal; to Python, 1 and True are."""
+    if isinstance(one, CONTAINERS):
+        return one is other or (
+            isinstance(other, CONTAINERS) and one == other and encode(one) == encode(other)
+        )
+    return type(one) is type(other) and bool(one == other)

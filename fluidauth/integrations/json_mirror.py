@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fluidauth.formats.json_values import CONTAINERS, encode
+from fluidauth.formats.json_values import is_same
 from fluidauth.session import Session
 
 
 def put(session: Session, name: str, value: Any) -> None:
     """Set the field *name* to the JSON *value*, unless it is that already."""
-    if not dict.__contains__(session, name) or not _same(value, dict.__getitem__(session, name)):
+    if not dict.__contains__(session, name) or not is_same(value, dict.__getitem__(session, name)):
         session[name] = value
 
 
@@ -32,7 +32,7 @@ def refresh(
     for name in held - dict.keys(session):
         dict.__delitem__(fields, name)
     for name, value in dict.items(session):
-        if name not in held or not _same(to_json(name, dict.__getitem__(fields, name)), value):
+        if name not in held or not is_same(to_json(name, dict.__getitem__(fields, name)), value):
             dict.__setitem__(fields, name, to_python(value))
 
 
@@ -40,13 +40,6 @@ def rebased(fields: dict[str, Any], before: dict[str, Any], newer: dict[str, Any
     """Return *newer* with the changes made to it that led from *before* to *fields*; JSON all."""
     kept = {name: value for name, value in newer.items() if name in fields or name not in before}
     for name, value in fields.items():
-        if name not in before or not _same(value, before[name]):
+        if name not in before or not is_same(value, before[name]):
             kept[name] = value
     return kept
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal; to Python, 1 and True are."""
-    if isinstance(one, CONTAINERS):
-        return isinstance(other, CONTAINERS) and one == other and encode(one) == encode(other)
-    return type(one) is type(other) and bool(one == other)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from fluidauth.engine.requests import Requests
 from fluidauth.errors import ConfigError, PayloadError
+from fluidauth.formats.json_values import decode, encode, is_same
 from fluidauth.session import Session
 from fluidauth.session.faces import view_of
 from fluidauth.session.session import visit_of
@@ -24,7 +25,7 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
     garbage collector, and its payload would stay until that has run.
     """
 
-    __slots__ = ("inside", "key", "pass_on", "request", "reserved", "session")
+    __slots__ = ("inside", "key", "pass_on", "request", "reserved", "session", "taken")
     holder: ClassVar[str]
     """What the protocol calls a request."""
     request: Any
@@ -36,6 +37,8 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
     """The server's ``send`` or ``start_response``."""
     inside: object
     """The application within the middleware."""
+    taken: tuple[object, dict[str, Any]]
+    """The dict that was taken in, which the application still has, and what it held then."""
     reserved: str
     """The id that a new session is to have, for a framework that tells it before the session is stored."""
 
@@ -66,7 +69,7 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
         """
         fields = self.instead()
         if fields is not None:
-            self.become(session, fields)
+            self.take(session, fields)
 
     async def atake_in(self, session: Session) -> None:
         """Do as :meth:`take_in`, without blocking."""
@@ -74,7 +77,23 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
         if fields:
             await Session.aload(session)
         if fields is not None:
+            self.take(session, fields)
+
+    def take(self, session: Session, fields: dict[str, Any]) -> None:
+        """Have *session* become *fields*; if they were taken before, as far as they changed since.
+
+        Meanwhile other requests may have changed the session, and a sign-in may have left fields behind.
+        """
+        found, before = getattr(self, "taken", (None, {}))
+        if found is not fields or not fields:
             self.become(session, fields)
+        elif not is_same(before, fields):
+            kept = {
+                name: value for name, value in dict.items(session) if name in fields or name not in before
+            }
+            changed = {n: v for n, v in fields.items() if n not in before or not is_same(before[n], v)}
+            self.become(session, {**kept, **changed})
+        self.taken = fields, decode(encode(fields))
 
     def look_again(self) -> None:
         """Carry out a logout that was put in our place amid a body or WebSocket, which may go on for long."""

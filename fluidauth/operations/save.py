@@ -143,9 +143,8 @@ def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
     while True:
         record, body = _as_wished(policy, plan, live)
         body = body._replace(fields=fields, locked={})
-        outcome = yield from supersede(
-            policy, live, record.user_id, record.created_at, body, "regenerate", plan.now
-        )
+        user_id = plan.state.wish.named or record.user_id
+        outcome = yield from supersede(policy, live, user_id, record.created_at, body, "regenerate", plan.now)
         if outcome is not None:
             return outcome
         found = yield from find_live(policy, handle, plan.now)

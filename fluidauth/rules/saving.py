@@ -108,7 +108,7 @@ def settle(later: State, fields: dict[str, Any], plan: SavePlan, outcome: Outcom
         asked.carry_on(later, since)
         later.refuse_changes(outcome.closed)
         later.count_from(plan.fields, plan.edits.texts)
-        later.wish = asked.wish._replace(renews=False, lifetime=None, confirmed_at=None)
+        later.wish = asked.wish._replace(renews=False, lifetime=None, confirmed_at=None, named=None)
         later.modified = asked.wish.ends or asked.wish.login is not None
         return later
     fresh = State(outcome.credential, outcome.record, outcome.body)

@@ -30,6 +30,10 @@ NO_HEAD = (
 )
 
 
+TAKEN_BACK = Wish(renews=True)
+"""A sign-in by a field that was not stored yet, and is not wanted any more."""
+
+
 class FieldsOfUser:
     """Finds the user in the fields named: text, or a whole number."""
 
@@ -38,16 +42,16 @@ class FieldsOfUser:
 
     def is_silent(self, state: State, fields: dict[str, Any]) -> bool:
         """Return whether no field says anything of a user, now or before, as in most requests."""
-        for name in self.names:  # noqa: SIM110  # all() of a generator takes thrice as long
+        for name in self.names:  # not by all(): with a generator it takes thrice as long
             if name in state.base or dict.__contains__(fields, name):
                 return False
-        return True
+        return not state.signs_in
 
     def __call__(self, fields: dict[str, Any]) -> str | None:
         for name in self.names:
-            value = fields.get(name)
-            if value is not None:
-                return _user_id(name, value)
+            user_id = _user_id(name, fields.get(name))
+            if user_id is not None:
+                return user_id
         return None
 
 
@@ -73,11 +77,20 @@ def first_of(*finders: UserOf | None) -> UserOf | None:
         return found[0] if found else None
 
     def ask(fields: dict[str, Any]) -> str | None:
-        return next(
-            (user_id for user_id in (finder(fields) for finder in found) if user_id is not None), None
-        )
+        return next((user_id for user_id in (user_in(each, fields) for each in found) if user_id), None)
 
     return ask
+
+
+def user_in(user_of: UserOf, fields: dict[str, Any]) -> str | None:
+    """Return whom *fields* name; nobody where a function finds nothing to look into.
+
+    Raise ``TypeError`` for what is no user id.
+    """
+    try:
+        return _user_id(None, user_of(dict(dict.items(fields))))
+    except LookupError:
+        return None
 
 
 def wish_by_fields(
@@ -89,61 +102,78 @@ def wish_by_fields(
     ``ValueError`` for a wrong user id, :class:`SessionClosed` for a sign-in that no cookie can follow.
     """
     user_of = policy.user_of
-    if user_of is None or state.closed or state.signs_in:
+    asked = state.wish.login if state.signs_in else None
+    if user_of is None or state.closed or (asked is not None and not asked.by_field):
         return NO_WISH
-    user_id, before = _asked(user_of, fields), _asked(user_of, _pristine(state))
+    user_id = user_in(user_of, fields)
+    before = asked.user_id if asked is not None else user_before(policy, state)
     if user_id == before and not state.signed_in_anew:
-        return _unchanged(user_id, state, fields, now) if user_id and keep and answerable else NO_WISH
-    if user_id is None:
+        quiet = user_id is None or asked is not None or not (keep and answerable)
+        return NO_WISH if quiet else _unchanged(str(user_id), state, fields, now)
+    if user_id is None and before is None:
         return NO_WISH if state.user_id is None else Wish(ends=True)
+    if user_id is None:
+        return TAKEN_BACK if asked is not None and not state.detached else Wish(ends=True)
     if not keep:
         return NO_WISH
     if not answerable:
         raise SessionClosed(NO_HEAD)
     check_user_id(user_id)
-    return Wish(login=Login(user_id, None, None if dict.get(fields, _FRESH) is False else now))
+    auth_time = None if dict.get(fields, _FRESH) is False else now
+    return Wish(login=Login(user_id, None, auth_time, by_field=True))
+
+
+def user_before(policy: Policy, state: State) -> str | None:
+    """Return whom the fields named as they were loaded."""
+    return None if policy.user_of is None else user_in(policy.user_of, _pristine(state))
 
 
 def _unchanged(user_id: str, state: State, fields: dict[str, Any], now: int) -> Wish:
     """Return what is to be done where the fields name *user_id* as before."""
     if state.user_id is None and state.adoption is None:
-        # Stored before a field was said to name the user. Nobody knows when they signed in.
-        return Wish(login=Login(user_id, None, None))
+        # Stored before a field was said to name the user. That is no login: nobody knows when they signed in.
+        return Wish(renews=True, named=user_id)
     proven = dict.get(fields, _PROVEN)
     if proven is not None and proven != state.base.get(_PROVEN) and state.user_id == user_id:
         return Wish(renews=True, confirmed_at=now)
     return NO_WISH
 
 
-def own_fields(state: State, fields: dict[str, Any]) -> dict[str, Any]:
+def own_fields(policy: Policy, state: State, fields: dict[str, Any], user_id: str | None) -> dict[str, Any]:
     """Return what this request itself put into *fields*: all that may go on under another user, or nobody.
 
-    Of a list that was there before it is what was appended, and of another value that was changed inside
-    nothing: the rest is of who was signed in.
+    What it set, and of a list that was there what it appended; nothing of a value that was changed inside,
+    but for the field that names *user_id*.
     """
     edits = edits_of(state, fields)
     base = _pristine(state)
-    puts = {name: _own_part(base.get(name), value) for name, value in edits.puts.items()}
-    kept = edits._replace(puts={name: value for name, value in puts.items() if value is not None})
-    return merge(kept, {})
+    tails = {name: _appended(base.get(name), value) for name, value in edits.puts.items()}
+    kept = merge(edits._replace(puts={name: tail for name, tail in tails.items() if tail}), {})
+    for name in state.written - edits.additions.keys():
+        if dict.__contains__(fields, name):
+            kept[name] = dict.__getitem__(fields, name)
+    for name, value in dict.items(fields):
+        if user_id is None or policy.user_of is None or user_in(policy.user_of, kept) == user_id:
+            break
+        if user_in(policy.user_of, {**kept, name: value}) == user_id:
+            kept[name] = value
+    return kept
 
 
-def _own_part(before: Any, value: Any) -> Any:
+def _appended(before: Any, value: Any) -> list[Any]:
     if isinstance(before, list) and isinstance(value, list) and value[: len(before)] == before:
         return value[len(before) :]
-    return None if isinstance(before, list | dict) and type(before) is type(value) else value
+    return []
 
 
 def _pristine(state: State) -> dict[str, Any]:
     return {name: state.pristine(name) for name in state.base}
 
 
-def _asked(user_of: UserOf, fields: dict[str, Any]) -> str | None:
-    user_id = user_of(dict(dict.items(fields)))
-    return user_id if user_id is None or isinstance(user_id, str) else _user_id(None, user_id)
-
-
-def _user_id(name: str | None, value: Any) -> str:
+def _user_id(name: str | None, value: Any) -> str | None:
+    """Return *value*, of the field *name* or of a function, as a user id; None for nobody."""
+    if value is None or value is False or value == "":
+        return None
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):

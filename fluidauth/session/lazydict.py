@@ -12,7 +12,7 @@ import copy
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from typing import Any, NoReturn
 
-from fluidauth.formats.json_values import CONTAINERS, check, check_key
+from fluidauth.formats.json_values import CONTAINERS, check, check_key, is_same
 
 PLACEHOLDER: Any = object()
 
@@ -40,6 +40,9 @@ class LazyDict(dict[str, Any]):
     def _change(self) -> object:
         """Fill the dict and note that it changes; raise if it may not."""
         raise NotImplementedError
+
+    def _note_set(self, key: str) -> None:
+        """Note that the application sets *key*, whatever that held before."""
 
     def _explain_missing(self, key: object) -> None:
         """Raise what tells more than KeyError about the missing *key*, if anything does."""
@@ -130,6 +133,8 @@ class LazyDict(dict[str, Any]):
         check_key(key, "session")
         check(value, f"session[{key!r}]")
         self._remove_unreadable(key)
+        if not isinstance(value, CONTAINERS) or dict.get(self, key) is not value:  # or it was changed inside
+            self._note_set(key)
         dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: str) -> None:
@@ -173,7 +178,7 @@ class LazyDict(dict[str, Any]):
         for name in self.keys() - fields.keys():
             del self[name]
         for name, value in fields.items():
-            if name not in self or dict.__getitem__(self, name) is not value:
+            if name not in self or not is_same(dict.__getitem__(self, name), value):
                 self[name] = value
 
     @classmethod

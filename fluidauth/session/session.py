@@ -76,6 +76,9 @@ class Session(Facts):
         state.modified = True
         return state
 
+    def _note_set(self, key: str) -> None:
+        self._read().note_set(key)
+
     def _explain_missing(self, key: object) -> None:
         state = self._read()
         if state.body is not None and key in state.unreadable:

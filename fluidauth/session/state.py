@@ -57,6 +57,8 @@ class State:
     """Why changes are refused from now on."""
     unsure = False
     """A save failed, and may have been carried out."""
+    written: frozenset[str] | set[str] = frozenset()
+    """The fields that the application set, whatever they held before."""
     signed_in_anew = False
     """The application said that its user signed in, whatever the fields tell by themselves."""
     # -- wished --
@@ -92,6 +94,8 @@ class State:
         """The user who is signed in, or is to be."""
         if self.wish.login is not None:
             return self.wish.login.user_id
+        if self.wish.named is not None:
+            return self.wish.named
         return self.record.user_id if self.record is not None and not self.detached else None
 
     @property
@@ -137,6 +141,12 @@ class State:
             noted[1].append(amount)
         else:
             self.additions[name] = (kind, [amount])
+
+    def note_set(self, name: str) -> None:
+        """Note that the application set field *name*."""
+        if not isinstance(self.written, set):
+            self.written = set()
+        self.written.add(name)
 
     def watch_all(self) -> None:
         """Watch every container: all fields are handed out, or references to them are about."""

@@ -34,6 +34,8 @@ class Login(NamedTuple):
     lifetime: Lifetime | None
     auth_time: int | None
     """None if nobody knows when it was."""
+    by_field: bool = False
+    """Whether a field of the session says so: until it is stored, that may change."""
 
 
 class Adoption(NamedTuple):
@@ -74,6 +76,8 @@ class Wish(NamedTuple):
     """The timeouts that the session is to have from this save on."""
     confirmed_at: int | None = None
     """When the user who is signed in authenticated again, in Unix seconds; it renews as well."""
+    named: str | None = None
+    """Whom the fields name, of which the record knows nothing yet; it renews as well."""
 
     def only_end(self) -> Wish:
         """Return the logout alone."""

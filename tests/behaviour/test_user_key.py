@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluidauth import MemoryStore, Session, SessionEngine
+from fluidauth import Lifetime, MemoryStore, Session, SessionEngine, StoreError
 from fluidauth.errors import ConfigError, NotSupported, SessionClosed
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
 from tests.behaviour.adoption.former_system import whoami
 from tests.handlers import current_user
-from tests.support import Browser, Protocol
+from tests.middleware.test_replaced import put
+from tests.support import Browser, FlakyStore, Protocol
 
 
 @pytest.fixture
@@ -214,7 +215,7 @@ def test_flask_logins_field_counts_unless_it_is_switched_off(protocol: Protocol)
     assert (by_default.get(current_user), switched_off.get(current_user)) == ("7", None)
 
 
-@pytest.mark.parametrize("value", [True, 1.5, {"id": 7}, [7], ""])
+@pytest.mark.parametrize("value", [True, 1.5, {"id": 7}, [7], "\0"])
 def test_a_value_that_names_nobody_is_told(value: Any) -> None:
     """And nothing is stored of it."""
     browser = Browser("wsgi", SessionEngine(new_secret(), MemoryStore(), user_key="user_id"))
@@ -281,3 +282,226 @@ def test_fields_of_one_user_never_reach_another(requests: list[list[Step]]) -> N
                 secret_of[fields[name]] = user
         if user != before and former.cookie is not None:
             assert former.get(whoami) == (None, {})
+
+
+# -- what an attack found ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_dict(protocol: Protocol) -> Browser:
+    """An application that keeps a dict of the user, found by a function that does not look twice."""
+    engine = SessionEngine(new_secret(), MemoryStore(), user_key=lambda fields: fields["user"]["sub"])
+    return Browser(protocol, engine)
+
+
+@pytest.mark.requirement("66")
+def test_a_function_that_finds_nothing_to_look_into_finds_nobody(by_dict: Browser) -> None:
+    """A visitor's cart is no error, and a logout is one."""
+    by_dict.request(lambda session: session.update(cart=1))
+    by_dict.request(lambda session: session.update(user={"sub": "7"}))
+    assert by_dict.get(current_user) == "7"
+    copied = by_dict.twin()
+
+    by_dict.request(Session.clear)
+
+    assert copied.get(current_user) is None
+
+
+@pytest.mark.requirement("66")
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_new_users_own_field_stays_whatever_it_is(by_dict: Browser, inside: bool) -> None:
+    """Set anew where a dict stood, or changed inside of it."""
+    by_dict.request(lambda session: session.update(user={"sub": "7", "mail": "of 7"}, card="of 7"))
+
+    def switch(session: Session) -> None:
+        if inside:
+            session["user"].update(sub="8", mail="of 8")
+        else:
+            session["user"] = {"sub": "8"}
+
+    by_dict.request(switch)
+
+    user, fields = by_dict.get(whoami)
+    assert (user, fields["user"]["sub"], fields.get("card")) == ("8", "8", None)
+
+
+@pytest.mark.requirement("66")
+def test_what_the_new_login_set_stays_though_it_is_as_before(by_field: Browser) -> None:
+    by_field.request(signs_in(7, tenant="acme", role="admin", cart=[1]))
+
+    by_field.request(signs_in(8, tenant="acme", cart=[1]))
+
+    assert by_field.get(whoami) == ("8", {"user_id": 8, "tenant": "acme", "cart": [1]})
+
+
+@pytest.mark.requirement("66")
+def test_the_second_of_several_fields_stays_where_it_names_the_user(protocol: Protocol) -> None:
+    engine = SessionEngine(new_secret(), MemoryStore(), user_key=("account", "user_id"))
+    browser = Browser(protocol, engine)
+    browser.request(lambda session: session.update(account="7", user_id="8", card="of 7"))
+
+    browser.request(lambda session: session.pop("account"))
+
+    assert browser.get(whoami) == ("8", {"user_id": "8"})
+
+
+@pytest.mark.requirement("66")
+@pytest.mark.parametrize("nobody", ["", False, None])
+def test_a_field_that_is_emptied_is_a_logout(by_field: Browser, nobody: Any) -> None:
+    by_field.request(signs_in(7))
+    copied = by_field.twin()
+
+    by_field.request(signs_in(nobody))
+
+    assert copied.get(current_user) is None
+    assert by_field.get(current_user) is None
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.requirement("66")
+def test_a_logout_stands_whatever_the_field_holds_then(by_field: Browser) -> None:
+    by_field.request(signs_in(7))
+    copied = by_field.twin()
+
+    def handler(session: Session) -> None:
+        session.logout()
+        session["user_id"] = 1.5
+
+    assert isinstance(by_field.request(handler, catch=True).error, TypeError)
+    assert copied.get(current_user) is None
+
+
+@pytest.fixture
+def unnamed(store: Any, protocol: Protocol, clock: FakeClock) -> Iterator[Browser]:
+    """A session of 7 by its fields, stored before the field was named."""
+    secret = new_secret()
+    with closing(SessionEngine(secret, store, user_key=None, clock=clock)) as former:
+        browser = Browser(protocol, former)
+        month = Lifetime(absolute=30 * 24 * 3600, idle=None)
+        browser.request(signs_in(7, card="of 7"))
+        browser.request(lambda session: session.set_lifetime(month))
+        engine = SessionEngine(secret, store, user_key="user_id", clock=clock)
+        yield Browser(protocol, engine).with_cookie(browser.cookie)
+
+
+@pytest.mark.requirement("66")
+def test_nothing_of_who_was_not_named_yet_reaches_the_next(unnamed: Browser) -> None:
+    unnamed.request(signs_in(8))
+
+    assert unnamed.get(whoami) == ("8", {"user_id": 8})
+
+
+@pytest.mark.requirement("66")
+def test_who_was_not_named_yet_signs_out(unnamed: Browser) -> None:
+    copied = unnamed.twin()
+
+    unnamed.request(signs_out)
+
+    assert copied.get(whoami) == unnamed.get(whoami) == (None, {})
+
+
+@pytest.mark.requirement("8")
+def test_to_be_named_moves_no_deadline(unnamed: Browser, clock: FakeClock) -> None:
+    before = unnamed.get(lambda session: session.expires_at)
+    clock.advance(5000)
+
+    unnamed.request(lambda session: session.update(seen=1))
+
+    assert unnamed.get(lambda session: (session.user_id, session.expires_at)) == ("7", before)
+
+
+@pytest.mark.requirement("5")
+def test_to_be_named_brings_nobody_back(unnamed: Browser) -> None:
+    """A slower request that only writes, beside a logout."""
+    other = unnamed.twin()
+
+    def slow(session: Session) -> None:
+        session["note"] = 1
+        other.request(Session.logout)
+
+    response = unnamed.request(slow)
+
+    assert response.set_cookies == []
+    assert unnamed.get(whoami) == (None, {})
+
+
+@pytest.mark.requirement("66")
+@pytest.mark.parametrize(("then", "user"), [(signs_out, None), (signs_in("7"), "7"), (signs_in("9"), "9")])
+def test_a_sign_in_that_was_not_stored_may_be_taken_back(protocol: Protocol, then: Any, user: Any) -> None:
+    """After a save that failed, and one that the application only looked at."""
+    store = FlakyStore()
+    engine = SessionEngine(new_secret(), store, user_key="user_id")
+    browser = Browser(protocol, engine)
+    browser.request(signs_in("7", card="of 7"))
+
+    async def by_asgi(session: Session) -> None:
+        session["user_id"] = "8"
+        store.broken = {"replace", "update", "create"}
+        with pytest.raises(StoreError):
+            await session.asave()
+        store.broken = set()
+        then(session)
+
+    def by_wsgi(session: Session) -> None:
+        session["user_id"] = "8"
+        store.broken = {"replace", "update", "create"}
+        with pytest.raises(StoreError):
+            session.save()
+        store.broken = set()
+        then(session)
+
+    browser.request(by_wsgi if protocol == "wsgi" else by_asgi)
+
+    found, fields = browser.get(whoami)
+    assert (found, fields.get("user_id")) == (user, user)
+
+
+@pytest.mark.requirement("66")
+def test_a_dict_in_the_sessions_place_is_taken_in_once(protocol: Protocol) -> None:
+    """Its fields of the first user do not come back when the response has ended."""
+    engine = SessionEngine(new_secret(), MemoryStore(), user_key="user_id")
+    browser = Browser(protocol, engine)
+    browser.request(signs_in("7", card="of 7"))
+
+    def switch(session: Session) -> None:
+        put({**session, "user_id": "8"})(session)
+
+    def leave(session: Session) -> None:
+        put({name: value for name, value in session.items() if name != "user_id"})(session)
+
+    browser.request(switch, later=lambda session: None)
+    assert browser.get(whoami) == ("8", {"user_id": "8"})
+    copied = browser.twin()
+    browser.request(leave, later=lambda session: None)
+    assert browser.get(whoami) == copied.get(whoami) == (None, {})
+
+
+@pytest.mark.requirement("67")
+def test_a_dict_in_the_sessions_place_takes_nothing_of_others_back(browser: Browser) -> None:
+    """Neither when the head leaves, nor when the response has ended; what it becomes meanwhile is kept."""
+    browser.request(lambda session: session.update(a=1))
+    other = browser.twin()
+    mine: dict[str, Any] = {}
+
+    def handler(session: Session) -> None:
+        mine.update(session, b=2)
+        put(mine)(session)
+        other.request(lambda theirs: theirs.update(note=1))
+
+    browser.request(handler, later=lambda session: mine.update(c=3))
+
+    assert browser.get(dict) == {"a": 1, "b": 2, "c": 3, "note": 1}
+
+
+@pytest.mark.requirement("66")
+def test_who_is_only_remembered_gets_no_more_time(protocol: Protocol, clock: FakeClock) -> None:
+    """Flask-Login says so beside its field: nobody gave a password."""
+    browser = Browser(protocol, SessionEngine(new_secret(), MemoryStore(), idle_timeout=None, clock=clock))
+    browser.request(lambda session: session.update(cart=1))
+    before = browser.get(lambda session: session.expires_at)
+    clock.advance(1000)
+
+    browser.request(lambda session: session.update(_user_id="7", _fresh=False))
+
+    found = browser.get(lambda session: (session.user_id, session.auth_time, session.expires_at))
+    assert found == ("7", None, before)

@@ -37,7 +37,16 @@ class Mirror:
     It does not hold them: the two would be a circle.
     """
 
-    __slots__ = ("appended", "lifetime_of", "plain", "serializer", "touched", "visit", "was_modified")
+    __slots__ = (
+        "appended",
+        "lifetime_of",
+        "plain",
+        "serializer",
+        "touched",
+        "visit",
+        "was_modified",
+        "written",
+    )
 
     def __init__(
         self,
@@ -54,6 +63,7 @@ class Mirror:
         self.touched: set[str] | None = None
         self.was_modified: bool = False
         self.appended: set[str] = set()  # to these fields, not set since
+        self.written: set[str] = set()  # these fields were set, whatever they held
 
     # -- there and back ----------------------------------------------------------
 
@@ -75,6 +85,8 @@ class Mirror:
             return
         for name in self.touched:
             self.flush_one(fields, name)
+        if self.written and self.visit.state is not None:
+            self.visit.state.written = {*self.written}
         self.touched.difference_update([name for name in self.touched if not _is_container(fields, name)])
 
     def flush_one(self, fields: Fields, name: str) -> None:

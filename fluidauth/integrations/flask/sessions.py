@@ -15,7 +15,7 @@ from werkzeug.exceptions import Unauthorized
 
 from fluidauth.errors import FreshLoginRequired, SessionClosed
 from fluidauth.formats.headers import challenge
-from fluidauth.formats.json_values import check_key
+from fluidauth.formats.json_values import CONTAINERS, check_key
 from fluidauth.records import Lifetime
 from fluidauth.session import Session
 from fluidauth.session.faces import asks_behind, hides_names, tells_by
@@ -107,6 +107,8 @@ class FlaskSession(LazyDict, SessionMixin):
         check_key(key, "session")
         self._mirror.json(key, value)  # what cannot be stored is refused where it is set
         self._remove_unreadable(key)
+        if not isinstance(value, CONTAINERS) or dict.get(self, key) is not value:  # or it was changed inside
+            self._mirror.written.add(key)
         self._mirror.appended.discard(key)
         dict.__setitem__(self, key, value)
 

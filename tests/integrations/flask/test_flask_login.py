@@ -33,6 +33,7 @@ def test_flask_logins_user_is_the_sessions(flask_login_site: FlaskSite) -> None:
         assert engine.list_sessions(name) == []
     assert all(handle is None or engine.get_session(handle) is None for handle in handles)
 
+    site.ask(lambda session: session.update(cart=1))
     sign_in(site, "eve")
     assert site.ask(lambda session: session.expires_at - session.created_at) <= 600
     assert engine.revoke_user("eve") == 1
