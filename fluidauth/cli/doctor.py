@@ -266,11 +266,16 @@ def _of_policy(policy: Policy, url: str | None) -> Opinions:
 
 
 def _imported(name: str) -> SessionEngine:
-    """Return the engine that ``module:attribute`` names, or that of a middleware there."""
+    """Return the engine that ``module:attribute`` names, or a middleware, Flask or Django there has."""
     module, _, attribute = name.partition(":")
     sys.path.insert(0, os.getcwd())  # as servers do
     found = getattr(importlib.import_module(module), attribute or "engine")
+    interface = getattr(found, "session_interface", None)
     engine = getattr(found, "engine", found)
+    if interface is not None and hasattr(interface, "engine_for"):
+        engine = interface.engine_for(found)
+    elif attribute == "get_engine" and callable(found):  # of Django
+        engine = found()
     if not isinstance(engine, SessionEngine):
         raise ConfigError(
             "neither a SessionEngine nor a session middleware; name the engine, such as app:engine"

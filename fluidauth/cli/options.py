@@ -116,7 +116,10 @@ def open_keyring(path: Path | None, trust_mount: bool) -> Keyring:
     if path is not None:
         return Keyring.from_file(path, trust_mount=trust_mount)
     if not variables_set():
-        raise ConfigError("no secret: give --keyring FILE, or set FLUIDAUTH_KEYRING or FLUIDAUTH_SECRET")
+        raise ConfigError(
+            "no secret: give --keyring FILE, or set FLUIDAUTH_KEYRING or FLUIDAUTH_SECRET; where SECRET_KEY "
+            "signs, to that, and in development mode to what *.development-secret holds"
+        )
     return Keyring.from_env()
 
 

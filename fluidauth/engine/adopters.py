@@ -107,7 +107,14 @@ class AdopterList:
         until: int = began + max(each.lifetime for each in self._by_name.values())
         if began and self._until is not None:
             until = self._until
-        if until != self._told:
+        if until != self._told and not began:
+            self._told = until
+            logger.warning(
+                "sessions of %s are not taken over any more: that was ended here, or began under a secret "
+                "that is not among ours now; put it behind the new one, as in FLUIDAUTH_SECRETS",
+                ", ".join(self._by_name),
+            )
+        elif until != self._told:
             self._told = until
             moment = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M UTC")
             logger.warning(

@@ -83,7 +83,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             quart.signals.appcontext_tearing_down.connect(self._left_behind, app)
             self.followed.add(app)
         cookies, tokens = (request.headers.getlist(name) for name in ("Cookie", "Authorization"))
-        found = self.begin(app, "; ".join(cookies), tokens[0] if len(tokens) == 1 else "")
+        found = self.begin(app, "; ".join(cookies), [(b"authorization", each.encode()) for each in tokens])
         if found is not None:
             quart.g.setdefault(OPEN, {})[id(found)] = found
             quart.g.setdefault(OPENED, {}).setdefault(id(request), found)

@@ -15,7 +15,14 @@ NEW_SECRET_COMMAND = 'python -c "from fluidauth import new_secret; print(new_sec
 _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 # What a shell would have replaced; files of settings (.env, compose, systemd) hand it over word for word.
-_SUBSTITUTION = re.compile(r"""[\s'"]*\\?\$?(?:\$\(.*\)|\$\{.*\}|`.*`)[\s'"]*""", re.DOTALL)
+_SUBSTITUTION = re.compile(
+    r"""[\s'"]*\\?\$?(?:\$\(.*\)|\$\{.*\}|`.*`|\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\{\{.*\}\}|<.*>)[\s'"]*""",
+    re.DOTALL,
+)
+_COMMAND = re.compile(r"(?:python[\d.]*|openssl|pwgen|uuidgen|head|cat|echo|fluidauth) .*", re.DOTALL)
+_KEPT_ELSEWHERE = re.compile(
+    r"(?:/(?:run|etc|var|home|opt|mnt|secrets)/|(?:op|file|vault|arn|aws|gcp)[:/]).*", re.DOTALL
+)
 # A long path has characters enough for a secret.
 _PLACE = re.compile(
     r"(?:sqlite|postgres(?:ql)?|rediss?|valkeys?|unix|memory)(?:\+\w+)?://.*|.*\.(?:db|sqlite3?)", re.DOTALL
@@ -38,14 +45,25 @@ _PLACEHOLDERS = (
     "thisismys",
     "thisisase",
     "your_own_random",
+    "replace_me",
+    "replace-me",
+    "replaceme",
+    "supersecret",
+    "super-secret",
+    "super_secret",
+    "for-production",
+    "random string",
     "test_non_dev",
 )
 
 
-# Keys printed in the documentation of Flask and FastAPI: well-formed and known to all.
+# Keys printed in the documentation of Flask, FastAPI, Flask-Security and of JSON Web Tokens: known to all.
 _PUBLISHED = (
     "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
     "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    "pf9Wkove4IKEAXvy-cQkeDPhv9Cb3Ag-wyJILbq_dFw",
+    "146585145368132386173505678016728509634",
+    "a-string-secret-at-least-256-bits-long",
 )
 
 
@@ -89,16 +107,9 @@ def _weakness(secret: object) -> str | None:
     if isinstance(secret, str) and not is_utf8(secret):
         return "has characters that UTF-8 cannot hold"
     text = secret.strip() if isinstance(secret, str) else secret.decode("latin-1")
-    if is_substitution(text):
-        return (
-            "is a substitution that no shell carried out: the file that sets it takes it word for word, so "
-            "run the command and paste what it prints"
-        )
-    if names_store(text):
-        return (
-            "names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's first argument is "
-            "the secret)"
-        )
+    misplaced = _misplaced(text)
+    if misplaced:
+        return misplaced
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
     if len(text) > MAX_SECRET_LENGTH:
@@ -113,4 +124,25 @@ def _weakness(secret: object) -> str | None:
     # the bound on distinct characters is lower where the alphabet has only sixteen.
     if len(set(text)) < (8 if _HEX.fullmatch(text) else 16):
         return f"has only {len(set(text))} distinct characters"
+    return None
+
+
+def _misplaced(text: str) -> str | None:
+    """Say what *text* is instead of a secret; None if it may be one."""
+    if is_substitution(text):
+        return (
+            "is a substitution that no shell carried out: the file that sets it takes it word for word, so "
+            "run the command and paste what it prints"
+        )
+    if _COMMAND.fullmatch(text):
+        return "is a command, and not what it prints; run it, and paste that"
+    if names_store(text):
+        return (
+            "names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's first argument is "
+            "the secret)"
+        )
+    if _KEPT_ELSEWHERE.fullmatch(text):
+        return "says where a secret is kept, and is none; a keyring file goes into FLUIDAUTH_KEYRING"
+    if text.startswith("django-insecure-"):
+        return "has the mark that startproject gives to keys that are not for production"
     return None

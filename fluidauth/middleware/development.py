@@ -9,7 +9,9 @@ nothing of itself and changes the host cannot be told from a browser.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from typing import Any
 
 from fluidauth.engine.requests import Requests
@@ -21,7 +23,9 @@ from .loopback import is_local_name, is_loopback
 
 _POLICY_VIOLATION = 1008  # WebSocket close code
 REFUSED = Notice("development_mode", "refused")
-_OF_PROXIES = ("forwarded", "via", "x-real-ip")
+_OF_PROXIES = re.compile(
+    r"(x-)?forwarded.*|via|x-real-ip|(x-|x-cluster-|true-|fastly-)client-ip|cf-.*|x-original-.*"
+)
 _WAY_OUT = (
     "To serve others, set FLUIDAUTH_SECRET to a secret of your own, serve it over https, and take "
     "FLUIDAUTH_DEVELOPMENT (development=True) away."
@@ -35,7 +39,11 @@ def refusal_of_environ(environ: Mapping[str, Any]) -> Answer | None:
     """Return the answer to a WSGI request, or one of Django's, that is not to be served; None if it is."""
     names = (name[5:].replace("_", "-") for name in environ if name.startswith("HTTP_"))
     hosts = [str(environ["HTTP_HOST"])] if environ.get("HTTP_HOST") else []
-    in_process = environ.get("REMOTE_PORT") == 0  # as of Django's AsyncClient; no TCP peer has port 0
+    # Django's AsyncClient says port 0, which no TCP peer has. What makes a request of its own, as Flask's
+    # session_transaction(), WebTest and Falcon's client do, names no peer, and has its body in memory.
+    in_process = environ.get("REMOTE_PORT") == 0 or (
+        "REMOTE_ADDR" not in environ and type(environ.get("wsgi.input")) is BytesIO
+    )
     return _answer(environ.get("REMOTE_ADDR"), hosts, names, in_process)
 
 
@@ -71,7 +79,7 @@ def why_refused(
     alone counts. *names*: of its headers.
     """
     for name in names:
-        if name.lower() in _OF_PROXIES or name.lower().startswith("x-forwarded-"):
+        if _OF_PROXIES.fullmatch(name.lower().replace("_", "-")):
             return "this request came through a proxy, as one of its headers says. Ask the server itself"
     if in_process or peer == _IN_PROCESS:
         return None

@@ -7,7 +7,6 @@ answers with 500 and above, keeps nothing but a logout.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any, AnyStr, Literal
 
 from fluidauth.engine import SessionEngine
@@ -16,6 +15,7 @@ from fluidauth.errors import ConfigError, FreshLoginRequired, StoreError, TooMan
 from fluidauth.formats.client_tokens import bearer_in
 from fluidauth.formats.headers import (
     TOO_MANY_COOKIES,
+    UNAVAILABLE,
     Answer,
     Words,
     forbid_storing,
@@ -60,20 +60,28 @@ class ResponseVisit(Visit):
 
         Where the store refuses, nobody gets in here, and it is done later.
         """
-        with suppress(StoreError):
+        try:
             self.carry_out(session, None if self.unavailable else self.plan(session, keep=False))
+        except StoreError:
+            self._logout_failed()
 
     async def asave_logout(self, session: Session) -> None:
         """Do as :meth:`save_logout`, without blocking."""
-        with suppress(StoreError):
+        try:
             await self.quiet()
             await self.acarry_out(session, None if self.unavailable else self.plan(session, keep=False))
+        except StoreError:
+            self._logout_failed()
 
     def take_in(self, session: Session) -> None:
         """Have *session* become what the application put in its place, if it did."""
 
     async def atake_in(self, session: Session) -> None:
         """Do as :meth:`take_in`, without blocking."""
+
+    def _logout_failed(self) -> None:
+        if self.responds:  # whatever else was to be answered
+            self.answer = UNAVAILABLE
 
     def save_head(self, session: Session, status: int) -> bool:
         """Save before a head of *status*; return whether that may leave, or our answer does instead.

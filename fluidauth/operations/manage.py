@@ -89,7 +89,7 @@ def delete_of(policy: Policy, handle: str, user_id: str, now: int) -> Steps[bool
 def fetch_of(policy: Policy, handle: str, user_id: str, now: int) -> Steps[Live | None]:
     """Read the live session *handle*, or what it was renewed to, if it is one of *user_id*'s."""
     check_user_id(user_id)
-    found = (yield from find(policy, handle, now)) if names_session(handle) else None
+    found = (yield from find(policy, handle, now)) if is_handle(handle) else None
     for _ in range(MAX_CHAIN):
         if not isinstance(found, Tombstone):
             break

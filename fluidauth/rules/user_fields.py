@@ -56,18 +56,20 @@ class FieldsOfUser:
 
 
 def user_finder(user_key: UserKey | None) -> UserOf | None:
-    """Return what finds the user by *user_key*; None where no field says it.
+    """Return what finds the user by *user_key*, and by Flask-Login's field; None where no field says it.
 
     Raise :class:`ConfigError` for what is neither names nor a function.
     """
-    if user_key is None or callable(user_key):
-        return user_key
+    if user_key is None:
+        return None
+    if callable(user_key):
+        return first_of(user_key, FieldsOfUser((FLASK_LOGIN,)))
     names = (user_key,) if isinstance(user_key, str) else user_key
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(
             f"user_key={user_key!r} must be the name of a field, several, or a function from fields to an id"
         )
-    return FieldsOfUser(names) if names else None
+    return FieldsOfUser([*names, *({FLASK_LOGIN} - {*names})]) if names else None
 
 
 def first_of(*finders: UserOf | None) -> UserOf | None:
@@ -119,7 +121,8 @@ def wish_by_fields(
     if not answerable:
         raise SessionClosed(NO_HEAD)
     check_user_id(user_id)
-    auth_time = None if dict.get(fields, _FRESH) is False else now
+    remembered = dict.get(fields, _FRESH) is False and dict.get(fields, FLASK_LOGIN) == user_id
+    auth_time = None if remembered else now
     return Wish(login=Login(user_id, None, auth_time, by_field=True))
 
 

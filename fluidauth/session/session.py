@@ -69,10 +69,9 @@ class Session(Facts):
             raise SessionClosed(f"this session is closed: {state.closed}")
         visit = self._visit
         if not visit.answerable and (visit.over or state.record is None or state.wish.ends):
-            bearer = visit.bearer is not None
-            raise SessionClosed(
-                OVER if visit.over else _BEARER.format("a new session") if bearer else _NO_HEAD
-            )
+            if visit.bearer is not None and not visit.over:
+                raise self._too_old("the token of this request opens no session, so nothing can be kept")
+            raise SessionClosed(OVER if visit.over else _NO_HEAD)
         state.modified = True
         return state
 

@@ -20,6 +20,7 @@ def memory_engine(*, clock: Callable[[], float] = system_time, **options: Any) -
     those of :class:`~fluidauth.SessionEngine`.
     """
     options.setdefault("cookie", CookieOptions(secure=False))
+    options.setdefault("development", False)  # whatever the environment says: any host may be asked for
     return SessionEngine(new_secret(), MemoryStore(clock=clock), clock=clock, **options)
 
 

@@ -20,7 +20,7 @@ from fluidauth import (
     SessionMiddleware,
     new_secret,
 )
-from fluidauth.errors import ConfigError, NotSupported
+from fluidauth.errors import ConfigError, FreshLoginRequired, NotSupported
 from fluidauth.events import SessionEvent
 from fluidauth.formats import client_tokens, tokens
 from fluidauth.keys import Key, Keyring
@@ -182,14 +182,14 @@ def test_a_client_without_a_session_gets_none(api: Client, events: list[SessionE
     """A write has nowhere to go, and says so."""
 
     def handler(session: Session) -> str:
-        with pytest.raises(SessionClosed) as caught:
+        with pytest.raises(FreshLoginRequired) as caught:  # a 401
             session["n"] = 1
         return str(caught.value)
 
     gone, session = api.engine.create_client_token("ada")
     api.engine.delete_session(str(session.handle))
 
-    assert "a new session needs a cookie" in api.get(handler, gone)[0]
+    assert "the token of this request opens no session" in api.get(handler, gone)[0]
     assert [event.reason for event in events if event.name == "token_rejected"] == ["unknown_id"]
 
 

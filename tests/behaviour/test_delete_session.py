@@ -73,7 +73,7 @@ def test_a_user_that_is_no_text_is_refused(ada: Browser) -> None:
         ada.engine.delete_session(handle_of(ada), user_id=7)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("handle", ["", "x", "0" * 64])
+@pytest.mark.parametrize("handle", ["", "x", "0" * 64, "1.x", "fact1_x"])
 def test_what_names_no_session_ends_none(ada: Browser, handle: str) -> None:
     assert delete(ada, handle, user_id="ada") is False
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from fluidauth import SessionEngine
 from fluidauth.keys import file as keyfile
+from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
 from tests.cli.support import LONG_AGO, NEW, OLD, Cli, sign_in
 
@@ -115,3 +116,30 @@ def test_doctor_looks_at_the_settings_of_an_application(cli: Cli, tmp_path: Path
     assert "No module named 'nowhere'" in wrong[1].out
     assert "store" in wrong[1].out  # the rest is looked at all the same
     sys.modules.pop("doctor_application").secure.engine.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("app.session_interface = FluidAuthSessionInterface()", "site_app:app"),
+        ("def get_engine(): return SessionEngine(KEY)", "site_app:get_engine"),
+    ],
+)
+def test_the_engine_of_an_application_is_found(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, name: str
+) -> None:
+    """Where the documented line leaves no engine to name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for variable in ("FLUIDAUTH_KEYRING", "FLUIDAUTH_DATABASE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delitem(sys.modules, "site_app", raising=False)
+    (tmp_path / "site_app.py").write_text(
+        "from flask import Flask\nfrom fluidauth import SessionEngine\n"
+        "from fluidauth.integrations.flask import FluidAuthSessionInterface\n"
+        f"KEY = {new_secret()!r}\napp = Flask(__name__)\napp.secret_key = KEY\n{line}\n"
+    )
+
+    found = cli("doctor", "--engine", name, "--json")
+
+    assert "cookie" in {opinion["subject"] for opinion in found.json["opinions"]}

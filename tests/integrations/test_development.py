@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from fluidauth import ConfigError, SessionEngine
+from fluidauth import ConfigError, MemoryStore, SessionEngine
 from fluidauth.integrations.flask import FluidAuthSessionInterface as FlaskInterface
 from fluidauth.integrations.litestar import SessionMiddleware as LitestarMiddleware
 from fluidauth.integrations.quart import FluidAuthSessionInterface as QuartInterface
@@ -144,6 +144,19 @@ def test_flask() -> None:
     for refused in (first, rebound, other):
         assert refused.text.startswith("own page: ")
         check_refusal(refused.status_code, refused.text, refused.headers)
+
+
+def test_flasks_session_transaction() -> None:
+    """It makes a request of its own, which names no peer; nothing is lost without a word."""
+    app = flask.Flask(__name__)
+    app.session_interface = FlaskInterface(development=True, store=MemoryStore())
+    app.add_url_rule("/", view_func=lambda: dict(flask.session))
+    client = app.test_client()
+
+    with client.session_transaction() as session:
+        session["a"] = 1
+
+    assert client.get("/").json == {"a": 1}
 
 
 def test_quart() -> None:

@@ -172,3 +172,18 @@ def test_after_the_head_it_is_the_applications_error(browser: Browser, later: An
 
     assert isinstance(answer.error, FreshLoginRequired)
     assert answer.status == 200
+
+
+@pytest.mark.requirement("4")
+@pytest.mark.requirement("52")
+def test_a_logout_that_could_not_be_stored_is_a_503_all_the_same(flaky: Browser) -> None:
+    """Who is told to sign in again would think that the logout was made."""
+
+    def handler(session: Session) -> None:
+        session.logout()
+        session.require_fresh(300)
+
+    store: Any = flaky.engine.requests.store
+    store.broken = {"delete"}
+
+    assert flaky.request(handler).status == 503

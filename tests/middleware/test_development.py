@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fluidauth import MemoryStore, SessionEngine, SessionMiddleware
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
-from fluidauth.middleware.development import why_refused
+from fluidauth.middleware.development import refusal_of_environ, why_refused
 from fluidauth.middleware.loopback import is_local_name, is_loopback
 
 PROXY = "this request came through a proxy, as one of its headers says. Ask the server itself"
@@ -251,3 +252,11 @@ def test_asgi_refuses_without_asking_anybody(changes: dict[str, str], kind: str)
         assert sent[1]["body"].startswith(b"Development mode answers this machine alone, and ")
     assert store.calls == []
     assert [(event.name, event.reason) for event in events] == [("development_mode", "refused")]
+
+
+@pytest.mark.parametrize(("environ", "served"), [({}, True), ({"REMOTE_ADDR": ""}, False)])
+def test_a_request_that_was_made_in_memory_is_served(environ: dict[str, str], served: bool) -> None:
+    """As by WebTest, whatever host it asks for; a server on a socket that names no peer says so."""
+    made = {"wsgi.input": io.BytesIO(), "HTTP_HOST": "falconframework.org", **environ}
+
+    assert (refusal_of_environ(made) is None) is served

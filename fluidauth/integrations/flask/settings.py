@@ -201,7 +201,9 @@ class Sessions:
             return Lifetime(min(lasts, ours.absolute_seconds), None, True)
         return Lifetime(ours.absolute, lasts, permanent)
 
-    def begin(self, app: Any, cookies: str, authorization: str = "") -> FlaskSession | None:
+    def begin(
+        self, app: Any, cookies: str, authorization: str | list[tuple[bytes, bytes]] = ""
+    ) -> FlaskSession | None:
         """Return the session of a request with *cookies* or a client's token, not loaded yet."""
         engine = self.engine_for(app)
         if engine is None:

@@ -15,7 +15,8 @@ from fluidauth.errors import ConfigError
 
 _SHELLS = re.compile(r"\$[A-Za-z_{(]|`|%[A-Za-z_]+%")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:[/\d]")  # a server's, or a URL that a Path has shortened
+# A server's, or a URL that a Path has shortened, or that was mistyped; and what libpq takes.
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:[/\d]|.*:[^/]*@|.*\b(?:host|password|dbname)=")
 
 
 def file_at(given: str | os.PathLike[str]) -> Path:
@@ -60,6 +61,8 @@ def _check(text: str) -> None:
         )
     if " -> " in text:
         raise ConfigError("'old -> new' takes two URLs, as sqlite:///old.db -> redis://host")
+    if text[0] in "'\"" or text[-1] in "'\"":
+        raise ConfigError(f"path={text!r} has a quote around it, which only a shell takes away")
     shells = _SHELLS.search(text)
     if shells:
         raise ConfigError(

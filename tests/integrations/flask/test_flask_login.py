@@ -117,6 +117,28 @@ def test_a_function_is_asked_with_flasks_types() -> None:
     assert site.ask(lambda session: session.user_id) == str(UUID(int=7))
 
 
+@pytest.mark.requirement("66")
+def test_flask_logins_field_counts_beside_one_that_is_named(clock: FakeClock) -> None:
+    """And its mark of a visitor, whose session it calls not fresh, is not taken for the user's."""
+    engine = SessionEngine(new_secret(), MemoryStore(), user_key="user_id", clock=clock)
+    site = FlaskSite(engine, SECRET_KEY="s" * 3)
+    flask_login.LoginManager(site.app).user_loader(Somebody)
+    site.ask(lambda session: [session.update(cart=1), flask_login.current_user.is_authenticated])
+    site.ask(lambda session: flask_login.current_user.is_authenticated)
+    before = site.ask(lambda session: (session.handle, session["_fresh"]))
+
+    sign_in(site, "alice")
+
+    assert before[1] is False
+    assert site.ask(seen) == ("alice", "alice")
+    assert engine.get_session(before[0]) is None
+    site.ask(lambda session: flask_login.logout_user())
+    site.ask(lambda session: [session.update(cart=1), flask_login.current_user.is_authenticated])
+    site.ask(lambda session: flask_login.current_user.is_authenticated)
+    site.ask(lambda session: session.update(user_id=7))
+    assert site.ask(lambda session: (session.user_id, session.auth_time)) == ("7", int(clock.now))
+
+
 class _Users(flask_security.datastore.UserDatastore):
     """Flask-Security's users, one of them, in memory."""
 

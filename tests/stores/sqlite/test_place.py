@@ -198,3 +198,15 @@ def test_a_store_of_ones_own_is_as_strict(given: Any, message: str) -> None:
         SQLiteStore(given)
 
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["redis//:hunter2@h/0", "u:hunter2@h:6379/0", "host=h dbname=d password=hunter2", '"sessions.db"'],
+)
+def test_an_address_that_was_mistyped_is_no_file(given: str) -> None:
+    """And what may be a password is not repeated."""
+    with pytest.raises(ConfigError) as caught:
+        SQLiteStore(given)
+
+    assert "hunter2" not in str(caught.value)
