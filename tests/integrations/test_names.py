@@ -248,7 +248,7 @@ def test_no_other_attribute_is_there(site: Site) -> None:
         site.names
     )
     assert hidden.isdisjoint(NAMES)
-    assert len(hidden) <= 11
+    assert len(hidden) <= 12
 
 
 @pytest.mark.parametrize("name", ["login", "user_id"])
