@@ -207,6 +207,17 @@ def _drive_asgi(app: Any, task: Task, cookie: str, run: Callable[[Any], object])
     return Response(starts[0]["status"], headers, body, task.value, error)
 
 
+def each_store(*names: str) -> Any:
+    """Return a fixture ``store`` for a module that needs no other kinds than these."""
+
+    @pytest.fixture(name="store", params=names)
+    def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+        with opened(request.param, tmp_path) as found:
+            yield found
+
+    return store
+
+
 def run_apart(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run *coroutine* on an event loop of its own."""
     apart(asyncio.run, coroutine)

@@ -25,7 +25,9 @@ from fluidauth.events import SessionEvent
 from fluidauth.formats import client_tokens, tokens
 from fluidauth.keys import Key, Keyring
 from fluidauth.testing import FakeClock
-from tests.support import Protocol, run_apart
+from tests.support import Protocol, each_store, run_apart
+
+store = each_store("memory", "sqlite", "postgres", "redis")
 
 
 class Client:
@@ -246,10 +248,10 @@ def test_an_application_may_open_a_token_itself(api: Client) -> None:
     assert (found.handle, found["n"]) == (session.handle, 1)
     assert api.engine.open_client_token(cookie) is None
     assert api.engine.open_client_token("") is None
-    assert asyncio.run(_opened(token)) is None
+    assert asyncio.run(_each_store(token)) is None
 
 
-async def _opened(token: str) -> Session | None:
+async def _each_store(token: str) -> Session | None:
     engine = SessionEngine(new_secret(), MemoryStore(), client_tokens=True)
     await engine.acreate_client_token("ada")
     return await engine.aopen_client_token(token)

@@ -9,7 +9,10 @@ import pytest
 from fluidauth import Session
 from fluidauth.errors import NotSupported
 from tests.handlers import current_user
-from tests.support import Browser, run_apart
+from tests.support import Browser, each_store, run_apart
+
+# One at once, one that is waited for, and the least that there is.
+store = each_store("memory", "redis", "basic")
 
 
 def handle_of(browser: Browser) -> str:

@@ -18,7 +18,9 @@ from fluidauth.testing import FakeClock
 from tests.behaviour.adoption.former_system import whoami
 from tests.handlers import current_user
 from tests.middleware.test_replaced import put
-from tests.support import Browser, FlakyStore, Protocol
+from tests.support import Browser, FlakyStore, Protocol, each_store
+
+store = each_store("memory", "sqlite", "postgres", "redis")
 
 
 @pytest.fixture

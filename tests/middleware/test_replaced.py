@@ -16,9 +16,13 @@ from fluidauth import PayloadError, Session, SessionClosed, SessionEvent
 from fluidauth.session.faces import view_of
 from fluidauth.session.session import visit_of
 from fluidauth.testing import memory_engine
-from tests.support import Browser, FlakyStore
+from tests.support import Browser, FlakyStore, each_store
 
 pytestmark = pytest.mark.requirement("71")
+
+
+# One that is read at once, and one that has to be waited for: what is kept is the same for all.
+store = each_store("memory", "redis")
 
 
 def put(found: Any) -> Callable[[Session], None]:
