@@ -16,7 +16,7 @@ SETTINGS = {
     **dict.fromkeys(("litestar", "wsgi", "asgi"), "the secret"),
 }
 COOKIES = {True: "sessionid", False: "session"}
-# The visits of ``published`` go the same way in `make check`: here one of each kind, the rest in `make matrix`.
+# The visits of ``published`` go the same way in `make check`: here one of each kind, others in `make matrix`.
 _HERE = ("starlette on hypercorn", "flask on gunicorn", "wsgi on waitress", "django on uvicorn")
 MOST = [pytest.param(name, marks=() if name in _HERE else pytest.mark.matrix) for name in TUTORIALS]
 OTHERS = [name for name in TUTORIALS if SETTINGS.get(name.split()[0]) != "the secret"]
