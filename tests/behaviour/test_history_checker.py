@@ -102,15 +102,14 @@ def test_a_sound_store_has_no_problems(protocol: Protocol) -> None:
     assert problems_in(run_lives(InProcess(protocol, MemoryStore()), range(8))) == []
 
 
-@pytest.mark.check
 @pytest.mark.parametrize(
     ("store", "problem"),
     [
-        (LastWriteWins, "lost"),
-        (Forgetful, "lost"),
-        (Reviving, "alive after its logout"),
-        (Undead, "alive after its logout"),
-        (Losing, "was not found"),
+        pytest.param(LastWriteWins, "lost", marks=pytest.mark.check),
+        pytest.param(Forgetful, "lost", marks=pytest.mark.matrix),
+        pytest.param(Reviving, "alive after its logout", marks=pytest.mark.check),
+        pytest.param(Undead, "alive after its logout", marks=pytest.mark.matrix),
+        pytest.param(Losing, "was not found", marks=pytest.mark.check),
     ],
 )
 def test_the_checker_catches_a_broken_store(

@@ -17,13 +17,19 @@ SETTINGS = {
 }
 COOKIES = {True: "sessionid", False: "session"}
 # The visits of ``published`` go the same way in `make check`: here one of each kind, others in `make matrix`.
-_HERE = ("starlette on hypercorn", "flask on gunicorn", "wsgi on waitress", "django on uvicorn")
+_HERE = (
+    "starlette on hypercorn",
+    "flask on gunicorn",
+    "wsgi on waitress",
+    "asgi on uvicorn",
+    "django on uvicorn",
+)
 MOST = [pytest.param(name, marks=() if name in _HERE else pytest.mark.matrix) for name in TUTORIALS]
 OTHERS = [name for name in TUTORIALS if SETTINGS.get(name.split()[0]) != "the secret"]
 
 
 @pytest.mark.requirement("32")
-@pytest.mark.parametrize("name", TUTORIALS)
+@pytest.mark.parametrize("name", MOST)
 def test_a_weak_secret_stops_the_start(name: str, tmp_path: Path) -> None:
     """Whatever server it is: nobody finds out by a 500 at the first login."""
     code, output = Tutorial(name, tmp_path).run()

@@ -147,7 +147,16 @@ def each_site(*quick: str) -> pytest.MarkDecorator:
     )
 
 
-_WITH_A_SECRET = ("flaskr", "FastAPI and Authlib")  # the others in `make matrix`
+def each_of(*names: str) -> pytest.MarkDecorator:
+    """Run a test for two sites in `make check`, and for all *names* in `make matrix`."""
+    checked = ("flaskr", "FastAPI and Authlib")
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=pytest.mark.check if name in checked else pytest.mark.matrix)
+            for name in names
+        ],
+    )
 
 
 @pytest.mark.requirement("66", "69")
@@ -159,13 +168,7 @@ def test_as_it_is_published(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("37", "66")
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.check if name in _WITH_A_SECRET else pytest.mark.matrix)
-        for name in SITES
-    ],
-)
+@each_of(*SITES)
 def test_with_a_secret(name: str, tmp_path: Path) -> None:
     """Sessions have one of their own, in the environment, and the application keeps its weak one."""
     with visit(name, tmp_path, new_secret()) as found:
@@ -190,7 +193,7 @@ def test_the_weak_secret_stops_it(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.check
-@pytest.mark.parametrize("name", ["flaskr", "Flask-Login and Flask-WTF", "FastAPI and Authlib"])
+@pytest.mark.parametrize("name", ["flaskr", "FastAPI and Authlib"])
 def test_the_guest_notices_a_copy_that_still_opens(name: str, tmp_path: Path) -> None:
     """As with the sessions that these have before the line is changed: so passing means something."""
     with visit(name, tmp_path, None, switched=False) as found:
@@ -202,8 +205,7 @@ def test_the_guest_notices_a_copy_that_still_opens(name: str, tmp_path: Path) ->
                 found.sign_out()
 
 
-@pytest.mark.check
-@pytest.mark.parametrize("name", [name for name in SITES if SITES[name].user_key != FLASK_LOGIN])
+@each_of(*(name for name in SITES if SITES[name].user_key != FLASK_LOGIN))
 def test_the_guest_notices_a_sign_in_of_which_nobody_knows(name: str, tmp_path: Path) -> None:
     """As where the line names no field: the id stays, unless a sign-out came between, and none is revoked."""
     with visit(name, tmp_path, None, user_key=FLASK_LOGIN) as found:
