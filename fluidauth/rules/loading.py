@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fluidauth.errors import RecordTampered
-from fluidauth.events import Notice
+from fluidauth.events import EventName, Notice
 from fluidauth.formats import client_tokens, tokens
 from fluidauth.formats.cookies import (
     MAX_CANDIDATES,
@@ -58,22 +58,21 @@ def identify(
 
 def identify_client(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
     """Return the credential that *token*, one for clients, is, if it is genuine."""
-    verified = client_tokens.verify(policy.keyring, token)
-    if isinstance(verified, str):
-        return [], [Notice("token_rejected", verified)]
-    session_id, kid = verified
-    handle = handle_of(policy.handle_prefix, session_id)
-    return [Credential("", session_id, kid, handle)], []
+    return _identified(policy, client_tokens.verify(policy.keyring, token), "", "token_rejected")
 
 
 def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
     """Return the credential that *token*, the value of a cookie of ours, is, if it is genuine."""
-    verified = tokens.verify(policy.keyring, token)
+    return _identified(policy, tokens.verify(policy.keyring, token), policy.cookie.name, "cookie_rejected")
+
+
+def _identified(
+    policy: Policy, verified: tuple[str, str] | tokens.Refusal, cookie: str, refused_as: EventName
+) -> tuple[list[Credential], list[Notice]]:
     if isinstance(verified, str):
-        return [], [Notice("cookie_rejected", verified)]
+        return [], [Notice(refused_as, verified)]
     session_id, kid = verified
-    handle = handle_of(policy.handle_prefix, session_id)
-    return [Credential(policy.cookie.name, session_id, kid, handle)], []
+    return [Credential(cookie, session_id, kid, handle_of(policy.handle_prefix, session_id))], []
 
 
 def admit(
