@@ -12,7 +12,7 @@ import pytest
 
 from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine
 from fluidauth.engine.visit import Visit
-from fluidauth.events import LINES_PER_WINDOW, WINDOW, EventLog, EventName, SessionEvent
+from fluidauth.events import LINES_PER_WINDOW, MEANINGS, WINDOW, EventLog, EventName, SessionEvent
 from fluidauth.session.session import visit_of
 from fluidauth.testing import FakeClock
 
@@ -38,18 +38,27 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (event("session_expired"), "session_expired"),
-        (event("ambiguous", reason=None), "ambiguous"),
-        (event(reason="bad_mac"), "cookie_rejected reason='bad_mac'"),
+        (
+            event("session_renewed"),
+            "session_renewed: The session has a new id, and the old one opens nothing.",
+        ),
+        (
+            event(reason="bad_mac"),
+            "cookie_rejected: The signature of the cookie is wrong: "
+            "it was changed or forged. reason='bad_mac'",
+        ),
         (
             event("session_created", reason="login", handle="ab" * 32, user_id="user-42"),
-            f"session_created reason='login' handle='{'ab' * 32}' user_id='user-42'",
+            f"session_created: A user signed in. reason='login' handle='{'ab' * 32}' user_id='user-42'",
         ),
-        (event("session_revoked", user_id="Zoë", count=0), "session_revoked user_id='Zoë' count=0"),
+        (
+            event("session_revoked", user_id="Zoë", count=0),
+            "session_revoked: Sessions were ended from outside of their own requests. user_id='Zoë' count=0",
+        ),
     ],
 )
 def test_an_event_is_a_line(given: SessionEvent, line: str, lines: Any) -> None:
-    """Its name, then what is known, so that people and programs can read it."""
+    """Its name for programs, a sentence for people, then the fields."""
     EventLog().emit(given)
 
     assert lines() == [str(given)] == [line]
@@ -88,13 +97,20 @@ def test_a_level_says_how_bad_it_is(name: EventName, level: int, caplog: pytest.
 
 
 def test_every_name_can_be_logged(lines: Any) -> None:
-    """No event is without a level."""
+    """No event is without a level and a sentence, whatever its reason."""
     names = get_args(EventName)
 
     for name in names:
         EventLog().emit(event(name))
 
-    assert lines() == list(names)
+    assert [line.partition(": ")[0] for line in lines()] == list(names)
+    sentences = [
+        sentence
+        for meaning in MEANINGS.values()
+        for sentence in (meaning.sentence, *meaning.reasons.values())
+    ]
+    assert [each for each in sentences if not re.fullmatch(r"[A-Z][^\n]+\.", each)] == []
+    assert len(set(sentences)) == len(sentences)
 
 
 @pytest.mark.requirement("57")
@@ -127,7 +143,7 @@ def test_no_text_forges_a_line(evil: str, column: str, lines: Any) -> None:
     (line,) = lines()
     assert line.splitlines() == [line]
     assert line.isprintable()
-    assert line == f"cookie_rejected {column}={evil!r}"
+    assert line == f"cookie_rejected: A cookie opened no session. {column}={evil!r}"
 
 
 # -- how many lines ---------------------------------------------------------------------------------
@@ -148,8 +164,8 @@ def test_forged_cookies_do_not_fill_the_log(lines: Any) -> None:
     clock.advance(60)
     Session(Visit(engine.requests, "session=x")).get("x")
 
-    assert logged == ["cookie_rejected reason='malformed'"] * 10
-    assert lines()[10:] == ["cookie_rejected reason='malformed' (99990 more held back)"]
+    assert logged == [str(event(reason="malformed"))] * 10
+    assert lines()[10:] == [f"{event(reason='malformed')} (99990 more held back)"]
     assert counted == [event(reason="malformed")] * 100_000 + [event(time=NOW + 60, reason="malformed")]
 
 
@@ -180,10 +196,10 @@ def test_the_limit_is_for_each_name_and_reason(lines: Any) -> None:
 
     assert sorted(lines()) == sorted(
         [
-            *["cookie_rejected reason='malformed'"] * 10,
-            *["cookie_rejected reason='bad_mac'"] * 10,
-            *["cookie_rejected"] * 10,
-            *["store_error reason='malformed'"] * 10,
+            *[str(event(reason="malformed"))] * 10,
+            *[str(event(reason="bad_mac"))] * 10,
+            *[str(event())] * 10,
+            *[str(event("store_error", reason="malformed"))] * 10,
         ]
     )
 
@@ -197,7 +213,7 @@ def test_audit_events_are_never_held_back(name: EventName, lines: Any) -> None:
     for number in range(200):
         log.emit(event(name, user_id=f"user-{number}"))
 
-    assert lines() == [f"{name} user_id='user-{number}'" for number in range(200)]
+    assert lines() == [str(event(name, user_id=f"user-{number}")) for number in range(200)]
 
 
 @pytest.mark.requirement("57")
@@ -233,7 +249,7 @@ def test_held_back_lines_are_counted_once(lines: Any) -> None:
         for _ in range(count):
             log.emit(event(time=moment))
 
-    assert lines()[10:] == ["cookie_rejected (3 more held back)", "cookie_rejected", "cookie_rejected"]
+    assert lines()[10:] == [f"{event()} (3 more held back)", str(event()), str(event())]
 
 
 @pytest.mark.requirement("57")
@@ -255,7 +271,7 @@ def test_threads_share_the_limit(lines: Any) -> None:
         thread.join()
     log.emit(event(time=NOW + 60))
 
-    assert lines() == ["cookie_rejected"] * 10 + ["cookie_rejected (3990 more held back)"]
+    assert lines() == [str(event())] * 10 + [f"{event()} (3990 more held back)"]
     assert len(counted) == 4001
 
 

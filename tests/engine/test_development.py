@@ -168,6 +168,6 @@ def test_it_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
         "development mode, for this machine alone: no strong secret was given, so one signs that is kept in "
         f"{kept}, and the cookie is one for plain http; requests from elsewhere, to another host than "
         "localhost or through a proxy get 403",
-        "development_mode",
+        "development_mode: Development mode is on: only requests from this machine are served.",
     ]
     assert kept.read_text().strip() not in caplog.text + repr(events) + repr(engine)
