@@ -1,8 +1,7 @@
 """Server-side sessions for WSGI and ASGI applications.
 
-Everything that an application needs is here; errors beyond the common ones are in
-``fluidauth.errors``, what a store of one's own needs in ``fluidauth.stores``, test suites for
-it in ``fluidauth.testing``.
+Everything that an application needs is here. Less common errors are in ``fluidauth.errors``. A
+store of your own needs ``fluidauth.stores``, and its test suites are in ``fluidauth.testing``.
 """
 
 from fluidauth.formats.cookies import CookieOptions

@@ -1,4 +1,4 @@
-"""``python -m fluidauth``, for where the command ``fluidauth`` is not on the path."""
+"""``python -m fluidauth``, for when the command ``fluidauth`` is not on the path."""
 
 from .cli import main
 

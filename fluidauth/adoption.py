@@ -1,4 +1,4 @@
-"""What an application says of sessions that another system began, for them to go on here.
+"""What an application says of sessions that another system began, so that they go on here.
 
 Public: ``SessionEngine(adopt=[...])`` takes adopters, and ``operations/adopt`` uses them.
 """
@@ -23,9 +23,10 @@ class Adopted(NamedTuple):
 class Adopter(ABC):
     """Reads sessions of another system, by that system's own rules.
 
-    *name* is told in events and goes into ids: it must not change. *cookie* says how the old cookie was
-    named and where it was sent, *lifetime* for how many seconds one may still come in. *blocks* says that
-    :meth:`read` and :meth:`forget` wait for something: asynchronous code calls them in a thread.
+    ``name`` is in events and is part of the ids, so it must not change. ``cookie`` says how the old cookie
+    was named and where it was sent. ``lifetime`` is the number of seconds for which one may still come in.
+    ``blocks`` says that :meth:`read` and :meth:`forget` wait for something. Asynchronous code calls them in
+    a thread.
     """
 
     name: str
@@ -36,8 +37,8 @@ class Adopter(ABC):
     def identity(self, value: str) -> str | None:
         """Return what the cookie *value* names, the same for each of its spellings; None if it is forged.
 
-        By default all of it. Who signs returns what was signed, without the signature. No store is asked
-        for a cookie without an identity.
+        By default this is the whole value. If the cookie is signed, return what was signed, without the
+        signature. No store is asked for a cookie without an identity.
         """
         return value
 
@@ -49,11 +50,11 @@ class Adopter(ABC):
         """
 
     def user_of(self, fields: dict[str, Any]) -> str | None:
-        """Return whom *fields*, plain JSON, say to be signed in; None for nobody, or if they do not say.
+        """Return the user who is signed in by *fields*, plain JSON; None for nobody, or if they do not say.
 
-        Where an application goes on to sign in and out by fields, the session's user follows this.
+        If the application still signs users in and out by fields, the session's user follows this.
         """
         return None
 
     def forget(self, value: str) -> None:
-        """Remove the old session: the new one is stored."""
+        """Remove the old session. The new one is stored by then."""

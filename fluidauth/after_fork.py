@@ -1,8 +1,8 @@
-"""What a forked process must not share with its parent is made anew in it, at its first use there.
+"""What a forked process must not share with its parent is made again in it, at its first use there.
 
-Not in a hook of Python's: uwsgi forks without Python's knowledge, so that no hook runs; and gunicorn's gevent
-and eventlet workers patch ``threading`` after they were forked, so that a lock made in a hook would be of the
-kind that stops every greenlet. Whoever asks for a connection, or takes a lock, first calls :func:`catch_up`.
+No hook of Python does this. uwsgi forks without Python's knowledge, so no hook runs. The gevent and eventlet
+workers of gunicorn patch ``threading`` after the fork, so a lock made in a hook would be of the kind that
+stops every greenlet. Code that asks for a connection or takes a lock calls :func:`catch_up` first.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _turns: dict[int, Any] = {}
 
 
 class _ProcessMark:
-    """Stands in for the page where the system has none: its item is 1 in the process that set it.
+    """Replaces the page if the system has none: its item is 1 in the process that set it.
 
-    To ask for the process id takes ten times as long.
+    It asks for the process id, which takes ten times as long as to read the page.
     """
 
     def __init__(self) -> None:
@@ -60,13 +60,13 @@ _mark: Any = _new_mark()
 def renew_in_child(owner: T, renew: Callable[[T], object]) -> None:
     """Have ``renew(owner)`` called in every child process that catches up, as long as *owner* lives.
 
-    The thread that forked is the only one there: a lock that another held stays locked for ever.
+    The child has only the thread that forked, so a lock that another thread held stays locked forever.
     """
     _renewals[owner] = renew
 
 
 def catch_up() -> None:
-    """Renew all that is the parent's, if this process was forked since; threads that come meanwhile wait."""
+    """Renew all that belongs to the parent, if this process was forked since. Other threads wait for it."""
     if _mark[0]:
         return
     with _turns.setdefault(os.getpid(), threading.RLock()):
@@ -74,11 +74,11 @@ def catch_up() -> None:
             for owner, renew in _entries(_renewals):
                 renew(owner)
             _mark[0] = 1
-            _turns.clear()  # those of its ancestors, which may be held; who waits for ours has it
+            _turns.clear()  # those of its ancestors may be held; threads that wait have ours
 
 
 class ProcessLock:
-    """A lock, not reentrant, that a forked child finds free, whoever held it in the parent."""
+    """A lock, not reentrant, that is free in a forked child, even if the parent held it."""
 
     def __init__(self) -> None:
         self._renew()
@@ -88,12 +88,12 @@ class ProcessLock:
         self._lock = threading.Lock()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Do as that of ``threading.Lock``."""
+        """Do as the method of ``threading.Lock``."""
         catch_up()
         return self._lock.acquire(blocking, timeout)
 
     def release(self) -> None:
-        """Do as that of ``threading.Lock``."""
+        """Do as the method of ``threading.Lock``."""
         self._lock.release()
 
     def __enter__(self) -> None:
@@ -104,12 +104,12 @@ class ProcessLock:
 
 
 def pause_for_fork(owner: T, pause: Callable[[T], object], resume: Callable[[T], object]) -> None:
-    """Call ``pause(owner)`` before each fork that Python hears of, then ``resume(owner)`` in the parent."""
+    """Call ``pause(owner)`` before each fork that Python knows of, then ``resume(owner)`` in the parent."""
     _pauses[owner] = (pause, resume)
 
 
 def _entries(known: weakref.WeakKeyDictionary[Any, T]) -> list[tuple[Any, T]]:
-    """Return what is *known*, while another thread may build a store, which changes what is walked."""
+    """Return the entries of *known*. Another thread may build a store meanwhile, which adds one."""
     owners = [reference() for reference in known.keyrefs()]  # by one call in C; ``items()`` takes many steps
     return [(owner, known[owner]) for owner in owners if owner is not None]
 

@@ -1,7 +1,7 @@
-"""Work that waits, beside an event loop or without one: tasks, threads, and which of them there are.
+"""Work that waits, with an event loop or without one: tasks, threads, and which of them there are.
 
-What is written once for both worlds is a generator: it yields questions and is sent the answers, by
-:func:`drive` as soon as they are there, by :func:`adrive` when they were awaited.
+Code that is written once for both worlds is a generator. It yields questions and receives answers.
+:func:`drive` calls for each answer, and :func:`adrive` awaits it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Errors = tuple[type[Exception], ...]
 
 
 def on_asyncio() -> bool:
-    """Return whether an asyncio event loop runs in this thread (not so under trio)."""
+    """Return whether an asyncio event loop runs in this thread (under trio none does)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -34,16 +34,16 @@ def serves_a_loop() -> bool:
 
 
 def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Return a task for *work*; since Python 3.12 it has done already what needs no waiting."""
+    """Return a task for *work*. Since Python 3.12 it has already done what needs no waiting."""
     if sys.version_info < (3, 12):
         return asyncio.ensure_future(work)
     return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
 
 
 async def in_thread(function: Callable[..., T], *args: Any, thread_sensitive: bool = False) -> T:
-    """Return ``function(*args)``, called in a thread where an asyncio loop runs, and here where none does.
+    """Return ``function(*args)``, called in a thread if an asyncio loop runs, and here if none does.
 
-    *thread_sensitive*: in the thread that all blocking code of a request shares, as Django's database wants.
+    *thread_sensitive* means the thread that all blocking code of a request shares (Django needs it).
     """
     if not on_asyncio():
         return function(*args)
@@ -51,7 +51,7 @@ async def in_thread(function: Callable[..., T], *args: Any, thread_sensitive: bo
 
 
 def drive(steps: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Any], errors: Errors) -> T:
-    """Return what *steps* comes to, given the *answer* to all that it yields, or *errors* to handle."""
+    """Return the result of *steps*. It is sent the *answer* to all that it yields, or thrown the *errors*."""
     try:
         question = next(steps)
         while True:
@@ -68,7 +68,7 @@ def drive(steps: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Any
 async def adrive(
     steps: Generator[QuestionT, Any, T], answer: Callable[[QuestionT], Awaitable[Any]], errors: Errors
 ) -> T:
-    """Return what *steps* comes to, as with :func:`drive`, where each answer is awaited."""
+    """Return the result of *steps*, as :func:`drive` does, but await each answer."""
     try:
         question = next(steps)
         while True:

@@ -59,7 +59,7 @@ class PayloadError(FluidAuthError, ValueError):
 
 
 class SessionNotLoaded(FluidAuthError, RuntimeError):
-    """The session lies in a remote store and asynchronous code must await it first."""
+    """The session is in a remote store, so asynchronous code must call ``aload()`` first."""
 
 
 class SessionClosed(FluidAuthError, RuntimeError):
@@ -82,9 +82,9 @@ class NotSupported(FluidAuthError, NotImplementedError):
 
 
 class FreshLoginRequired(FluidAuthError, PermissionError):
-    """The last login is too long ago, or there was none, for what is asked; unless it is caught, a 401.
+    """The last login is too long ago, or nobody is signed in. The response is 401, unless you catch this.
 
-    ``max_age`` says how old it may be at most, in seconds; None where anybody signed in will do.
+    ``max_age`` is the greatest age of the login in seconds. None means that any login is enough.
     """
 
     def __init__(self, message: str, max_age: int | None = None) -> None:
@@ -100,27 +100,27 @@ class StoreError(FluidAuthError):
 
 
 class StoreBusy(StoreError):
-    """Somebody else held the store locked for longer than its time limit."""
+    """Another process or thread kept the store locked for longer than the time limit."""
 
 
 class OutcomeUnknown(StoreError):
-    """Whether a change was made is not known: the answer was lost, and others changed the session since."""
+    """A change may have been made or not: the answer was lost, and others changed the session since."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the store's answer to a change was lost, and others have changed the session since: "
-            "it may have been made, and is not made again"
+            "the store's answer to a change was lost, and others have changed the session since. "
+            "The change may have been made, and is not tried again; reload the session to find out"
         )
 
 
 class NoSigningKey(StoreError):
-    """Nothing can be stored: the signing key was revoked, and no other promoted."""
+    """Nothing can be stored: the signing key was revoked, and no other key was promoted."""
 
 
 class NotEnded(StoreError):
-    """A session that was to end may live on: the store failed before its record was gone.
+    """A session may still be live after a logout: the store failed before its record was removed.
 
-    ``handles`` leads from each handle that was presented to that of the record left.
+    ``handles`` maps each handle that was presented to the handle of the record that is left.
     """
 
     def __init__(self, handles: dict[str, str]) -> None:
@@ -129,7 +129,7 @@ class NotEnded(StoreError):
 
 
 class RecordExists(FluidAuthError):
-    """A record with this handle is stored already; ``create`` inserts only."""
+    """A record with this handle is stored already, and ``create`` only inserts."""
 
     def __init__(self) -> None:
         super().__init__("a record with this handle is stored already")
@@ -150,7 +150,7 @@ class RecordTampered(FluidAuthError):
 
 
 class TooManyCookies(FluidAuthError):
-    """A logout came with more cookies of our name than are looked at: somebody planted them."""
+    """A logout came with more cookies of our name than we read: somebody planted them."""
 
 
 class FieldError(FluidAuthError):

@@ -1,4 +1,4 @@
-"""What is worth telling an operator, and how: logger ``fluidauth`` and ``on_event``.
+"""What is reported to the operator, and how: logger ``fluidauth`` and ``on_event``.
 
 An event never holds a token, a session id or a secret. The handle, which it may
 hold, opens nothing. Lines that a stranger can cause are limited for each name and
@@ -44,7 +44,7 @@ WINDOW = 60  # seconds
 
 
 class Meaning(NamedTuple):
-    """What an event tells an operator, in a sentence; some reasons have a sentence of their own."""
+    """What an event says to the operator, in a sentence; some reasons have a sentence of their own."""
 
     level: int
     sentence: str
@@ -66,7 +66,9 @@ _REFUSED = {
 
 MEANINGS: dict[EventName, Meaning] = {
     "session_created": Meaning(
-        logging.INFO, "A session was stored for the first time.", {"login": "A user signed in."}
+        logging.INFO,
+        "A session was stored for the first time.",
+        {"login": "A user signed in, and a session from before was replaced."},
     ),
     "session_adopted": Meaning(logging.INFO, "A session of a former system goes on here."),
     "session_renewed": Meaning(logging.INFO, "The session has a new id, and the old one opens nothing."),
@@ -123,7 +125,7 @@ MEANINGS: dict[EventName, Meaning] = {
         ),
     ),
     "development_mode": Meaning(
-        logging.WARNING,
+        logging.INFO,  # in addition to a warning that says where the secret is
         "Development mode is on: only requests from this machine are served.",
         {"refused": "Development mode refused a request that came from elsewhere."},
     ),
@@ -289,9 +291,10 @@ def _log(event: SessionEvent, dropped: int) -> None:
 
 
 class Notice(NamedTuple):
-    """Something to tell the operator; the engine makes an event of it."""
+    """Something to report to the operator. The engine makes an event of it."""
 
     name: EventName
     reason: str | None = None
     handle: str | None = None
     user_id: str | None = None
+    number: int | None = None

@@ -1,7 +1,7 @@
-"""For pytest, which loads it by itself: under it the default store is memory, empty before each test.
+"""A plugin that pytest loads by itself: in tests the default store is memory, empty before each test.
 
 ``-p no:fluidauth`` switches it off; ``FLUIDAUTH_TEST_DATABASE`` names another store. A store that an
-application gives to its engine stays: give it another in tests.
+application gives to its engine is not replaced: give it another one in tests.
 """
 
 from __future__ import annotations

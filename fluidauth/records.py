@@ -18,7 +18,7 @@ from .errors import ConfigError, FieldError
 # Browsers keep no cookie longer than 400 days (RFC 6265bis section 5.5), so no
 # session can last longer either.
 MAX_LIFETIME = 400 * 24 * 60 * 60
-# Later than any session: a store that is told to clean up to here removes everything.
+# Later than any session: a cleaning up to this time removes everything.
 END_OF_TIME = 2**62
 MAX_USER_ID_LENGTH = 255  # characters
 
@@ -53,16 +53,20 @@ class SessionInfo(NamedTuple):
     """What an administrator may see of a session without opening its payload."""
 
     handle: str
+    """Names the session in calls and commands, and opens nothing."""
     user_id: str | None
+    """The signed-in user, or None."""
     created_at: int
+    """When the session began, which for a signed-in user is the login; Unix seconds."""
     expires_at: int
+    """The earlier of idle and absolute deadline, in Unix seconds."""
     client: bool = False
-    """Whether a client has a token for it, and no browser a cookie."""
+    """Whether it belongs to a client with a token, and not to a browser with a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How long one session lives, and whether its cookie survives the browser's end.
+    """How long one session lives, and whether its cookie outlives the browser.
 
     *absolute* and *idle* are seconds or ``timedelta``; ``idle=None`` switches the
     idle timeout off. Raise :class:`ConfigError` if either is not between one second
@@ -99,12 +103,12 @@ def seconds(name: str, value: int | timedelta) -> int:
 
 
 def system_time() -> float:
-    """Return the system's time in Unix seconds: looked up at each call, as tests put another in its place."""
+    """Return the system's time in Unix seconds. Each call looks it up, so that tests can replace it."""
     return time.time()
 
 
 def moment(seconds: object) -> str:
-    """Return Unix *seconds* as people read them, in UTC; whatever else a column holds as it is."""
+    """Return Unix *seconds* as a date and time in UTC, or the ``repr`` of anything else in a column."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")  # type: ignore[arg-type]  # a column may hold anything
     except (TypeError, ValueError, OverflowError, OSError):
@@ -166,7 +170,7 @@ def handle_of(prefix: bytes, session_id: str) -> str:
 
 
 def is_handle(handle: object) -> bool:
-    """Return whether *handle* has the form of a handle; no store is asked for another."""
+    """Return whether *handle* has the form of a handle. No store is asked for anything else."""
     return isinstance(handle, str) and _HANDLE.fullmatch(handle) is not None
 
 
@@ -174,7 +178,7 @@ RenewalReason = Literal["login", "regenerate", "adopt"]
 
 
 class Locked(NamedTuple):
-    """An encrypted field as stored, and why it could not be read, if it could not."""
+    """An encrypted field as stored, and the error if it could not be read."""
 
     envelope: str
     error: FieldError | None
@@ -191,7 +195,7 @@ class Body(NamedTuple):
     locked: Mapping[str, Locked] = {}
     """Encrypted fields as read; an unchanged one keeps its envelope when sealed again."""
     client: bool = False
-    """Whether a client's token opens it, and no cookie."""
+    """Whether a client's token opens it, instead of a cookie."""
 
     def unreadable(self) -> frozenset[str]:
         """Return the names of the encrypted fields that could not be read."""
@@ -205,4 +209,4 @@ class Tombstone(NamedTuple):
     reason: RenewalReason
     deadline: int
     nonce: str = ""
-    """Of a session that was taken over: what its id was derived from, beside the old cookie."""
+    """Of an adopted session: what its id was derived from, together with the old cookie."""

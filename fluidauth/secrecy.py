@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def without_locals(function: Callable[P, T]) -> Callable[P, T]:
-    """Return *function*, whose errors lead to no local variable of it or of what it called (CWE-209).
+    """Return *function* with errors that show no local variable of it or of what it called (CWE-209).
 
-    Error reporters send those of every frame; its arguments are secrets.
+    Error reporters send the local variables of every frame, and the arguments here are secrets.
     """
     if inspect.iscoroutinefunction(function):
 
@@ -43,7 +43,7 @@ def without_locals(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def clear_frames(error: BaseException | None) -> None:
-    """Empty the frames that *error* passed, and those of what it came of; frames that still run stay."""
+    """Empty the frames that *error* and its causes passed. Frames that still run are left."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -52,7 +52,7 @@ def clear_frames(error: BaseException | None) -> None:
 
 
 class HoldsSecrets:
-    """What must not leave the process: a cache or a pool of workers never gets a copy."""
+    """Base of what must not leave the process: a cache or a pool of workers never gets a copy."""
 
     __slots__ = ()
 

@@ -49,7 +49,8 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
         ),
         (
             event("session_created", reason="login", handle="ab" * 32, user_id="user-42"),
-            f"session_created: A user signed in. reason='login' handle='{'ab' * 32}' user_id='user-42'",
+            "session_created: A user signed in, and a session from before was replaced. "
+            f"reason='login' handle='{'ab' * 32}' user_id='user-42'",
         ),
         (
             event("session_revoked", user_id="Zoë", count=0),

@@ -22,7 +22,7 @@ Exit codes:
   0    done; the answer is yes, nothing is wrong
   1    the answer is no, something is wrong, or the command refuses
   2    the command line is wrong
-  3    a setting, the keyring or the store is in the way
+  3    a setting, the keyring or the store does not work
   130  interrupted
 """
 
@@ -36,7 +36,7 @@ def fluidauth() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Carry out *arguments*, by default those of this process; return the exit code."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a letter that cannot be read or shown is a ?
+        if isinstance(stream, io.TextIOWrapper):  # a character that cannot be read or shown becomes a ?
             stream.reconfigure(errors="replace")
     try:
         code = fluidauth.main(arguments, prog_name="fluidauth", standalone_mode=False)
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output, such as head, has had enough
+    except BrokenPipeError:  # the reader of the output, such as head, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO
     except OSError as error:

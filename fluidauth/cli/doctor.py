@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -43,7 +44,7 @@ _SAMPLE = 10_000  # records
 
 
 class Opinion(NamedTuple):
-    """One thing that was looked at, and what to do about it."""
+    """One thing that was checked, and what to do about it."""
 
     level: Literal["ok", "skipped", "warning", "error"]
     subject: str
@@ -57,7 +58,7 @@ Opinions = Iterator[Opinion]
 @keyring_option
 @store_option
 @click.option(
-    "--engine", "name", help="The engine, as module:attribute: its keyring, store and settings are looked at."
+    "--engine", "name", help="The engine, as module:attribute: its keyring, store and settings are checked."
 )
 @click.option("--url", help="The address under which browsers reach the application.")
 def doctor(
@@ -65,10 +66,10 @@ def doctor(
 ) -> None:
     """Check a deployment's secrets, cookie, store and clock, and say what to change.
 
-    Exit code 1 if anything is wrong; warnings alone are 0.
+    Exit code 1 if anything is wrong, and 0 if there are only warnings.
     """
     if url is not None and name is None:
-        raise click.UsageError("--url is compared with the cookie of an engine; give --engine too")
+        raise click.UsageError("--url is compared with the cookie of an engine; give --engine, too")
     found = list(examine(keyring, trust_mount, store, name, url))
     out.answer({"opinions": [opinion._asdict() for opinion in found]})
     out.table(("", "", ""), found)
@@ -79,7 +80,7 @@ def doctor(
 def examine(
     keyring: Path | None, trust_mount: bool, store: str, name: str | None, url: str | None
 ) -> Opinions:
-    """Look at everything that can be reached; what cannot is an error of its own."""
+    """Check everything that can be reached. Each thing that cannot is an error of its own."""
     yield from _of_clock(time.time())
     if name is not None:
         try:
@@ -104,16 +105,14 @@ def examine(
 def _of_engine(engine: SessionEngine, url: str | None) -> Opinions:
     ring = engine.policy.keyring
     if engine.development:
-        yield Opinion(
-            "error", "development", "on: nobody but this machine is served; FLUIDAUTH_DEVELOPMENT=0"
-        )
+        yield Opinion("error", "development", "on: only this machine is served; set FLUIDAUTH_DEVELOPMENT=0")
     yield from _reached("keyring", _of_keyring(ring))
     yield from _reached("store", _of_store(engine.requests.store, ring))
     yield from _of_policy(engine.policy, url)
 
 
 def _reached(subject: str, opinions: Opinions) -> Opinions:
-    """Pass *opinions* on; what cannot be reached is one of its own."""
+    """Pass *opinions* on. If the subject cannot be reached, that is one of its own."""
     try:
         yield from opinions
     except (ConfigError, StoreError) as error:
@@ -128,7 +127,7 @@ def _of_environment() -> Opinions:
 
 def _of_clock(now: float) -> Opinions:
     if now < _EARLIEST:
-        yield Opinion("error", "clock", "it is years behind; sessions would outlive their time: set it")
+        yield Opinion("error", "clock", "it is years behind, so sessions would live too long: set it")
     else:
         yield Opinion("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
@@ -138,17 +137,17 @@ def _of_keyring(ring: Keyring) -> Opinions:
     if ring.signing.kid in ring.kids:
         yield Opinion("ok", "secrets", f"strong; {ring.signing.kid} signs, {len(others)} more verify")
     else:
-        yield Opinion("error", "secrets", "no key signs: fluidauth keys promote")
+        yield Opinion("error", "secrets", "no key signs: run fluidauth keys promote")
     if ring.path is None:
         yield Opinion(
             "warning",
             "keyring",
-            "from the environment: a rotation restarts every process; a file does not. To move there: "
+            "from the environment: a rotation must restart every process. With a file it need not. To move: "
             "printenv FLUIDAUTH_SECRET | fluidauth keys add --create --secret-stdin --keyring FILE",
         )
         return
     at = now()
-    document, _ = keyfile.read(ring.path, trust_mount=True)  # the ring saw to its mode
+    document, _ = keyfile.read(ring.path, trust_mount=True)  # the ring has checked its mode
     yield Opinion("ok", "keyring", f"{ring.path}, serial {document.serial}")
     for entry in document.entries:
         age, subject = (at - entry.changed) // _DAY, f"key {entry.kid}"
@@ -194,13 +193,13 @@ def _of_store_at(url: str, ring: Keyring | None) -> Opinions:
 def _of_room(path: Path) -> Opinions:
     free = shutil.disk_usage(path.parent).free
     if free < _FREE_BYTES:
-        yield Opinion("warning", "disk", f"{free // 2**20} MB free beside {path}: a full disk refuses logins")
+        yield Opinion("warning", "disk", f"{free // 2**20} MB free next to {path}: a full disk stops logins")
     else:
         yield Opinion("ok", "disk", f"{free // 2**20:,} MB free")
 
 
 def _of_records(store: SessionStore, ring: Keyring | None) -> Opinions:
-    """Judge by the first ten thousand records, a random sample since handles are digests."""
+    """Judge by the first ten thousand records. They are a random sample, as handles are digests."""
     at = now()
     seen = expired = future = 0
     seals: Counter[str] = Counter()
@@ -210,12 +209,12 @@ def _of_records(store: SessionStore, ring: Keyring | None) -> Opinions:
         future += record.created_at > at + MAX_CLOCK_SKEW
         seals[ring.state_of(sealed_by(record)) if ring else ""] += 1
     name = f"session database {store.path}" if isinstance(store, SQLiteStore) else repr(store)
-    yield Opinion("ok", "store", f"{name} answers; {plural(seen, 'record')} looked at")
+    yield Opinion("ok", "store", f"{name} answers; {plural(seen, 'record')} checked")
     if seals["unknown"]:
         yield Opinion(
             "error",
             "keyring",
-            f"{seals['unknown']:,} of {seen:,} sealed by keys that it does not have: the wrong one?",
+            f"{seals['unknown']:,} of {seen:,} sealed by keys that it does not have: is it the wrong one?",
         )
     if seals["revoked"]:
         yield Opinion(
@@ -242,11 +241,11 @@ def _of_policy(policy: Policy, url: str | None) -> Opinions:
         )
     elif not cookie.secure:
         level: Literal["warning", "error"] = "error" if https else "warning"
-        yield Opinion(level, "cookie", "secure=False is for development: anybody on the network can take it")
+        yield Opinion(level, "cookie", "secure=False is for development: anybody on the network can read it")
     else:
         yield Opinion("ok", "cookie", f"{cookie.name}, Secure, SameSite={cookie.same_site}")
     if not cookie.http_only:
-        yield Opinion("warning", "cookie", "http_only=False: scripts can read it, those of an attacker too")
+        yield Opinion("warning", "cookie", "http_only=False: scripts can read it, also an attacker's")
     if cookie.same_site == "none":
         yield Opinion("warning", "cookie", "same_site='none': other sites' requests carry it; check for CSRF")
     if cookie.domain is not None:
@@ -266,10 +265,10 @@ def _of_policy(policy: Policy, url: str | None) -> Opinions:
 
 
 def _imported(name: str) -> SessionEngine:
-    """Return the engine that ``module:attribute`` names, or a middleware, Flask or Django there has."""
+    """Return the engine that ``module:attribute`` names, or that a middleware, Flask or Django has there."""
     module, _, attribute = name.partition(":")
     sys.path.insert(0, os.getcwd())  # as servers do
-    found = getattr(importlib.import_module(module), attribute or "engine")
+    found = attrgetter(attribute or "engine")(importlib.import_module(module))
     interface = getattr(found, "session_interface", None)
     engine = getattr(found, "engine", found)
     if interface is not None and hasattr(interface, "engine_for"):

@@ -44,10 +44,10 @@ no_wait_option: Callable[[Command], Command] = click.option(
 
 @click.group()
 def keys() -> None:
-    """Make secrets, and rotate them beside live traffic.
+    """Make secrets, and rotate them during live traffic.
 
     A key moves from pending to signing to verifying to revoked. Processes that serve
-    follow the keyring file by themselves, 5 seconds behind at most.
+    follow the keyring file by themselves, at most 5 seconds later.
     """
 
 
@@ -71,20 +71,20 @@ def list_keys(out: Output, path: Path, trust_mount: bool) -> None:
 
 @command(keys, "add")
 @keyring_file_option
-@click.option("--create", is_flag=True, help="Make a new file, whose first key signs at once.")
+@click.option("--create", is_flag=True, help="Make a new file. Its first key signs at once.")
 @click.option("--secret-stdin", is_flag=True, help="Take the secret from standard input, not a new one.")
 @click.option("--fresh", is_flag=True, help="With --create: give up the secrets of the environment.")
 def add(out: Output, path: Path, create: bool, secret_stdin: bool, fresh: bool) -> None:
     """Add a key: pending, so that every process learns it.
 
-    To move a secret in use to a new file, and take its sessions along:
+    To move a secret in use to a new file and keep its sessions:
     printenv FLUIDAUTH_SECRET | fluidauth keys add --create --secret-stdin
     """
     in_use = [name for name in variables_set() if name != "FLUIDAUTH_KEYRING"]
     if create and in_use and not (secret_stdin or fresh):
         raise Refused(
-            f"the sessions in use are under {in_use[0]}: take it along with --secret-stdin, "
-            "or sign everybody out with --fresh"
+            f"the sessions in use are under {in_use[0]}: move it with --secret-stdin, "
+            "or log everybody out with --fresh"
         )
     given = [secret_input("secret") if secret_stdin else new_secret()]
 
@@ -92,7 +92,7 @@ def add(out: Output, path: Path, create: bool, secret_stdin: bool, fresh: bool) 
         if not ring.entries and not create:
             raise Refused(f"there is no keyring file {path}; is the path right? --create makes a new one")
         if ring.entries and create:
-            raise Refused(f"there is a keyring file {path} already; without --create a key is added to it")
+            raise Refused(f"there is a keyring file {path} already; to add a key to it, leave --create out")
         return ring.added(given[0], now())
 
     try:
@@ -119,8 +119,8 @@ def add(out: Output, path: Path, create: bool, secret_stdin: bool, fresh: bool) 
 def promote(out: Output, kid: str | None, path: Path, interval: float, no_wait: bool, force: bool) -> None:
     """Let the pending key KID sign, once it has been in the file for two intervals.
 
-    By then every process has it, and nobody meets a cookie that he cannot verify. Afterwards
-    it waits until every process signs with it.
+    By then every process has it, so each one can verify the new cookies. Afterwards the
+    command waits until every process signs with it.
     """
     ring = keyfile.read(path)[0]
     entry, former = _pending(ring, kid), ring.signing
@@ -157,14 +157,14 @@ def prune(out: Output, path: Path, days: int) -> None:
 
 
 def shown(entry: KeyEntry) -> dict[str, Any]:
-    """Return what may be told of *entry*."""
+    """Return what may be shown of *entry*."""
     return {"kid": entry.kid, "state": entry.state, "created": entry.created, "changed": entry.changed}
 
 
 def wait_since(out: Output, entry: KeyEntry, seconds: float, no_wait: bool, what: str, why: str) -> None:
     """Wait until *entry* has been in its state for *seconds*, or refuse.
 
-    Files keep whole seconds, so it is one more; and no longer than that, whatever the clocks say.
+    Files keep whole seconds, so it is one second more. It is never longer, whatever the clocks say.
     """
     if not seconds >= 0:  # also for what is no number
         raise click.UsageError("--interval must be at least 0 seconds")

@@ -1,4 +1,4 @@
-"""``fluidauth keys revoke``: end a key, and say beforehand whom that logs out."""
+"""``fluidauth keys revoke``: end a key, and say beforehand how many users that logs out."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from .output import NO, Output, ask, plural
     "by default FLUIDAUTH_DATABASE.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say how many would be logged out; exit code 1 if any.")
-@click.option("--leaked", is_flag=True, help="At once, even if it signs: then a new one takes its place.")
-@click.option("--yes", is_flag=True, help="Do not ask, and log out who depends on it.")
+@click.option("--leaked", is_flag=True, help="Do it at once, even if it signs: then a new key replaces it.")
+@click.option("--yes", is_flag=True, help="Do not ask, and log out the users that depend on it.")
 @interval_option
 @no_wait_option
 def revoke(
@@ -50,8 +50,8 @@ def revoke(
 ) -> None:
     """Revoke the key KID: no cookie, record or field under it opens any more, in any process.
 
-    Asks if that logs anybody out, and refuses where nobody can answer: in scripts it acts only
-    if nobody is hurt, unless --yes is given. Waits while some process may still sign with KID.
+    Asks if that logs anybody out. In scripts, where nobody can answer, it refuses then, unless --yes
+    is given. Waits while some process may still sign with KID.
     """
 
     def edit(ring: KeyDocument) -> KeyDocument:
@@ -60,7 +60,7 @@ def revoke(
     document = keyfile.read(path)[0]
     entry = document.find(kid)
     if entry.state == "revoked" or not dry_run:
-        edit(document)  # what is not allowed is refused before anybody waits or is asked
+        edit(document)  # what is not allowed is refused before any wait or question
     if entry.state == "verifying" and not leaked:
         wait_since(out, entry, interval, no_wait, "has not signed", "every process follows")
     if dry_run:
@@ -72,7 +72,7 @@ def revoke(
 
 
 def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...]) -> KeyUse:
-    """Return who depends on the key in all of *stores*."""
+    """Return which sessions depend on the key in all of *stores*."""
     total = KeyUse()
     for url in stores or (os.environ.get("FLUIDAUTH_DATABASE") or DEFAULT_PATH,):
         with closing(open_store(url)) as store:
@@ -83,7 +83,7 @@ def _use(out: Output, path: Path, kid: str, stores: tuple[str, ...]) -> KeyUse:
 
 
 def _use_if_needed(out: Output, path: Path, kid: str, stores: tuple[str, ...], yes: bool) -> KeyUse | None:
-    """Do as :func:`_use`; None if no store was named, it cannot be read, and nobody is asked anyway."""
+    """Do as :func:`_use`; None if no store was named, none can be read, and nothing is asked anyway."""
     try:
         return _use(out, path, kid, stores)
     except (ConfigError, StoreError) as error:
@@ -100,12 +100,12 @@ def _tell_use(out: Output, entry: KeyEntry, use: KeyUse, leaked: bool) -> None:
         sentences.append(
             "A new key signs from the same moment on."
             if leaked
-            else "It signs, so that more sessions depend on it all the time: promote another first."
+            else "It signs, so more sessions depend on it all the time: promote another key first."
         )
     elif use.until is not None:
         sentences.append(
-            f"None is left after {moment(use.until)} UTC by expiry alone; "
-            "those that are used before move to the signing key."
+            f"By expiry alone none is left after {moment(use.until)} UTC. "
+            "Sessions that are used before move to the signing key."
         )
     out.answer({**shown(entry), **_counts(use), "until": use.until}, *sentences)
     if use.sessions or use.fields:
@@ -130,7 +130,7 @@ def _sentence(kid: str, use: KeyUse) -> str:
 
 
 def _ask(kid: str, use: KeyUse) -> None:
-    """Let nobody be logged out by mistake."""
+    """Ask, so that nobody is logged out by mistake."""
     if use.sessions or use.fields:
         ask(_sentence(kid, use), "Revoke it?")
 

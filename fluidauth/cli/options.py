@@ -62,7 +62,7 @@ def command(group: click.Group | None, name: str) -> Callable[[Callable[..., Any
 
 
 def _told(error: FluidAuthError | Refused | Unable) -> Refused | Unable:
-    """Return *error* as the command line tells it."""
+    """Return *error* as the command line reports it."""
     if isinstance(error, Refused | Unable):
         return error
     in_the_way = isinstance(error, ConfigError | StoreError) and not isinstance(error, KeyStateError)
@@ -117,14 +117,14 @@ def open_keyring(path: Path | None, trust_mount: bool) -> Keyring:
         return Keyring.from_file(path, trust_mount=trust_mount)
     if not variables_set():
         raise ConfigError(
-            "no secret: give --keyring FILE, or set FLUIDAUTH_KEYRING or FLUIDAUTH_SECRET; where SECRET_KEY "
-            "signs, to that, and in development mode to what *.development-secret holds"
+            "no secret: give --keyring FILE, or set FLUIDAUTH_KEYRING or FLUIDAUTH_SECRET. If SECRET_KEY "
+            "signs, set FLUIDAUTH_SECRET to that; in development mode, to the content of *.development-secret"
         )
     return Keyring.from_env()
 
 
 def open_store(url: str) -> SessionStore:
-    """Return the store at *url*, opened; one that is not there is not made."""
+    """Return the store at *url*, opened. One that is not there is not created."""
     store = reachable_store(url)
     for part in (store.old, store.new) if isinstance(store, MigratingStore) else (store,):
         if isinstance(part, SQLiteStore) and not part.path.exists():
@@ -136,21 +136,21 @@ def open_store(url: str) -> SessionStore:
 
 
 def reachable_store(url: str) -> SessionStore:
-    """Return the store at *url*, not opened; raise :class:`ConfigError` for one within another process."""
+    """Return the store at *url*, not opened. Raise :class:`ConfigError` for one inside another process."""
     if "memory://" in url:
-        raise ConfigError("a memory store lives in its own process alone; no command can reach it")
+        raise ConfigError("a memory store is inside its own process, so no command can reach it")
     return store_at(url)
 
 
 def policy_for(keyring: Keyring, store: SessionStore, cookie: CookieOptions | None = None) -> Policy:
-    """Return the rules by which records of *store* are opened; none is made under them."""
+    """Return the rules for opening records of *store*. None is made under them."""
     sealer = Sealer(keyring, (), MAX_PAYLOAD)
     lifetime = Lifetime(DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIMEOUT)
     return Policy.of(sealer, cookie or CookieOptions(), lifetime, store.namespace, store.kin_digits)
 
 
 def count_records(store: SessionStore) -> int | None:
-    """Return how many records there are, None if the store cannot tell."""
+    """Return how many records there are; None if the store cannot count."""
     try:
         return sum(store.count_by_kid().values())
     except NotSupported:
@@ -164,7 +164,7 @@ def tracked_records(out: Output, store: SessionStore, what: str) -> Iterator[Ses
 
 
 def check_user(user: str) -> None:
-    """Raise :class:`Refused` for what can be no user id."""
+    """Raise :class:`Refused` if *user* cannot be a user id."""
     try:
         check_user_id(user)
     except ValueError as error:
@@ -172,7 +172,7 @@ def check_user(user: str) -> None:
 
 
 def whole_handle(store: SessionStore, given: str) -> str:
-    """Return the handle that *given* begins; raise :class:`Refused` unless exactly one does."""
+    """Return the handle that begins with *given*; raise :class:`Refused` unless exactly one does."""
     given = given.lower()
     if is_handle(given):
         return given
@@ -180,8 +180,8 @@ def whole_handle(store: SessionStore, given: str) -> str:
     if len(given) < _SHORTEST_PREFIX or not is_handle(padded):
         # What was given is not repeated: somebody may have pasted a cookie.
         raise Refused(
-            f"that is no handle: it has 64 hex digits, the first {_SHORTEST_PREFIX} or more will do; "
-            "a cookie goes into fluidauth token explain"
+            f"this is no handle: a handle has 64 hex digits, and the first {_SHORTEST_PREFIX} are enough; "
+            "for a cookie use fluidauth token explain"
         )
     before = None if not int(padded, 16) else f"{int(padded, 16) - 1:064x}"
     found = [record.handle for record in store.scan(before, 2) if record.handle.startswith(given)]
@@ -191,10 +191,10 @@ def whole_handle(store: SessionStore, given: str) -> str:
 
 
 def secret_input(what: str) -> str:
-    """Return *what* from standard input, or asked for without an echo: arguments end up in histories."""
+    """Return *what* from standard input, or ask without an echo. Arguments would get into histories."""
     if sys.stdin is not None and sys.stdin.isatty():
         return str(click.prompt(what, hide_input=True, err=True))
     given = "" if sys.stdin is None else sys.stdin.read()
     if not given.strip():
-        raise Refused(f"no {what} came on standard input; is the variable set that it should come from?")
+        raise Refused(f"no {what} came on standard input; is the variable for it set?")
     return given

@@ -1,6 +1,6 @@
-"""How commands speak: tables and sentences for people, one JSON document for scripts.
+"""The output of commands: tables and sentences for people, one JSON document for scripts.
 
-What was asked for goes to standard output; progress and questions go to standard error.
+Results go to standard output. Progress and questions go to standard error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 _PIPE_WIDTH = 250
 _WHOLE = ("handle", "key", "cookie key", "created (UTC)", "expires (UTC)", "user")  # never folded
 NO = 1  # the answer is no, something is wrong, or the command refuses
-UNABLE = 3  # a setting, the keyring or the store is in the way
+UNABLE = 3  # a setting, the keyring or the store does not work
 
 _STYLES = {
     "ok": "green",
@@ -36,13 +36,13 @@ _STYLES = {
 
 
 class Refused(click.ClickException):
-    """What was asked for is not done; the message says why and what to do."""
+    """The command refuses. The message says why, and what to do."""
 
     exit_code = NO
 
 
 class Unable(click.ClickException):
-    """A setting, the keyring or the store is in the way."""
+    """A setting, the keyring or the store does not work."""
 
     exit_code = UNABLE
 
@@ -54,7 +54,7 @@ class Output:
         self.as_json = as_json
         # Highlighting off: a user id must not look like something else.
         self._out = Console(highlight=False, soft_wrap=True, emoji=False)
-        if not self._out.is_terminal:  # in a file or a pipe nothing is folded
+        if not self._out.is_terminal:  # in a file or a pipe no line is folded
             self._out.width = _PIPE_WIDTH
         self._err = Console(highlight=False, stderr=True, emoji=False)
 
@@ -66,7 +66,7 @@ class Output:
             self._out.print(escape(sentence))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print a table, in text alone; words that name a state have its colour."""
+        """Print a table, only in text. Words for a state have its colour."""
         if self.as_json:
             return
         table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
@@ -82,18 +82,18 @@ class Output:
         click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def hint(self, sentence: str) -> None:
-        """Print what may come next, where only people see it."""
+        """Print what may come next, for people only."""
         if not self.as_json:
             self._err.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True)
 
     @property
     def shows_progress(self) -> bool:
-        """Whether anybody sees a bar."""
+        """Whether a progress bar is shown."""
         return not self.as_json and self._err.is_terminal
 
     @contextmanager
     def progress(self, what: str, total: int | None, *, rate: bool = True) -> Iterator[Callable[[int], None]]:
-        """Give a function that says how much of *total* is done, shown as a bar on a terminal."""
+        """Give a function to report how much of *total* is done. A terminal shows that as a bar."""
         if not self.shows_progress:
             yield lambda done: None
             return
@@ -119,7 +119,7 @@ class Output:
 
 
 def ask(sentence: str, question: str) -> None:
-    """Return if the answer to *question* is yes; raise :class:`Refused` if not, or if nobody can answer."""
+    """Return if the answer to *question* is yes. Raise :class:`Refused` if not, or if nobody can answer."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise Refused(f"{sentence} Add --yes to do it")
     if not click.confirm(f"{sentence} {question}", err=True):

@@ -31,7 +31,7 @@ from .sessions_list import columns, kind
 def sessions() -> None:
     """Look at stored sessions, end them, move them to another key or store.
 
-    A HANDLE names a session in the store and opens nothing; its first 8 hex digits or more will do.
+    A HANDLE names a session in the store and opens nothing. Its first 8 hex digits or more are enough.
     """
 
 

@@ -1,4 +1,4 @@
-"""``fluidauth sessions``: what concerns all of them at once."""
+"""``fluidauth sessions``: commands for all sessions at once."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ _rate_option = click.option(
     type=click.IntRange(0),
     default=RATE,
     show_default=True,
-    help="Records a second at most, so that requests do not notice; 0 for no limit.",
+    help="At most so many records per second, so that requests do not notice; 0 for no limit.",
 )
 
 
 @command(None, "init")
 @store_option
 def init(out: Output, store: str) -> None:
-    """Create what the store keeps sessions in, or bring it up to date; once before the first start.
+    """Create what the store keeps sessions in, or bring it up to date. Run it before the first start.
 
-    PostgreSQL needs it; a SQLite file is also made by the application itself.
+    PostgreSQL needs it. A SQLite file is also created by the application itself.
     """
     with closing(reachable_store(store)) as blocking:
         is_new = blocking.create_schema()
@@ -87,9 +87,9 @@ def stats(out: Output, store: str) -> None:
 @command(None, "clean")
 @store_option
 @keyring_option
-@click.option("--revoked", is_flag=True, help="Those that a revoked key ended as well.")
+@click.option("--revoked", is_flag=True, help="Also sessions that a revoked key ended.")
 def clean(out: Output, store: str, keyring: Path | None, trust_mount: bool, revoked: bool) -> None:
-    """Remove what has expired, in small transactions beside live traffic."""
+    """Remove what has expired, in small transactions during live traffic."""
     count = dead = 0
     with closing(open_store(store)) as blocking:
         count = run(blocking, manage.clean(now()))
@@ -108,7 +108,7 @@ def clean(out: Output, store: str, keyring: Path | None, trust_mount: bool, revo
 def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> None:
     """Verify the storage and every record: its seal, its form, its encrypted fields.
 
-    Exit code 1 if any is tampered with, foreign or undecryptable.
+    Exit code 1 if any record was changed, is foreign, or cannot be decrypted.
     """
     at = now()
     verdicts: Counter[str] = Counter()
@@ -149,9 +149,9 @@ def check(out: Output, store: str, keyring: Path | None, trust_mount: bool) -> N
 def rekey_sessions(
     out: Output, store: str, keyring: Path | None, trust_mount: bool, rate: int, batch: int
 ) -> None:
-    """Seal and encrypt every record anew that is not under the signing key.
+    """Seal and encrypt every record again that is not under the signing key.
 
-    Safe beside live traffic, and to interrupt: what is done is skipped the next time.
+    Safe during live traffic, and to interrupt: what is done is skipped the next time.
     Exit code 1 if a record was left as it is.
     """
     totals = Rekeyed()
@@ -163,7 +163,7 @@ def rekey_sessions(
                 for totals in paced(rekey(policy.sealer, blocking, batch), rate):
                     advance(totals.seen)
             except KeyboardInterrupt:
-                out.hint(f"{totals.done:,} done; the same command goes on with the rest")
+                out.hint(f"{totals.done:,} done; run the same command again for the rest")
                 raise
     failed = [{"handle": handle, "reason": reason} for handle, reason in totals.failed]
     out.answer(
@@ -186,15 +186,15 @@ def rekey_sessions(
 def copy_sessions(out: Output, store: str, rate: int) -> None:
     """Move every session from the old store of 'old -> new' to the new one.
 
-    Safe beside live traffic, if every process of the application has both stores already, and
-    to interrupt. When it is done, the application may be given the new store alone.
+    Safe during live traffic if every process of the application has both stores already, and safe
+    to interrupt. Afterwards give the application the new store alone.
     """
     totals = Moved()
     start = time.monotonic()
     with closing(open_store(store)) as both:
         if not isinstance(both, MigratingStore) or not both.moving:
             raise Refused(
-                "that takes two stores, of which the application has both: "
+                "this needs two stores, and the application must have both already: "
                 "--store 'sqlite:///sessions.db -> redis://host', or FLUIDAUTH_DATABASE"
             )
         with out.progress("moving", count_records(both.old) if out.shows_progress else None) as advance:
@@ -202,7 +202,7 @@ def copy_sessions(out: Output, store: str, rate: int) -> None:
                 for totals in paced(move_all(both, now(), rate), rate):
                     advance(totals.seen)
             except KeyboardInterrupt:
-                out.hint(f"{totals.done:,} moved; the same command goes on with the rest")
+                out.hint(f"{totals.done:,} moved; run the same command again for the rest")
                 raise
     out.answer(
         {"moved": totals.done, "skipped": totals.skipped},

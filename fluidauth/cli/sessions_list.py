@@ -1,4 +1,4 @@
-"""``fluidauth sessions list``: which sessions there are, of whom, and of what kind."""
+"""``fluidauth sessions list``: which sessions there are, with their users and kinds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .output import Output, Refused
 SHOWN = 12  # digits of a handle, enough to name a session among millions
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_ENDED = ("replaced", "adoption", "claim")  # no session, but what is left of one
+_ENDED = ("replaced", "adoption", "claim")  # what is left of a session
 _OF_USERS = ("signed-in", "client")
 Order = Callable[[SessionRecord], tuple[Any, ...]]
 _ORDERS: dict[str, Order] = {
@@ -52,27 +52,29 @@ def _moment(_: click.Context, param: click.Parameter, value: str | None) -> int 
 
 @command(None, "list")
 @store_option
-@click.option("--user", help="Those of one user only.")
-@click.option("--signed-in", is_flag=True, help="Those of any user only, clients' included.")
+@click.option("--user", help="Only sessions of this user.")
+@click.option("--signed-in", is_flag=True, help="Only sessions with a user, those of clients included.")
 @click.option(
     "--since",
     callback=_moment,
     metavar="AGE|TIME",
-    help="Those that began since then: 90m, 2h or 3d ago, or a date and time in UTC.",
+    help="Only sessions that began since then: 90m, 2h or 3d ago, or a date and time in UTC.",
 )
-@click.option("--key", "kid", help="Those whose cookie or record is under this key.")
-@click.option("--expired", is_flag=True, help="Expired ones as well.")
+@click.option("--key", "kid", help="Only sessions with their cookie or record under this key.")
+@click.option("--expired", is_flag=True, help="Also expired sessions.")
 @click.option(
-    "--all", "everything", is_flag=True, help="Also replaced ids and adoption markers, and expired ones."
+    "--all", "everything", is_flag=True, help="Also replaced ids, adoption markers and expired sessions."
 )
 @click.option(
     "--sort",
     type=click.Choice(list(_ORDERS)),
-    help="The newest, the next to expire or users by name first; it reads the whole store for each page. "
-    "By default in order of handle, which stops reading when the page is full.",
+    help="Which come first: the newest, the next to expire, or users by name. This reads the whole store for "
+    "each page. The default is the order of handles, which stops reading when the page is full.",
 )
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
-@click.option("--after", help="Those behind this handle in the same order, for the next page.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="The greatest number of sessions."
+)
+@click.option("--after", help="Only sessions after this handle in the same order, for the next page.")
 def list_sessions(
     out: Output,
     store: str,
@@ -120,13 +122,13 @@ def _in_order(
     sort: str | None,
     after: str | None,
 ) -> Iterator[SessionRecord]:
-    """Yield what is wanted behind *after*: in order of handle, or all of it for who sorts it."""
+    """Yield what is wanted after *after*: in order of handle, or all of it for sorting."""
     start = whole_handle(store, after) if after else None
     if sort is None or start is None:
         return filter(is_wanted, of_user(store, user, start))
     last = store.get(start)
     if last is None:
-        raise Refused("the session that the page before ended with is gone; begin anew without --after")
+        raise Refused("the last session of the page before is gone; begin again without --after")
     order = _ORDERS[sort]
     place = order(last)
     return (r for r in of_user(store, user) if is_wanted(r) and order(r) > place)
@@ -165,12 +167,12 @@ def kind(record: SessionRecord) -> str:
 
 
 def _kind_of(record: SessionRecord) -> str:
-    """Return what *record* says that it is; a session on its way to another store is what it was."""
+    """Return what *record* says that it is. A session that is being moved is what it was."""
     return "claim" if is_claim(record) else kind_of(unmarked(record))
 
 
 def columns(record: SessionRecord) -> dict[str, Any]:
-    """Return *record* as JSON can hold it, its payload as its size and what it says to be."""
+    """Return *record* as JSON can hold it, its payload as its size and kind."""
     found = record._asdict()
     found["bytes"] = len(found.pop("payload"))
     return {**found, "kind": _kind_of(record), "successor": successor_of(record)}

@@ -1,4 +1,4 @@
-"""``fluidauth sessions revoke``, ``revoke-user``, ``revoke-all``: end sessions, and say before which."""
+"""``fluidauth sessions revoke``, ``revoke-user``, ``revoke-all``: end sessions, and first say which."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def revoke_user(out: Output, user: str, store: str, kept: str | None, dry_run: b
 def revoke_everybody(
     out: Output, store: str, keyring: Path | None, trust_mount: bool, dry_run: bool, yes: bool
 ) -> None:
-    """End every session of everybody, and those of a former system that have not come in yet.
+    """End every session of everybody, and those of a former system that were not adopted yet.
 
-    Asks, and refuses where nobody can answer, unless --yes is given. Exit code 1 if nothing was stored.
+    Asks first, and refuses if nobody can answer, unless --yes is given. Exit code 1 if nothing was stored.
     """
     with closing(open_store(store)) as blocking:
         policy = policy_for(open_keyring(keyring, trust_mount), blocking)
@@ -136,7 +136,7 @@ def _meant(store: SessionStore, handle: str) -> SessionRecord | None:
 
 
 def _living(out: Output, store: SessionStore) -> tuple[Counter[str], int]:
-    """Return how many sessions of each kind live, and how many records are stored."""
+    """Return how many sessions of each kind are live, and how many records are stored."""
     at, stored = now(), 0
     living = Counter[str]()
     for record in tracked_records(out, store, "counting"):

@@ -1,4 +1,4 @@
-"""``fluidauth token``: what one cookie is worth."""
+"""``fluidauth token``: what one cookie opens."""
 
 from __future__ import annotations
 
@@ -37,8 +37,12 @@ def token() -> None:
 @command(token, "explain")
 @keyring_option
 @store_option
-@click.option("--cookie-name", help="The cookie's name; by default all that CookieOptions() may choose.")
-@click.option("--offline", is_flag=True, help="Ask no store: only whether the token is genuine.")
+@click.option(
+    "--cookie-name", help="The cookie's name; by default every name that CookieOptions() may choose."
+)
+@click.option(
+    "--offline", is_flag=True, help="Do not ask the store: only check whether the token is genuine."
+)
 @click.argument("misplaced", nargs=-1, metavar="")
 def explain(
     out: Output,
@@ -51,9 +55,9 @@ def explain(
 ) -> None:
     """Say why a request with this cookie is signed in, or is not.
 
-    The token, a cookie's or a client's, or a whole Cookie or Set-Cookie header, is read from standard
-    input, so that it stays out of the shell's history. Exit code 1 if it opens no live session; with
-    --offline, if it is not genuine.
+    It reads standard input, so that the secret stays out of the shell's history: the token of a cookie or
+    of a client, or a whole Cookie or Set-Cookie header. Exit code 1 if it opens no live session, or with
+    --offline if it is not genuine.
     """
     if misplaced:  # and not repeated
         raise click.UsageError("the token is read from standard input, not from the command line")
@@ -72,7 +76,7 @@ def explain(
         if header.startswith(PREFIX):
             headers = {"Authorization": f"Bearer {header}"}
         found = run(blocking, explained(policy, headers, now(), offline))
-        if by_itself:  # no cookie was looked for
+        if by_itself:  # no cookie was searched
             kept = tuple(r for r in found.remarks if not (r.good and r.subject == "cookie"))
             found = found._replace(remarks=kept)
     finally:

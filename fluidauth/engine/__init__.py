@@ -1,6 +1,6 @@
 """The engine: the only place where rules, store, clock and events meet.
 
-Public is what this module itself has.
+Only the names in this module are public.
 """
 
 from .engine import SessionEngine as SessionEngine

@@ -1,4 +1,4 @@
-"""The engine's store, clock and events: steps are carried out on the one, and told by the others.
+"""The engine's store, clock and events: steps are carried out on the store, and reported as events.
 
 A failing store is an error here, never an empty session and never a cleared cookie.
 """
@@ -43,7 +43,7 @@ class StoreAccess:
         self.twin = twin
         self.denylist: Denylist = Denylist()
         self.development: bool = False
-        """Whether nobody but this machine is served, over plain http."""
+        """Whether only this machine is served, over plain http."""
         self.cleaning_due = False
         """Whether the response now going out should be followed by ``housekeeping.tidy``."""
         self.clean_at: int = 0
@@ -51,11 +51,11 @@ class StoreAccess:
         self._events = events
         self._clock = clock
         self._plain_hosts = set[str]()
-        """To which a Secure cookie went over plain http, and was told of."""
+        """The hosts whose Secure cookie went over plain http, and was reported."""
         self.warned_conflict: bool = False
-        """Whether it was told that something else sets a cookie of our name."""
+        """Whether it was reported that something else sets a cookie of our name."""
         self.replaced_by: set[str] = set()
-        """The middlewares of which it was told that they keep sessions in the place of ours."""
+        """The middlewares that were reported to keep sessions in the place of ours."""
         self._keyring = policy.keyring
         self._keyring.report_to(self)
 
@@ -92,7 +92,7 @@ class StoreAccess:
         return await asyncio.shield(begun(self.aperform_here(steps, what)))
 
     async def aperform_here(self, steps: Steps[T], what: str) -> T:
-        """Do as :meth:`aperform`, but stop where the caller is cancelled."""
+        """Do as :meth:`aperform`, but stop if the caller is cancelled."""
         self._keyring.refresh()
         try:
             return await arun(self.twin, steps)
@@ -107,7 +107,7 @@ class StoreAccess:
         return self.twin.inline or not on_asyncio()
 
     def failed(self, what: str, error: StoreError) -> None:
-        """Tell that the store failed while doing *what*; deny what it could not end."""
+        """Report that the store failed while doing *what*; deny what it could not end."""
         self.report_failure(what)
         if isinstance(error, NotEnded):
             self.deny(error.handles)
@@ -120,23 +120,22 @@ class StoreAccess:
             self.report([Notice("revoke_failed", None, handle)])
         self.clean_at = 0
 
-    # -- telling -----------------------------------------------------------------
+    # -- reporting ---------------------------------------------------------------
 
     def report(self, notices: Iterable[Notice]) -> None:
         """Make events of *notices*."""
         for notice in notices:
-            self._events.emit(
-                SessionEvent(notice.name, self.now(), notice.reason, notice.handle, notice.user_id)
-            )
+            name, reason, handle, user_id, number = notice
+            self._events.emit(SessionEvent(name, self.now(), reason, handle, user_id, number))
 
     def report_failure(self, what: str) -> None:
-        """Tell that the store failed while doing *what*."""
+        """Report that the store failed while doing *what*."""
         self.report([Notice("store_error", what)])
 
     def report_insecure(self, host: str, why: str) -> None:
-        """Tell once for each *host* that its cookie is dropped; *why* is the format of a line that names it.
+        """Report once for each *host* that its cookie is dropped; *why* is the format of the line about it.
 
-        Clients say which host: after a hundred nothing more is kept or told.
+        The host comes from clients, so after a hundred hosts nothing more is kept or reported.
         """
         host = host.lower()[:_LONGEST_HOST]
         if host not in self._plain_hosts and len(self._plain_hosts) < _MOST_HOSTS:
@@ -145,14 +144,14 @@ class StoreAccess:
             logger.warning(why, host)
 
     def report_conflict(self) -> None:
-        """Tell that something else sets a cookie of our name; callers look at ``warned_conflict`` first."""
+        """Report that something else sets a cookie of our name. Callers look at ``warned_conflict`` first."""
         self.warned_conflict = True
         self.report([Notice("cookie_conflict", self.policy.cookie.name)])
 
     def report_cache_override(self) -> None:
-        """Tell that the application let caches keep a response that carries a cookie."""
+        """Report that the application let caches keep a response that sets a cookie."""
         self.report([Notice("cache_overridden", "public")])
 
     def keyring_event(self, name: EventName, reason: str) -> None:
-        """Tell what became of the keyring's file."""
+        """Report what happened with the keyring file."""
         self.report([Notice(name, reason)])

@@ -1,4 +1,4 @@
-"""The former systems of one engine, asked in turn for whom an unknown cookie belongs to."""
+"""The former systems of one engine. Each is asked in turn whose an unknown cookie is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fluidauth.stores.base import AsyncSessionStore, SessionStore
 
 
 class Found(NamedTuple):
-    """What became of the old cookies of a request."""
+    """What was found under the old cookies of a request."""
 
     state: State | None
     """None if there is none, or none is genuine."""
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 class AdopterList:
     """The former systems of one engine.
 
-    Raise :class:`ConfigError` unless *adopters* is a list of :class:`Adopter`, each of another name.
+    Raise :class:`ConfigError` unless *adopters* is a list of :class:`Adopter`, each with its own name.
     """
 
     def __init__(self, adopters: Sequence[Adopter], until: datetime | None = None) -> None:
@@ -41,12 +41,12 @@ class AdopterList:
             raise ConfigError("adopt must be a list of adopters, such as StarletteCookie(secret)")
         self._by_name = {each.name: each for each in adopters}
         if len(self._by_name) < len(adopters):
-            raise ConfigError("adopt has two adopters of one name; give one of them another")
+            raise ConfigError("adopt has two adopters of the same name; give one of them another name")
         if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
             raise ConfigError(f"adopt_until={until!r} must be a datetime with a time zone")
         self._until = None if until is None else int(until.timestamp())
         self._told: int | None = None
-        """Until when sessions are taken over, as the log says; None before the store was asked."""
+        """Until when sessions are adopted, as the log says; None before the store was asked."""
 
     def __bool__(self) -> bool:
         return bool(self._by_name)
@@ -96,42 +96,42 @@ class AdopterList:
         return list(found.values())
 
     def _resume(self, policy: Policy, known: Adoption, now: int) -> Steps[State | None]:
-        """Return what was taken over before; nobody where nothing is any more, None where it may be now."""
+        """Return what was adopted before; nobody if no session is adopted any more, None if it may be now."""
         began = yield from adoption_period.begin(policy, now, self._told is None)
         if not self._is_open(began, now):
             return State()
         return (yield from adopt.resume(policy, known, now))
 
     def _is_open(self, began: int, now: int) -> bool:
-        """Return whether sessions come in still, where the first did at *began*; tell once until when."""
+        """Return whether sessions are still adopted, if the first was at *began*; log once until when."""
         until: int = began + max(each.lifetime for each in self._by_name.values())
         if began and self._until is not None:
             until = self._until
         if until != self._told and not began:
             self._told = until
             logger.warning(
-                "sessions of %s are not taken over any more: that was ended here, or began under a secret "
-                "that is not among ours now; put it behind the new one, as in FLUIDAUTH_SECRETS",
+                "sessions of %s are not adopted any more. Either their adoption was ended here, or it began "
+                "under a secret that is missing now: then put it behind the new one in FLUIDAUTH_SECRETS",
                 ", ".join(self._by_name),
             )
         elif until != self._told:
             self._told = until
             moment = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M UTC")
             logger.warning(
-                "sessions of %s are taken over until %s, and who knows their secret signs in as anybody; "
-                "adopt_until= ends that sooner",
+                "sessions of %s are adopted until %s. Until then anyone who has their secret can sign in as "
+                "any user; adopt_until= ends that sooner",
                 ", ".join(self._by_name),
                 moment,
             )
         return now < until
 
     def user_of(self, fields: dict[str, Any]) -> str | None:
-        """Return whom *fields* say to be signed in, by the first former system that knows."""
+        """Return the user who is signed in by *fields*, as the first former system says that knows."""
         found = (each.user_of(fields) for each in self._by_name.values())
         return next((user_id for user_id in found if user_id is not None), None)
 
     def forget(self, old: Adoption) -> bool:
-        """Let the former system drop what was taken over; say if it could. The new session is stored."""
+        """Let the former system drop what was adopted; return if it did. The new session is stored."""
         if not old.taken:
             try:
                 self._by_name[old.name].forget(old.value)
@@ -145,7 +145,7 @@ class AdopterList:
 
 
 def _known(policy: Policy, adopter: Adopter, value: str, now: int, notices: list[Notice]) -> Adoption | None:
-    """Return what is known of the cookie *value*; a forged one is told of, and no store is asked for it."""
+    """Return what is known of the cookie *value*. A forged one is reported, and no store is asked for it."""
     known = adopt.adoption_of(policy, adopter, value, now)
     if known is None:
         notices.append(_REJECTED)
@@ -155,7 +155,7 @@ def _known(policy: Policy, adopter: Adopter, value: str, now: int, notices: list
 def _begin(
     policy: Policy, known: Adoption, old: Adopted | None, now: int, notices: list[Notice]
 ) -> Steps[State | None]:
-    """Return the state of *old*, to be taken over, unless its user's sessions were ended meanwhile."""
+    """Return the state of *old*, to be adopted, unless its user's sessions were ended meanwhile."""
     if old is None:
         notices.append(_REJECTED)
         return None
@@ -166,7 +166,7 @@ def _begin(
             notices.append(_REJECTED)
             return None
         state = adopt.begin(known, old)
-    except (PayloadError, TypeError, ValueError):  # what is no JSON, or no user id
+    except (PayloadError, TypeError, ValueError):  # no JSON, or no user id
         notices.append(Notice("cookie_rejected", "unstorable"))
         return None
     if not adopt.fits(policy, state, now):

@@ -30,9 +30,9 @@ class AllSessions:
         return await self._arun(manage.sessions_of(user_id, self._now()), "list")
 
     def revoke_user(self, user_id: str, except_handle: str | None = None) -> int:
-        """End all sessions of *user_id* but the one named *except_handle*; return how many.
+        """End all sessions of *user_id* except the one named *except_handle*; return how many.
 
-        Those of a former system that have not come in yet do not come in any more.
+        Sessions of a former system that were not adopted yet are not adopted any more.
         """
         steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
         return self._revoked(self._run(steps, "revoke"), user_id)
@@ -43,9 +43,9 @@ class AllSessions:
         return self._revoked(await self._arun(steps, "revoke"), user_id)
 
     def revoke_all(self) -> int:
-        """End every session of this store's namespace; return how many records went.
+        """End every session of this store's namespace; return how many records were removed.
 
-        Those of a former system that have not come in yet do not come in any more.
+        Sessions of a former system that were not adopted yet are not adopted any more.
         """
         steps = revoke.revoke_all(self.policy, self._now(), self.requests.adopts)
         return self._revoked(self._run(steps, "revoke"), None)
@@ -75,5 +75,5 @@ class AllSessions:
         return await self.requests.aperform(steps, what)
 
     def _revoked(self, count: int, user_id: str | None) -> int:
-        self.requests.report([Notice("session_revoked", f"{count} sessions", None, user_id)])
+        self.requests.report([Notice("session_revoked", user_id=user_id, number=count)])
         return count

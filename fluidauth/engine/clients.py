@@ -1,4 +1,4 @@
-"""What an engine does with clients that are no browsers: it gives them tokens, and opens what they name."""
+"""What an engine does for clients that are no browsers: it makes tokens, and opens the sessions they name."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Clients(AllSessions):
     ) -> tuple[str, Session]:
         """Begin a session for a client of *user_id*; return its token, a secret, and the session.
 
-        The client sends ``Authorization: Bearer`` and the token. No response replaces it: under a key that is
-        revoked it opens nothing any more. Raise :class:`ConfigError` without ``client_tokens=True``.
+        The client sends ``Authorization: Bearer`` and the token. No response replaces the token. So it opens
+        nothing after its key was revoked. Raise :class:`ConfigError` without ``client_tokens=True``.
         """
         return self._token_of(self._run(self._beginning(user_id, data, lifetime), "create"))
 
@@ -38,7 +38,7 @@ class Clients(AllSessions):
         return self._token_of(await self._arun(self._beginning(user_id, data, lifetime), "create"))
 
     def open_client_token(self, token: str) -> Session | None:
-        """Return the session that *token*, a client's, opens, to read; None if there is none."""
+        """Return the session that a client's *token* opens, for reading; None if there is none."""
         steps = self._opening(token)
         del token  # a traceback that prints locals must not show it while the store fails
         return self._reading(self._run(steps, "get"))

@@ -1,7 +1,7 @@
-"""Sessions that were to end but that the store could not remove: nobody gets in under them.
+"""Sessions that had to end while the store failed: this process lets nobody in under them.
 
-Known to this process alone, and kept until the record is gone, as long as the process
-lives and no ten thousand others have come since.
+Only this process knows the list. It keeps an entry until the record is removed, unless the
+process ends, or ten thousand other entries come after it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ class Denial(NamedTuple):
 
     handle: str
     left: str
-    """The handle of the record that is to go still; empty for an old cookie, under which there is none."""
+    """The handle of the record still to be removed; empty for an old cookie, which has none."""
     until: int
-    """Unix seconds: nothing of it is left then."""
+    """Unix seconds: by then nothing of it is left."""
 
     @property
     def ends(self) -> str:
-        """The handle under which something is to be ended."""
+        """The handle under which something must be ended."""
         return self.left or self.handle
 
 
 class Denylist:
     """The denials of one engine, by handle.
 
-    Threads deny and tidy at once: the dict is never replaced, changed by one entry at a
-    time, and gone through as a list of that moment.
+    Threads deny and tidy at the same time. So the dict is never replaced, it changes by one
+    entry at a time, and loops use a copy of it as a list.
     """
 
     def __init__(self) -> None:
         self.denied: dict[str, Denial] = {}
-        """Empty nearly always, and asked at every read: no method of its own."""
+        """Nearly always empty, and looked at in every read: so it has no method."""
         self._tried: dict[str, int] = {}
 
     def add(self, handle: str, left: str, until: int) -> None:
@@ -46,15 +46,15 @@ class Denylist:
             self.denied.pop(oldest, None)
 
     def remove(self, ended: str) -> None:
-        """Deny nothing any longer for the sake of *ended*: the handle of a record, or of an old cookie."""
+        """Remove the denials for *ended*, the handle of a record or of an old cookie."""
         for handle, denial in list(self.denied.items()):
             if denial.ends == ended:
                 self.denied.pop(handle, None)
 
     def pending(self, now: int, limit: int) -> list[Denial]:
-        """Return up to *limit* that are to go still, one for each record; forget those that have expired.
+        """Return up to *limit* denials, one for each record still to be removed; forget expired ones.
 
-        Those that were tried least come first: some that fail each time keep no others waiting.
+        Those that were tried least come first. So records that fail each time do not delay others.
         """
         found: dict[str, Denial] = {}
         for handle, denial in list(self.denied.items()):

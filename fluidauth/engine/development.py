@@ -1,8 +1,8 @@
-"""Development mode: an application runs as a tutorial publishes it, for this machine alone.
+"""Development mode: an application runs as a tutorial publishes it, for this machine only.
 
-Instead of a secret that is missing or weak a random one signs, which is kept in a file beside the database
-(by tests in memory, nowhere); the cookie is one for plain http. Whom the application then answers is decided
-by ``middleware/development``.
+If the secret is missing or weak, a random one signs instead. It is kept in a file next to the database, and
+by tests in memory only. The cookie works over plain http. The module ``middleware/development`` decides which
+requests are served.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ON = {
 
 
 def is_on(given: bool | None) -> bool:
-    """Return whether development mode was asked for; where nothing was *given*, by the environment."""
+    """Return whether development mode is on: as *given*, or else as in the environment."""
     if given is not None:
         if not isinstance(given, bool):
             raise ConfigError(f"development={given!r} must be True, False or None")
@@ -48,12 +48,12 @@ def is_on(given: bool | None) -> bool:
 
 
 def keyring_for(secret: Secret | None, store: SessionStore | AsyncSessionStore, development: bool) -> Keyring:
-    """Return the keyring of *secret*; where that is weak, in *development*, of one kept beside *store*."""
+    """Return the keyring of *secret*. In *development* a secret kept next to *store* replaces a weak one."""
     if not development:
         return keyring_of(secret)
     try:
         ring = keyring_of(secret)
-        signs = "the secret that was given signs"
+        signs = "The secret that was given signs"
     except WeakSecret:
         if run.goes_on and isinstance(store, MemoryStore):  # sessions end with the tests, and leave nothing
             chosen, where = passing_secret(), "ends with the tests"
@@ -61,16 +61,16 @@ def keyring_for(secret: Secret | None, store: SessionStore | AsyncSessionStore, 
             place = _place_beside(store)
             chosen, where = kept_secret(place), f"is kept in {place}"
         ring = Keyring.from_secrets(chosen)
-        signs = f"no strong secret was given, so one signs that {where}"
+        signs = f"No strong secret was given, so a random one signs, which {where}"
     logger.warning(
-        "development mode, for this machine alone: %s, and the cookie is one for plain http; requests from "
-        "elsewhere, to another host than localhost or through a proxy get 403",
+        "development mode: only this machine is served. Requests from elsewhere, to another host than "
+        "localhost or through a proxy get 403. The cookie works over plain http. %s",
         signs,
     )
     return ring
 
 
 def _place_beside(store: SessionStore | AsyncSessionStore) -> Path:
-    """Return where the secret is kept; of a store without a file, beside where the default one would be."""
+    """Return where the secret is kept: next to the store's file, or to the default one if it has no file."""
     database = store.path if isinstance(store, SQLiteStore) else Path(DEFAULT_PATH).absolute()
     return database.with_name(f"{database.name}.development-secret")

@@ -41,27 +41,34 @@ T = TypeVar("T")
 class SessionEngine(Clients):
     """Sessions for one application: secrets, store, timeouts and cookie.
 
-    *secret*: one secret, several (newest first) or a :class:`Keyring`; by default from
-    ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING``, a keyring file.
-    *store*: a store, its URL, or the path of a SQLite file; by default ``fluidauth.db``
-    (or ``FLUIDAUTH_DATABASE``, a path or URL).
-    *absolute_timeout* and *idle_timeout*: seconds or timedelta; the second may be None.
-    Their defaults, 24 h and 1 h, are those of NIST SP 800-63B-4 for AAL2.
-    *encrypted_fields*: names of fields, or ``"*"`` for all. *max_payload*: bytes.
-    *user_key*: the field in which the application keeps who is signed in (or several of which the first that
-    is there counts, or a function of the fields): to set it is a login, to remove it a logout. By default
-    that of Flask-Login; None for no field.
-    *client_tokens*: whether ``Authorization: Bearer`` opens the sessions of :meth:`create_client_token`.
-    *adopt*: other systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`, until
-    *adopt_until*, or as long as the last of their cookies may live after the store met the first.
-    *on_event* is called with each :class:`SessionEvent`. *clock* returns Unix seconds.
-    *development*, by default ``FLUIDAUTH_DEVELOPMENT``: a random secret kept beside the database signs
-    where none is strong, the cookie is for plain http, and nobody but this machine is served.
+    Use one engine from as many threads and event loops as you like.
 
-    Raise :class:`ConfigError` for every setting that is wrong or weak, ``StoreError`` if
-    the store cannot be opened; with *connect* ``"lazy"`` it may answer later, and requests
-    that use a session get 503 until it does. Use one engine from as many threads and event
-    loops as you like.
+    :param secret: One secret, several (newest first), or a :class:`Keyring`. By default ``FLUIDAUTH_SECRET``,
+        ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING`` (the path of a keyring file) in the environment.
+    :param store: A store, its URL, or the path of a SQLite file. By default ``FLUIDAUTH_DATABASE``, or else
+        ``fluidauth.db``.
+    :param absolute_timeout: Seconds or timedelta from a login to the end of the session. The default, 24
+        hours, is that of NIST SP 800-63B-4 for AAL2.
+    :param idle_timeout: Seconds or timedelta without use after which a session ends; None for no such end.
+        The default, one hour, is that of NIST SP 800-63B-4 for AAL2.
+    :param cookie: Name and attributes of the cookie.
+    :param encrypted_fields: Names of fields that the store may only see encrypted, or ``"*"`` for all.
+    :param max_payload: The greatest size of a session in bytes.
+    :param user_key: The field in which the application keeps the signed-in user. Of several fields the first
+        that is there counts. It can also be a function of the fields. Setting the field is a login, and
+        removing it a logout. By default that of Flask-Login; None for no field.
+    :param client_tokens: Whether ``Authorization: Bearer`` opens the sessions of :meth:`create_client_token`.
+    :param adopt: Former systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`.
+    :param adopt_until: When adoption ends. By default that is when the last of their cookies has expired.
+    :param connect: ``"eager"`` fails at once if the store does not answer. ``"lazy"`` starts, and requests
+        that use a session get 503 until it answers.
+    :param on_event: Called with each :class:`SessionEvent`.
+    :param clock: Returns Unix seconds.
+    :param development: Whether this is a developer's own machine. Then a random secret signs if none is
+        strong, the cookie works over plain http, and only this machine is served. By default
+        ``FLUIDAUTH_DEVELOPMENT``.
+    :raises ConfigError: for every setting that is wrong or weak.
+    :raises StoreError: if the store cannot be opened.
     """
 
     @without_locals
@@ -105,7 +112,7 @@ class SessionEngine(Clients):
         )
         log = EventLog(on_event)
         self.requests: Requests = Requests(self.policy, blocking, twin, log, clock, adopters)
-        if adopters and not isinstance(store, AsyncSessionStore):  # which a loop that runs could not ask
+        if adopters and not isinstance(store, AsyncSessionStore):  # a running loop could not ask that
             with suppress(StoreError) if connect == "lazy" else nullcontext():  # a request asks again
                 self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
         if isinstance(blocking, MemoryStore) and options.secure and not run.goes_on:
@@ -114,7 +121,7 @@ class SessionEngine(Clients):
             self.requests.serve_this_machine_alone()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "requests"):  # a traceback shows an engine that was refused
+        if not hasattr(self, "requests"):  # refused by __init__, and shown in a traceback
             return "<SessionEngine, not built>"
         return f"<SessionEngine {self.policy.keyring!r} store={self.requests.store!r}>"
 
@@ -135,7 +142,7 @@ class SessionEngine(Clients):
         return self._handed_out(await self._arun(steps, "create"))
 
     def get_session(self, handle: str) -> Session | None:
-        """Return the live session named *handle*, to read; None if there is none."""
+        """Return the live session named *handle*, for reading; None if there is none."""
         return self._reading(self._run(self._fetching(handle), "get"))
 
     async def aget_session(self, handle: str) -> Session | None:
@@ -144,17 +151,17 @@ class SessionEngine(Clients):
 
     @contextmanager
     def edit(self, handle: str) -> Iterator[Session]:
-        """Give the session named *handle* to change; save it at the end, merged with others'.
+        """Open the session named *handle* for changes. Save them at the end, merged with those of others.
 
-        Nothing but a logout is saved if the block raises. Raise :class:`NoSuchSession` if
-        there is none, or none is left at the end.
+        If the block raises, only a logout is saved. Raise :class:`NoSuchSession` if there is
+        no such session, or none is left at the end.
         """
         visit = self._editing(self._run(self._fetching(handle), "get"))
         session = Session(visit)
         try:
             yield session
         except BaseException:
-            visit.carry_out(session, visit.plan(session, keep=False))  # a logout stands
+            visit.carry_out(session, visit.plan(session, keep=False))  # a logout is kept
             raise
         else:
             visit.save(session)
@@ -179,9 +186,9 @@ class SessionEngine(Clients):
             shut(visit)
 
     def delete_session(self, handle: str, *, user_id: str | None = None) -> bool:
-        """End the session named *handle*, also under the id it was renewed to; say if one ended.
+        """End the session named *handle*, also under the id it was renewed to; return whether one ended.
 
-        With *user_id* only if it is that user's, as where a page sends the handle back.
+        With *user_id* it ends only if it belongs to that user: give it if a page sends the handle back.
         """
         steps = self._deleting(handle, user_id)
         return self._revoked_one(handle, self._run(steps, "revoke"))
@@ -192,7 +199,7 @@ class SessionEngine(Clients):
         return self._revoked_one(handle, await self._arun(steps, "revoke"))
 
     def extend_session(self, handle: str, seconds: int | timedelta) -> bool:
-        """Let the session idle for *seconds* from now, up to its absolute deadline; say if it lives."""
+        """Let the session idle for *seconds* from now, up to its absolute deadline; return if it is live."""
         return self._run(manage.extend(self.policy, handle, seconds, self._now()), "extend")
 
     async def aextend_session(self, handle: str, seconds: int | timedelta) -> bool:
@@ -212,9 +219,9 @@ class SessionEngine(Clients):
         return await self._arun(steps, "get")
 
     def explain(self, headers: Headers, *, offline: bool = False) -> Explanation:
-        """Say why a request with *headers* is in a session, or is not; *offline*: without the store.
+        """Say why a request with *headers* is in a session, or is not. If *offline*, do not ask the store.
 
-        *headers*: a mapping or pairs in text or bytes, a WSGI environ, an ASGI scope's headers.
+        *headers* is a mapping or pairs, in text or bytes, a WSGI environ, or the headers of an ASGI scope.
         """
         steps = explain(self.policy, headers, self._now(), offline)
         del headers  # as above

@@ -1,4 +1,4 @@
-"""What follows a response now and then: sessions that could not be ended are, expired records go."""
+"""What follows a response now and then: denied sessions are ended, expired records are removed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .denylist import Denial
 CLEAN_INTERVAL = 60  # seconds between two automatic cleanings of a process
 CLEAN_MARGIN = 60 * 60  # a clock that jumped forward must not cost live sessions
 CLEAN_BATCH = 200
-DENIALS_BATCH = 20  # sessions to be ended late, after one response
+DENIALS_BATCH = 20  # denied sessions to end after one response
 
 
 def tidy(access: StoreAccess) -> None:
-    """End what is denied still, remove a few records that expired an hour ago; for when ``cleaning_due``."""
+    """End what is still denied, and remove a few records that expired an hour ago. When ``cleaning_due``."""
     before, done = _take_turn(access), 0
     for denial in access.denylist.pending(access.now(), DENIALS_BATCH):
-        with suppress(StoreError):  # reported; it stays denied, and the others get their turn
+        with suppress(StoreError):  # reported; it stays denied, and others get their turn
             ended = access.perform(_ending(access, denial), "revoke")
             _removed(access, denial, ended)
             done += 1
@@ -61,7 +61,7 @@ def _take_turn(access: StoreAccess) -> int:
 
 
 def _go_on(access: StoreAccess, done: int) -> None:
-    """Have the next response end more while the store does it; where it fails, a minute passes first."""
+    """Have the next response end more, as long as the store works. After a failure, wait a minute."""
     access.cleaning_due = done > 0 and bool(access.denylist.denied)
     access.clean_at = access.now() + CLEAN_INTERVAL  # each that was refused has asked for sooner
 

@@ -1,4 +1,4 @@
-"""A session that no request holds: it is read, or changed inside of a block, and not after that."""
+"""A session outside of requests: it can be read, or changed inside of a block, but not after that."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def check_saved(visit: Visit) -> None:
 
 
 def shut(visit: Visit) -> None:
-    """Refuse changes from now on, as nothing would save them."""
+    """Refuse changes from now on, because nothing would save them."""
     if visit.state is not None:
         visit.state.closed = visit.state.closed or _LEFT

@@ -1,7 +1,7 @@
 """Sessions in from the store and out to it, for the requests of one engine.
 
-Rules, store and events meet here. ``load`` is on the way of every request and is written by hand
-for that; its awaited twin is held to it by a test.
+Rules, store and events meet here. Every request passes through ``load``, so it is written by hand
+for speed. A test compares it with its awaited twin.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from .housekeeping import CLEAN_INTERVAL
 
 
 class Presenting(Protocol):
-    """What a request presented, as its visit tells."""
+    """What a request presented, as its visit says."""
 
     cookies: CookieSource
     token: str | None
-    """The value of the cookie alone, where there is no header."""
+    """The value of the cookie alone, if there is no header."""
     bearer: str | None
-    """A client's token: cookies beside it count for nothing."""
+    """A client's token. If there is one, cookies count for nothing."""
     state: State | None
     presented: Sequence[Credential]
     set_cookies: dict[CookiePlace, str]
@@ -61,9 +61,9 @@ class Requests(StoreAccess):
     def with_cookie(
         self, cookie: CookieOptions, translated: Callable[[UserOf], UserOf] | None = None
     ) -> Requests:
-        """Return what asks for the same sessions under another cookie.
+        """Return requests for the same sessions under another cookie.
 
-        *translated* has the user found in fields as a framework holds them.
+        *translated* finds the user in fields as a framework holds them.
         """
         other, user_of = copy.copy(self), self.policy.user_of
         cookie = cookie.over_plain_http() if self.development else cookie
@@ -73,13 +73,13 @@ class Requests(StoreAccess):
         return other
 
     def serve_this_machine_alone(self) -> None:
-        """Be in development mode, and say so."""
+        """Switch development mode on, and report it."""
         self.development = True
         self.report([Notice("development_mode")])
 
     @property
     def adopts(self) -> bool:
-        """Whether sessions of other systems may come in."""
+        """Whether sessions of former systems may be adopted."""
         return bool(self._adopters)
 
     # -- in ----------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Requests(StoreAccess):
         state, notices = admit(self.policy, credentials, records, now)
         if notices:
             self.report(notices)
-        # The upper bound frees a process whose clock was set back.
+        # Without the upper bound a process whose clock was set back would not clean.
         if not now < self.clean_at <= now + CLEAN_INTERVAL:
             self.cleaning_due = True
         return (self._denied(credentials) or state) if self.denylist.denied else state
@@ -157,13 +157,13 @@ class Requests(StoreAccess):
             return state
         old = found.state.adoption
         if old is not None and old.marker in self.denylist.denied:
-            denied = State()  # it was to end, and the store refused
+            denied = State()  # it had to end, and the store failed
             denied.adoption, denied.barred = old._replace(taken=False), "ended"
             return denied
         return found.state
 
     def _denied(self, credentials: list[Credential]) -> State | None:
-        """Return the state of a session that was to end, if one of *credentials* is of such."""
+        """Return the state of a session that had to end, if one of *credentials* names one."""
         for presented in credentials:
             denial = self.denylist.denied.get(presented.handle)
             if denial is not None:
@@ -175,9 +175,9 @@ class Requests(StoreAccess):
     # -- out ---------------------------------------------------------------------
 
     def ending(self, visit: Presenting) -> Wish:
-        """Return a logout, with all that it is to end; the store is not asked.
+        """Return a logout, with all that it must end. The store is not asked.
 
-        Raise :class:`TooManyCookies`, with the cookie cleared, if there are more than are looked at.
+        If there are more cookies than we read, clear the cookie and raise :class:`TooManyCookies`.
         """
         formers: list[Adoption] = []
         if self._adopters and visit.bearer is None:
@@ -193,8 +193,8 @@ class Requests(StoreAccess):
             ours = self.policy.cookie
             visit.set_cookies = {**visit.set_cookies, ours.place(): ours.expire()}
             raise TooManyCookies(
-                f"more than {MAX_LEAVING} cookies, or {MAX_HEADER_LENGTH} characters of them, came with a "
-                "logout; the browser is told to drop ours, and the session may live on"
+                f"a logout came with more than {MAX_LEAVING} cookies, or {MAX_HEADER_LENGTH} characters of "
+                "them. The response deletes our cookie, but the session may still be live"
             )
         return Wish(True, tuple(credentials), tuple(formers))
 
@@ -206,7 +206,7 @@ class Requests(StoreAccess):
         return outcome
 
     async def acarry_out(self, plan: SavePlan) -> Outcome:
-        """Do as :meth:`carry_out`, without blocking; who must not be cancelled halfway shields it."""
+        """Do as :meth:`carry_out`, without blocking. Callers that must not stop halfway shield it."""
         outcome = await self.aperform_here(self._steps(plan), "save")
         if self.denylist.denied and plan.state.wish.ends:
             self._lift_denials(plan.state)
@@ -218,7 +218,7 @@ class Requests(StoreAccess):
         return carry_out(self.policy, plan)
 
     def forget(self, taken_over: list[Adoption]) -> None:
-        """Let former systems drop what was taken over from them, or has ended here."""
+        """Let former systems drop what was adopted from them, or has ended here."""
         for old in taken_over:
             if not self._adopters.forget(old):
                 self.report_failure("forget")
@@ -230,13 +230,13 @@ class Requests(StoreAccess):
                 self.report_failure("forget")
 
     def deny_what_ends(self, state: State) -> None:
-        """Let nobody in under what *state* was to end, and end it soon, whether that was done or not."""
+        """Let nobody in under what *state* had to end. End it soon, whether the store did that or not."""
         if state.wish.ends:
             presented = [c.handle for c in (*state.wish.gone, *filter(None, (state.credential,)))]
             self.deny({handle: handle for handle in presented} | {old.marker: "" for old in state.old})
 
     def _lift_denials(self, state: State) -> None:
-        """Deny nothing any longer of a session that has ended now."""
+        """Remove the denials of a session that has ended now."""
         if state.credential is not None:
             self.denylist.remove(state.credential.handle)
         for old in state.old:

@@ -34,31 +34,31 @@ def keyring_of(secret: Secret | None) -> Keyring:
         return secret
     if isinstance(secret, SessionStore | AsyncSessionStore | os.PathLike):
         raise ConfigError("the first argument is the secret; a store goes into SessionEngine(store=…)")
-    if isinstance(secret, str) and names_store(secret):  # development mode would do with another secret
+    if isinstance(secret, str) and names_store(secret):  # development mode would accept another secret
         raise ConfigError(problem_with([secret]))
     return Keyring.from_env() if secret is None else Keyring.from_secrets(secret)
 
 
 def unless_our_own(secrets: NamedSecrets) -> NamedSecrets | None:
-    """Return *secrets*, of a framework's settings; None where the environment has ours, which count more."""
+    """Return *secrets*, from a framework's settings; None if the environment has ours, which come first."""
     return None if variables_set() else secrets
 
 
 def cookie_of(cookie: CookieOptions | None, development: bool) -> CookieOptions:
     options = CookieOptions() if cookie is None else cookie
     if not isinstance(options, CookieOptions):
-        raise ConfigError(f"cookie={cookie!r} is not CookieOptions")
+        raise ConfigError(f"cookie={cookie!r} must be a CookieOptions")
     return options.over_plain_http() if development else options
 
 
 def check_callables(**functions: object) -> None:
     for name, function in functions.items():
         if function is not None and not callable(function):
-            raise ConfigError(f"{name}={function!r} cannot be called")
+            raise ConfigError(f"{name}={function!r} must be a function")
 
 
 def store_of(store: Store | None) -> SessionStore | AsyncSessionStore:
-    """Return the store that *store* is or names; by default that of the environment. It is not opened."""
+    """Return the store that *store* is or names, by default that of the environment. Do not open it."""
     if store is None and run.goes_on:
         store = run.store()
     elif store is None:
@@ -77,7 +77,7 @@ def store_of(store: Store | None) -> SessionStore | AsyncSessionStore:
 def open_store(
     store: SessionStore | AsyncSessionStore, connect: Connect = "eager"
 ) -> tuple[SessionStore, AsyncSessionStore]:
-    """Return *store* for blocking and for asynchronous code; with *connect* lazy it need not answer yet."""
+    """Return *store* for blocking and for asynchronous code. If *connect* is lazy, it need not answer yet."""
     if connect not in ("eager", "lazy"):
         raise ConfigError(f"connect={connect!r} must be 'eager' or 'lazy'")
     if isinstance(store, AsyncSessionStore):
@@ -97,7 +97,7 @@ def field_names(names: Collection[str]) -> Collection[str]:
             raise ConfigError(f"encrypted_fields={names!r} is one string; write ({names!r},), or '*' for all")
         return names
     if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        raise ConfigError("encrypted_fields must be names of fields")
+        raise ConfigError("encrypted_fields must be names of fields, such as ('email',)")
     return frozenset(names)
 
 

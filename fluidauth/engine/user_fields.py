@@ -1,4 +1,4 @@
-"""Carry out on a session what its application asked for by a field that names the user."""
+"""Carry out the login or logout that an application asked for by a field that names the user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Following(Protocol):
 
 
 def follow_fields(visit: Following, session: Session, keep: bool = True) -> None:
-    """Sign in or out whom the application did by changing a field; only out where *keep* is false."""
+    """Log the user in or out if the application did so by changing a field. Only out if *keep* is false."""
     state, policy = visit.state, visit.requests.policy
     user_of = policy.user_of
     if state is None or user_of is None:
@@ -37,7 +37,7 @@ def follow_fields(visit: Following, session: Session, keep: bool = True) -> None
     except Exception:
         if keep:
             raise
-        return  # of a request that failed: its logout stands, whatever the fields hold
+        return  # the request failed: its logout is kept, whatever the fields hold
     if wish is NO_WISH:
         return
     state.signed_in_anew = False
@@ -54,7 +54,7 @@ def follow_fields(visit: Following, session: Session, keep: bool = True) -> None
 
 
 def _sign_in(policy: Policy, state: State, session: Session, login: Login) -> None:
-    """Have the next save sign in by *login*, without the fields of another user."""
+    """Have the next save carry out *login*, without the fields of another user."""
     holder = state.user_id or user_before(policy, state)
     if holder not in (None, login.user_id):
         kept = own_fields(policy, state, session, login.user_id)

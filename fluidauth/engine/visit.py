@@ -1,6 +1,6 @@
 """One request's session: loaded once, each save planned once and carried out in one place.
 
-A session holds its visit, and who saves passes the session along, as the other way round were a circle.
+A session holds its visit. The visit does not hold its session, as that would be a circle: callers pass it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _NOT_LOADED = (
 
 
 class Visit:
-    """What one request presented, what was found for it, and what became of that.
+    """What one request presented, what was found for it, and what was done with that.
 
-    *may_block*: the store may be asked at the first access. *responds*: its failure is a 503, not an error.
+    If *may_block*, the store may be asked at the first access. If *responds*, its failure is answered by 503.
     """
 
     __slots__ = (
@@ -69,29 +69,29 @@ class Visit:
     ) -> None:
         self.requests: Requests = requests
         self.cookies: CookieSource = cookies
-        self.bearer: str | None = None  # a client's token, in the place of cookies
-        self.token: str | None = None  # the value of the cookie, where that came alone, as in Django
+        self.bearer: str | None = None  # a client's token, instead of cookies
+        self.token: str | None = None  # the value of the cookie, if that came alone, as in Django
         self.may_block: bool = may_block
         self.responds: bool = responds
         self.state: State | None = None
-        self.found: State | Exception | None = None  # read ahead, or what failed then
+        self.found: State | Exception | None = None  # what was read ahead, or the error
         self.presented: Sequence[Credential] = ()  # genuine ones, as far as cookies were looked at
         self.accessed: bool = False
         self.answerable: bool = True  # a cookie can still be sent
-        self.readable: bool = True  # a first access can still be told in Vary
-        self.is_late: bool = False  # the response head was sent: nothing that is asked for waits for it
+        self.readable: bool = True  # a first access can still change Vary
+        self.is_late: bool = False  # the response head was sent: a logout does not wait for it
         self.over: bool = False  # the request has ended: the session may be read, and nothing is saved
-        self.failed: bool = False  # the store, the last time that it was asked for this session
+        self.failed: bool = False  # whether the store failed the last time it was asked
         self.saving: Awaitable[None] | None = None
         self.set_cookies: dict[CookiePlace, str] = _NO_COOKIES
         self.keep: bool = False
         self.started: bool = False
-        self.unavailable: bool = False  # whether the application's response gave way to an answer of ours
+        self.unavailable: bool = False  # whether we answer instead of the application
         self.answer: Answer = UNAVAILABLE
 
     @classmethod
     def outside(cls, requests: Requests, live: Live, closed: str | None = None) -> Visit:
-        """Return the visit of *live*, found without a request; *closed*: why it takes no changes."""
+        """Return the visit of *live*, found without a request; *closed* says why it takes no changes."""
         visit = cls(requests)
         state = State(Credential("", "", live.record.kid, live.record.handle), live.record, live.body)
         state.closed = closed
@@ -99,7 +99,7 @@ class Visit:
         return visit
 
     def is_outside(self) -> bool:
-        """Return whether a layer outside of the middleware asks, which no head waits for."""
+        """Return whether a layer outside of the middleware asks, after the head."""
         return False
 
     def now(self) -> int:
@@ -112,8 +112,8 @@ class Visit:
         return self.state is None and self.found is None and not self.may_block
 
     def load(self) -> State:
-        """Return the state at the first access; raise what stands in its way, each time."""
-        # Flat, as nearly every request comes by: a call costs a hundredth of a read.
+        """Return the state at the first access; if that is impossible, raise the reason each time."""
+        # Flat, as nearly every request passes here: a call costs a hundredth of a read.
         if not (self.readable or self.is_outside()):
             raise SessionClosed(OVER if self.over else _TOO_LATE)
         self.accessed = True
@@ -138,19 +138,19 @@ class Visit:
         self.accessed = True
         if self.found is None:
             await self.prefetch()
-        return self.state or self.load()  # which another task may have done meanwhile
+        return self.state or self.load()  # another task may have loaded it meanwhile
 
     async def prefetch(self) -> None:
-        """Read the session ahead of its first access, which then raises what failed here."""
+        """Read the session before its first access. An error is raised only at that access."""
         try:
             found: State | Exception = await self.requests.aload(self)
-        except StoreError as error:  # kept: a page that never looks is served
+        except StoreError as error:  # kept: a page that does not use it is served
             found = error
         if self.state is None:  # no other task was first
             self.found, self.failed = found, self.failed or not isinstance(found, State)
 
     def nobody(self) -> State:
-        """Go on as nobody, where nothing can be read: a cookie alone names what a logout is to end."""
+        """Go on as nobody if nothing can be read. The cookie alone says what a logout must end."""
         self.accessed, self.state = True, State()
         return self.state
 
@@ -175,7 +175,7 @@ class Visit:
     # -- ending --------------------------------------------------------------------
 
     def log_out(self, session: Session) -> None:
-        """Have the next save end *session*; where the head of the response has left, now."""
+        """Have the next save end *session*. If the response head has left, end it now."""
         if self.state is not None and self.state.closed and not (self.answerable or self.is_late):
             raise SessionClosed(f"this session is closed: {self.state.closed}")
         self.wish_end(session)
@@ -192,10 +192,10 @@ class Visit:
         state.detach()
 
     def _end_at_once(self, session: Session) -> None:
-        """Carry out a logout now, as a stream may go on for long; if refused, again at the end."""
+        """Carry out a logout now, as a stream may go on for long. If that fails, try again at the end."""
         saving = self.saving
         if isinstance(saving, asyncio.Future) and not saving.done():
-            # A save is under way, and began without the logout: this one is next.
+            # A save is under way that began without the logout: the logout comes next.
             saving.add_done_callback(lambda _: self._end_at_once(session))
             return
         plan = self.plan(session, keep=False)
@@ -208,7 +208,7 @@ class Visit:
     # -- saving --------------------------------------------------------------------
 
     def plan(self, session: Session, keep: bool = True) -> SavePlan | None:
-        """Return what *session* asks of the store; only a logout where *keep* is false."""
+        """Return what *session* asks of the store; if *keep* is false, only a logout."""
         state = self.state
         if state is None or not (state.due or state.is_changed(session)):
             return None
@@ -218,7 +218,7 @@ class Visit:
         return plan(policy, state, session, now, self.answerable, keep)
 
     def save(self, session: Session) -> None:
-        """Save what changed by now; raise ``StoreError`` if it is not all in the store."""
+        """Save all changes until now; raise ``StoreError`` if they are not all in the store."""
         self.carry_out(session, self.plan(session))
 
     async def asave(self, session: Session) -> None:
@@ -227,7 +227,7 @@ class Visit:
         await self.acarry_out(session, self.plan(session))
 
     def carry_out(self, session: Session, plan: SavePlan | None) -> None:
-        """Carry out *plan*, and bring *session* to what is stored then."""
+        """Carry out *plan*, and update *session* to what is stored then."""
         if plan is None:
             return
         try:
@@ -240,7 +240,7 @@ class Visit:
             self.requests.forget(plan.state.old)
 
     async def acarry_out(self, session: Session, plan: SavePlan | None) -> None:
-        """Do as :meth:`carry_out`, without blocking; a cancelled caller does not stop it halfway."""
+        """Do as :meth:`carry_out`, without blocking. A cancelled caller does not stop it halfway."""
         if plan is None:
             return
         if self.requests.is_undisturbed():
@@ -248,7 +248,7 @@ class Visit:
                 await self._acarry_out(session, plan)
             except Exception:
                 raise
-            except BaseException:  # cancelled under trio, which has no shield here: it may have ended halfway
+            except BaseException:  # cancelled under trio, which has no shield here: it may be half done
                 self.requests.deny_what_ends(plan.state)
                 raise
             return
@@ -273,7 +273,7 @@ class Visit:
         """Wait until no save is under way: each begins from where the last one ended."""
         while self.saving is not None:
             saving = self.saving
-            with suppress(StoreError):  # its own caller hears of it
+            with suppress(StoreError):  # its own caller gets the error
                 await asyncio.shield(saving)
             if self.saving is saving:
                 self.saving = None

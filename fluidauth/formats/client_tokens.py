@@ -1,8 +1,8 @@
 """The token of a client that is no browser: a session id that we signed, for ``Authorization: Bearer``.
 
-``fact1_`` kid(6) ``.`` id(32) ``.`` mac(24), 70 ASCII characters: the prefix tells people and scanners of
-repositories what they found. The MAC is by a key of its own, so that no cookie can be made of such a token,
-and no such token of a cookie.
+``fact1_`` kid(6) ``.`` id(32) ``.`` mac(24), 70 ASCII characters. By the prefix, people and scanners of
+repositories know what they found. The MAC has its own key. So no cookie can be made from such a token, and no
+such token from a cookie.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def sign(key: Key, session_id: str) -> str:
 
 
 def verify(keyring: Keyring, token: str) -> tuple[str, str] | Refusal:
-    """Return ``(session_id, kid)`` if *token* is genuine, else why it is not. Total, as for a cookie."""
+    """Return ``(session_id, kid)`` if *token* is genuine, or else why it is not. No text makes it raise."""
     if (
         len(token) != _LENGTH
         or not token.isascii()
@@ -50,8 +50,9 @@ def verify(keyring: Keyring, token: str) -> tuple[str, str] | Refusal:
 def bearer_in(headers: str | Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return the token for clients in *headers*: the text of ``Authorization``, or a scope's headers.
 
-    None where there is none of ours: another system's, such as a JWT, is left to the application. Of several
-    headers none counts, as proxies disagree which one does: that is the empty token, which opens nothing.
+    Return None if there is none of ours: another system's token, such as a JWT, is left to the application.
+    Of several headers none counts, because proxies disagree which one does. Then return the empty token,
+    which opens nothing.
     """
     if isinstance(headers, str):
         return _ours(headers)

@@ -1,8 +1,8 @@
 """The cookie: find ours in a request's header, render ``Set-Cookie``.
 
-RFC 6265bis, read strictly: names match exactly, only spaces and tabs are stripped,
-nothing is unquoted or decoded, and a malformed neighbour costs nobody the session.
-``http.cookies`` is not used: it drops every cookie behind a bad one, and takes
+This follows RFC 6265bis strictly. Names match exactly, only spaces and tabs are stripped,
+and nothing is unquoted or decoded. A malformed cookie next to ours does no harm.
+``http.cookies`` is not used, because it drops every cookie after a bad one, and takes
 seconds for 64 KB (CVE-2024-7592).
 """
 
@@ -19,11 +19,11 @@ from fluidauth.records import MAX_LIFETIME, seconds
 CookieSource = str | Iterable[tuple[bytes, bytes]]
 """A ``Cookie`` header's text (WSGI), or the header list of an ASGI scope."""
 CookiePlace = tuple[str, str, str | None]
-"""Name, path and domain: a cookie of the same three takes another's place (RFC 6265bis, section 5.7)."""
+"""Name, path and domain. A cookie with the same three replaces another one (RFC 6265bis, section 5.7)."""
 
 MAX_HEADER_LENGTH = 64 * 1024
 MAX_CANDIDATES = 4
-MAX_LEAVING = 64  # candidates that a logout looks at, and ends
+MAX_LEAVING = 64  # candidates that a logout reads, and ends
 MAX_PAIR_LENGTH = 4096  # name and value together, RFC 6265bis section 5.6
 MAX_ATTRIBUTE_LENGTH = 1024
 TOKEN_LENGTH = 66
@@ -39,17 +39,22 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 @dataclass(frozen=True, slots=True)
 class CookieOptions:
-    """How the cookie is named and where browsers send it.
+    """How the cookie is named, and where browsers send it.
 
-    *name* defaults to the safest that the other options allow: ``__Host-session``,
-    ``__Secure-session`` with a domain or path, ``session`` with ``secure=False``
-    (development over plain http). *max_age* (seconds or timedelta) and *expires* (an
-    aware datetime) only shorten what the session's absolute deadline allows.
-    *persistent* false leaves both out: the cookie ends with the browser.
-    *former_names* are read too, and replaced by *name* at first use.
-
-    Raise :class:`ConfigError` for what a browser would refuse (RFC 6265bis sections
-    4.1.3 and 5.6) or what could inject a header.
+    :param name: By default the safest that the other options allow: ``__Host-session``, ``__Secure-session``
+        with a domain or path, ``session`` with ``secure=False``.
+    :param http_only: Whether scripts of the page cannot read it.
+    :param max_age: Seconds or timedelta; only shortens what the session's absolute deadline allows.
+    :param secure: False for plain http, in development.
+    :param same_site: ``"lax"``, ``"strict"`` or ``"none"``.
+    :param expires: An aware datetime; only shortens, as *max_age* does.
+    :param path: Where on the host it is sent.
+    :param domain: A domain whose hosts all get it. By default only the host that set it does.
+    :param partitioned: Whether it is kept apart for each site that embeds this one (CHIPS).
+    :param persistent: Whether it outlives the browser.
+    :param former_names: Names that are read too, and replaced by *name* at the next use.
+    :raises ConfigError: for options that a browser would refuse (RFC 6265bis sections 4.1.3 and 5.6), or that
+        could inject a header.
     """
 
     name: str = ""
@@ -84,13 +89,13 @@ class CookieOptions:
         _check_prefix(self)
 
     def safest_name(self) -> str:
-        """Return the name that *name* defaults to."""
+        """Return the default of *name*."""
         if not self.secure:
             return "session"
         return "__Host-session" if self.domain is None and self.path == "/" else "__Secure-session"
 
     def over_plain_http(self) -> CookieOptions:
-        """Return these options as far as a browser keeps the cookie of ``http://localhost``."""
+        """Return these options, changed so that a browser keeps the cookie of ``http://localhost``."""
         plain = self.name.removeprefix("__Host-").removeprefix("__Secure-")
         lax = "lax" if self.same_site == "none" else self.same_site
         return replace(self, name=plain, secure=False, same_site=lax, partitioned=False, domain=None)
@@ -101,9 +106,9 @@ class CookieOptions:
         return (self.name, *self.former_names)
 
     def issue(self, token: str, deadline: int, now: int, persistent: bool) -> str:
-        """Return the ``Set-Cookie`` value that hands out *token*.
+        """Return the ``Set-Cookie`` value that sends *token*.
 
-        ``Max-Age`` reaches at most to *deadline* (Unix seconds), and is never below 1.
+        ``Max-Age`` ends at *deadline* (Unix seconds) at the latest, and is never below 1.
         """
         if not persistent:
             return f"{self.name}={token}{self._attributes(self.name, '')}"
@@ -119,15 +124,15 @@ class CookieOptions:
     def expire(self, name: str | None = None) -> str:
         """Return the ``Set-Cookie`` value that removes the cookie *name*, by default this one.
 
-        Name, path, domain and Secure must be those it was set with, or the browser
-        keeps it. ``Max-Age=0`` is outside the grammar of RFC 6265bis, section 4.1.1,
-        though browsers heed it: so ``Expires`` is sent as well.
+        Name, path, domain and Secure must be as they were when it was set. Otherwise the
+        browser keeps it. Browsers follow ``Max-Age=0``, but the grammar of RFC 6265bis,
+        section 4.1.1 does not allow it. So ``Expires`` is sent as well.
         """
         name = name or self.name
         return f"{name}={self._attributes(name, f'; Max-Age=0; expires={http_date(0)}')}"
 
     def place(self, name: str | None = None) -> CookiePlace:
-        """Return what tells a browser which cookie a ``Set-Cookie`` for *name* replaces."""
+        """Return what decides which cookie of a browser a ``Set-Cookie`` for *name* replaces."""
         name = name or self.name
         return (name, "/", None) if name.startswith("__Host-") else (name, self.path, self.domain)
 
@@ -152,7 +157,7 @@ def request_cookies(source: CookieSource) -> str:
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    # HTTP/2 may split the header; RFC 9113, section 8.2.3 joins it with "; ".
+    # HTTP/2 may split the header. RFC 9113, section 8.2.3 joins it with a semicolon and a space.
     found: list[bytes] = []
     for name, value in headers:  # a comprehension is a call of its own before Python 3.12
         if len(name) == 6 and name.lower() == b"cookie":
@@ -165,7 +170,7 @@ def find_values(header: str, names: tuple[str, ...], limit: int = MAX_CANDIDATES
 
     Stop at one more than *limit*.
 
-    Total: any text gives a list, in linear time. Pairs without a name are skipped
+    Any text gives a list, in linear time. Pairs without a name are skipped
     (CVE-2023-23934).
     """
     found: list[tuple[str, str]] = []
@@ -185,9 +190,9 @@ def find_values(header: str, names: tuple[str, ...], limit: int = MAX_CANDIDATES
 
 
 def is_joined(header: str, names: tuple[str, ...]) -> bool:
-    """Return whether a cookie of *names* stands behind a comma, where it counts for nothing.
+    """Return whether a cookie of *names* comes after a comma. It counts for nothing there.
 
-    Several ``Cookie`` headers are joined by semicolons (RFC 9113, section 8.2.3); some servers take commas.
+    Several ``Cookie`` headers are joined by semicolons (RFC 9113, section 8.2.3). Some servers use commas.
     """
     return bool(find_values(header.replace(",", ";"), names, 1))
 

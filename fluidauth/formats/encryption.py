@@ -2,8 +2,8 @@
 
 An envelope is base64 of a format byte, the kid (6 bytes), a nonce (12) and the
 ciphertext with its tag. The additional data binds format, kid, handle and field
-name, so an envelope moved to another field, session, namespace or key does not open.
-The kid picks one key; there is no trial decryption.
+name. So an envelope that was moved to another field, session, namespace or key does not
+open. The kid picks one key, and no other key is tried.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class FieldCipher:
             raise FieldTampered(field) from None
 
     def is_stale(self, envelope: str) -> bool:
-        """Return whether *envelope* is under a key that is to be replaced by the signing one."""
+        """Return whether *envelope* is under a key that the signing key must replace."""
         stale = self._keyring.stale
         # The head and two bytes more are twelve characters.
         return bool(stale) and a2b_base64(envelope[:12])[1:_HEAD_LENGTH].decode("latin-1") in stale
@@ -85,7 +85,7 @@ class FieldCipher:
 
 
 def encrypted_by(envelope: object) -> str | None:
-    """Return the id of the key that *envelope* says to be under; None for what is no envelope."""
+    """Return the id of the key that *envelope* says it is under; None if it is no envelope."""
     try:
         return _unwrap("", envelope)[1:_HEAD_LENGTH].decode("latin-1")
     except FieldFormatError:

@@ -1,9 +1,9 @@
 """What the head of a response gets from the session: Vary, Cache-Control, Set-Cookie.
 
-Every response passes here, so that none that depends on a cookie can be cached for
-another visitor: a forgotten way out is how Flask (CVE-2023-30861, CVE-2026-27205) and
-Django (CVE-2026-35192) leaked sessions. The application's own headers stay as they are;
-ours are appended, but to a ``Vary`` that is there: a second one gets lost.
+Every response passes here, so that none that depends on a cookie is cached for another
+visitor. Flask (CVE-2023-30861, CVE-2026-27205) and Django (CVE-2026-35192) leaked sessions
+by a path that was forgotten. The application's own headers stay as they are, and ours are
+appended. A ``Vary`` that is there is extended, because a second one gets lost.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def vary(
             first = position if first < 0 else first
     if first < 0:
         amended.append((words.vary, words.cookie if by is None else by))
-    else:  # layers outside add to the first one, and some drop the others then
+    else:  # layers outside add to the first one, and some then drop the others
         name, value = amended[first]
         amended[first] = (name, value + (words.and_cookie if by is None else words.and_authorization))
     return amended
@@ -71,9 +71,9 @@ def vary(
 def forbid_storing(
     headers: list[tuple[AnyStr, AnyStr]], words: Words[AnyStr]
 ) -> tuple[list[tuple[AnyStr, AnyStr]], bool]:
-    """Return *headers* of a response that carries our cookie, with ``no-store`` if need be.
+    """Return *headers* of a response that carries our cookie, with ``no-store`` if necessary.
 
-    ``private`` does as well. Also return whether a ``public`` or ``s-maxage`` had to go.
+    ``private`` is enough as well. Also return whether a ``public`` or ``s-maxage`` was removed.
     """
     values = [value for name, value in headers if name.lower() == words.cache_control]
     given = set().union(*map(_directives, values))
@@ -102,7 +102,7 @@ def _directives(value: str | bytes) -> set[str]:
 
 
 class Answer(NamedTuple):
-    """What goes out in the place of an application's response: nothing to cache."""
+    """What is sent instead of an application's response: nothing to cache."""
 
     status: str
     body: bytes
@@ -129,20 +129,20 @@ UNAVAILABLE = Answer(
 )
 """The answer while the store is out of order: no cookie."""
 TOO_MANY_COOKIES = Answer("400 Bad Request", b"Too many cookies came with this. Please try again.\n")
-"""The answer to a logout among more cookies than are looked at: it clears ours."""
+"""The answer to a logout with more cookies than we read: it clears ours."""
 
 
 def challenge(max_age: int | None) -> str:
-    """Return what ``WWW-Authenticate`` asks for: a login, at most *max_age* seconds ago.
+    """Return the value of ``WWW-Authenticate``: it asks for a login, at most *max_age* seconds ago.
 
-    A 401 must have one (RFC 9110, section 15.5.2); browsers ask for nothing under a scheme that they do not
-    know. The error and its parameter are those of RFC 9470.
+    A 401 must have one (RFC 9110, section 15.5.2). Browsers ignore a scheme that they do not know. The error
+    and its parameter are those of RFC 9470.
     """
     age = "" if max_age is None else f', max_age="{max_age}"'
     return f'Session error="insufficient_user_authentication"{age}'
 
 
 def login_again(max_age: int | None) -> Answer:
-    """Return the answer to who signed in longer than *max_age* seconds ago, or is not signed in."""
+    """Return the answer if the login was longer than *max_age* seconds ago, or nobody is signed in."""
     more = (("www-authenticate", challenge(max_age)),)
     return Answer("401 Unauthorized", b"Please sign in again, and repeat what you did.\n", more)

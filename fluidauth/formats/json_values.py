@@ -1,7 +1,7 @@
 """What a session field may hold: JSON values, checked, encoded and decoded.
 
-JSON alone, so that a stolen key or a rewritten row never runs code
-(CVE-2013-7489), and strict JSON, so that what is read equals what was written.
+Only JSON, so that a stolen key or a rewritten row never runs code (CVE-2013-7489).
+It is strict JSON, so that what is read equals what was written.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from fluidauth.errors import PayloadError
 
 MAX_DEPTH = 32
 CONTAINERS = (list, dict, tuple)
-_LONGEST_STEP = 100  # characters of a key that are told of a value refused
-_SHORT_INTEGER = 10_000  # bits, which is well under the digits that Python converts
+_LONGEST_STEP = 100  # characters of a key that an error shows
+_SHORT_INTEGER = 10_000  # bits, far fewer digits than Python converts
 
 
 def _refuse(value: object) -> NoReturn:
@@ -28,7 +28,7 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-# Its callers in JSONDecoder skip white space, which our own text has not.
+# Its callers in JSONDecoder skip white space. Our own text has none.
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]  # of every decoder since Python 2.6, not in the stubs
 
 
@@ -36,7 +36,7 @@ def _encoder() -> Callable[[Any], str]:
     make = getattr(_json_encoder, "c_make_encoder", None)
     if make is None:  # an interpreter without the C accelerator
         return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-    # JSONEncoder.encode builds this object anew for each value: 2.3 µs against 1.5.
+    # JSONEncoder.encode builds this object again for each value: 2.3 µs instead of 1.5.
     text = _json_encoder.encode_basestring
     chunks = make(None, _refuse, text, None, ":", ",", False, False, False)
     return lambda value: "".join(chunks(value, 0))
@@ -48,8 +48,8 @@ _encode = _encoder()
 def encode(value: Any) -> str:
     """Return *value*, checked before, as compact JSON text.
 
-    Raise :class:`PayloadError` for what slipped past the check, such as an integer
-    of more digits than Python prints.
+    Raise :class:`PayloadError` for a value that passed the check but has no text, such as
+    an integer of more digits than Python prints.
     """
     try:
         return _encode(value)
@@ -58,7 +58,7 @@ def encode(value: Any) -> str:
 
 
 def decode(text: str) -> Any:
-    """Return the value that *text* spells; raise ``ValueError`` if it is not strict JSON."""
+    """Return the value of *text*; raise ``ValueError`` if it is not strict JSON."""
     try:
         value, end = _scan(text, 0)
     except StopIteration:
@@ -71,15 +71,15 @@ def decode(text: str) -> Any:
 
 
 class _Refused(Exception):
-    """What is wrong with a value; on its way up it learns where the value lies."""
+    """What is wrong with a value. On its way up it collects the path of the value."""
 
     def __init__(self, says: str, of: str = "") -> None:
         self.says = says
-        self.of = of  # what of that place
+        self.of = of  # which part of that place
         self.steps: list[object] = []
 
     def at(self, path: str) -> PayloadError:
-        """Return the error for a value that was given as *path*; only so much of it as can be read."""
+        """Return the error for a value that was given as *path*, cut to a readable length."""
         for step in reversed(self.steps):
             path += f"[{repr(step)[:_LONGEST_STEP]}]"
         return PayloadError(f"{self.of}{path}{self.says}")
@@ -88,9 +88,9 @@ class _Refused(Exception):
 def check(value: object, path: str, *, depth: int = 1) -> None:
     """Raise :class:`PayloadError`, naming *path*, unless *value* is a JSON value.
 
-    *depth* is the level it lies at. Tuples count as arrays, and subclasses of JSON's
-    types as those types. The limit on depth also ends a cycle. In linear time: where a
-    value lies is found out once it is refused (CWE-407).
+    *depth* is its level. Tuples count as arrays, and subclasses of JSON's types as those
+    types. The limit on depth also ends a cycle. This takes linear time, because the path of
+    a value is only found out when it is refused (CWE-407).
     """
     try:
         _check(value, depth)
@@ -130,7 +130,7 @@ def _check(value: object, depth: int) -> None:
 
 
 def _name_of(kind: type) -> str:
-    """Return the name of *kind*; with its module where Python has a type of that name, as ``numpy.bool``."""
+    """Return the name of *kind*, with its module if Python has a type of that name, as ``numpy.bool``."""
     is_ambiguous = hasattr(builtins, kind.__name__) and kind.__module__ != "builtins"
     return f"{kind.__module__}.{kind.__name__}" if is_ambiguous else kind.__name__
 
@@ -179,7 +179,7 @@ def _check_text(text: str, of: str = "") -> None:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal; to Python, 1 and True are."""
+    """Return whether two JSON values are equal. In Python, 1 and True are equal, too."""
     if isinstance(one, CONTAINERS):
         return one is other or (
             isinstance(other, CONTAINERS) and one == other and encode(one) == encode(other)

@@ -1,13 +1,14 @@
 """Turn the fields of a session into a payload and back: JSON, encrypted fields, MAC.
 
-A payload is a format byte (another one where a client's token opens the session), the kid
-of the seal (6 bytes), a JSON body and a MAC (32 bytes). The body is an array, ``[fields,
-deadline, idle, persistent, auth_time]`` and, if there are any, a map of encrypted fields;
-or ``[successor, reason, deadline]``: an array takes 50 bytes less than an object and is
-read in two thirds of the time. The MAC covers handle, user id, created_at, version and
-the body as stored: a row that was invented, altered or copied is not a session. Outside
-it, on purpose, are ``expires_at`` (a touch stays cheap, and the sealed deadline caps it)
-and the ``kid`` column.
+A payload is a format byte, the kid of the seal (6 bytes), a JSON body and a MAC (32 bytes).
+If a client's token opens the session, the format byte is another one. The body of a session
+is an array, ``[fields, deadline, idle, persistent, auth_time]``. A map of encrypted fields
+follows, if there are any. The body of a tombstone is ``[successor, reason, deadline]``. An
+array takes 50 bytes less than an object, and is read in two thirds of the time.
+
+The MAC covers handle, user id, created_at, version and the body as stored. So a row that was
+invented, altered or copied is not a session. It does not cover the ``kid`` column, nor
+``expires_at``: a touch stays cheap, and the sealed deadline limits it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .json_values import decode, encode
 
 _FORMAT = b"\x01"
 _CLIENT_FORMAT = b"\x02"  # the same, of a session that a client's token opens
-_BODY_START = 7  # behind the format byte and the kid
+_BODY_START = 7  # after the format byte and the kid
 _MAC_LENGTH = 32
 _PLAIN_LENGTH = 5  # of a body without encrypted fields
 _HANDLE_LENGTH = (64).to_bytes(4, "big")
@@ -41,7 +42,7 @@ Kind = Literal[
     "anonymous",
     "client",  # opened by a client's token
     "replaced",  # the tombstone of an id that was renewed
-    "adoption",  # says what became of a session of a former system, or of all of them
+    "adoption",  # a note about a session of a former system, or about all of them
     "unknown",  # not of a form that is known here
 ]
 
@@ -49,7 +50,7 @@ Kind = Literal[
 class Sealer:
     """Seals and unseals the payloads of one engine.
 
-    *encrypted* holds field names, or is ``"*"`` for all; *max_bytes* bounds a payload.
+    *encrypted* holds field names, or is ``"*"`` for all. *max_bytes* limits a payload.
     """
 
     __slots__ = ("_encrypted", "_max_bytes", "keyring")
@@ -83,10 +84,10 @@ class Sealer:
         return _with_mac(key, record, text)
 
     def reseal(self, record: SessionRecord, opened: Body | Tombstone | None = None) -> SessionRecord:
-        """Return the next version of *record*, the same but under the signing key, whatever its size.
+        """Return the next version of *record*, with the same content under the signing key, of any size.
 
-        What is encrypted stays so, and nothing else becomes it. *opened* is what was unsealed
-        from it before, if it was; else raise :class:`RecordTampered` as :meth:`unseal` does.
+        Encrypted fields stay encrypted, and no others become it. If it was unsealed before,
+        *opened* is the result. If not, raise :class:`RecordTampered` as :meth:`unseal` does.
         """
         body = self.unseal(record) if opened is None else opened
         text = record.payload[_BODY_START:-_MAC_LENGTH]
@@ -133,11 +134,11 @@ class Sealer:
             ):
                 return Tombstone(*content)
         except (TypeError, ValueError, LookupError, AttributeError):
-            pass  # only the holder of a key can have sealed what is not of this form
+            pass  # sealed by a key of ours, but not of this form
         raise RecordTampered("format")
 
     def is_stale(self, record: SessionRecord) -> bool:
-        """Return whether *record* is sealed under a key that is to be replaced by the signing one."""
+        """Return whether *record* is sealed under a key that the signing key must replace."""
         stale = self.keyring.stale
         return bool(stale) and sealed_by(record) in stale
 
@@ -158,7 +159,7 @@ class Sealer:
                 encrypted[name] = kept.envelope
             else:
                 encrypted[name] = cipher.encrypt(name, encode(value))
-        # A map of their own: no value that an application stores can pass for ciphertext.
+        # They have their own map, so no value that an application stores can look like ciphertext.
         return [plain, *content[1:], encrypted]
 
     def _decrypted(self, handle: str, content: list[Any]) -> Body:
@@ -175,33 +176,33 @@ class Sealer:
 
 
 def is_client(record: SessionRecord) -> bool:
-    """Return whether *record* says that a client's token opens it; nothing is verified."""
+    """Return whether *record* says that a client's token opens it. Nothing is verified."""
     return record.payload[:1] == _CLIENT_FORMAT
 
 
 def sealed_by(record: SessionRecord) -> str:
-    """Return the id of the key that *record* says to be sealed by; nothing is verified."""
+    """Return the id of the key that *record* says it is sealed by. Nothing is verified."""
     return record.payload[1:_BODY_START].decode("latin-1")
 
 
 def successor_of(record: SessionRecord) -> str | None:
-    """Return the handle that took the place of *record*, if that says so; nothing is verified.
+    """Return the handle that replaced *record*, if the record names one. Nothing is verified.
 
-    To end a session it must be followed under a key that was revoked, too; a forged one
-    widens only what is ended, and who can write it could delete as well.
+    A logout must follow it under a revoked key, too. A forged one only ends more sessions, and
+    an attacker who can write it could delete them as well.
     """
     grave = _grave(record)
     return grave[0] if grave else None
 
 
 def is_adoption(record: SessionRecord) -> bool:
-    """Return whether *record* says what became of sessions of a former system; nothing is verified."""
+    """Return whether *record* is a note about sessions of a former system. Nothing is verified."""
     grave = _grave(record)
     return grave is not None and grave[1] == "adopt"
 
 
 def kind_of(record: SessionRecord) -> Kind:
-    """Return what *record* says that it is; nothing is verified."""
+    """Return what *record* says that it is. Nothing is verified."""
     if record.payload[:1] not in (_FORMAT, _CLIENT_FORMAT):
         return "unknown"
     if record.payload[_BODY_START:].startswith(_GRAVE_START) and (grave := _grave(record)):
@@ -212,7 +213,7 @@ def kind_of(record: SessionRecord) -> Kind:
 
 
 def _grave(record: SessionRecord) -> list[Any] | None:
-    """Return what *record* says as a tombstone; None if it is none."""
+    """Return the content of *record* as a tombstone; None if it is none."""
     try:
         content = decode(str(record.payload[_BODY_START:-_MAC_LENGTH], "utf-8"))
         return content if is_handle(content[0]) and len(content) > 1 else None

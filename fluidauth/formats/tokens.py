@@ -1,8 +1,8 @@
 """The token: a session id that we signed, 66 ASCII characters.
 
-``1.`` kid(6) ``.`` id(32) ``.`` mac(24). The MAC is checked by encoding our own and
-comparing text: nothing that a client sent is ever decoded, so a token has one
-spelling. The kid picks one key; there is no second try.
+``1.`` kid(6) ``.`` id(32) ``.`` mac(24). To check the MAC, we encode our own and compare
+text. Nothing that a client sent is ever decoded, so a token has one spelling. The kid
+picks one key, and no other key is tried.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def new_session_id() -> str:
 
 
 def derived_session_id(key: Key, message: bytes) -> str:
-    """Return the session id that *message*, a secret of another system, stands for."""
+    """Return the session id for *message*, a secret of a former system."""
     return urlsafe_b64encode(key.adoption_mac(message)[:_ID_BYTES]).decode("ascii")
 
 
@@ -41,10 +41,10 @@ def sign(key: Key, session_id: str) -> str:
 
 
 def verify(keyring: Keyring, token: str) -> tuple[str, str] | Refusal:
-    """Return ``(session_id, kid)`` if *token* is genuine, else why it is not.
+    """Return ``(session_id, kid)`` if *token* is genuine, or else why it is not.
 
-    Total: no text makes it raise. One dict look-up and at most one HMAC, whatever the number of keys;
-    for an unknown kid the keyring may look at its file, once a second at most.
+    No text makes it raise. It takes one dict look-up and at most one HMAC, whatever the number of keys.
+    For an unknown kid the keyring may look at its file, at most once a second.
     """
     if (
         len(token) != TOKEN_LENGTH

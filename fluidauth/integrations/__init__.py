@@ -1,1 +1,1 @@
-"""Sessions in the words of each framework; every module here needs its framework, and no other."""
+"""Sessions in the words of each framework. Every module here needs its framework, and no other."""

@@ -1,4 +1,4 @@
-"""The session as a typed parameter of FastAPI's path operations, told in the OpenAPI document.
+"""The session as a typed parameter of FastAPI's path operations, shown in the OpenAPI document.
 
 app.add_middleware(SessionMiddleware, engine=engine)
 
@@ -26,8 +26,8 @@ __all__ = ["CurrentSession", "SessionCookie"]
 class SessionCookie(SecurityBase):
     """A dependency that gives the session of a request or WebSocket.
 
-    *name* is the cookie's, for the document alone; *scheme_name* and *description* are told
-    there as well. Raise :class:`ConfigError` where no session middleware is in place.
+    *name* is the name of the cookie. Only the OpenAPI document shows it, with *scheme_name*
+    and *description*. Raise :class:`ConfigError` if no session middleware is in place.
     """
 
     def __init__(
@@ -47,4 +47,4 @@ class SessionCookie(SecurityBase):
 
 
 CurrentSession = Annotated[Session, Security(SessionCookie())]
-"""The session of the request, for ``cookie=CookieOptions()``; else ``Security(SessionCookie(name))``."""
+"""The session of the request. For another cookie name, use ``Security(SessionCookie(name))``."""

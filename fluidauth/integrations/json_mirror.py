@@ -1,4 +1,4 @@
-"""Fields as a framework holds them beside a session of plain JSON: what differs is carried over."""
+"""Fields as a framework holds them, next to a session of plain JSON: what differs is copied over."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refresh(
     to_json: Callable[[str, Any], Any],
     to_python: Callable[[Any], Any],
 ) -> None:
-    """Bring *fields* to those of *session*; a value that is the same stays the same object."""
+    """Bring *fields* to those of *session*. A value that did not change stays the same object."""
     held = dict.keys(fields)
     for name in held - dict.keys(session):
         dict.__delitem__(fields, name)
@@ -37,7 +37,7 @@ def refresh(
 
 
 def rebased(fields: dict[str, Any], before: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
-    """Return *newer* with the changes made to it that led from *before* to *fields*; JSON all."""
+    """Return *newer* with the changes that led from *before* to *fields*; all of it is JSON."""
     kept = {name: value for name, value in newer.items() if name in fields or name not in before}
     for name, value in fields.items():
         if name not in before or not is_same(value, before[name]):

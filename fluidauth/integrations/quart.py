@@ -2,7 +2,7 @@
 
     app.session_interface = FluidAuthSessionInterface(engine)
 
-does as the one of :mod:`~fluidauth.integrations.flask`, whose session objects it uses.
+does the same as the one of :mod:`~fluidauth.integrations.flask`, and uses its session objects.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from fluidauth.session.faces import hides_names
 __all__ = ["FluidAuthSessionInterface", "session"]
 
 session: FlaskSession = with_all_names(quart.session)
-"""The session of ``quart.session``, with :meth:`~FlaskSession.login` and all else that ours have."""
+"""The session of ``quart.session``, with :meth:`~FlaskSession.login` and all other methods of ours."""
 
 
 @hides_names("session.{name} has it; from fluidauth.integrations.quart import session", beside=FLASKS_NAMES)
 class QuartFace(FlaskFace):
     """``quart.session``: as Flask's, but setting ``accessed`` to true does nothing.
 
-    Quart sets it for each request since 0.23; every page would vary by cookie. Who uses the session
-    has accessed it.
+    Quart sets it for each request since 0.23, so every page would vary by cookie. Only real use of the
+    session counts as access.
     """
 
     @property
@@ -55,19 +55,19 @@ class QuartFace(FlaskFace):
 class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of an engine for ``app.session_interface``; arguments as for Flask.
 
-    A remote store is read before the handler runs. A WebSocket's session may be read and changed, and
-    is saved when the socket has closed, by whomever; a new one needs a response first, to carry its cookie.
+    A remote store is read before the handler runs. A WebSocket's session can be read and changed. It is saved
+    when either side has closed the socket. A new one needs a response first, to carry its cookie.
     """
 
     session_class: type[FlaskSession] = QuartFace
 
     def check(self, app: Any) -> None:
-        """Do so at the start of the server, too, when the application is configured for sure."""
+        """Do so at the start of the server, too, when the application is surely configured."""
         app.before_serving(partial(super().check, app))
         super().check(app)
 
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> SessionMixin | None:
-        # Its test client tells no peer, and puts a mark into the scope, where no client of a server can.
+        # Its test client names no peer, and puts a mark into the scope, where no client of a server can.
         in_process = "_quart._preserve_context" in request.scope
         answer = self.refusal(app, partial(refusal_of_scope, request.scope, in_process))
         if answer is not None:
@@ -76,10 +76,10 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             ask_first(app.before_websocket_funcs, _stop_if_refused)
             return Discarded()
         if app not in self.followed:
-            # The one thing that Quart does at the end of each request, however that goes.
+            # Quart sends this signal at the end of each request, also after an error.
             quart.signals.request_tearing_down.connect(self._torn_down, app)
             quart.signals.websocket_tearing_down.connect(self._socket_torn_down, app)
-            # Those signals are not sent after a teardown function that raises; this one is.
+            # Those signals are not sent after a teardown function that raises. This one is.
             quart.signals.appcontext_tearing_down.connect(self._left_behind, app)
             self.followed.add(app)
         cookies, tokens = (request.headers.getlist(name) for name in ("Cookie", "Authorization"))
@@ -96,12 +96,12 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         return found
 
     async def _torn_down(self, app: Quart, **_: object) -> None:
-        """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
+        """Carry out a logout of a request whose response was never saved, after an error or in a hook."""
         found = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
         await self._leave([found])
 
     async def _socket_torn_down(self, app: Quart, exc: BaseException | None = None, **_: object) -> None:
-        """Save the session of a WebSocket that its client closed: Quart cancels the handler then."""
+        """Save the session of a WebSocket that its client closed, because Quart cancels the handler then."""
         found = quart.session._get_current_object()  # type: ignore[attr-defined]  # as above
         if isinstance(exc, asyncio.CancelledError) and isinstance(found, FlaskSession):
             mirror_of(found).visit.keep = True
@@ -109,7 +109,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         await self._leave([found])
 
     async def _left_behind(self, app: Quart, **_: object) -> None:
-        """Do so for a request whose own end was hidden by another's error."""
+        """Do so for a request whose end an error in another one has hidden."""
         await self._leave(list(quart.g.get(OPEN, {}).values()))
         end_unanswered(quart.g.pop(OPENED, {}).values())
 
@@ -130,7 +130,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror = mirror_of(session)
         visit, before = mirror.visit, mirror.visit.state
         status = 101 if response is None else response.status_code
-        await visit.quiet()  # what a save under way changes is not flushed over
+        await visit.quiet()  # so that the flush does not undo what a save under way changes
         mirror.prepare(session, status)
         if not await visit.asave_head(mirror.plain, status):
             if response is not None:
@@ -162,7 +162,7 @@ async def _stop_if_refused() -> None:
 
 
 class _FollowedBody(IterableBody):
-    """A stream, with something to do at its end, however that comes."""
+    """A stream, with something to do at its end, also after an error."""
 
     def __init__(self, body: IterableBody, ended: Callable[[], Awaitable[None]]) -> None:
         self.iter = body.iter

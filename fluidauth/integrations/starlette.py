@@ -2,7 +2,7 @@
 
     from fluidauth.integrations.starlette import SessionMiddleware
 
-in the place of ``starlette.middleware.sessions`` is the only line that changes.
+instead of ``starlette.middleware.sessions`` is the only line that changes.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = ["SessionMiddleware", "StarletteCookie", "session_of"]
 FOURTEEN_DAYS = 14 * 24 * 60 * 60  # seconds, Starlette's default
 
 
-_ADVICE = "give it another one, or leave it and set FLUIDAUTH_SECRET, which counts more, to one made by"
+_ADVICE = "replace it, or keep it and set FLUIDAUTH_SECRET, which comes first. Make one with"
 _NO_OTHERS = (None, None, FLASK_LOGIN, True, None, None)  # of the arguments that an engine stands for
 ADVICE = "session_of(request).{name} has it; from fluidauth.integrations.starlette import session_of"
 
 
 class _MarkAccessed:
-    """Starlette calls ``mark_accessed`` if there is one: to look for it marks, and finds no attribute."""
+    """Starlette calls ``mark_accessed`` if there is one. Looking for it marks, and finds no attribute."""
 
     def __get__(self, session: Session, owner: object = None) -> NoReturn:
         if session is not None:
@@ -72,19 +72,23 @@ class StarletteFace(Session):
 class SessionMiddleware(ASGISessionMiddleware):
     """``request.session``, by the arguments that Starlette's middleware takes.
 
-    *secret_key* is text, a ``starlette.datastructures.Secret`` or several of them, newest first;
-    without one the environment is asked, as by :class:`~fluidauth.SessionEngine`. A session ends
-    *max_age* seconds after its beginning or login; with None, the cookie ends with the browser and the
-    session after 14 days. Sessions that Starlette began under that secret, if it is strong, go on: until
-    *adopt_until*, or as long as the last of their cookies may live, or not at all with *adopt* false; until
-    then whoever knows the secret signs in as anybody. *https_only* is false, as in Starlette: set it, and the
-    cookie travels over https alone. *store*, *user_key*, *adopt*, *autoload*, *on_store_error* and
-    *development* are fluidauth's own (see :class:`~fluidauth.SessionEngine`); or give an *engine* instead of
-    all but *autoload* and *on_store_error*.
+    The argument *secret_key* is text, a ``starlette.datastructures.Secret`` or several of them, newest first.
+    Without one the environment is asked, as by :class:`~fluidauth.SessionEngine`. If the environment has
+    ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING``, that signs instead. Then
+    *secret_key* only says what is adopted.
 
-    ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING`` sign in the place of *secret_key*,
-    which then only says what is taken over. Raise :class:`ConfigError` for a weak secret or a wrong setting;
-    where a server runs already, it stops with that message.
+    A session ends *max_age* seconds after its beginning or login. With None, the cookie ends with the browser
+    and the session after 14 days. As in Starlette, *https_only* is false. If you set it, the cookie is sent
+    over https only.
+
+    Sessions that Starlette began under a strong *secret_key* go on until *adopt_until*, by default as long as
+    the last of their cookies may live. Until then anyone who has the secret can sign in as any user. With
+    *adopt* false they do not go on.
+
+    The arguments *store*, *user_key*, *adopt*, *autoload*, *on_store_error* and *development* are fluidauth's
+    own (see :class:`~fluidauth.SessionEngine`). An *engine* replaces all arguments except *autoload* and
+    *on_store_error*. Raise :class:`ConfigError` for a weak secret or a wrong setting. If a server runs
+    already, it stops with that message.
     """
 
     session_class: type[Session] = StarletteFace
@@ -128,7 +132,7 @@ class SessionMiddleware(ASGISessionMiddleware):
                 )
             elif (secret_key, store, user_key, adopt, adopt_until, development) != _NO_OTHERS:
                 raise ConfigError(
-                    "give an engine, which has secret, store, user_key and what it adopts, or these; not both"
+                    "give either an engine, or secret, store, user_key and what to adopt, not both"
                 )
             super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
         except ConfigError as error:
@@ -139,10 +143,10 @@ class SessionMiddleware(ASGISessionMiddleware):
 
 
 class _Misconfigured(SessionMiddleware):
-    """In the place of one that could not be built while a server already ran.
+    """Stands for a middleware that could not be built while a server already ran.
 
-    Starlette builds its middleware with the first message, which is that of the start. An error there is
-    taken for a lack of lifespan: servers go on, and fail each request. So it is told as lifespan has it.
+    Starlette builds its middleware at the first message, which is the start. Servers treat an error there as
+    an application without lifespan: they go on, and fail each request. So this reports it as lifespan does.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,9 +158,9 @@ class _Misconfigured(SessionMiddleware):
 
 
 def session_of(connection: HTTPConnection) -> Session:
-    """Return the session of a request or WebSocket, of which ``request.session`` has a dict's names alone.
+    """Return the session of a request or WebSocket, with all names. ``request.session`` has those of dict.
 
-    Raise :class:`ConfigError` where no session middleware is in place.
+    Raise :class:`ConfigError` if no session middleware is in place.
     """
     return session_in(connection.scope, "app.add_middleware(SessionMiddleware, engine=engine)")
 
@@ -171,9 +175,9 @@ def _engine_of(
     adopt_until: datetime | None,
     development: bool | None,
 ) -> SessionEngine:
-    """Return an engine that does as Starlette does, and takes over Starlette's sessions where it may."""
+    """Return an engine with Starlette's defaults, which adopts Starlette's sessions if it may."""
     secrets = _named(secret_key)
-    # Not under a weak key: who knows it, and many do, would sign in as anybody.
+    # Not under a weak key: anyone who knows it could sign in as any user.
     strong = secrets.strong() if secrets is not None and adopt and find_spec("itsdangerous") else []
     former = [StarletteCookie(strong, cookie.name, max_age, cookie.path, cookie.domain)] if strong else []
     return SessionEngine(
@@ -185,7 +189,7 @@ def _engine_of(
         user_key=user_key,
         adopt=former,
         adopt_until=adopt_until,
-        connect="lazy",  # as Starlette's, it starts whatever else does
+        connect="lazy",  # as Starlette's own, it starts even without its store
         development=development,
     )
 
@@ -211,9 +215,9 @@ def _texts(secret_key: object) -> str | list[str] | None:
 class StarletteCookie(HoldsSecrets, Adopter):
     """Starlette's own sessions: all in a cookie signed by *secret_key*, one or several of them.
 
-    The other arguments are those of Starlette's middleware; *max_age* None stands for 14 days. *user_id*
-    tells who is signed in from the fields. ``itsdangerous``, which Starlette signs with, must be installed.
-    See :mod:`fluidauth.adoption`.
+    The other arguments are those of Starlette's middleware; *max_age* None means 14 days. The function
+    *user_id* returns the signed-in user from the fields. ``itsdangerous``, which Starlette signs with, must
+    be installed. See :mod:`fluidauth.adoption`.
     """
 
     name = "starlette"
@@ -251,7 +255,7 @@ class StarletteCookie(HoldsSecrets, Adopter):
         for signer in self._signers:
             try:
                 fields = json.loads(b64decode(signer.unsign(value, max_age=self.lifetime)))
-            except (BadSignature, ValueError):  # forged or expired; or of a form that no Starlette signed
+            except (BadSignature, ValueError):  # forged or expired, or in a form that no Starlette signed
                 continue
             if isinstance(fields, dict):
                 return Adopted(fields, self.user_of(fields))

@@ -1,6 +1,6 @@
 """Secrets: what is derived from them, their states, their file. No session is known here.
 
-Public is what this module itself has.
+Only the names in this module are public.
 """
 
 from .key import Key as Key

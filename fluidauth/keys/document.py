@@ -1,14 +1,14 @@
 """What a keyring file says: which secrets there are, and the state of each.
 
-Pure: no I/O, and the clock is passed in. A document is never changed: what follows from
-it has the next serial number. Its form is strict JSON, without anything besides::
+Pure: no I/O, and the clock is passed in. A document never changes: each change makes a new
+one with the next serial number. Its form is strict JSON, with exactly these members::
 
     {"format": 1, "serial": 3, "keys": [
         {"kid": "7ymt5w", "state": "signing", "created": 1760000000, "changed": 1760000020,
          "secret": "fask1_…"},
         {"kid": "q2xk4d", "state": "revoked", "created": 1750000000, "changed": 1760000900}]}
 
-Times are Unix seconds, ``changed`` that of the last change of state.
+Times are Unix seconds. ``changed`` is the time of the last change of state.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class KeyDocument:
         for entry in self.entries:
             if entry.kid == kid:
                 return entry
-        # Something else than a kid is not repeated: somebody may have pasted a secret.
+        # Text that is no kid is not repeated: somebody may have pasted a secret.
         shown = kid if _KID.fullmatch(kid) else "of that name"
         raise ConfigError(f"no key {shown} in the keyring; it has {', '.join(self.states) or 'none'}")
 
     def added(self, secret: str, now: int) -> KeyDocument:
-        """Return the document with a key more: pending, or signing if it is the first."""
+        """Return the document with another key: pending, or signing if it is the first."""
         try:
             secret = secret.strip()
             problem = problem_with([secret])
@@ -92,7 +92,7 @@ class KeyDocument:
         return KeyDocument(self.serial + 1, (entry, *self.entries))
 
     def promoted(self, kid: str, now: int) -> KeyDocument:
-        """Return the document in which the pending key *kid* signs; the former verifies."""
+        """Return the document in which the pending key *kid* signs and the former one verifies."""
         state = self.find(kid).state
         if state != "pending":
             raise KeyStateError(f"key {kid} is {state}; only a pending key can be promoted")
@@ -128,10 +128,10 @@ class KeyDocument:
         return self if kept == self.entries else KeyDocument(self.serial + 1, kept)
 
     def check_follows(self, serial: int, states: Mapping[str, KeyState]) -> None:
-        """Raise :class:`ConfigError` unless this may come after *serial* and *states*: no way back."""
+        """Raise :class:`ConfigError` unless this may come after *serial* and *states*: nothing goes back."""
         if self.serial < serial:
             raise ConfigError(
-                f"serial {self.serial} is lower than {serial}, which was in force: rolled back?"
+                f"serial {self.serial} is lower than {serial}, which was in force: is it an old copy?"
             )
         for kid, state in self.states.items():
             former = states.get(kid, state)
@@ -139,7 +139,7 @@ class KeyDocument:
                 raise ConfigError(f"key {kid} was {former} and cannot become {state}")
 
     def render(self) -> bytes:
-        """Return the document as the file holds it."""
+        """Return the document as the file stores it."""
         keys = [
             {name: getattr(entry, name) for name in KeyEntry.__slots__ if getattr(entry, name) is not None}
             for entry in self.entries
@@ -147,7 +147,7 @@ class KeyDocument:
         return json.dumps({"format": _FORMAT, "serial": self.serial, "keys": keys}, indent=1).encode() + b"\n"
 
     def _with(self, states: Mapping[str, KeyState], now: int) -> KeyDocument:
-        """Return the document after the keys of *states* were moved to them."""
+        """Return the document with the keys of *states* moved to these states."""
         entries = tuple(
             entry.moved(states[entry.kid], now) if entry.kid in states else entry for entry in self.entries
         )
@@ -170,7 +170,7 @@ def _parsed(text: bytes) -> KeyDocument:
     try:
         found = json.loads(text.decode("utf-8"), object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        raise ConfigError("it is not strict JSON; was it written halfway?") from None
+        raise ConfigError("it is not strict JSON; was it only written in part?") from None
     if not isinstance(found, dict) or set(found) != {"format", "serial", "keys"}:
         raise ConfigError("it needs exactly the members format, serial and keys")
     if found["format"] != _FORMAT or type(found["format"]) is not int:
@@ -212,7 +212,7 @@ def _check_secret(kid: str, secret: Any) -> None:
     if problem:
         raise ConfigError(f"key {kid}: {problem}")
     if kid_of(secret) != kid:
-        raise ConfigError(f"key {kid}: its secret makes another kid; one of the two was altered")
+        raise ConfigError(f"key {kid}: its secret has another kid, so one of the two was altered")
 
 
 def _check_together(document: KeyDocument) -> None:

@@ -1,8 +1,8 @@
 """The keyring file: who may read it, and how it is replaced.
 
 Readers check the file that they opened, not the one that its name leads to a moment
-later. Writers take turns behind a lock and put a whole new file in the place of the old
-one, so that no reader ever meets half of it.
+later. Writers take turns with a lock. They replace the file as a whole, so that no reader
+ever finds half of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .document import KeyDocument, parse
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where nobody can write these files by us
+except ImportError:  # on Windows, where these files are not written
     fcntl = None  # type: ignore[assignment]
 
 MAX_BYTES = 64 * 1024
@@ -34,7 +34,7 @@ _OPEN = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
 
 
 class Stamp(NamedTuple):
-    """Which file was read, and as of when: equal as long as nothing was done to it."""
+    """Which file was read, and its times: equal as long as the file did not change."""
 
     device: int
     inode: int
@@ -54,9 +54,9 @@ def stamp_of(path: Path) -> Stamp | None:
 def read(path: Path, *, trust_mount: bool = False) -> tuple[KeyDocument, Stamp | None]:
     """Return what the file at *path* says, and which file that was.
 
-    *trust_mount*: it may belong to another and others may read it, as where Kubernetes or
-    Docker mount a secret. Raise :class:`ConfigError` for a file that is missing, too open,
-    not ours or not of the right form; it shows nothing of the content.
+    With *trust_mount* the file may belong to another user, and others may read it, as in
+    secrets that Kubernetes or Docker mount. Raise :class:`ConfigError` for a file that is
+    missing, too open, not ours or not of the right form. The error shows nothing of the content.
     """
     text, found = _content(path, trust_mount)
     try:
@@ -75,14 +75,14 @@ def change(
 ) -> KeyDocument:
     """Replace the file at *path* by what *edit* makes of it, one writer at a time; return that.
 
-    Without a file *edit* is given an empty document. Nothing is written if it returns
-    what it was given. Raise :class:`ConfigError` as :func:`read` does, if the file cannot
-    be written, or if another writer takes longer than *patience* in seconds.
+    Without a file, *edit* gets an empty document. Nothing is written if it returns what it
+    got. Raise :class:`ConfigError` as :func:`read` does, and if the file cannot be written, or
+    if another writer takes longer than *patience* in seconds.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays, and leads to the new file
     try:
         if target.exists():
-            read(target)  # refused before a lock of ours is left beside another's file
+            read(target)  # refused before our lock is left next to somebody else's file
         with _lock(target, patience):
             before = read(target)[0] if target.exists() else KeyDocument()
             after = edit(before)
@@ -128,9 +128,7 @@ def _read_all(path: Path, descriptor: int) -> bytes:
     while chunk := os.read(descriptor, MAX_BYTES + 1):
         chunks.append(chunk)
         if sum(map(len, chunks)) > MAX_BYTES:
-            raise ConfigError(
-                f"keyring file {path} has more than {MAX_BYTES} bytes; is that the keyring file?"
-            )
+            raise ConfigError(f"keyring file {path} has more than {MAX_BYTES} bytes; is this the right file?")
     return b"".join(chunks)
 
 
@@ -143,18 +141,18 @@ def _check_access(path: Path, found: os.stat_result, trust_mount: bool) -> None:
     if mode & _OPEN and not trust_mount:
         raise ConfigError(
             f"others may read keyring file {path} (mode {mode:04o}): chmod 600, or trust_mount=True "
-            "(--trust-mount) if it is mounted so"
+            "(--trust-mount) if it is mounted like this"
         )
     if not trust_mount:
         for folder in {
             path.parent,
             Path(os.path.realpath(path)).parent,
-        }:  # of a link, and of what it leads to
+        }:  # of a link, and of its target
             _check_folder(folder)
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise if others might put an older copy in the place of the file, though none of their own."""
+    """Raise if others could replace the file by an older copy, though not by a file of their own."""
     found = folder.stat()
     mode = stat.S_IMODE(found.st_mode)
     of_a_group = mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid())
@@ -171,13 +169,13 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 
 def _is_settled(found: os.stat_result) -> bool:
-    """Return whether a later change will show: times of files move in steps of some milliseconds."""
+    """Return whether a later change will show. Times of files move in steps of some milliseconds."""
     return abs(time.time_ns() - found.st_ctime_ns) > _TIME_STEP
 
 
 @contextmanager
 def _lock(target: Path, patience: float) -> Iterator[None]:
-    """Keep other writers out; the lock's own file stays, since whoever waits for it has it open."""
+    """Keep other writers out. The lock's own file stays, because waiting writers have it open."""
     if fcntl is None:
         raise ConfigError("keyring files can be written on POSIX systems only")
     name = target.with_name(f".{target.name}.lock")
@@ -191,7 +189,7 @@ def _lock(target: Path, patience: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > give_up:
                     raise ConfigError(
-                        f"another command changes {target} since {patience:g} s; try again when it ends"
+                        f"another command is changing {target}, for {patience:g} s now; try again later"
                     ) from None
                 time.sleep(_RETRY)
         yield
@@ -200,9 +198,9 @@ def _lock(target: Path, patience: float) -> Iterator[None]:
 
 
 def _replace(target: Path, text: bytes) -> None:
-    """Put *text* in the place of *target*, whole or not at all, with mode 0600; called with the lock."""
+    """Replace *target* by *text*, whole or not at all, with mode 0600. The caller holds the lock."""
     prefix = f".{target.name}.draft-"
-    for left in target.parent.glob(f"{prefix}*"):  # by a writer that was killed: it has secrets in it
+    for left in target.parent.glob(f"{prefix}*"):  # left by a writer that was killed: it has secrets in it
         left.unlink()
     descriptor, draft = tempfile.mkstemp(prefix=prefix, dir=target.parent)  # of mode 0600
     try:

@@ -1,6 +1,6 @@
 """The file of a keyring while it is in use: when to look at it, and what may follow what is in force.
 
-Any thread of any process may be the one that looks; writers are other processes (``fluidauth keys``).
+Any thread of any process may look. The writers are other processes (``fluidauth keys``).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from . import file as keyfile
 from .document import KeyDocument, KeyState
 
 RELOAD_INTERVAL = 5.0  # seconds between two looks at the file
-EARLY_INTERVAL = 1.0  # seconds between two looks because of a key id that is not known
+EARLY_INTERVAL = 1.0  # seconds between two looks for an unknown key id
 
 Install = Callable[[KeyDocument], None]
 """Puts the keys of a document in force."""
 
 
 class KeyringListener(Protocol):
-    """Who is told what becomes of a keyring's file."""
+    """Gets reports about a keyring's file."""
 
     def keyring_event(self, name: EventName, reason: str) -> None: ...
 
 
 class Follower:
-    """Looks at a keyring's file from time to time; puts what it says in force, or says why not."""
+    """Looks at a keyring's file from time to time. Puts its keys in force, or reports why not."""
 
     def __init__(self, path: Path, interval: float, trust_mount: bool, clock: Callable[[], float]) -> None:
         self.path = path
@@ -49,14 +49,14 @@ class Follower:
         self.lock: ProcessLock = ProcessLock()
 
     def look_early(self, install: Install) -> None:
-        """Look for the sake of a key id that is not known, but not at each of a forger's cookies."""
+        """Look because of an unknown key id, but not for each forged cookie."""
         if self.clock() >= self.look_early_at:
             self.look(install, may_wait=True)
 
     def look(self, install: Install, may_wait: bool) -> None:
-        """Load the file if it is another; a thread that need not wait for another's look does not."""
-        # Threads of one process race here, every five seconds. One of them reads the file and the others
-        # serve with the keys they have; but who needs a key that is not known waits for what is read.
+        """Load the file if it changed. Wait for another thread's look only if *may_wait*."""
+        # Threads of one process race here, every five seconds. One of them reads the file, and the others
+        # serve with the keys they have. Only a thread that needs an unknown key waits for the result.
         if not self.lock.acquire(blocking=may_wait):
             return
         news = None
@@ -65,16 +65,16 @@ class Follower:
             if now < (self.look_early_at if may_wait else self.look_at):
                 return  # somebody else looked meanwhile
             self.look_at, self.look_early_at = now + self.interval, now + EARLY_INTERVAL
-            # None: it was read so soon after a change that its times would not show another.
+            # None: it was read so soon after a change that its times would not show another change.
             if keyfile.stamp_of(self.path) != self.stamp or self.stamp is None:
                 news = self._reload(install)
         finally:
             self.lock.release()
-        if news is not None:  # without the lock: who is told may ask for keys
+        if news is not None:  # without the lock: the listener may ask for keys
             self.tell(*news)
 
     def _reload(self, install: Install) -> tuple[EventName, str] | None:
-        """Put what the file says in force, all or nothing; return what to tell of it."""
+        """Put what the file says in force, all or nothing; return what to report."""
         try:
             document, stamp = keyfile.read(self.path, trust_mount=self.trust_mount)
             self.check(document)
@@ -82,16 +82,16 @@ class Follower:
             return "keyring_rejected", str(error)
         is_new = not self.is_in_force(document)
         if is_new:
-            install(document)  # before what it must follow: if this fails, the next look tries it again
+            install(document)  # before accept(): if this fails, the next look tries it again
             self.accept(document)
-        self.stamp = stamp  # last: a child that is forked before reads the file again
+        self.stamp = stamp  # last: a child that is forked earlier reads the file again
         if not is_new:
             return None
         unsigned = "" if document.signing else ", no key signs: nothing can be stored"
         return "keyring_reloaded", f"serial {document.serial}{unsigned}"
 
     def accept(self, document: KeyDocument) -> None:
-        """Remember what is in force: what comes next must follow it."""
+        """Remember what is in force, because the next document must follow it."""
         self.serial, self.in_force = document.serial, document.states
         self.history = {**self.history, **document.states}
 

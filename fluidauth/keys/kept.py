@@ -1,4 +1,4 @@
-"""A random secret that a machine keeps for itself, in a file: made by whoever asks first, read by all."""
+"""A random secret that a machine keeps in a file. The first process that needs it makes it; all read it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORM = re.compile(rb"fask1_[A-Za-z0-9_-]{43}\n?")
 
 @cache
 def passing_secret() -> str:
-    """Return a random secret, the same until this process ends, that is kept nowhere."""
+    """Return a random secret, the same until this process ends. It is not kept anywhere."""
     return new_secret()
 
 
@@ -28,8 +28,8 @@ def passing_secret() -> str:
 def kept_secret(path: Path) -> str:
     """Return the secret in the file at *path*, made with mode 0600 if there is none.
 
-    Of several processes that ask at once one makes it, and all get the same. Raise :class:`ConfigError`
-    for a file that others could have written or may read, and for a place that takes none.
+    If several processes ask at once, one makes it, and all get the same. Raise :class:`ConfigError` for a
+    file that others could have written or may read, and for a place where no file can be made.
     """
     try:
         found = _read(path)
@@ -41,7 +41,7 @@ def kept_secret(path: Path) -> str:
             f"the secret of development mode cannot be kept in {path}: {error.strerror}"
         ) from None
     if found is None:  # it was removed again at once
-        raise ConfigError(f"the secret of development mode does not stay in {path}; who removes it?")
+        raise ConfigError(f"the secret of development mode does not stay in {path}; find out what removes it")
     return found
 
 
@@ -64,20 +64,20 @@ def _read(path: Path) -> str | None:
 
 
 def _check(path: Path, found: os.stat_result) -> None:
-    """Raise for a file whose secret others may know."""
+    """Raise if others may know the secret in the file."""
     if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
         raise ConfigError(f"{path} is not a file of this user; remove it, and a new one is made")
     if found.st_mode & 0o077:
-        raise ConfigError(f"others may read {path}, so its secret is none; remove it, and a new one is made")
+        raise ConfigError(f"others may read {path}, so it is no secret; remove it, and a new one is made")
 
 
 def _make(path: Path) -> None:
-    """Put a new secret there, whole; leave what another process has put there meanwhile."""
+    """Put a new secret there, whole. Leave what another process has put there meanwhile."""
     descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
     try:
         with open(descriptor, "w", encoding="ascii") as file:
             file.write(f"{new_secret()}\n")
-        os.link(draft, path)  # unlike a rename it replaces nothing, and unlike O_EXCL shows no half of it
+        os.link(draft, path)  # unlike a rename it replaces nothing; unlike O_EXCL it is never half
     except FileExistsError:
         pass
     finally:

@@ -1,9 +1,9 @@
 """Keys: what one secret may do, and for how long.
 
 A secret is never used itself. HKDF-SHA256 (RFC 5869) extracts from it once, when it
-is loaded, and expands one subkey for each purpose; the secret is then dropped. A key
-is named by its ``kid``, derived too, so that a secret has one kid wherever it is read
-from, and a token picks exactly one key: no other is ever tried, whatever their number.
+is loaded, and expands one subkey for each purpose. Then the secret is dropped. The name
+of a key is its ``kid``. It is derived, too, so a secret has the same kid wherever it is
+read from. A token picks exactly one key, and no other key is ever tried.
 
 Policy (NIST SP 800-57 part 1, section 7). The state of a key only moves forward:
 
@@ -16,18 +16,20 @@ verifying   yes      no    any      former: what is under it moves to the signin
 revoked     no       no    any      leaked or out of use: its secret is erased from the file
 =========== ======== ===== ======== ==================================================
 
-pending → signing → verifying → revoked, and straight to revoked from each of them. Who
-can write the keyring file may do all of this; processes that serve only read it.
+The order is pending → signing → verifying → revoked, and each state can go straight to
+revoked. Any user who can write the keyring file may do all of this. Processes that serve
+only read it.
 
-Keep a key in service for at most a year, and a former one until no live session is
-under it (``fluidauth keys revoke --dry-run`` counts them), at the latest until the
-longest lifetime in use has passed since the last process signed with it.
+Keep a key in service for at most a year. Keep a former key until no live session is under
+it: ``fluidauth keys revoke --dry-run`` counts them. The latest time is when the longest
+lifetime in use has passed since the last process signed with it.
 
-A leak of one secret lets its holder sign cookies, but each still needs the random id of
-a live session; with write access to the database forge rows; with read access to it read
-encrypted fields. Revoke the key at once: that ends the sessions whose cookie or row is
-under it. A leak of the keyring file is a leak of every secret in it. A leak of the
-database alone gives neither usable ids nor encrypted fields, and needs no rotation.
+An attacker with a leaked secret can sign cookies, but each still needs the random id of a
+live session. With write access to the database the attacker can forge rows, too. With read
+access to it the attacker can read encrypted fields. Revoke the key at once: that ends the
+sessions whose cookie or row is under it. A leak of the keyring file is a leak of every
+secret in it. A leak of the database alone gives neither usable ids nor encrypted fields, and
+needs no rotation.
 """
 
 from __future__ import annotations
@@ -44,12 +46,12 @@ from fluidauth.secrecy import HoldsSecrets
 
 _SALT = b"fluidauth/1/extract"
 _LABEL = b"fluidauth/1/"
-# The info of a session's field key, up to the handle: 64 characters, behind their length.
+# The info of a session's field key, up to the handle, which is 64 characters after their length.
 _SESSION_INFO = length_prefixed(_LABEL + b"session") + (64).to_bytes(4, "big")
 
 
 class Key(HoldsSecrets):
-    """The subkeys of one secret. Shows nothing but its ``kid``, and cannot be copied out."""
+    """The subkeys of one secret. It shows only its ``kid``, and cannot be copied or pickled."""
 
     __slots__ = ("_adoption_mac", "_client_mac", "_cookie_mac", "_field_root", "_record_mac", "kid")
 
@@ -75,7 +77,7 @@ class Key(HoldsSecrets):
         return mac.finalize()
 
     def client_mac(self, text: bytes) -> bytes:
-        """Return the 32-byte HMAC-SHA-256 of *text*, what stands before the MAC of a client's token."""
+        """Return the 32-byte HMAC-SHA-256 of *text*, which comes before the MAC of a client's token."""
         mac = self._client_mac.copy()
         mac.update(text)
         return mac.finalize()
@@ -87,7 +89,7 @@ class Key(HoldsSecrets):
         return mac.finalize()
 
     def adoption_mac(self, message: bytes) -> bytes:
-        """Return the 32-byte HMAC-SHA-256 of *message*, a cookie of another system."""
+        """Return the 32-byte HMAC-SHA-256 of *message*, a cookie of a former system."""
         mac = self._adoption_mac.copy()
         mac.update(message)
         return mac.finalize()
@@ -96,7 +98,7 @@ class Key(HoldsSecrets):
         """Return the 32-byte AES key for the encrypted fields of one session.
 
         HKDF-Expand of one block is one HMAC, of the info and the byte 1 (RFC 5869, section
-        2.3): from a template it takes 1.1 µs, against 2.1.
+        2.3). From a template it takes 1.1 µs instead of 2.1.
         """
         mac = self._field_root.copy()
         mac.update(handle.encode("ascii") + b"\x01")
@@ -107,7 +109,7 @@ class Key(HoldsSecrets):
 
 
 class NoKey(Key):
-    """Stands for the signing key where there is none: it was revoked, and no other signs yet."""
+    """Stands for the signing key if there is none: it was revoked, and no other key signs yet."""
 
     __slots__ = ()
 
@@ -130,7 +132,7 @@ class NoKey(Key):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise NoSigningKey("no key signs: the signing key was revoked; promote another")
+        raise NoSigningKey("no key signs, because the signing key was revoked; promote another key")
 
 
 def kid_of(secret: str | bytes) -> str:
@@ -142,8 +144,8 @@ def kid_of(secret: str | bytes) -> str:
 
 
 def _as_bytes(secret: str | bytes) -> bytes:
-    # White space around text is an artefact of files and shells: without it a secret
-    # has the same kid wherever it is read from.
+    # Files and shells add white space around text. Without it a secret has the same kid
+    # wherever it is read from.
     return secret.strip().encode("utf-8") if isinstance(secret, str) else secret
 
 

@@ -1,4 +1,4 @@
-"""Secrets with the names that they have in somebody's settings, so that an error says what to change."""
+"""Secrets with their names in somebody's settings, so that an error says what to change."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from fluidauth.secrecy import HoldsSecrets
 
 from .strength import problem_with
 
-WITHOUT_ONE = "or, where nobody but this machine is to come in, FLUIDAUTH_DEVELOPMENT=1 does without"
+WITHOUT_ONE = "or, on your own machine, set FLUIDAUTH_DEVELOPMENT=1: then no secret is needed"
 
 
 class NamedSecrets(HoldsSecrets):
-    """One secret or several, newest first; *names*: what each is called where it was set.
+    """One secret or several, newest first; *names* are what each is called where it was set.
 
-    *advice*: what is said of a weak one before the command that makes a good one.
+    *advice* is the text after a weak secret's name, before the command that makes a good one.
     """
 
     __slots__ = ("_advice", "_names", "secrets")
@@ -31,7 +31,7 @@ class NamedSecrets(HoldsSecrets):
         self._advice = advice
 
     def problem(self) -> str | None:
-        """Say which one is weak, why, and what to do; None if none is. No secret is shown."""
+        """Return which one is weak, why, and what to do; None if none is. No secret is shown."""
         if self._advice is None:
             return problem_with(self.secrets, self._names)
         problem = problem_with(self.secrets, self._names, self._advice)
@@ -48,7 +48,7 @@ def numbered(name: str, count: int) -> list[str]:
 
 
 def _listed(secrets: Any) -> list[Any]:
-    """Return *secrets* as a list; text is one secret, never a collection of characters."""
+    """Return *secrets* as a list. Text is one secret, never a collection of characters."""
     return (
         list(secrets) if isinstance(secrets, Iterable) and not isinstance(secrets, str | bytes) else [secrets]
     )

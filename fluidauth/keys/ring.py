@@ -1,8 +1,8 @@
-"""The keys in force: one signs, the others verify what was signed before or will be next.
+"""The keys in force: one signs, and the others verify what was signed before or will be next.
 
-A ring from a file follows it: at most once per interval one ``stat`` says whether the
-file was replaced, and a key id that is not known asks for an early look, at most once a
-second. All or nothing: a file that cannot be trusted leaves the ring as it was.
+A ring from a file follows it. At most once per interval, one ``stat`` says whether the
+file was replaced. An unknown key id asks for an early look, at most once a second. All or
+nothing: a file that cannot be trusted leaves the ring as it was.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NONE: frozenset[str] = frozenset()
 
 
 class Keyring(HoldsSecrets):
-    """One signing key, and others that verify; from a file, they change while it is in use.
+    """One signing key, and others that verify. From a file, they change while the ring is in use.
 
-    ``stale`` has the ids of the keys whose cookies and rows are to move to the signing key,
-    ``revoked`` those that open nothing any more. Raise :class:`ConfigError` if two secrets
-    derive one ``kid`` (or are the same).
+    ``stale`` has the ids of the keys whose cookies and rows must move to the signing key.
+    ``revoked`` has the ids of keys that open nothing any more. Raise :class:`ConfigError` if
+    two secrets derive one ``kid``, or are the same.
     """
 
     __slots__ = ("__weakref__", "_by_kid", "_file", "revoked", "signing", "stale")
@@ -68,7 +68,7 @@ class Keyring(HoldsSecrets):
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Keyring:
         """Build a keyring from ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING``.
 
-        The second holds several secrets, newest first, parted by white space; the third is
+        The second holds several secrets, newest first, separated by white space. The third is
         the path of a keyring file. Raise :class:`ConfigError` unless exactly one is set.
         """
         one, several, path = map(environ.get, SECRET_VARIABLES)
@@ -79,21 +79,19 @@ class Keyring(HoldsSecrets):
         del environ, one, several  # a traceback that prints locals must not show them
         if count > 1:
             given.clear()
-            raise ConfigError(
-                "set one of FLUIDAUTH_SECRET, FLUIDAUTH_SECRETS and FLUIDAUTH_KEYRING, not more"
-            )
+            raise ConfigError("set only one of FLUIDAUTH_SECRET, FLUIDAUTH_SECRETS and FLUIDAUTH_KEYRING")
         if path:
             return cls.from_file(path)
         if commas:
             given.clear()
             raise ConfigError(
-                "FLUIDAUTH_SECRETS has a comma: separate them by spaces; a secret that has one in it goes "
+                "FLUIDAUTH_SECRETS has a comma: separate secrets by spaces; put a secret with a comma in it "
                 "into FLUIDAUTH_SECRET or a keyring file"
             )
         if not given:
             raise WeakSecret(
                 "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
-                f"or FLUIDAUTH_SECRET to one made by\n    {NEW_SECRET_COMMAND}\n{WITHOUT_ONE}"
+                f"or FLUIDAUTH_SECRET to one made with\n    {NEW_SECRET_COMMAND}\n{WITHOUT_ONE}"
             )
         try:
             return cls.from_secrets(NamedSecrets(given, numbered(name, len(given))))
@@ -111,11 +109,11 @@ class Keyring(HoldsSecrets):
     ) -> Keyring:
         """Build a keyring that follows the file at *path*, which ``fluidauth keys`` writes.
 
-        A change takes effect *interval* seconds later at most, in every process, at its next
-        use of a session. *trust_mount* admits a file that others may read, as Kubernetes and
-        Docker mount secrets. *clock* returns seconds that never go back. Raise
-        :class:`ConfigError` for a file that is missing, unsafe, malformed or without a
-        signing key; later such a file is reported (event ``keyring_rejected``) and changes nothing.
+        A change takes effect at most *interval* seconds later in every process, at its next use
+        of a session. With *trust_mount* others may read the file, as in secrets that Kubernetes
+        and Docker mount. The function *clock* returns seconds that never go back. Raise
+        :class:`ConfigError` for a file that is missing, unsafe, malformed or without a signing
+        key. If that happens later, it is reported (event ``keyring_rejected``) and changes nothing.
         """
         if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 < interval <= 3600:
             raise ConfigError(f"interval={interval!r} must be above 0 and at most 3600 seconds")
@@ -130,7 +128,7 @@ class Keyring(HoldsSecrets):
         return ring
 
     def find(self, kid: str) -> Key | None:
-        """Return the key named *kid*, or None; for one that is not known, look at the file first."""
+        """Return the key named *kid*, or None. If it is unknown, look at the file first."""
         key = self._by_kid.get(kid)
         if key is None and self._file is not None and kid not in self.revoked:
             self._file.look_early(self._install)
@@ -142,13 +140,13 @@ class Keyring(HoldsSecrets):
         return tuple(self._by_kid.values())
 
     def refresh(self) -> None:
-        """Follow the file if the interval has passed; costs one look at the clock if not."""
+        """Follow the file if the interval has passed. If not, this only reads the clock."""
         followed = self._file
         if followed is not None and followed.clock() >= followed.look_at:
             followed.look(self._install, may_wait=False)
 
     def report_to(self, listener: KeyringListener) -> None:
-        """Tell *listener*, as long as it lives, when the file was reloaded or rejected."""
+        """Report to *listener*, as long as it exists, when the file was reloaded or rejected."""
         if self._file is not None:
             self._file.listeners.add(listener)
 
@@ -184,17 +182,17 @@ class Keyring(HoldsSecrets):
         }
         signing = document.signing
         states = document.states
-        # Each of these is replaced as a whole, the keys first: another thread may be amid a
-        # request, and must find the key that signs.
+        # Each of these is replaced as a whole, the keys first: another thread may be in the
+        # middle of a request, and must find the key that signs.
         self._by_kid = keys
         self.revoked = frozenset(kid for kid, state in states.items() if state == "revoked")
         self.signing = keys[signing.kid] if signing else NoKey()
-        # Without a signing key nothing can be signed anew.
+        # Without a signing key nothing can be signed again.
         self.stale = frozenset(kid for kid in keys if states[kid] == "verifying") if signing else _NONE
 
 
 def _parted(several: str | None) -> list[str]:
-    """Return the secrets of a variable that has several; a command has spaces of its own."""
+    """Return the secrets of a variable that has several. A command in it has its own spaces."""
     if not several:
         return []
     return [several] if is_substitution(several) else several.split()

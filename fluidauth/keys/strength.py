@@ -14,7 +14,7 @@ MAX_SECRET_LENGTH = 1024
 NEW_SECRET_COMMAND = 'python -c "from fluidauth import new_secret; print(new_secret())"'
 _OWN_FORM = re.compile(r"fask1_[A-Za-z0-9_-]{43}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
-# What a shell would have replaced; files of settings (.env, compose, systemd) hand it over word for word.
+# What a shell would have replaced. Settings files (.env, compose, systemd) pass it on word for word.
 _SUBSTITUTION = re.compile(
     r"""[\s'"]*\\?\$?(?:\$\(.*\)|\$\{.*\}|`.*`|\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\{\{.*\}\}|<.*>)[\s'"]*""",
     re.DOTALL,
@@ -23,13 +23,13 @@ _COMMAND = re.compile(r"(?:python[\d.]*|openssl|pwgen|uuidgen|head|cat|echo|flui
 _KEPT_ELSEWHERE = re.compile(
     r"(?:/(?:run|etc|var|home|opt|mnt|secrets)/|(?:op|file|vault|arn|aws|gcp)[:/]).*", re.DOTALL
 )
-# A long path has characters enough for a secret.
+# A long path has enough characters for a secret.
 _PLACE = re.compile(
     r"(?:sqlite|postgres(?:ql)?|rediss?|valkeys?|unix|memory)(?:\+\w+)?://.*|.*\.(?:db|sqlite3?)", re.DOTALL
 )
 
 
-# Words that stand in published examples; chance puts none into a random secret.
+# Words of published examples. No random secret has one by chance.
 _PLACEHOLDERS = (
     "changeme",
     "change_me",
@@ -57,7 +57,7 @@ _PLACEHOLDERS = (
 )
 
 
-# Keys printed in the documentation of Flask, FastAPI, Flask-Security and of JSON Web Tokens: known to all.
+# Keys in the documentation of Flask, FastAPI, Flask-Security and JSON Web Tokens: everybody knows them.
 _PUBLISHED = (
     "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
     "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
@@ -75,9 +75,9 @@ def new_secret() -> str:
 def problem_with(
     secrets: Sequence[str | bytes], names: Sequence[str] = (), advice: str = "make a good one with"
 ) -> str | None:
-    """Say which of *secrets* is weak and why, without showing it; None if none is.
+    """Return which of *secrets* is weak and why, without showing it; None if none is.
 
-    *names*: what each stands under in the settings. *advice*: what the command that makes one follows.
+    *names* are those of the secrets in the settings. *advice* is the text before the command that makes one.
     """
     if not secrets:
         return "secret= is an empty list; give at least one secret"
@@ -91,17 +91,17 @@ def problem_with(
 
 
 def is_substitution(text: str) -> bool:
-    """Return whether *text* is what a shell was to put something in the place of, and did not."""
+    """Return whether *text* is something that a shell should have replaced, and did not."""
     return _SUBSTITUTION.fullmatch(text) is not None
 
 
 def names_store(text: str) -> bool:
-    """Return whether *text* is where sessions are kept, given where the secret belongs."""
+    """Return whether *text* names a store, given in the place of the secret."""
     return _PLACE.fullmatch(text) is not None
 
 
 def _weakness(secret: object) -> str | None:
-    """Say what is wrong with *secret*, without showing it; None if nothing is."""
+    """Return what is wrong with *secret*, without showing it; None if nothing is."""
     if not isinstance(secret, str | bytes):
         return f"is of type {type(secret).__name__}, not text or bytes"
     if isinstance(secret, str) and not is_utf8(secret):
@@ -113,9 +113,9 @@ def _weakness(secret: object) -> str | None:
     if len(text) < MIN_SECRET_LENGTH:
         return f"has {len(text)} characters; at least {MIN_SECRET_LENGTH} are needed"
     if len(text) > MAX_SECRET_LENGTH:
-        return f"has {len(text)} characters; more than {MAX_SECRET_LENGTH} are no secret"
+        return f"has {len(text)} characters; a secret has at most {MAX_SECRET_LENGTH}"
     if SECRET_PREFIX in text and not _OWN_FORM.fullmatch(text):
-        return f"has {SECRET_PREFIX} in it but is not just that; was it cut, or copied with its name?"
+        return f"contains {SECRET_PREFIX} but is not a whole secret; was it cut, or copied with its name?"
     if text in _PUBLISHED or any(word in text.lower() for word in _PLACEHOLDERS):
         return "is a published example or a placeholder"
     if text in (text + text)[1:-1]:
@@ -128,21 +128,21 @@ def _weakness(secret: object) -> str | None:
 
 
 def _misplaced(text: str) -> str | None:
-    """Say what *text* is instead of a secret; None if it may be one."""
+    """Return what *text* is instead of a secret; None if it may be one."""
     if is_substitution(text):
         return (
-            "is a substitution that no shell carried out: the file that sets it takes it word for word, so "
-            "run the command and paste what it prints"
+            "is a substitution that no shell carried out. The file that sets it takes it word for word: run "
+            "the command, and paste what it prints"
         )
     if _COMMAND.fullmatch(text):
-        return "is a command, and not what it prints; run it, and paste that"
+        return "is a command, and not its output; run it, and paste what it prints"
     if names_store(text):
         return (
             "names a store, which goes into store= or FLUIDAUTH_DATABASE (SessionEngine's first argument is "
             "the secret)"
         )
     if _KEPT_ELSEWHERE.fullmatch(text):
-        return "says where a secret is kept, and is none; a keyring file goes into FLUIDAUTH_KEYRING"
+        return "is the path of a file, and not a secret; a keyring file goes into FLUIDAUTH_KEYRING"
     if text.startswith("django-insecure-"):
-        return "has the mark that startproject gives to keys that are not for production"
+        return "begins as startproject's keys do, which are not for production"
     return None

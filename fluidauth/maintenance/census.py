@@ -1,6 +1,6 @@
-"""What a stored record is worth, and which keys sessions depend on, without a request.
+"""What a stored record is, and which keys sessions depend on, without a request.
 
-Nothing here changes a record or asks a store: who calls it does.
+Nothing here changes a record or asks a store. Its callers do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGE = 500  # records read at once
 
 @dataclass(slots=True)
 class Census:
-    """What there is in a store, as far as the columns tell."""
+    """What is in a store, as far as the columns show."""
 
     live: int = 0
     expired: int = 0
@@ -36,7 +36,7 @@ class Census:
     by_seal_key: Counter[str] = field(default_factory=Counter)
 
     def count(self, record: SessionRecord, now: int) -> None:
-        """Add one record; kinds, users and keys are those of live ones."""
+        """Add one record. Kinds, users and keys count live sessions only."""
         self.payload_bytes += len(record.payload)
         self.largest_payload = max(self.largest_payload, len(record.payload))
         if record.expires_at <= now:
@@ -76,7 +76,7 @@ class KeyUse:
     fields: int = 0
     """Sessions that go on without an encrypted field that is under it."""
     until: int | None = None
-    """Unix seconds: when the last of all these expires if nobody uses it; None without any."""
+    """Unix seconds: when the last of all these expires if it is not used; None without any."""
 
     def count(self, policy: Policy, kid: str, records: Iterable[SessionRecord], now: int) -> None:
         """Add the live sessions among *records* that depend on the key *kid*."""
@@ -100,7 +100,7 @@ class KeyUse:
 
 
 def pages(scan: Scan, size: int = PAGE, after: str | None = None) -> Iterator[list[SessionRecord]]:
-    """Yield all records in order of handle, *size* at a time, by a store's *scan*; the last may be none."""
+    """Yield all records in order of handle, *size* at a time, by a store's *scan*. The last may be empty."""
     while True:
         page = scan(after, size)
         yield page

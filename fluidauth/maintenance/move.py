@@ -1,4 +1,4 @@
-"""Move what nobody uses from the old store of a migration to the new one, beside live traffic."""
+"""Move unused sessions from the old store of a migration to the new one, during live traffic."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fluidauth.stores.migrating import MigratingStore
 from .census import pages
 
 BATCH = 500  # records that are moved together
-BATCHES = 10  # a second at least, where the rate is limited: the smaller it is, the smaller they are
-_BYTES = 1_000_000  # of payloads moved together, so that a call stays within the time limit of its store
+BATCHES = 10  # per second at least, if the rate is limited: a smaller rate makes smaller batches
+_BYTES = 1_000_000  # of payloads in one call, so that it stays within the time limit of its store
 
 
 @dataclass(slots=True)
 class Moved:
-    """What became of the records of the old store that were looked at so far."""
+    """The results for the records of the old store so far."""
 
     seen: int = 0
     done: int = 0
@@ -26,11 +26,11 @@ class Moved:
 
 
 def move_all(store: MigratingStore, now: int, rate: int = 0) -> Iterator[Moved]:
-    """Move every record that lives at *now*, Unix seconds, to the new store.
+    """Move every record that is live at *now*, Unix seconds, to the new store.
 
-    Yield the same totals after each batch, for the caller to show and to slow down to *rate* records a
-    second; 0 for as fast as may be. Raise ``StoreError`` if a store fails: what was moved stays so, and
-    another run goes on.
+    Yield the same totals after each batch. The caller shows them, and slows down to *rate* records per
+    second, or not if it is 0. Raise ``StoreError`` if a store fails. What was moved stays moved, and
+    another run continues.
     """
     totals = Moved()
     for page in pages(store.old.scan, min(max(rate // BATCHES, 1), BATCH) if rate else BATCH):
@@ -48,7 +48,7 @@ def move_all(store: MigratingStore, now: int, rate: int = 0) -> Iterator[Moved]:
 
 
 def _batches(page: Sequence[SessionRecord]) -> Iterator[list[SessionRecord]]:
-    """Yield the records of *page*, so many at once as are not too large together."""
+    """Yield the records of *page* in batches that are not too large."""
     batch: list[SessionRecord] = []
     size = 0
     for record in page:

@@ -1,8 +1,8 @@
-"""Move stored sessions to the signing key, beside live traffic.
+"""Move stored sessions to the signing key, during live traffic.
 
-Each record is replaced by compare and swap, so that no change of a request is lost: one
-that lost the race is read again. What is under the signing key already is skipped, so
-that a run that was interrupted goes on where it stopped.
+Each record is replaced by compare and swap, so no change of a request is lost. A record
+that a request changed meanwhile is read again. A record under the signing key is skipped,
+so a run that was interrupted continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from fluidauth.stores.base import SessionStore
 from .census import pages
 
 BATCH = 50  # records in one transaction: requests that write wait a few milliseconds for it
-RATE = 500  # records a second, so that requests do not notice (benchmarks/rotation.py)
+RATE = 500  # records per second, so that requests do not notice (benchmarks/rotation.py)
 _TRIES = 5  # against requests that change the same session meanwhile
 
 
 class Totals(Protocol):
-    """What a run over all records says of itself so far."""
+    """The results of a run over all records so far."""
 
     done: int
 
@@ -36,7 +36,7 @@ Progress = TypeVar("Progress", bound=Totals)
 
 @dataclass(slots=True)
 class Rekeyed:
-    """What became of the records that were looked at so far."""
+    """The results for the records so far."""
 
     seen: int = 0
     done: int = 0
@@ -47,10 +47,10 @@ class Rekeyed:
 
 
 def rekey(sealer: Sealer, store: SessionStore, batch: int = BATCH) -> Iterator[Rekeyed]:
-    """Seal and encrypt every record anew that is not under the signing key.
+    """Seal and encrypt every record again that is not under the signing key.
 
-    Yield the same totals after each *batch*, for the caller to show and to slow down.
-    Raise ``StoreError`` if the store fails, ``NotSupported`` if it cannot ``scan``.
+    Yield the same totals after each *batch*, so that the caller can show them and slow down.
+    Raise ``StoreError`` if the store fails, and ``NotSupported`` if it cannot ``scan``.
     """
     totals = Rekeyed()
     for page in pages(store.scan, batch):
@@ -61,9 +61,9 @@ def rekey(sealer: Sealer, store: SessionStore, batch: int = BATCH) -> Iterator[R
 
 
 def paced(run: Iterator[Progress], rate: int) -> Iterator[Progress]:
-    """Pass *run* on, so that it does at most *rate* records a second; 0 sets no limit.
+    """Pass *run* on, with at most *rate* records per second; 0 sets no limit.
 
-    What was waited for elsewhere, or skipped, is no credit: nothing is caught up on.
+    After a wait elsewhere, or after skipped records, it does not go faster to catch up.
     """
     done, due = 0, time.monotonic()
     for totals in run:
@@ -98,7 +98,7 @@ def _resealed(sealer: Sealer, records: list[SessionRecord], totals: Rekeyed) -> 
         try:
             yield sealer.reseal(record)
         except RecordTampered as error:
-            if error.reason == "revoked_key":  # nobody can open it any more
+            if error.reason == "revoked_key":  # no key opens it any more
                 totals.skipped += 1
             else:
                 totals.failed.append((record.handle, refusal(record, error.reason).detail))

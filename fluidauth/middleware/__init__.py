@@ -1,6 +1,6 @@
 """HTTP messages, of WSGI and ASGI: a session is saved before the head of its response leaves.
 
-Public is what this module itself has.
+Only the names in this module are public.
 """
 
 from .asgi import ASGISessionMiddleware as ASGISessionMiddleware

@@ -30,18 +30,18 @@ _SHARED_VISITS: Any = {"http": SharedHTTPVisit, "websocket": SharedWebSocketVisi
 class ASGISessionMiddleware:
     """Puts a :class:`Session` into ``scope["session"]`` and saves it with the response.
 
-    A local store is read at the first access. For a remote one, *autoload* says whether
-    to read before the application runs: always, never (the application awaits
-    ``session.aload()``), or where a predicate on the scope says so. *on_store_error* as
-    for :class:`~fluidauth.WSGISessionMiddleware`.
+    A local store is read at the first access. For a remote store, *autoload* says whether
+    to read before the application runs: always, never, or if a predicate on the scope says
+    so. If never, the application awaits ``session.aload()``. The option *on_store_error* is
+    that of :class:`~fluidauth.WSGISessionMiddleware`.
     """
 
     session_class: type[Session] = Session
-    """Of what stands in the scope: for a framework, without our names."""
+    """The class of the session in the scope: for a framework, without our names."""
     shares_scope: bool = False
-    """Whether layers outside see the session, and what is written into the scope, as some frameworks' do.
+    """Whether outer layers see the session, and what is written into the scope, as in some frameworks.
 
-    ASGI advises against it. A session that stands there already is another's, who keeps it.
+    ASGI advises against it. A session that is there already belongs to another middleware, and stays.
     """
 
     visits: Mapping[str, Any] | None = None
@@ -63,7 +63,7 @@ class ASGISessionMiddleware:
         self._requests = engine.requests
         self._inline = engine.requests.store.inline
         self._refuses = engine.development
-        self._class, self._shares = self.session_class, self.shares_scope  # asked of each request
+        self._class, self._shares = self.session_class, self.shares_scope  # read in each request
         self._visits = self.visits or (_SHARED_VISITS if self._shares else _VISITS)
         self._begins = self.visits is not None or self._requests.policy.client_tokens or not self._inline
         tell_of_others(self._requests, app)
@@ -106,12 +106,12 @@ class ASGISessionMiddleware:
             del visit.request, visit.session  # as ``let_go``: a call costs a twentieth of all this
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":  # the application may have been added to since this was made
+        if scope["type"] == "lifespan":  # since this was made, more may have been added to the application
             tell_of_others(self._requests, self.app)
         await self.app(scope, receive, send)
 
     async def _begin(self, visit: ASGIVisit) -> None:
-        """Do what comes before the application, where there is anything."""
+        """Do what comes before the application, if there is anything."""
         visit.begin()
         if not self._inline and self._autoloads(visit.request):
             await visit.prefetch()

@@ -1,4 +1,4 @@
-"""What one request over ASGI does with its session: http, and websocket, whose handshake is a head."""
+"""What one request over ASGI does with its session: http, and websocket with its handshake as a head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _TRY_AGAIN_LATER = 1013  # WebSocket close code
-_REFUSED = 503  # as what a handshake that the application closes counts: nothing but a logout is kept
+_REFUSED = 503  # a handshake that the application closes counts as this: only a logout is kept
 
 
 class ASGIVisit(MiddlewareVisit[Send]):
@@ -26,12 +26,12 @@ class ASGIVisit(MiddlewareVisit[Send]):
     holder = "scope"
 
     def begin(self) -> None:
-        """Take a client's token, where the engine has such."""
+        """Take a client's token, if the engine has them."""
         if self.requests.policy.client_tokens:
             self.present(self.cookies)
 
     async def head(self, message: Message, status: int, readable: bool = False) -> None:
-        """Save the session and pass on the head in *message*, or our answer in its place."""
+        """Save the session and pass on the head in *message*, or our answer instead."""
         if not await self.asave_head(self.session, status):
             await self.send_answer()
             return
@@ -48,7 +48,7 @@ class ASGIVisit(MiddlewareVisit[Send]):
         await self.asave_end(self.session)
 
     async def fail(self, error: BaseException) -> bool:
-        """Return whether *error* was answered, with 503, 400 or 401; if not, carry out what must be."""
+        """Return whether *error* was answered, with 503, 400 or 401. If not, carry out a logout."""
         if self.answers(error):
             if not self.unavailable:
                 await self.asave_logout(self.session)
@@ -62,11 +62,11 @@ class ASGIVisit(MiddlewareVisit[Send]):
         return False
 
     async def send_answer(self) -> None:
-        """Send our answer in the place of the application's response."""
+        """Send our answer instead of the application's response."""
         raise NotImplementedError
 
     async def _swallow(self) -> None:
-        """Take what an application sends of a response that was replaced."""
+        """Drop what the application sends of a response that was replaced."""
 
 
 class HTTPVisit(ASGIVisit):
@@ -92,7 +92,7 @@ class HTTPVisit(ASGIVisit):
 
 
 class WebSocketVisit(ASGIVisit):
-    """A handshake is a head; a session may be read, but get no cookie, later on."""
+    """A handshake is a head. Later the session can be read, but gets no cookie."""
 
     __slots__ = ()
 
@@ -141,7 +141,7 @@ async def send_http(
 async def send_to_socket(
     send: Send, scope: Scope, answer: Answer, headers: list[tuple[str, str]], code: int
 ) -> None:
-    """Answer a handshake, where the server can; else close with *code*, which servers answer with 403."""
+    """Answer a handshake if the server can. Otherwise close with *code*, which servers turn into 403."""
     if "websocket.http.response" in (scope.get("extensions") or {}):
         await send_http(send, answer, headers, "websocket.http.response")
     else:

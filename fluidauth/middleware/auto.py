@@ -16,7 +16,7 @@ from .wsgi import WSGISessionMiddleware
 def SessionMiddleware(
     app: Any, *, engine: SessionEngine, **options: Any
 ) -> ASGISessionMiddleware | WSGISessionMiddleware:
-    """Wrap any WSGI or ASGI application; the result is of its kind, as servers look at it.
+    """Wrap any WSGI or ASGI application. Servers see the result as the same kind of application.
 
     *options* are those of :class:`ASGISessionMiddleware` or
     :class:`WSGISessionMiddleware`. Raise :class:`ConfigError` if *app* is neither.

@@ -1,4 +1,4 @@
-"""Addresses and names by which a machine speaks with itself."""
+"""The addresses and names of a machine for itself."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+))(?::\d{1,5})?")
 
 
 def is_loopback(address: str | None) -> bool:
-    """Return whether *address* is one of this machine to itself: of 127.0.0.0/8, or ``::1``."""
+    """Return whether *address* means this machine itself: one of 127.0.0.0/8, or ``::1``."""
     try:
         found = ip_address(address or "")
     except ValueError:
         return False
     mapped = (
         found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    )  # as sockets for both kinds tell it
+    )  # as sockets for IPv4 and IPv6 write it
     return (mapped or found).is_loopback
 
 

@@ -1,9 +1,9 @@
-"""A Secure cookie that goes out over plain http: who drops it, and what to do. Told once for each host.
+"""A Secure cookie over plain http: which clients drop it, and what to do. Logged once for each host.
 
-Chromium since 89 and Firefox since 75 take ``http://localhost`` and other names of this machine for secure,
-``__Host-`` names included; curl since 7.79 does so for three of them; Safari and Python's
-libraries do not. What a proxy says of itself in ``X-Forwarded-Proto`` or ``Forwarded`` only silences the
-warning, and nothing else hangs on it.
+Chromium since 89 and Firefox since 75 treat ``http://localhost`` and other names of this machine as secure,
+also for ``__Host-`` names. The client curl does so since 7.79, for three of these names. Safari and Python's
+libraries do not. What a proxy says in ``X-Forwarded-Proto`` or ``Forwarded`` only silences the warning, and
+changes nothing else.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _CURL = re.compile(r"curl/(\d{1,3})\.(\d{1,3})")
 _OF_CURL = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d*)?", re.IGNORECASE)
 _PROTO = re.compile(r"(?:^|[;,\s])proto=\"?https\b", re.IGNORECASE)
 _DROPPED = (
-    "browsers drop the Secure cookie that went to %r over plain http: serve it over https; where a proxy "
-    "does, have it tell the server so, and the server believe it (docs/deploying.md); on a machine of your "
-    "own set FLUIDAUTH_DEVELOPMENT=1"
+    "browsers drop the Secure cookie that went to %r over plain http. Use https. If a proxy does so already, "
+    "let it send X-Forwarded-Proto, and let the server trust it (docs/deploying.md). On your own machine, "
+    "set FLUIDAUTH_DEVELOPMENT=1"
 )
 _DROPPED_HERE = (
-    "the Secure cookie that went to %r over plain http is kept by Chromium and Firefox, as that is this "
-    "machine, and dropped by Safari and most others, as the client that asked: set FLUIDAUTH_DEVELOPMENT=1, "
-    "or use https"
+    "this client drops the Secure cookie that went to %r over plain http, as Safari and most others do. "
+    "Chromium and Firefox keep it, because this is a name of the machine itself. "
+    "Set FLUIDAUTH_DEVELOPMENT=1, or use https"
 )
 
 
 class Sender(NamedTuple):
-    """What a request says of how it came: by which name, from what, through which proxy."""
+    """How a request came, as it says: to which host, from which client, through which proxy."""
 
     host: str
     agent: str
@@ -43,7 +43,7 @@ class Sender(NamedTuple):
 
 
 def warn_of_plain_http(requests: Requests, request: Mapping[str, Any]) -> None:
-    """Warn of the cookie of a response to *request*, a WSGI environ or an ASGI scope, where one drops it."""
+    """Warn if the client drops the cookie of a response to *request*, a WSGI environ or an ASGI scope."""
     if not requests.policy.cookie.secure:
         return
     if "type" not in request:
@@ -63,7 +63,7 @@ def sender_of_environ(environ: Mapping[str, Any]) -> Sender:
 
 
 def warn_sender(requests: Requests, sender: Sender) -> None:
-    """Warn of a Secure cookie that goes to *sender* over plain http, unless he keeps it."""
+    """Warn of a Secure cookie that goes to *sender* over plain http, unless the client keeps it."""
     if _came_by_https(sender):
         return
     is_here = is_local_name(sender.host)
@@ -72,7 +72,7 @@ def warn_sender(requests: Requests, sender: Sender) -> None:
 
 
 def keeps_secure_cookies(agent: str, host: str) -> bool:
-    """Return whether what has this ``User-Agent`` keeps a Secure cookie of *host*, a name of this machine."""
+    """Return whether a client with this ``User-Agent`` keeps a Secure cookie of *host*, a local name."""
     curl = _CURL.match(agent)
     if curl:
         return (int(curl[1]), int(curl[2])) >= (7, 79) and _OF_CURL.fullmatch(host) is not None

@@ -1,7 +1,7 @@
 """What stands in the place of our session in a scope or environ, and what that means.
 
-An application may put fields there, or nothing, for the session to become that. Another middleware may put
-its own session there, and this is told, as ours has no part in it then. All else is an error.
+An application may put fields there, or nothing, and the session becomes that. Another middleware may put its
+own session there. That is reported, because ours has no effect then. Everything else is an error.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from fluidauth.errors import PayloadError
 from fluidauth.events import Notice, logger
 
 OURS = "fluidauth.session"
-"""Where a scope has our session, whatever stands under ``session``."""
+"""Where a scope has our session, whatever is under ``session``."""
 
-# By these alone it is seen that a plain dict in a scope is another's, and none of the application's.
+# Only by these can we see that a plain dict in a scope is another middleware's, and not the application's.
 _OTHERS = (
     "beaker.middleware.SessionMiddleware",
     "litestar.middleware.session.base.SessionMiddleware",
     "starlette.middleware.sessions.SessionMiddleware",
     "starsessions.middleware.SessionMiddleware",
 )
-_NAMES_OF_SESSIONS = ("accessed", "invalidate", "modified", "save")  # which mere fields do not have
+_NAMES_OF_SESSIONS = ("accessed", "invalidate", "modified", "save")  # a dict of fields does not have these
 _LITESTARS_EMPTY = "litestar.types.empty._EmptyEnum"
 _DEEPEST = 100
 
@@ -33,7 +33,7 @@ def full_name(kind: type) -> str:
 
 
 def layers(app: object) -> Iterator[type]:
-    """Yield the class of each layer of *app* from the outside in, as far as they show."""
+    """Yield the class of each layer of *app* that can be seen, from the outside in."""
     for _ in range(_DEEPEST):
         if app is None:
             return
@@ -54,7 +54,7 @@ def _class_of(layer: Any) -> type:
 
 
 def others_within(app: object) -> list[str]:
-    """Return the full names of the other middlewares for sessions within *app*, as far as they are known."""
+    """Return the full names of the other session middlewares within *app* that we know."""
     names = []
     for kind in layers(app):
         ancestry = [full_name(each) for each in kind.__mro__]
@@ -65,7 +65,7 @@ def others_within(app: object) -> list[str]:
 
 def another_in(found: object, app: object) -> str | None:
     """Return the full name of the middleware within *app* whose session *found* is; None if it is none."""
-    kind = type(found)  # and not ``isinstance``: what stands for a session may refuse to be asked anything
+    kind = type(found)  # not ``isinstance``: a stand-in for a session may refuse every question
     known = others_within(app)
     package = kind.__module__.partition(".")[0]
     if known and issubclass(kind, Mapping):
@@ -77,15 +77,15 @@ def another_in(found: object, app: object) -> str | None:
 
 
 def advice_on(name: str) -> str:
-    """Return what has happened where *name* keeps sessions in the place of ours, and what to do."""
+    """Return what has happened if *name* keeps sessions in the place of ours, and what to do."""
     return (
-        f"{name} stands within fluidauth's middleware and puts a session of its own in the place of ours: "
-        "remove it, unless it is for a part of the application that has nothing to do with our sessions"
+        f"{name} is inside of fluidauth's middleware and replaces our session by its own. Remove it, unless "
+        "it is for a part of the application that does not use our sessions"
     )
 
 
 def tell(requests: Requests, name: str) -> None:
-    """Tell once that *name* keeps sessions in the place of ours."""
+    """Report once that *name* keeps sessions in the place of ours."""
     if name not in requests.replaced_by:
         requests.replaced_by.add(name)
         logger.warning("%s", advice_on(name))
@@ -93,15 +93,15 @@ def tell(requests: Requests, name: str) -> None:
 
 
 def tell_of_others(requests: Requests, app: object) -> None:
-    """Tell of the other middlewares for sessions that are known to stand within *app*."""
+    """Report the other session middlewares that we know within *app*."""
     for name in others_within(app):
         tell(requests, name)
 
 
 def fields_of(found: object, place: str) -> dict[str, Any]:
-    """Return the fields that an application put into *place*; none of them for None, or Litestar's ``Empty``.
+    """Return the fields that an application put into *place*; no fields for None or Litestar's ``Empty``.
 
-    Raise :class:`PayloadError` for what has no fields.
+    Raise :class:`PayloadError` for anything that has no fields.
     """
     kind = type(found)
     if found is None or full_name(kind) == _LITESTARS_EMPTY:

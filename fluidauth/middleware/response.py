@@ -1,7 +1,7 @@
 """What a response does with its session, whatever carries it: WSGI, ASGI, Flask or Quart.
 
-A session is saved before the head of the response, and once more at its end. A handler that raises, or
-answers with 500 and above, keeps nothing but a logout.
+A session is saved before the head of the response, and once more at its end. If a handler raises, or answers
+with 500 or above, only a logout is kept.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def check_settings(engine: SessionEngine, on_store_error: str) -> None:
 
 
 class ResponseVisit(Visit):
-    """The visit of a request that a response answers: one rule for all of them when the store fails."""
+    """The visit of a request that a response answers. All of them have one rule for a failing store."""
 
     __slots__ = ()
     answer: Answer
@@ -51,14 +51,14 @@ class ResponseVisit(Visit):
     readable: bool
 
     def present(self, headers: str | Iterable[tuple[bytes, bytes]]) -> None:
-        """Take the client's token in *headers*, if there is one, in the place of cookies."""
+        """Take the client's token in *headers* instead of cookies, if there is one."""
         self.bearer = bearer_in(headers)
         self.answerable = self.bearer is None
 
     def save_logout(self, session: Session) -> None:
-        """Carry out the logout of a request that failed; it stands whatever did.
+        """Carry out the logout of a request that failed. It is kept, whatever failed.
 
-        Where the store refuses, nobody gets in here, and it is done later.
+        If the store fails, this process denies the session, and ends it later.
         """
         try:
             self.carry_out(session, None if self.unavailable else self.plan(session, keep=False))
@@ -80,15 +80,15 @@ class ResponseVisit(Visit):
         """Do as :meth:`take_in`, without blocking."""
 
     def _logout_failed(self) -> None:
-        if self.responds:  # whatever else was to be answered
+        if self.responds:  # whatever the answer was before
             self.answer = UNAVAILABLE
 
     def save_head(self, session: Session, status: int) -> bool:
-        """Save before a head of *status*; return whether that may leave, or our answer does instead.
+        """Save before a head of *status*. Return whether that may leave; if not, our answer does.
 
-        Raise ``StoreError`` where that is not to be answered.
+        Raise ``StoreError`` if the middleware is not to answer it.
         """
-        if status == 500 and self.failed and self.responds:  # a framework made a 500 of a failing store
+        if status == 500 and self.failed and self.responds:  # a framework turned a failing store into a 500
             self.save_logout(session)
             return self._gives_way()
         self.keep = status < 500
@@ -108,7 +108,7 @@ class ResponseVisit(Visit):
             return self._gives_way()
         self.keep = status < 500
         try:
-            await self.quiet()  # first: what is under way stands, whatever the application put in our place
+            await self.quiet()  # first: a save under way counts, whatever the application put in our place
             await self.atake_in(session)
             await self.acarry_out(session, None if self.started else self.plan(session, self.keep))
         except StoreError:
@@ -137,7 +137,7 @@ class ResponseVisit(Visit):
                 raise
 
     def answers(self, error: BaseException) -> bool:
-        """Return whether *error*, raised by the application, is to be a 503, a 400 or a 401."""
+        """Return whether *error*, raised by the application, becomes a 503, a 400 or a 401."""
         if self.started and not self.unavailable:
             return False
         if isinstance(error, FreshLoginRequired) and not self.unavailable:
@@ -155,14 +155,14 @@ class ResponseVisit(Visit):
         return False
 
     def close_head(self, readable: bool = False) -> None:
-        """Note that no cookie can be sent any more, nor a first access told to caches."""
+        """Note that no cookie can be sent any more, and that a first access cannot change ``Vary``."""
         self.started = True
         self.answerable = False
         self.is_late = True
         self.readable = readable or self.accessed
 
     def end(self) -> None:
-        """Nothing is to come any more: changes are refused, and a logout waits for no head."""
+        """Nothing more will come: changes are refused, and a logout waits for no head."""
         self.over = True
         if not self.started:  # by an error, or an answer of ours: no head of the application's was saved
             self.close_head()
@@ -174,7 +174,7 @@ class ResponseVisit(Visit):
     def headers(
         self, given: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], request: Mapping[str, Any]
     ) -> list[tuple[AnyStr, AnyStr]]:
-        """Return *given* with those that the use of the session demands; *request*: its environ or scope."""
+        """Return *given* with those that the use of the session needs; *request* is its environ or scope."""
         requests, amended = self.requests, vary(given, words)
         if requests.policy.client_tokens:
             amended = vary(amended, words, words.authorization)

@@ -1,7 +1,7 @@
-"""Where layers outside of the middleware have the session as well, in the scope that they handed on.
+"""Visits whose session is also visible to layers outside of the middleware, in the scope that they passed on.
 
-They may read it when the head has left, and when the request has ended; the application may not be the first
-to do so then, as its body would depend on a cookie that no ``Vary`` names.
+These layers may read the session after the head has left, and after the request has ended. The application
+may not read it first then, because its body would depend on a cookie that no ``Vary`` names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def outside(send: Send, message: Message) -> None:
 
 
 class Shared(ASGIVisit):
-    """A visit whose session layers outside have as well."""
+    """A visit whose session is visible to layers outside."""
 
     __slots__ = ()
 
@@ -40,12 +40,12 @@ class Shared(ASGIVisit):
         return within.get() is not self
 
     def remain_in(self, scope: Scope) -> None:
-        """Leave the session in *scope* to be read; what was written into a copy of it is copied back."""
-        self.pass_on: Send = _nowhere  # a server that holds both its scope and that would be in a circle
-        if type(self.request.get(self.key)) is dict:  # whose fields the session has taken over
+        """Leave the session in *scope* for reading. Copy back what was written into a copy of the scope."""
+        self.pass_on: Send = _nowhere  # a server that holds its scope and ``send`` would be in a circle
+        if type(self.request.get(self.key)) is dict:  # the session has taken over its fields
             self.request[self.key] = self.session
         state = self.state
-        if state is not None:  # the next access asks for it, and is given what refuses changes
+        if state is not None:  # the next access asks for it, and gets values that refuse changes
             state.base = dict(dict.items(self.session))
             self.found: State | Exception | None = state
             self.state: State | None = None
@@ -65,7 +65,7 @@ class SharedWebSocketVisit(Shared, WebSocketVisit):
 
 
 class _Ended(Shared):
-    """Of a request that has ended: layers outside may read its session, and end it."""
+    """The visit of a request that has ended: layers outside may read its session, and end it."""
 
     __slots__ = ()
     readable = is_late = True
@@ -75,7 +75,7 @@ class _Ended(Shared):
         return _to_be_read(super().load())
 
     async def aload(self) -> State:
-        found = self.found  # is left to the next access, which fills the session
+        found = self.found  # the next access takes it, and fills the session
         return found if isinstance(found, State) else await super().aload()
 
     def reload(self) -> State:

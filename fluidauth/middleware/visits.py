@@ -1,4 +1,4 @@
-"""The visit of a request of WSGI or ASGI, whose session others find in a dict, and may replace there."""
+"""The visit of a WSGI or ASGI request. Its session is in a dict, where others find it and may replace it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PassOn = TypeVar("PassOn", bound=Callable[..., Any])
 class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
     """The visit of one request, which it holds until :meth:`let_go`.
 
-    A request holds its session, and that its visit: without the cut each would be a circle, work for the
-    garbage collector, and its payload would stay until that has run.
+    A request holds its session, and a session its visit. If the visit held the request for longer, each would
+    be a circle. Its payload would stay in memory until the garbage collector runs.
     """
 
     __slots__ = ("inside", "key", "pass_on", "request", "reserved", "session", "taken")
@@ -40,15 +40,15 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
     taken: tuple[object, dict[str, Any]]
     """The dict that was taken in, which the application still has, and what it held then."""
     reserved: str
-    """The id that a new session is to have, for a framework that tells it before the session is stored."""
+    """The id of a new session, for a framework that shows it before the session is stored."""
 
     def let_go(self) -> None:
-        """Nothing is to come any more: hold neither the request nor its session, which takes no changes."""
+        """Nothing more will come: hold neither the request nor its session, which takes no more changes."""
         self.end()
         del self.request, self.session
 
     def owes_more(self) -> bool:
-        """Return whether there may be anything to save, or a failure to tell."""
+        """Return whether there may be something to save, or a failure to report."""
         session, state = self.session, self.state
         if self.request.get(self.key) is not session:
             return True  # the application put something in our place
@@ -57,7 +57,7 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
         return state.due or self.failed or self.saving is not None or state.is_changed(session)
 
     def tidies(self) -> bool:
-        """Return whether cleaning is to follow this response."""
+        """Return whether cleaning follows this response."""
         return self.requests.cleaning_due and self.state is not None
 
     # -- what was put in our place ---------------------------------------------------
@@ -65,7 +65,7 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
     def take_in(self, session: Session) -> None:
         """Have *session* become what the application put in its place, if it did.
 
-        Raise :class:`PayloadError` where that is no session, unless the response tells of an error anyway.
+        Raise :class:`PayloadError` if that is no session, unless the response reports an error anyway.
         """
         fields = self.instead()
         if fields is not None:
@@ -80,9 +80,9 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
             self.take(session, fields)
 
     def take(self, session: Session, fields: dict[str, Any]) -> None:
-        """Have *session* become *fields*; if they were taken before, as far as they changed since.
+        """Have *session* become *fields*. If they were taken before, take only what changed since.
 
-        Meanwhile other requests may have changed the session, and a sign-in may have left fields behind.
+        Other requests may have changed the session meanwhile, and a login may have removed fields.
         """
         found, before = getattr(self, "taken", (None, {}))
         if found is not fields or not fields:
@@ -96,13 +96,13 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
         self.taken = fields, decode(encode(fields))
 
     def look_again(self) -> None:
-        """Carry out a logout that was put in our place amid a body or WebSocket, which may go on for long."""
+        """Carry out a logout that was put in our place during a body or WebSocket, which may take long."""
         fields = self.instead()
         if fields is not None and not fields:
             self.become(self.session, fields)
 
     def become(self, session: Session, fields: dict[str, Any]) -> None:
-        """Give *session* these *fields* in the place of all others; without any, clear what there is."""
+        """Give *session* these *fields* instead of all others. If there are none, clear the session."""
         state = self.state
         if fields:
             Session.become(session, fields)
@@ -110,7 +110,7 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
             Session.clear(session)
 
     def instead(self) -> dict[str, Any] | None:
-        """Return the fields that the session is to become, none of them to clear it; None to leave it."""
+        """Return the fields that the session is to become, none of them to clear it; None to keep it."""
         found = self.request.get(self.key, self.session)
         if found is self.session or self.unavailable or _visit_behind(found) is self:
             return None
@@ -126,13 +126,13 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
             return None
         if fields and not self.keep:
             return None
-        if type(found) is not dict:  # to which the application may still add
+        if type(found) is not dict:  # a dict may still change: the application has it
             self.request[self.key] = self.session
         return fields
 
     def other_in(self, found: object) -> str | None:
         """Return the full name of another middleware whose session *found* is, if it is one."""
-        behind = _visit_behind(found)  # of an earlier request nothing is left but its fields
+        behind = _visit_behind(found)  # an earlier request left only its fields
         return None if behind and behind.requests is self.requests else another_in(found, self.inside)
 
     def fields_of(self, found: object) -> dict[str, Any]:
@@ -140,9 +140,9 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
         return fields_of(found, f"{self.holder}[{self.key!r}]")
 
     def reclaim(self, request: Any, session: Session) -> None:
-        """Have *session* be what *request* has in its place, which may be a copy of ours, and put it back.
+        """Have *session* become what *request* has in its place, maybe a copy of ours, and put it back.
 
-        Raise :class:`ConfigError` where that is the session of another middleware.
+        Raise :class:`ConfigError` if that is the session of another middleware.
         """
         found = request.get(self.key, session)
         if found is not session:
@@ -157,8 +157,8 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
 def session_in(scope: Mapping[str, object], advice: str) -> Session:
     """Return the session that a middleware put into *scope*, with all names, and count it as used.
 
-    Raise :class:`ConfigError`, which ends with *advice*, if there is none, and where another middleware's
-    stands in its place.
+    Raise :class:`ConfigError`, which ends with *advice*, if there is none, or if another middleware replaced
+    it.
     """
     found = scope.get("session")
     if not issubclass(type(found), Session):
@@ -173,7 +173,7 @@ def session_in(scope: Mapping[str, object], advice: str) -> Session:
 
 
 def is_nested(found: object, requests: Requests) -> bool:
-    """Return whether *found* is a session of these *requests*: the middleware stands within itself."""
+    """Return whether *found* is a session of these *requests*: the middleware is nested in itself."""
     visit = _visit_behind(found)
     return visit is not None and visit.requests is requests and not visit.over
 
@@ -185,5 +185,5 @@ def is_over(found: object) -> bool:
 
 
 def _visit_behind(found: object) -> Any:
-    # Not ``isinstance``: what others put there may refuse to be asked for its class.
+    # Not ``isinstance``: what others put there may refuse to name its class.
     return visit_of(found) if issubclass(type(found), Session) else None  # type: ignore[arg-type]  # as said

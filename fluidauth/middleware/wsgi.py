@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class WSGISessionMiddleware:
     """Puts a :class:`Session` into ``environ[environ_key]`` and saves it with the response.
 
-    ``on_store_error="respond"`` answers 503 when the store fails a request that needs
-    its session; ``"raise"`` leaves the error to the application and the server. Raise
+    With ``on_store_error="respond"`` a request that needs its session gets 503 if the store
+    fails. With ``"raise"`` the error goes to the application and the server. Raise
     :class:`ConfigError` for a wrong argument.
     """
 
@@ -79,7 +79,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
             answer = self.answer_body()
             self.let_go()
             return answer
-        # A list is complete and a file is the server's to send: nothing can change later.
+        # A list is complete, and the server sends a file: nothing can change later.
         complete = type(body) in (list, tuple) and not (self.requests.cleaning_due and self.tidies())
         if complete or _is_file(body, self.request):
             if self.owes_more():
@@ -105,7 +105,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
         return self._pass_on(status, headers, exc_info)
 
     def fail(self, error: BaseException) -> list[bytes]:
-        """Answer *error* if that is for us to do, else carry out a logout and raise it on."""
+        """Answer *error* if we must, or else carry out a logout and raise it again."""
         if self.answers(error):
             if not self.unavailable:
                 self.save_logout(self.session)
@@ -123,7 +123,7 @@ class _WSGIVisit(MiddlewareVisit["StartResponse"]):
         return [] if self.request.get("REQUEST_METHOD") == "HEAD" else [self.answer.body]
 
     def _start_answer(self, exc_info: Any) -> Callable[[bytes], object]:
-        """Start our answer in the place of the application's response."""
+        """Start our answer instead of the application's response."""
         self.unavailable = True
         self._pass_on(self.answer.status, self.answer_headers(), exc_info)
         return _swallow
@@ -191,4 +191,4 @@ def _is_file(body: object, environ: WSGIEnvironment) -> bool:
 
 
 def _swallow(data: bytes, /) -> None:
-    """Take what an application writes to a response that was replaced."""
+    """Drop what the application writes to a response that was replaced."""

@@ -1,8 +1,8 @@
-"""Sessions of another system, taken over one at a time when their cookies come in.
+"""Sessions of a former system, adopted one at a time when their cookies come in.
 
-The id of the new session is derived from what the old cookie names, by a key of ours: whoever comes with
-that cookie again, in a second tab or because a response was lost, gets the same session. A marker in the
-store says that it was taken over, so that nothing brings it back once it has ended.
+The id of the new session is derived from what the old cookie names, by a key of ours. So another request with
+that cookie gets the same session, from a second tab or after a lost response. A marker in the store says that
+the session was adopted, so that nothing brings it back after its end.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from .save import CLOSED, carry_out, merged
 
 
 def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tuple[Adopter, str]]:
-    """Yield the cookies in *source* that may be of another system."""
+    """Yield the cookies in *source* that may be of a former system."""
     header = request_cookies(source)
     if len(header) > MAX_HEADER_LENGTH:
         return
@@ -58,7 +58,7 @@ def candidates(adopters: Sequence[Adopter], source: CookieSource) -> Iterator[tu
 
 
 def resume(policy: Policy, adoption: Adoption, now: int) -> Steps[State | None]:
-    """Return the state of a session taken over before, anonymous if it ended; None if it was not."""
+    """Return the state of a session that was adopted before, anonymous if it ended; None if it was not."""
     record = yield from calls.get(adoption.marker)
     if record is None:
         return None
@@ -82,7 +82,7 @@ def _credential_of(policy: Policy, adoption: Adoption, marker: Tombstone) -> Cre
 
 
 def begin(adoption: Adoption, old: Adopted) -> State:
-    """Return the state of a session to be taken over with the response to this request.
+    """Return the state of a session to be adopted with the response to this request.
 
     Raise :class:`PayloadError` if it cannot be kept, ``TypeError`` or ``ValueError`` for a wrong user id.
     """
@@ -98,7 +98,7 @@ def begin(adoption: Adoption, old: Adopted) -> State:
 
 
 def fits(policy: Policy, state: State, now: int) -> bool:
-    """Return whether *state*, to be taken over, is no larger than ``max_payload``: else it never could be."""
+    """Return whether *state*, to be adopted, is within ``max_payload``: otherwise it can never be."""
     if state.adoption is not None:
         try:
             _first_version(policy, state.adoption, "", new_body(policy, state.base, now), now)
@@ -111,7 +111,7 @@ def take_over(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     """Commit the changes of a request that came with old cookies."""
     state = plan.state
     adoption = state.adoption
-    yield from _end_formers(policy, state, plan.now)  # first, as what must not be undone
+    yield from _end_formers(policy, state, plan.now)  # first, because it must not be undone
     if adoption is None or adoption.taken:
         return (yield from carry_out(policy, plan))
     if state.wish.ends or state.signs_in or state.detached:
@@ -129,10 +129,10 @@ def take_over(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
 
 
 def _store_taken(policy: Policy, plan: SavePlan, adoption: Adoption, body: Body) -> Steps[Outcome]:
-    """Store the session of an old cookie, or make the changes to the one that another request made of it.
+    """Store the session of an old cookie, or change the one that another request has made from it.
 
-    Each try has an id of its own. The marker, made once, says which counts: so none that was ended since is
-    ever made anew.
+    Each try has its own id. The marker is made once, and says which one counts. So a session that ended since
+    is never made again.
     """
     if (yield from calls.get(adoption.marker)) is None:
         nonce = secrets.token_hex(8)
@@ -161,7 +161,7 @@ def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome
 
 
 def _end_formers(policy: Policy, state: State, now: int) -> Steps[None]:
-    """End what a logout presented beside the session that it was of."""
+    """End the other sessions that a logout presented."""
     for old in state.wish.formers:
         if state.adoption is None or old.marker != state.adoption.marker:
             yield from end_former(policy, old.marker, old.until, now)
@@ -175,7 +175,7 @@ def _was_revoked(policy: Policy, user_id: str | None, now: int) -> Steps[bool]:
 
 
 def _join(policy: Policy, plan: SavePlan, adoption: Adoption) -> Steps[Outcome]:
-    """Carry out *plan* on the session that a request beside this one took over."""
+    """Carry out *plan* on the session that another request has adopted meanwhile."""
     state = plan.state.snapshot()
     resumed = yield from resume(policy, adoption, plan.now)
     if resumed is None or resumed.record is None or resumed.body is None:
@@ -189,14 +189,14 @@ def _join(policy: Policy, plan: SavePlan, adoption: Adoption) -> Steps[Outcome]:
 def _marked(
     policy: Policy, marker: str, until: int, successor: str, made: int, nonce: str = "", version: int = 1
 ) -> SessionRecord:
-    """Return the record that says that the old cookie was used, and leads to *successor*."""
+    """Return the marker: it says that the old cookie was used, and leads to *successor*."""
     kid = policy.keyring.signing.kid
     record = SessionRecord(marker, None, made, until, version, kid, b"")
     return policy.sealer.seal(record, Tombstone(successor, "adopt", until, nonce))
 
 
 def end_former(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]:
-    """Let the old cookie of *marker* open nothing up to *until*, nor what another request took it over to.
+    """Let the old cookie of *marker* open nothing up to *until*, and end the session adopted from it.
 
     Return whether it had not ended yet. Raise ``NotEnded`` if the store fails.
     """
@@ -208,19 +208,19 @@ def end_former(policy: Policy, marker: str, until: int, now: int) -> Steps[bool]
             if record is None:
                 with suppress(RecordExists):
                     yield from calls.create(_marked(policy, marker, until, NOBODY, now))
-                    yield from calls.delete(marker, 0)  # no version at all: replicas have it now
+                    yield from calls.delete(marker, 0)  # no record has this version: it waits for replicas
                     return True
             elif successor == NOBODY:
                 yield from calls.delete(marker, 0)
                 return False
             elif successor is not None:
-                lived = yield from end(policy, successor)  # before the marker says so, for who tries again
+                lived = yield from end(policy, successor)  # before the marker says so, for another try
                 following = _marked(
                     policy, marker, until, NOBODY, record.created_at, version=record.version + 1
                 )
                 if (yield from calls.update(following)):
                     yield from calls.delete(marker, 0)
-                    yield from end(policy, successor)  # which a request under way may have made since
+                    yield from end(policy, successor)  # a request under way may have made it since
                     return lived
             check_time(give_up)
             yield from calls.pause()

@@ -1,8 +1,8 @@
-"""How long sessions of another system may come in, and whose may not: kept in the store, for all processes.
+"""How long sessions of a former system are adopted, and whose are not: kept in the store, for all processes.
 
-It begins when an engine that takes them over first opens the store, and ends by itself when the last of
-their cookies has expired, so that a secret of the other system that leaks later opens nothing.
-Whoever ends all sessions of a user, or of everybody, ends those that have not come in yet as well.
+The period begins when an engine that adopts them first opens the store. It ends by itself when the last of
+their cookies has expired. So a secret of the former system that leaks later opens nothing. Ending all
+sessions of a user, or of everybody, also ends those that were not adopted yet.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from .lookup import check_time, deadline
 from .runner import Steps
 
 NOBODY = "0" * 64
-"""The successor of what leads nowhere."""
+"""The successor in a note that leads nowhere."""
 _FOR_GOOD = 10 * 365 * 24 * 60 * 60  # seconds that the beginning is kept: long after the last cookie
 _ENDED = 0  # Unix seconds: a beginning so long ago that the end is past
 _OVER = "over"  # what the note says then
 
 
 def begin(policy: Policy, now: int, first: bool) -> Steps[int]:
-    """Return when this store began to take over former sessions, in Unix seconds; 0 if that was ended.
+    """Return when this store began to adopt former sessions, in Unix seconds; 0 if that was ended.
 
-    *first*: this process has not asked before. Later on a beginning that is not there was
-    removed with all sessions, and is not made anew. What no key of ours sealed is no beginning.
+    *first* means that this process has not asked before. If the beginning is missing later, it
+    was removed with all sessions, and is not made again. A note that no key of ours sealed does
+    not count.
     """
     note = _note(policy, "began", now, now + _FOR_GOOD)
     record = yield from calls.get(note.handle)
@@ -42,7 +43,7 @@ def begin(policy: Policy, now: int, first: bool) -> Steps[int]:
 
 
 def _beginning(policy: Policy, record: SessionRecord) -> Steps[int]:
-    """Return what *record* says of the beginning; keep it under the signing key, whatever is rotated."""
+    """Return the beginning in *record*; keep the record under the signing key through rotations."""
     try:
         found = policy.sealer.unseal(record)
     except RecordTampered:
@@ -60,23 +61,23 @@ def is_barred(policy: Policy, user_id: str, now: int) -> Steps[bool]:
 
 
 def bar(policy: Policy, user_id: str, now: int, adopts: bool) -> Steps[None]:
-    """Let no former session of *user_id* come in any more, if any may: here, or where others *adopt* them."""
+    """Adopt no former session of *user_id* any more, if any could be, here or in another process."""
     if adopts or (yield from has_begun(policy, now)):
         yield from _write(policy, f"bars {user_id}", now, now + MAX_LIFETIME)
 
 
 def end(policy: Policy, now: int) -> Steps[None]:
-    """Let no former session come in any more, of anybody."""
+    """Adopt no former session any more, of anybody."""
     yield from _write(policy, "began", now, now + _FOR_GOOD, _OVER)
 
 
 def has_begun(policy: Policy, now: int) -> Steps[bool]:
-    """Return whether this store takes over former sessions, or did, in any process."""
+    """Return whether this store adopts former sessions, or did, in any process."""
     return (yield from calls.get(_note(policy, "began", now, now).handle)) is not None
 
 
 def _write(policy: Policy, what: str, now: int, until: int, says: str = "") -> Steps[None]:
-    """Write a note, also over one that is there, so that at no moment there is none."""
+    """Write a note, also over an existing one, so that there is always one."""
     note = _note(policy, what, now, until, says)
     give_up = deadline()
     while True:
@@ -90,13 +91,13 @@ def _write(policy: Policy, what: str, now: int, until: int, says: str = "") -> S
         check_time(give_up)
     yield from calls.delete(
         note.handle, 0
-    )  # no version at all: where replicas are waited for, they have it now
+    )  # no record has this version: a store with replicas waits for them
 
 
 def _note(
     policy: Policy, what: str, made: int, until: int, says: str = "", version: int = 1
 ) -> SessionRecord:
-    """Return a record that opens nothing, and says by its being there, and by when it was made."""
+    """Return a record that opens nothing. Its existence and its time are the message."""
     handle = handle_of(policy.handle_prefix, f"adoption {what}")
     record = SessionRecord(handle, None, made, until, version, policy.keyring.signing.kid, b"")
     return policy.sealer.seal(record, Tombstone(NOBODY, "adopt", until, says))

@@ -1,6 +1,7 @@
 """What operations ask for, with the type of each answer: ``record = yield from calls.get(handle)``.
 
-Each is a method of a store, whose contract is in ``stores.base``, but the last two: the runner answers those.
+Each is a method of a store, with its contract in ``stores.base``. Only the last two are not: the runner
+answers those.
 """
 
 from __future__ import annotations
@@ -60,5 +61,5 @@ def lock(handle: str) -> Steps[None]:
 
 
 def pause() -> Steps[None]:
-    """Let other processes have the store for a moment."""
+    """Let other processes use the store for a moment."""
     yield (PAUSE,)

@@ -15,7 +15,7 @@ from .runner import Steps
 def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
     """Delete the session, or what took its place under a new id; return whether one ended.
 
-    Even an expired tombstone is followed, since a logout is final however slow the request was.
+    Even an expired tombstone is followed, because a logout is final, however slow the request was.
     Raise ``NotEnded`` if the store fails.
     """
     left = [handle]
@@ -26,12 +26,12 @@ def end(policy: Policy, handle: str, version: int | None = None) -> Steps[bool]:
 
 
 def _end(left: list[str], version: int | None, give_up: float) -> Steps[bool]:
-    """End what the last of *left* stands for, and note there what was gone on to.
+    """End what the last of *left* names, and add to *left* what it leads to.
 
-    A tombstone goes after what it leads to: whoever finds none, in a logout beside this one, says that all
-    has ended. And then it is looked once more, as a renewal in two steps looks for it when it is done.
+    A tombstone is removed after what it leads to: another logout that finds none reports that everything has
+    ended. Then its successor is looked up once more, because a renewal in two steps may have made it since.
     """
-    graves: list[SessionRecord] = []  # passed, and not removed yet
+    graves: list[SessionRecord] = []  # followed, and not removed yet
     ended = False
     while True:
         handle = left[-1]
@@ -57,10 +57,10 @@ def _delete(handle: str, version: int | None, give_up: float) -> Steps[SessionRe
             return True
         record = yield from calls.get(handle)
         if record is None:
-            # Not here says nothing of a replica: a store that waits for those does so now.
+            # A missing record may be on a replica still: a store that waits for replicas does so now.
             yield from calls.delete(handle)
             return False
-        if record.handle != handle:  # nothing is known of the one that was meant
+        if record.handle != handle:  # nothing is known about the one we asked for
             raise StoreError("the store answered with another session's record")
         check_time(give_up)
         if successor_of(record) is not None:
@@ -69,10 +69,10 @@ def _delete(handle: str, version: int | None, give_up: float) -> Steps[SessionRe
 
 
 def _bury(graves: list[SessionRecord]) -> Steps[str | None]:
-    """Remove the tombstones *graves*, the last first; return what one leads to after all, if it does."""
+    """Remove the tombstones *graves*, the last first; return a successor that one still leads to."""
     while graves:
         record = graves.pop()
-        if not is_adoption(record):  # that stays, or the old cookie would be good again
+        if not is_adoption(record):  # a marker stays, or the old cookie would be valid again
             yield from calls.delete(record.handle, record.version)
             successor = successor_of(record)
             if successor is not None and (yield from calls.get(successor)) is not None:

@@ -1,6 +1,6 @@
-"""Why a request is in a session, or is not: what a cookie is worth, step by step.
+"""Why a request is in a session, or is not: a check of its cookie, step by step.
 
-Nothing here shows a token or an id, nor keeps one once its handle is known.
+Nothing here shows a token or an id, or keeps one after its handle is known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Pairs = list[tuple[str, str]] | list[tuple[bytes, bytes]] | list[tuple[str, str]
 
 
 class Remark(NamedTuple):
-    """One thing that was looked at, whether it was as it should be, and what was found."""
+    """One thing that was checked, whether it was right, and what was found."""
 
     subject: str
     good: bool
@@ -41,10 +41,10 @@ class Explanation(NamedTuple):
     """What a request's cookie opens, and why. Holds no secret."""
 
     opens: bool | None
-    """Whether a live session; None if the store was not asked."""
+    """Whether it opens a live session; None if the store was not asked."""
     reason: str
     """``live``, ``genuine`` (offline), ``no_cookie``, or what the request would log: the reason of
-    ``cookie_rejected``, else the event's name."""
+    ``cookie_rejected``, or else the event's name."""
     handle: str | None
     user_id: str | None
     remarks: tuple[Remark, ...]
@@ -64,7 +64,7 @@ class _Presented(NamedTuple):
 
 
 def explain(policy: Policy, headers: Headers, now: int, offline: bool = False) -> Steps[Explanation]:
-    """Explain what the cookies in *headers* open at the time *now*; *offline*: without the store."""
+    """Explain what the cookies in *headers* open at the time *now*; if *offline*, without the store."""
     remarks: list[Remark] = []
     try:
         pairs = [*(headers.items() if isinstance(headers, Mapping) else headers)]
@@ -112,7 +112,7 @@ def _explained(
 
 
 def _bearer_in(pairs: Pairs) -> str | None:
-    """Return what the only ``Authorization: Bearer`` in *pairs* has, or nothing of it where there are two."""
+    """Return the token of the only ``Authorization: Bearer`` in *pairs*, or an empty one if there are two."""
     names = ("authorization", "http_authorization")
     given = [_text(value).partition(" ") for name, value in pairs if _text(name).lower() in names]
     tokens = [token.strip(" \t") for scheme, _, token in given if scheme.lower() == "bearer"]
@@ -120,12 +120,12 @@ def _bearer_in(pairs: Pairs) -> str | None:
 
 
 def _told_of(token: str | None) -> list[Remark]:
-    """Return what is to be said of a token in the header that opens nothing."""
+    """Return the remarks on a token in the header that opens nothing."""
     if token is None or not token.startswith((client_tokens.PREFIX, "1.")):
         return []
-    says = "a cookie's token opens nothing in a header; clients have their own, by create_client_token()"
+    says = "a cookie's token opens nothing in a header; a client needs one of create_client_token()"
     if token.startswith(client_tokens.PREFIX):
-        says = "a client's token, and this engine opens none: it has client_tokens=False"
+        says = "a client's token, but this engine opens none: it has client_tokens=False"
     return [Remark("authorization", False, says)]
 
 
@@ -149,15 +149,15 @@ def _presented_in(policy: Policy, header: str) -> tuple[list[_Presented], list[R
         "too_long": f"the header has more than {MAX_HEADER_LENGTH} characters",
         "too_many": f"{len(values)} of our name; at most {MAX_CANDIDATES} are read",
     }
-    for notice in identify(policy, header)[1]:  # whose rule it is
+    for notice in identify(policy, header)[1]:  # it has the rule
         if notice.reason in says:
             return [], [Remark("cookie", False, says[notice.reason])], notice.reason
     if not values:
         found = {pair.partition("=")[0].strip(" \t") for pair in header.split(";") if "=" in pair}
         others = sorted(name for name in found if _NAME.fullmatch(name))
         seen = f"; it has {', '.join(others[:10])}" if others else ""
-        if is_joined(header, policy.cookie_names):  # it may be part of a value, and a stranger's
-            seen = ", but one behind a comma: whoever joins Cookie headers must do so by semicolons"
+        if is_joined(header, policy.cookie_names):  # it may be part of another cookie's value
+            seen = ", but one after a comma: Cookie headers must be joined by semicolons"
         return [], [Remark("cookie", False, f"the request has none named {names}{seen}")], "no_cookie"
     presented = {_presented(policy, name, token): None for name, token in values}
     return list(presented), [], ""
@@ -182,11 +182,11 @@ def _presented(policy: Policy, name: str, token: str) -> _Presented:
         remarks.append(Remark("signature", True, "genuine"))
         return _Presented(handle_of(policy.handle_prefix, verified[0]), "", tuple(remarks))
     if verified == "bad_mac":
-        remarks.append(Remark("signature", False, "does not fit: changed on the way, or forged"))
+        remarks.append(Remark("signature", False, "is wrong: the cookie was changed on the way, or forged"))
     return _Presented("", verified, tuple(remarks))
 
 
-_IN_HEADER = Remark("authorization", True, "has a client's token, in the place of cookies")
+_IN_HEADER = Remark("authorization", True, "has a client's token, so cookies do not count")
 
 
 def _malformation(token: str) -> str:

@@ -1,8 +1,8 @@
-"""One after the other, where several requests of this process change the same session.
+"""A queue for requests of this process that change the same session.
 
-Compare and swap keeps every change without it. But of fifty requests that all retry at
-once only one gets through each time, and the rest have merged in vain: 1,275 merges for
-50 changes. Whoever lost once therefore takes the session's lock.
+Compare and swap keeps every change without it. But if fifty requests all retry at once,
+only one succeeds each time, and the others have merged in vain: 1,275 merges for 50
+changes. So a request that lost once takes the session's lock.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from fluidauth.concurrency import on_asyncio
 
 LockT = TypeVar("LockT")
 
-TIME_LIMIT = 1.0  # seconds; nothing is lost if two go on together after that
+TIME_LIMIT = 1.0  # seconds; nothing is lost if two run together after that
 
 
 class _Locks(Generic[LockT]):
-    """A lock for each name that somebody uses now."""
+    """A lock for each name that is in use now."""
 
     def __init__(self, make: Callable[[], LockT]) -> None:
         self._make = make
         self._start()
-        # A thread of the parent may have held a lock at the fork; in the child nobody would release it.
+        # A thread of the parent may have held a lock at the fork. In the child nobody would release it.
         renew_in_child(self, _Locks._start)
 
     def _start(self) -> None:
@@ -69,7 +69,7 @@ def locked(handle: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def alocked(handle: str) -> AsyncIterator[None]:
-    """Wait until no other task of this event loop holds it; not where asyncio does not run."""
+    """Wait until no other task of this event loop holds it. Without asyncio, do not wait."""
     if not on_asyncio():
         yield
         return

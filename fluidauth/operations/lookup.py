@@ -28,7 +28,7 @@ class Live(NamedTuple):
 
 
 def find(policy: Policy, handle: str, now: int) -> Steps[Live | Tombstone | None]:
-    """Read what *handle* stands for now; None if it opens nothing."""
+    """Read the session of *handle* as it is now; None if it opens nothing."""
     record = yield from calls.get(handle)
     if record is None:
         return None

@@ -43,7 +43,7 @@ def begin(
 ) -> Steps[Outcome]:
     """Store a new session of *user_id*; raise ``TypeError`` or ``PayloadError`` for what it cannot hold.
 
-    *client*: a client's token is to open it, and no cookie.
+    With *client*, a client's token opens it, and no cookie.
     """
     data = {} if data is None else data
     if user_id is not None:
@@ -58,11 +58,11 @@ def begin(
 
 
 def names_session(handle: str) -> bool:
-    """Return whether *handle* is one; raise ``ValueError`` for a token, which is a secret."""
+    """Return whether *handle* is a handle; raise ``ValueError`` for a token, which is a secret."""
     if isinstance(handle, str) and (handle.startswith(client_tokens.PREFIX) or handle[:2] == "1."):
         raise ValueError(
-            "that is a token, which opens a session, and no handle, which names it: take session.handle, or "
-            "one of list_sessions(user_id)"
+            "this is a token, which opens a session, and not a handle, which names it: use session.handle, "
+            "or a handle from list_sessions(user_id)"
         )
     return is_handle(handle)
 
@@ -142,7 +142,7 @@ def clean(now: int) -> Steps[int]:
 
 
 def open_client(policy: Policy, token: str, now: int) -> Steps[Live | None]:
-    """Read the live session that *token*, a client's, opens."""
+    """Read the live session that a client's *token* opens."""
     presented, _ = identify_client(policy, token)
     del token  # as below
     return (yield from fetch(policy, presented[0].handle, now)) if presented else None

@@ -1,4 +1,4 @@
-"""A session under a fresh id: the first one, or one that takes another's place, whose id leads on to it."""
+"""A session under a new id: the first one, or the successor of another one, whose old id leads to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ID_TRIES = 3
 def create(
     policy: Policy, user_id: str | None, body: Body, now: int, reserved: str | None = None
 ) -> Steps[Outcome]:
-    """Store a new session under a fresh id, or the one *reserved*; an id that is taken is never adopted."""
+    """Store a new session under a new id, or the *reserved* one. An id that is taken is never used."""
     for _ in range(ID_TRIES):
         credential, record = first_version(policy, user_id, now, body, now, reserved=reserved)
         try:
@@ -66,8 +66,8 @@ def _replace(tombstone: SessionRecord, successor: SessionRecord) -> Steps[bool]:
         return (yield from calls.replace(tombstone, successor))
     except NotSupported:
         pass
-    # Without a transaction: a tombstone must never name somebody else's session, and
-    # the old id must be dead before the new one lives.
+    # Without a transaction: a tombstone must never name another user's session, and
+    # the old id must be dead before the new one is live.
     if (yield from calls.get(successor.handle)) is not None:
         raise RecordExists
     if not (yield from calls.update(tombstone)):

@@ -1,6 +1,6 @@
-"""Sign anew, seal anew, touch: what a request owes a session that it only read.
+"""Sign again, seal again, touch: what a request should do for a session that it only read.
 
-Best effort, and it gives way to everybody: the next request that reads the session owes the same.
+Best effort: if another request changes the session, this gives up, and the next read tries again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .runner import Steps
 
 
 def refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
-    """Move cookie and record under the signing key, or the deadline; a response goes out without it, too."""
+    """Move cookie and record under the signing key, or move the deadline. The response does not need it."""
     state = plan.state
     outcome = Outcome(state.record, state.body, state.credential)
     reissue = plan.reissues(live.record)
@@ -29,7 +29,7 @@ def refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
                 return outcome
             outcome.record, outcome.body = moved
         elif plan.touch_to > live.record.expires_at and slides(policy, plan, live):
-            # Not a touch, which would not tell that the id was replaced.
+            # Not a touch, which would not find out that the id was replaced.
             reissue = yield from calls.update(_resealed(policy, live, False, plan.now))
         elif plan.touch_to > live.record.expires_at:
             try:
@@ -44,7 +44,7 @@ def refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
 
 
 def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | None]:
-    """Bring *live* under the signing key, unless a request beside this one does; None if it ended."""
+    """Bring *live* under the signing key, unless another request does so; None if it ended."""
     give_up = deadline()
     while not is_expired(live.record, live.body, now):
         following = _resealed(policy, live, reissue, now)
@@ -61,7 +61,7 @@ def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | N
 
 
 def _resealed(policy: Policy, live: Live, reissue: bool, now: int) -> SessionRecord:
-    """Return the next version of *live* with nothing changed: it may be larger than new ones."""
+    """Return the next version of *live* without changes. It may be larger than new ones may be."""
     record = live.record
     kid = policy.keyring.signing.kid if reissue else record.kid
     following = record._replace(kid=kid, expires_at=next_expiry(record, live.body, now))
@@ -69,11 +69,11 @@ def _resealed(policy: Policy, live: Live, reissue: bool, now: int) -> SessionRec
 
 
 def _is_behind(policy: Policy, record: SessionRecord, reissue: bool) -> bool:
-    """Return whether *record*, or the cookie last issued for it where it can be, is under a stale key."""
+    """Return whether *record* is under a stale key, or its last cookie, if that can be replaced."""
     return policy.sealer.is_stale(record) or (reissue and record.kid in policy.keyring.stale)
 
 
 def slides(policy: Policy, plan: SavePlan, live: Live) -> bool:
-    """Return whether the browser would drop the cookie before the session ends: it moves with the expiry."""
+    """Return whether the browser would drop the cookie before the session ends, so it must move, too."""
     limit = policy.cookie.max_age
     return limit is not None and live.body.persistent and plan.answers(live.record)

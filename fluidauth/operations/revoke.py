@@ -1,4 +1,4 @@
-"""End all sessions of a user, or of everybody, and those of former systems that have not come in yet."""
+"""End all sessions of a user, or of everybody, and those of former systems that were not adopted yet."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .runner import Steps
 def revoke_user(
     policy: Policy, user_id: str, except_handle: str | None, now: int, adopts: bool
 ) -> Steps[int]:
-    """End all sessions of the user but one; *adopts*: former ones may come in here."""
+    """End all sessions of the user except one; *adopts* says whether former ones are adopted here."""
     check_user_id(user_id)
     yield from adoption_period.bar(policy, user_id, now, adopts)
     return (yield from end_user(user_id, except_handle))
 
 
 def revoke_all(policy: Policy, now: int, adopts: bool) -> Steps[int]:
-    """End every session of the namespace; return how many records went."""
+    """End every session of the namespace; return how many records were removed."""
     ends = adopts or (yield from adoption_period.has_begun(policy, now))
     if ends:
         yield from adoption_period.end(policy, now)
     removed = yield from _end_all()  # of this, too
     if ends:
         yield from adoption_period.end(policy, now)
-        # What a process took over that had not asked before, in the moment in which nothing said so.
+        # What a process adopted that had not asked before, at the moment when the note was missing.
         removed += (yield from _end_all()) - 1
         yield from adoption_period.end(policy, now)
     return removed

@@ -1,10 +1,10 @@
 """Store calls as values: a generator yields ``(method, *arguments)`` and is sent the answer.
 
-So each sequence of calls is written once; :func:`run` drives it on a blocking store,
-:func:`arun` on an asynchronous one. ``(LOCK, handle)`` is no store call: the remaining steps
-hold this process's lock for that session. ``(PAUSE,)`` lets other processes have the store for
-a moment. Operations do not write these tuples themselves, but go through ``calls``, which knows
-the type of each answer.
+So each sequence of calls is written once. :func:`run` drives it on a blocking store, and
+:func:`arun` on an asynchronous one. ``(LOCK, handle)`` is no store call: after it, the remaining
+steps hold this process's lock for that session. ``(PAUSE,)`` lets other processes use the store
+for a moment. Operations do not write these tuples themselves, but use ``calls``, which has the
+type of each answer.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Steps = Generator[tuple[Any, ...], Any, T]
 
 LOCK = "lock"
 PAUSE = "pause"
-PAUSE_LENGTH = 0.01  # seconds; who waits for a lock looks again that often
+PAUSE_LENGTH = 0.01  # seconds; a process that waits for a lock looks again that often
 _STORE_ERRORS = (StoreError, RecordExists, NotSupported)
 
 
 def run(store: SessionStore, steps: Steps[T]) -> T:
     """Carry out *steps* on a blocking store.
 
-    This and its twin do by hand what :func:`~fluidauth.concurrency.drive` does: through that, the one call
-    of a usual change took 0.6 µs instead of 0.4.
+    This and its twin do by hand what :func:`~fluidauth.concurrency.drive` does, because that took 0.6 µs
+    instead of 0.4 for the one call of a usual change.
     """
     try:
         call = next(steps)
@@ -47,7 +47,7 @@ def run(store: SessionStore, steps: Steps[T]) -> T:
                 call = steps.send(answer)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # StopIteration is not generic
-    with locked(call[1]):  # rare; a stack for it, made each time, took 0.5 of a commit's 10 µs
+    with locked(call[1]):  # rare; an ExitStack, made each time, took 0.5 of a commit's 10 µs
         return run(store, steps)
 
 
@@ -60,7 +60,7 @@ def _do(store: SessionStore, call: tuple[Any, ...]) -> Any:
 async def arun(store: AsyncSessionStore, steps: Steps[T]) -> T:
     """Carry out *steps* on an asynchronous store."""
     if isinstance(store, AsyncBridge):
-        return await store.run_whole(run, steps)  # one hop to a thread, not one a step
+        return await store.run_whole(run, steps)  # one change of thread, not one for each step
     try:
         call = next(steps)
         while call[0] is not LOCK:

@@ -1,7 +1,7 @@
 """All store work of a request, written once for blocking and asynchronous stores.
 
-The store can fail at any call: what is written first is what must not be undone. Who wins, where another
-request changed the same session since this one read it:
+The store can fail at any call, so what must not be undone is written first. This table says who wins if
+another request changed the same session since this one read it:
 
 =================== ====================== ==========================================================
 this request        the other one          then
@@ -13,15 +13,15 @@ changed fields      logged in              dropped as well: the fields may be an
 regenerates the id  changed fields         the new id has the merged fields
 regenerates the id  regenerated the id     the other's id counts; the changes follow to it
 logs in             changed fields         the new session has the merged fields
-logs in             logged in              both new sessions live, each under its own cookie
+logs in             logged in              both new sessions are live, each under its own cookie
 logs in             logged out             the login counts, without the fields of what ended
 logs out            anything but a login   all is ended, under each id that it was renewed to
-logs out            logged in              the new session is ended as well: it came of this one
+logs out            logged in              the new session is ended as well: it came from this one
 empties it, no user changed fields         the other's fields are kept
 only read           anything               it gives way: a touch or re-seal is tried no further
 =================== ====================== ==========================================================
 
-Each write is a compare and swap on the record's version. Whoever loses reads again and merges.
+Each write is a compare and swap on the record's version. A request that loses reads again and merges.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
 
 
 def _end_all(policy: Policy, state: State) -> Steps[bool]:
-    """End what the request was to end, each whatever becomes of the others; return whether any did."""
+    """End all that the request had to end, also if one of it fails; return whether anything ended."""
     wish = state.wish
     handles: dict[str, int | None] = {c.handle: None for c in wish.gone} if wish.ends else {}
     if wish.ends and state.credential is not None:
@@ -99,10 +99,10 @@ def _end_all(policy: Policy, state: State) -> Steps[bool]:
 
 
 def _begin(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
-    """Store a session where there was none."""
+    """Store a session if there was none."""
     state = plan.state
     if state.barred and not state.wish.ends:
-        # The request came under an id that was replaced or is denied; a cookie of its own
+        # The request came under an id that was replaced or is denied. A new cookie here
         # would overwrite the one that a newer response carries.
         return _dropped(state.barred, state)
     if not plan.edits:
@@ -112,14 +112,14 @@ def _begin(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
 
 
 def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
-    """Put a new session in the place of the one that was loaded, if that still stands."""
+    """Replace the session that was loaded by a new one, if it is still live."""
     state, fields = plan.state, plan.fields
     live = Live(state.record, state.body) if state.record and state.body and not state.wish.ends else None
     lifetime = login.lifetime or state.wish.lifetime
     give_up = deadline()
     while live is not None:
         body = new_body(policy, fields, plan.now, lifetime, login.auth_time)
-        if login.auth_time is None:  # nobody authenticated: that gives a session no more time
+        if login.auth_time is None:  # nobody authenticated, so the session gets no more time
             body = body._replace(deadline=min(body.deadline, live.body.deadline))
         outcome = yield from supersede(policy, live, login.user_id, plan.now, body, "login", plan.now)
         if outcome is not None:
@@ -127,17 +127,17 @@ def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
         found = yield from find(policy, live.record.handle, plan.now)
         live = found if isinstance(found, Live) else None
         if live is not None and not state.detached:
-            # A request beside this one changed the session while it was read: the same person's work.
+            # Another request changed the session meanwhile: the work of the same person.
             fields = merged(plan, live.body.fields)
         elif found is None:
-            fields = merge(plan.edits, {})  # what ended is not carried on
+            fields = merge(plan.edits, {})  # the fields of what ended are not kept
         check_time(give_up)
     body = new_body(policy, fields, plan.now, lifetime, login.auth_time)
     return (yield from create(policy, login.user_id, body, plan.now))
 
 
 def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
-    """Give the session a new id, unless somebody did already."""
+    """Give the session a new id, unless another request did already."""
     handle, fields = live.record.handle, plan.fields
     give_up = deadline()
     while True:
@@ -171,10 +171,10 @@ def _change(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
                 outcome.closed = CLOSED["followed"]
             return outcome
         if not alone:
-            # Somebody else was first. Of many requests that all merge and try again at once one gets
-            # through each time, so in one process they queue; others are met by the next round.
+            # Another request was first. If many requests merge and try again at once, one succeeds each
+            # time. So they queue within one process. The next round meets those of other processes.
             yield from calls.lock(handle)
-            alone, give_up = True, deadline()  # to wait for the lock was no try
+            alone, give_up = True, deadline()  # the wait for the lock does not count as a try
         found = yield from find_live(policy, live.record.handle, plan.now)
         if isinstance(found, str):
             return _dropped(found, plan.state)
@@ -183,21 +183,21 @@ def _change(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
 
 
 def merged(plan: SavePlan, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return *fields*, as others left them, with this request's changes, none of which may be among them."""
+    """Return *fields*, as others left them, with this request's changes. None of these may be in them yet."""
     if plan.state.unsure and plan.edits.additions:
         raise OutcomeUnknown
     return merge(plan.edits, fields)
 
 
 def _ends_sooner(policy: Policy, plan: SavePlan, live: Live) -> bool:
-    """Return whether *live* would expire sooner than it does, or than it would if nobody used it."""
+    """Return whether *live* would expire sooner than now stored, or sooner when unused."""
     lifetime = plan.state.wish.lifetime or policy.lifetime
     sooner = _as_wished(policy, plan, live).record.expires_at < live.record.expires_at
     return sooner or shortens_idle(live.body, lifetime)
 
 
 def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) -> Steps[Outcome | None]:
-    """Write the next version of *live*; None if somebody else did first, or it expired."""
+    """Write the next version of *live*; None if another request was first, or it expired."""
     if is_expired(live.record, live.body, plan.now):
         return None
     edits, credential = plan.edits, plan.state.credential

@@ -9,16 +9,16 @@ _TOUCH_FRACTION = 20
 
 
 def expiry_from(body: Body, now: int) -> int:
-    """Return where the expiry stands for a session used at *now*."""
+    """Return the expiry of a session that is used at *now*."""
     if body.idle is None or now + body.idle > body.deadline:
         return body.deadline
     return now + body.idle
 
 
 def next_expiry(record: SessionRecord, body: Body, now: int) -> int:
-    """Return where the stored expiry should stand: it moves forward alone, and only if far enough.
+    """Return the expiry that should be stored: it only moves forward, and only if far enough.
 
-    The expiry is indexed, so that moving it doubles what a write costs.
+    The expiry is indexed, so moving it doubles the cost of a write.
     """
     if body.idle is None:
         return record.expires_at
@@ -30,7 +30,7 @@ def next_expiry(record: SessionRecord, body: Body, now: int) -> int:
 
 
 def is_expired(record: SessionRecord, body: Body, now: int) -> bool:
-    """Return whether the session is dead at *now*, whatever a database's writer made of its row."""
+    """Return whether the session is dead at *now*, even if somebody changed its row in the database."""
     return now >= record.expires_at or now >= body.deadline
 
 
@@ -48,6 +48,6 @@ def with_lifetime(
 
 
 def shortens_idle(body: Body, lifetime: Lifetime) -> bool:
-    """Return whether a session would expire sooner under *lifetime* when nobody uses it."""
+    """Return whether an unused session would expire sooner under *lifetime*."""
     idle = lifetime.idle_seconds
     return idle is not None and (body.idle is None or idle < body.idle)

@@ -1,7 +1,7 @@
 """From a request's cookies to the state of its session: what opens it, and what does not.
 
-No store is asked, and the clock is passed in; a key id that is not known may make the
-keyring look at its file. Whatever a client sends or a row says, nothing here raises.
+No store is asked, and the clock is passed in. An unknown key id may make the keyring look
+at its file. Whatever a client sends or a row says, nothing here raises.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def identify(
 ) -> tuple[list[Credential], list[Notice]]:
     """Return the genuine credentials in a request's cookies, one for each session id.
 
-    No store is asked for anything else. Of more than *limit* candidates none is looked at.
+    The store is asked for these only. If there are more than *limit* candidates, none is read.
     """
     header = request_cookies(source)
     if len(header) > MAX_HEADER_LENGTH:
@@ -44,7 +44,7 @@ def identify(
         return [], [Notice("cookie_rejected", "too_many")]
     credentials: list[Credential] = []
     notices: list[Notice] = []
-    for name, value in values:  # those under the name in use first: it stands for the session
+    for name, value in values:  # those under the current name first: that one counts
         verified = tokens.verify(policy.keyring, value)
         if isinstance(verified, str):
             notices.append(Notice("cookie_rejected", verified))
@@ -57,12 +57,12 @@ def identify(
 
 
 def identify_client(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
-    """Return the credential that *token*, one for clients, is, if it is genuine."""
+    """Return the credential in *token*, a client's, if it is genuine."""
     return _identified(policy, client_tokens.verify(policy.keyring, token), "", "token_rejected")
 
 
 def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
-    """Return the credential that *token*, the value of a cookie of ours, is, if it is genuine."""
+    """Return the credential in *token*, the value of a cookie of ours, if it is genuine."""
     return _identified(policy, tokens.verify(policy.keyring, token), policy.cookie.name, "cookie_rejected")
 
 
@@ -83,8 +83,8 @@ def admit(
 ) -> tuple[State, Sequence[Notice]]:
     """Return the state for what the store answered to *credentials*.
 
-    Exactly one live session counts; two different ones make the request anonymous,
-    since one of them was planted.
+    Exactly one live session counts. Two different ones make the request anonymous, because one
+    of them may have been planted.
     """
     if len(credentials) != 1:
         return _admit_several(policy, credentials, records, now)
@@ -126,8 +126,8 @@ def _admit_several(
 
 
 def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) -> Body | Tombstone | Notice:
-    """Return what *record*, asked for by *handle*, is worth at the time *now*."""
-    if record.handle != handle:  # a desynchronised connection answered another's question
+    """Return what *record*, the store's answer for *handle*, means at the time *now*."""
+    if record.handle != handle:  # the answer to another question: the connection is out of step
         return Notice("record_tampered", "handle", handle)
     try:
         body = policy.sealer.unseal(record)
@@ -145,10 +145,10 @@ def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) ->
 
 
 def is_stale(policy: Policy, state: State) -> bool:
-    """Return whether row or cookie are under a key or name that is to be replaced.
+    """Return whether row or cookie are under a key or name that must be replaced.
 
-    A key that is only pending here signs elsewhere already: this process has not read its
-    keyring file again yet, and must not take back what another one did.
+    A key that is pending here may sign elsewhere already. Then this process has not read its
+    keyring file again yet, and must not undo what another process did.
     """
     record, credential = state.record, state.credential
     if record is None or credential is None:

@@ -1,4 +1,4 @@
-"""What an engine was configured with: all that the rules of a session's life need to know."""
+"""The configuration of an engine: all that the rules of a session's life need to know."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Policy:
     cookie_names: tuple[str, ...]
     handle_prefix: bytes
     kin_digits: int
-    """How many digits a store wants the handle of a renewed id to have in common with the one before."""
+    """How many digits the handle of a renewed id must have in common with the old one, for the store."""
     user_of: UserOf | None = None
-    """Finds who is signed in, where the application says so in fields."""
+    """Finds the signed-in user, if the application says so in fields."""
     client_tokens: bool = False
     """Whether tokens in ``Authorization: Bearer`` open sessions as well."""
 

@@ -1,4 +1,4 @@
-"""What a request asks of the store, planned once; and where the save leaves its session.
+"""What a request asks of the store, planned once, and where the save leaves its session.
 
 Pure: no I/O, and the clock is passed in.
 """
@@ -25,7 +25,7 @@ class SavePlan(NamedTuple):
     """What a request asks of the store."""
 
     state: State
-    """As it was when this was planned."""
+    """The state when this was planned."""
     fields: dict[str, Any]
     edits: Edits
     now: int
@@ -35,7 +35,7 @@ class SavePlan(NamedTuple):
     upgrades: bool = False
     """The cookie or the row is under an older key or name, or the cookie's expiry changes."""
     touch_to: int = 0
-    """Where the expiry of a session only read should move, if nothing else is written."""
+    """The new expiry of a session that was only read, if nothing else is written."""
 
     def answers(self, record: SessionRecord) -> bool:
         """Return whether the response may carry a cookie of *record*: the request presented its id."""
@@ -43,16 +43,16 @@ class SavePlan(NamedTuple):
         return self.answerable and credential is not None and credential.handle == record.handle
 
     def reissues(self, record: SessionRecord) -> bool:
-        """Return whether a cookie of *record* was presented that should be, and can be, signed anew."""
+        """Return whether a presented cookie of *record* should be signed again, and can be."""
         return self.upgrades and self.answers(record)
 
-    def __repr__(self) -> str:  # of values nothing reaches tracebacks
+    def __repr__(self) -> str:  # values must not reach tracebacks
         return f"<SavePlan of {list(self.edits.names)}>"
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Where a save left the session, and what the browser is to be told."""
+    """Where a save left the session, and what the browser gets."""
 
     record: SessionRecord | None = None
     body: Body | None = None
@@ -65,9 +65,9 @@ class Outcome:
 def plan(
     policy: Policy, state: State, fields: dict[str, Any], now: int, answerable: bool, keep: bool = True
 ) -> SavePlan | None:
-    """Return what is to be stored of a session with *fields*, None if nothing.
+    """Return what must be stored of a session with *fields*; None if nothing.
 
-    *keep* is false for a request that failed: then only a logout is carried out. Raise
+    *keep* is false for a request that failed. Then only a logout is carried out. Raise
     :class:`PayloadError` for a field that is not JSON.
     """
     if not keep:
@@ -80,7 +80,7 @@ def plan(
 
 
 def _asks(state: State, edits: Edits) -> bool:
-    """Return whether there is anything to store, or to tell that it cannot be, as the session is closed."""
+    """Return whether there is anything to store, or to report because the session is closed."""
     if state.closed:
         return bool(edits)
     wish, adoption = state.wish, state.adoption
@@ -88,7 +88,7 @@ def _asks(state: State, edits: Edits) -> bool:
 
 
 def _plan_refresh(policy: Policy, state: State, now: int, answerable: bool) -> SavePlan | None:
-    """Return the touch, re-seal or re-signing that is due for a session only read, once."""
+    """Return the touch, re-seal or new signature that is due for a session only read, once."""
     record, body = state.record, state.body
     if not state.due or record is None or body is None or is_expired(record, body, now):
         return None
@@ -113,14 +113,14 @@ def settle(later: State, fields: dict[str, Any], plan: SavePlan, outcome: Outcom
         return later
     fresh = State(outcome.credential, outcome.record, outcome.body)
     if fresh.carry_on(later, since):
-        # What was handed out while the save waited is watched as well.
+        # What was handed out during the save is watched as well.
         texts = {**later.texts, **plan.edits.texts} if later.texts else plan.edits.texts
         bring_up_to_date(fields, fresh, plan.fields, texts)
     return fresh
 
 
 def cookies_after(policy: Policy, plan: SavePlan, outcome: Outcome) -> dict[CookiePlace, str]:
-    """Return the ``Set-Cookie`` values that tell the browser of *outcome*: none where none can be sent."""
+    """Return the ``Set-Cookie`` values for *outcome*; none if none can be sent."""
     if outcome.cookie is None or outcome.closed or not plan.answerable:
         return {}
     ours, since = policy.cookie, plan.state

@@ -1,7 +1,7 @@
-"""Who is signed in, where an application says so in a field of the session, as Flask-Login does.
+"""Who is signed in, if an application says so in a field of the session, as Flask-Login does.
 
-A change of that field is a sign-in or a sign-out, with all that belongs to one: a new id, an end of the old
-one, nothing of one user in the session of another. Pure.
+A change of that field is a login or a logout with all its effects. The session gets a new id, the old one
+ends, and nothing of one user gets into the session of another. Pure functions.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from fluidauth.session.wish import NO_WISH, Login, Wish
 from .policy import Policy, UserOf
 
 UserKey = str | Sequence[str] | UserOf
-"""The field that names the user, several of which the first that is there counts, or a function of all."""
+"""The field that names the user, several fields of which the first counts, or a function of all fields."""
 
-FLASK_LOGIN = "_user_id"  # where Flask-Login keeps who is signed in, and with it Flask-Security
-_PROVEN = "fs_paa"  # Flask-Security: when the user last gave a password, changed as they give it once more
-_FRESH = "_fresh"  # Flask-Login: false where a remember-me cookie brought the user back, without a password
+FLASK_LOGIN = "_user_id"  # where Flask-Login, and with it Flask-Security, keeps the user
+_PROVEN = "fs_paa"  # Flask-Security: when the user last gave a password
+_FRESH = "_fresh"  # Flask-Login: false if a remember-me cookie signed the user in, without a password
 
 NO_HEAD = (
-    "a sign-in by a field needs a Set-Cookie header for the new id, but the response head was sent already; "
-    "the user who was signed in stays so"
+    "a login by a field needs a Set-Cookie header for the new id, but the response head was sent already; "
+    "the session keeps the user it had"
 )
 
 
 TAKEN_BACK = Wish(renews=True)
-"""A sign-in by a field that was not stored yet, and is not wanted any more."""
+"""A login by a field that was not stored yet, and is not wanted any more."""
 
 
 class FieldsOfUser:
-    """Finds the user in the fields named: text, or a whole number."""
+    """Finds the user in the named fields: text, or a whole number."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names: tuple[str, ...] = tuple(names)
 
     def is_silent(self, state: State, fields: dict[str, Any]) -> bool:
-        """Return whether no field says anything of a user, now or before, as in most requests."""
-        for name in self.names:  # not by all(): with a generator it takes thrice as long
+        """Return whether no field names a user, now or before, as in most requests."""
+        for name in self.names:  # not by all(), which takes three times as long with a generator
             if name in state.base or dict.__contains__(fields, name):
                 return False
         return not state.signs_in
@@ -56,9 +56,9 @@ class FieldsOfUser:
 
 
 def user_finder(user_key: UserKey | None) -> UserOf | None:
-    """Return what finds the user by *user_key*, and by Flask-Login's field; None where no field says it.
+    """Return what finds the user by *user_key*, and by Flask-Login's field; None if no field says it.
 
-    Raise :class:`ConfigError` for what is neither names nor a function.
+    Raise :class:`ConfigError` if it is neither names nor a function.
     """
     if user_key is None:
         return None
@@ -67,13 +67,13 @@ def user_finder(user_key: UserKey | None) -> UserOf | None:
     names = (user_key,) if isinstance(user_key, str) else user_key
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(
-            f"user_key={user_key!r} must be the name of a field, several, or a function from fields to an id"
+            f"user_key={user_key!r} must be one or more field names, or a function from fields to an id"
         )
     return FieldsOfUser([*names, *({FLASK_LOGIN} - {*names})]) if names else None
 
 
 def first_of(*finders: UserOf | None) -> UserOf | None:
-    """Return what asks *finders* in turn, without those that are None."""
+    """Return a function that asks *finders* in turn, without those that are None."""
     found = [finder for finder in finders if finder is not None]
     if len(found) < 2:
         return found[0] if found else None
@@ -85,9 +85,9 @@ def first_of(*finders: UserOf | None) -> UserOf | None:
 
 
 def user_in(user_of: UserOf, fields: dict[str, Any]) -> str | None:
-    """Return whom *fields* name; nobody where a function finds nothing to look into.
+    """Return the user that *fields* name; None if a function finds nothing to look into.
 
-    Raise ``TypeError`` for what is no user id.
+    Raise ``TypeError`` if that is no user id.
     """
     try:
         return _user_id(None, user_of(dict(dict.items(fields))))
@@ -98,10 +98,10 @@ def user_in(user_of: UserOf, fields: dict[str, Any]) -> str | None:
 def wish_by_fields(
     policy: Policy, state: State, fields: dict[str, Any], now: int, answerable: bool, keep: bool = True
 ) -> Wish:
-    """Return the sign-in or the end that the application asked for by changing *fields*.
+    """Return the login or the end that the application asked for by changing *fields*.
 
-    One that fails keeps its sign-out alone, as one by :meth:`Session.logout`. Raise ``TypeError`` or
-    ``ValueError`` for a wrong user id, :class:`SessionClosed` for a sign-in that no cookie can follow.
+    Of a request that fails only a logout is kept, as with :meth:`Session.logout`. Raise ``TypeError`` or
+    ``ValueError`` for a wrong user id. Raise :class:`SessionClosed` for a login if no cookie can be sent.
     """
     user_of = policy.user_of
     asked = state.wish.login if state.signs_in else None
@@ -127,14 +127,14 @@ def wish_by_fields(
 
 
 def user_before(policy: Policy, state: State) -> str | None:
-    """Return whom the fields named as they were loaded."""
+    """Return the user that the loaded fields named."""
     return None if policy.user_of is None else user_in(policy.user_of, _pristine(state))
 
 
 def _unchanged(user_id: str, state: State, fields: dict[str, Any], now: int) -> Wish:
-    """Return what is to be done where the fields name *user_id* as before."""
+    """Return what to do if the fields name *user_id* as before."""
     if state.user_id is None and state.adoption is None:
-        # Stored before a field was said to name the user. That is no login: nobody knows when they signed in.
+        # Stored before a field was configured as the user's. That is no login: its time is not known.
         return Wish(renews=True, named=user_id)
     proven = dict.get(fields, _PROVEN)
     if proven is not None and proven != state.base.get(_PROVEN) and state.user_id == user_id:
@@ -143,10 +143,10 @@ def _unchanged(user_id: str, state: State, fields: dict[str, Any], now: int) -> 
 
 
 def own_fields(policy: Policy, state: State, fields: dict[str, Any], user_id: str | None) -> dict[str, Any]:
-    """Return what this request itself put into *fields*: all that may go on under another user, or nobody.
+    """Return what this request itself put into *fields*: only this may go on under another user, or nobody.
 
-    What it set, and of a list that was there what it appended; nothing of a value that was changed inside,
-    but for the field that names *user_id*.
+    That is what it set, and what it appended to a list. It is nothing of a value that was changed inside,
+    except for the field that names *user_id*.
     """
     edits = edits_of(state, fields)
     base = _pristine(state)
@@ -184,6 +184,6 @@ def _user_id(name: str | None, value: Any) -> str | None:
     found = "the function given as user_key returned" if name is None else f"session[{name!r}] holds"
     advice = "; give a function, such as user_key=lambda fields: fields['user']['id']" if name else ""
     raise TypeError(
-        f"{found} {type(value).__name__}, and user_key says that it names who is signed in: text or a whole "
-        f"number{advice}"
+        f"{found} {type(value).__name__}, but user_key says that it names the signed-in user, so it must be "
+        f"text or a whole number{advice}"
     )

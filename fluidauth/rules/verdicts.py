@@ -14,9 +14,9 @@ from .loading import open_record
 from .policy import Policy
 
 Verdict = Literal[
-    "live",  # genuine, and opens to whoever has its cookie
+    "live",  # genuine, and opens to a browser with its cookie
     "undecryptable",  # genuine, but an encrypted field cannot be read
-    "ended",  # genuine, and expired, or in the place of an id that was renewed
+    "ended",  # genuine, but expired, or the tombstone of an id that was renewed
     "revoked",  # sealed by a key that is revoked, or its cookie signed by one
     "foreign",  # sealed by a key that this keyring does not have
     "tampered",  # not what a key of this keyring sealed
@@ -24,7 +24,7 @@ Verdict = Literal[
 
 
 class Finding(NamedTuple):
-    """What was found out about one record; ``content`` only if its seal is genuine."""
+    """What was found out about one record. It has ``content`` only if the seal is genuine."""
 
     verdict: Verdict
     detail: str
@@ -32,16 +32,16 @@ class Finding(NamedTuple):
 
 
 def inspect(policy: Policy, record: SessionRecord, now: int) -> Finding:
-    """Return what *record* is worth at the time *now*."""
+    """Return the verdict on *record* at the time *now*."""
     found = open_record(policy, record, record.handle, now)
-    try:  # what does not open is unsealed again, to tell why
+    try:  # what does not open is unsealed again, to find out why
         content = found if isinstance(found, Body) else policy.sealer.unseal(record)
     except RecordTampered as error:
         return refusal(record, error.reason)
     if isinstance(content, Tombstone):
         return Finding("ended", f"replaced by {content.reason}; goes on as {content.successor}", content)
     if isinstance(found, Notice):
-        if found.name == "record_tampered":  # expires_at, which no seal covers, is no number
+        if found.name == "record_tampered":  # expires_at is no number; no seal covers it
             return refusal(record, "format")
         expired = is_expired(record, content, now)
         return Finding("ended", "expired" if expired else "created in the future", content)

@@ -11,8 +11,8 @@ from fluidauth.session.wish import Credential
 from .expiry import expiry_from, next_expiry
 from .policy import Policy
 
-# Requests that came under the old id may still be under way when it is replaced. For so long they find the
-# new one: their changes are merged there, and their logout ends it. Without a tombstone both find nothing.
+# Requests that came under the old id may still be under way when it is replaced. During this time they find
+# the new one: their changes are merged there, and their logout ends it. Without a tombstone both are lost.
 TOMBSTONE_SECONDS = 60
 
 
@@ -23,7 +23,7 @@ def new_body(
     lifetime: Lifetime | None = None,
     auth_time: int | None = None,
 ) -> Body:
-    """Return the body of a session that begins now; of its absolute deadline see ``Session.set_lifetime``."""
+    """Return the body of a session that begins now. See ``Session.set_lifetime`` for its deadline."""
     lifetime = lifetime or policy.lifetime
     return Body(
         fields, now + lifetime.absolute_seconds, lifetime.idle_seconds, lifetime.persistent, auth_time
@@ -39,13 +39,13 @@ def first_version(
     before: str = "",
     reserved: str | None = None,
 ) -> tuple[Credential, SessionRecord]:
-    """Return a record under a fresh id, and the credential that opens it; *before* is the handle renewed.
+    """Return a record under a new id, and the credential that opens it; *before* is the handle renewed.
 
-    *reserved*: an id that was drawn for it already.
+    *reserved* is an id that was drawn for it already.
     """
     kid = policy.keyring.signing.kid
     kin = before[: policy.kin_digits]
-    while True:  # once, but for a store that wants kin: then 16 times as often for each digit
+    while True:  # once, or if a store wants kin, 16 times as often for each digit
         session_id = reserved or tokens.new_session_id()
         handle = handle_of(policy.handle_prefix, session_id)
         if handle.startswith(kin):
@@ -73,6 +73,6 @@ def tombstone_of(
 
 
 def token_for(policy: Policy, record: SessionRecord, session_id: str) -> str:
-    """Return the token for *session_id* under the key that *record* says its cookie is under."""
+    """Return the token for *session_id* under the key that *record* names for its cookie."""
     keyring = policy.keyring
     return tokens.sign(keyring.find(record.kid) or keyring.signing, session_id)

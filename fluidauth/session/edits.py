@@ -1,7 +1,7 @@
-"""This request's changes, found by comparison, onto a newer version of the same session.
+"""This request's changes, found by comparison and applied to a newer version of the same session.
 
-Changes to different fields all survive; of two to one field the later save wins,
-save for ``add`` and ``append``, which combine. Pure.
+Changes to different fields all survive. If two requests change one field, the later save wins,
+except for ``add`` and ``append``, which combine. Pure functions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def edits_of(state: State, fields: dict[str, Any]) -> Edits:
     for name, value in dict.items(fields):
         before = state.base.get(name, state)
         if name not in state.texts and value is before:
-            continue  # the very value that was loaded, and nobody held it
+            continue  # the object that was loaded, and it was never handed out
         check(value, f"session[{name!r}]")
         if type(value) in _PLAIN and type(before) in _PLAIN and name not in state.additions:
             if type(value) is not type(before) or value != before:
@@ -84,13 +84,13 @@ def bring_up_to_date(
     """Bring *fields*, which the application holds, to what was *saved*.
 
     Values that others changed replace ours, inside of the containers that the application holds.
-    *sent* and *texts* say what ours were when the save began: what the application changed since
-    then, while the save was waiting, stays and is seen by the next one.
+    Both *sent* and *texts* say what our fields were when the save began. What the application changed
+    since then, while the save was waiting, stays. The next save finds it.
     """
     if texts:
         texts = {name: text for name, text in texts.items() if isinstance(sent.get(name), CONTAINERS)}
-    # Three versions meet here: what was *sent* when the save began, what is stored now with the changes of
-    # other requests (*saved.base*), and *fields*, where another task of this request may have gone on since.
+    # Three versions meet here. What we had when the save began is *sent*. What is stored now, with changes of
+    # other requests, is *saved.base*. Another task of this request may have changed *fields* since.
     if saved.base is sent:  # nobody else changed anything
         saved.texts = texts
         saved.modified = bool(saved.additions)
@@ -103,8 +103,8 @@ def bring_up_to_date(
             if name in texts:
                 saved.watch_as(name, texts[name])
         elif dict.get(fields, name, absent) is before:
-            # Others changed it and this request did not: without this its next save would write the old
-            # value back, as a change of its own.
+            # Others changed it and this request did not. Without this line the next save would write the
+            # old value back, as a change of this request.
             _take_in(fields, saved, name, value, texts.get(name))
     for name, (kind, amounts) in saved.additions.items():
         dict.__setitem__(fields, name, _add_up(saved.pristine(name), kind, amounts))
@@ -116,9 +116,9 @@ def bring_up_to_date(
 
 
 def _take_in(fields: dict[str, Any], saved: State, name: str, value: Any, held_text: str | None) -> None:
-    """Put the *value* of others under *name*: into the container that the application holds, if it does.
+    """Put the *value* of others under *name*, into the container that the application holds, if it holds one.
 
-    *held_text* is what that was when the save began; if it is another now, the next save has to see that.
+    *held_text* is what that held when the save began. If it changed since, the next save must find that.
     """
     if held_text is not None and isinstance(value, CONTAINERS):
         saved.watch_as(name, encode(value))
@@ -130,7 +130,7 @@ def _take_in(fields: dict[str, Any], saved: State, name: str, value: Any, held_t
 
 
 def _refilled(held: Any, value: Any) -> Any:
-    """Return *value* in the containers of *held*: under the same name, or in a list those that are equal."""
+    """Return *value* in the containers of *held*: those under the same name, and in lists equal ones."""
     if isinstance(held, dict) and isinstance(value, dict):
         fresh = {name: _refilled(held.get(name), each) for name, each in value.items()}
         held.clear()
@@ -159,9 +159,9 @@ def _text_before(state: State, name: str) -> str | None:
 
 
 def _add_up(value: Any, kind: str, amounts: list[Any]) -> Any:
-    """Replay *amounts* on *value*; on one of another type they start from nothing.
+    """Replay *amounts* on *value*. If it has another type, they start from nothing.
 
-    One by one, as the request did: floating-point sums depend on their order.
+    They are added one by one, as in the request: floating-point sums depend on their order.
     """
     if kind == "append":
         return [*(value if isinstance(value, list) else []), *amounts]

@@ -1,8 +1,8 @@
-"""Two faces of one session: what a framework hands out under its own name, and what has our names as well.
+"""Two faces of one session: one with a framework's names only, and one with our names as well.
 
-A template that reads ``session.user_id`` asks for the attribute first. So a framework's session hides each
-name but dict's and that framework's, and the field of that name is found. Who wants the methods is given a
-view: another ``Session``, which does all it is asked to the one behind it.
+A template that reads ``session.user_id`` asks for the attribute first. So a framework's session has only the
+names of dict and of that framework, and the template finds the field. ``view_of`` returns a view with all
+methods: another ``Session``, which passes each call to the one behind it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AnySession = TypeVar("AnySession", bound=type[Session])
 
 
 class _Hidden:
-    """A name that a session of a framework does not have; *advice* says who has it."""
+    """A name that a session of a framework does not have; *advice* says where to find it."""
 
     def __init__(self, advice: str) -> None:
         self._advice = advice
@@ -38,9 +38,9 @@ class _Hidden:
 
 
 def hides_names(advice: str, *, beside: tuple[str, ...] = ()) -> Callable[[AnyClass], AnyClass]:
-    """Hide the public names that a class inherits, all but dict's and those *beside* them.
+    """Hide the public names that a class inherits, except dict's and those in ``beside``.
 
-    *advice* ends what is said to those who ask for one; ``{name}`` in it is that name.
+    *advice* ends the error for a hidden name; ``{name}`` in it stands for that name.
     """
     kept = {*dir(dict), *beside}
 
@@ -55,7 +55,7 @@ def hides_names(advice: str, *, beside: tuple[str, ...] = ()) -> Callable[[AnyCl
 
 
 def tells_by(error: type[FreshLoginRequired]) -> Callable[[AnySession], AnySession]:
-    """Have a class of sessions raise *error*, which its framework answers with 401, for a login too old."""
+    """Have a class of sessions raise *error* for a login that is too old; its framework answers with 401."""
 
     def told(session_class: AnySession) -> AnySession:
         session_class._too_old = error
@@ -65,7 +65,7 @@ def tells_by(error: type[FreshLoginRequired]) -> Callable[[AnySession], AnySessi
 
 
 def asks_behind(view_class: AnyClass) -> AnyClass:
-    """Have each method that *view_class* inherits do what it does to the session behind the view."""
+    """Have each method that *view_class* inherits act on the session behind the view."""
     for name in dir(view_class):
         found = inspect.getattr_static(view_class, name)
         if name in vars(view_class) or (name.startswith("_") and not name.endswith("__")):
@@ -97,9 +97,9 @@ def _asking(method: Any) -> Any:
 
 @asks_behind
 class SessionView(Session):
-    """All that a session is, of one that a framework handed out without our names.
+    """A session with all names, in front of one that a framework handed out without ours.
 
-    It has no storage of its own: what C code finds there, it cannot encode.
+    Its own storage has only the placeholder, which C code cannot encode.
     """
 
     __slots__ = ("_behind",)
@@ -109,16 +109,16 @@ class SessionView(Session):
         dict.__setitem__(self, PLACEHOLDER, PLACEHOLDER)
 
     @property
-    def _visit(self) -> VisitProtocol:  # type: ignore[override]  # where another session has its slot
+    def _visit(self) -> VisitProtocol:  # type: ignore[override]  # other sessions have a slot for it
         return self._behind._visit
 
     def _read(self) -> NoReturn:
-        raise TypeError("call a method of this session on it, as in session.logout(), and not on its class")
+        raise TypeError("call this method on the session, as in session.logout(), and not on its class")
 
     def _fill(self, state: State) -> NoReturn:
         self._read()
 
 
 def view_of(session: Session) -> Session:
-    """Return *session* with our names, which it has unless a framework handed it out."""
+    """Return *session* with our names. It lacks them only if a framework handed it out."""
     return session if type(session) in (Session, SessionView) else SessionView(session)

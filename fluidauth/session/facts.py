@@ -1,4 +1,4 @@
-"""What a session tells of itself, beside its fields: whose it is, since when and until when."""
+"""What a session says of itself, besides its fields: whose it is, since when and until when."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .state import State
 
 
 class Facts(LazyDict):
-    """Properties of a session, of which each reads it."""
+    """Properties of a session. Each of them loads it."""
 
     __slots__ = ()
 

@@ -1,6 +1,6 @@
-"""Values of a session whose request has ended: they are read, and refuse changes, which nothing would save.
+"""Values of a session whose request has ended. They refuse changes, because nothing would save those.
 
-To JSON, and to whoever compares or copies them, they are a list and a dict.
+For JSON, comparisons and copies they are a list and a dict.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A dict that fills itself at the first access, and tells of each change.
+"""A dict that fills itself at the first access, and reports each change.
 
 C code can read a dict behind its methods' backs: ``json.dumps`` writes ``{}`` for any
-subclass whose own storage is empty. So an unfilled one holds a single entry whose key
-is not a string and whose value no encoder accepts: code that calls methods fills it,
-code that does not fails loudly, and nothing sees it empty.
+subclass whose own storage is empty. So an unfilled one holds a single entry. Its key is
+no string, and no encoder accepts its value. Code that calls methods fills the dict. Code
+that does not call them fails with an error, and never sees an empty dict.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LazyDict(dict[str, Any]):
     # -- hooks -----------------------------------------------------------------
 
     def _read(self) -> object:
-        """Fill the dict, unless it is."""
+        """Fill the dict, unless it is filled."""
         raise NotImplementedError
 
     def _watch(self, key: str, value: Any) -> None:
@@ -45,10 +45,10 @@ class LazyDict(dict[str, Any]):
         """Note that the application sets *key*, whatever that held before."""
 
     def _explain_missing(self, key: object) -> None:
-        """Raise what tells more than KeyError about the missing *key*, if anything does."""
+        """Raise an error that says more than KeyError about the missing *key*, if there is one."""
 
     def _remove_unreadable(self, key: str | None = None) -> bool:
-        """Note a change that replaces or removes the unreadable field *key*, or all; say if it was one."""
+        """Note that the unreadable field *key*, or each, is replaced or removed; return whether it was."""
         self._change()
         return False
 
@@ -174,7 +174,7 @@ class LazyDict(dict[str, Any]):
         return self
 
     def become(self, fields: dict[str, Any]) -> None:
-        """Take over *fields*, a plain dict that the application put in this one's place."""
+        """Take over *fields*, a plain dict that the application put in place of this one."""
         for name in self.keys() - fields.keys():
             del self[name]
         for name, value in fields.items():
@@ -183,5 +183,5 @@ class LazyDict(dict[str, Any]):
 
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
-        """Return a plain dict: a session comes from its middleware alone."""
+        """Return a plain dict: only the middleware makes sessions."""
         return dict.fromkeys(keys, value)

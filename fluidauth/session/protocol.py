@@ -15,7 +15,7 @@ class VisitProtocol(Protocol):
     answerable: bool
     """Whether a cookie can still be sent."""
     bearer: str | None
-    """The client's token that the request came with, in the place of cookies."""
+    """The client's token that the request came with, instead of cookies."""
 
     def now(self) -> int: ...
     def may_wait(self) -> bool: ...

@@ -1,7 +1,7 @@
 """The dict that an application sees.
 
-Nothing here does I/O: loading and saving are asked of the visit that it was made for. Nor does a method call
-another one of its own by name: a framework's session has none of them (``faces``).
+Nothing here does I/O: the visit that it was made for loads and saves. No method here calls another one by
+its public name, because a framework's session has none of these names (``faces``).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from .wish import Login
 
 UNREAD = (StoreError, SessionNotLoaded, SessionClosed)  # a logout needs no read
 _NO_HEAD = "a new session needs a Set-Cookie header, but the response head was sent already"
-_BEARER = "this request came with a client's token, which no response replaces: {} needs a cookie"
+_BEARER = "{} needs a cookie, but this request came with a client's token, which no response can replace"
 
 
 class Session(Facts):
     """The session of one request; to the application, a dict of JSON values.
 
-    Reading it the first time loads it. Changes, also deep inside values, are saved before the response
-    leaves. Raise :class:`PayloadError` for what is not JSON, :class:`StoreError` if the store is out of
-    order, :class:`SessionNotLoaded` before ``aload()`` on a remote store in asynchronous code,
-    :class:`SessionClosed` for what can no longer be kept.
+    The first access loads it. Changes, also deep inside values, are saved before the response leaves.
+    Raise :class:`PayloadError` for a value that is not JSON, and :class:`StoreError` if the store is out
+    of order. Raise :class:`SessionNotLoaded` in asynchronous code with a remote store before ``aload()``.
+    Raise :class:`SessionClosed` for a change that can no longer be kept.
     """
 
-    __slots__ = ("_visit",)  # which does not hold its session: see there
+    __slots__ = ("_visit",)  # the visit does not hold its session: see there
     _too_old: type[FreshLoginRequired] = (
-        FreshLoginRequired  # the one that a framework answers in its own way, where it has one
+        FreshLoginRequired  # or the framework's own subclass, which it answers in its own way
     )
 
     def __init__(self, visit: VisitProtocol) -> None:
@@ -49,7 +49,7 @@ class Session(Facts):
     # -- loading ---------------------------------------------------------------
 
     def _read(self) -> State:
-        """Return the state, loading first if need be; every access passes here."""
+        """Return the state. Load it first if necessary; every access passes here."""
         return self._visit.state or self._fill(self._visit.load())
 
     def _fill(self, state: State) -> State:
@@ -102,7 +102,7 @@ class Session(Facts):
                 self._fill(state)
 
     def reload(self) -> None:
-        """Read the session again; changes of this request not yet saved are dropped."""
+        """Read the session again. Changes of this request that are not saved yet are dropped."""
         before = self._read()
         self._refill(before, self._visit.reload())
 
@@ -115,13 +115,13 @@ class Session(Facts):
     def _refill(self, before: State, state: State) -> None:
         self._fill(state)
         state.closed = before.closed
-        if before.wish.ends:  # a logout stands
+        if before.wish.ends:  # a logout is kept
             dict.clear(self)
             state.wish = before.wish
             state.detach()
 
     def save(self) -> None:
-        """Save now, not at the response head: for handlers that run long."""
+        """Save now, and not only when the response begins: for handlers that run long."""
         self._read()
         self._visit.save(self)
 
@@ -135,7 +135,7 @@ class Session(Facts):
     def login(
         self, user_id: str, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
     ) -> None:
-        """Sign *user_id* in under a new id; the old id is dead from the save on.
+        """Sign *user_id* in under a new id. From the save on, the old id opens nothing.
 
         Fields are kept, unless another user was signed in. *lifetime* overrides the engine's timeouts for
         this session (NIST SP 800-63B-4, section 5.2). Raise ``TypeError`` if *user_id* is not text.
@@ -152,7 +152,7 @@ class Session(Facts):
         self.update(data or {})
 
     def regenerate(self) -> None:
-        """Give the session a new id with the same data; the old id is dead from the save on."""
+        """Give the session a new id with the same data. From the save on, the old id opens nothing."""
         state = self._answerable_state("regenerate()")
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
@@ -160,25 +160,25 @@ class Session(Facts):
             state.ask(renews=True)
 
     def confirm(self) -> None:
-        """Note that the user authenticated again: a new id, a new ``auth_time``; deadlines and fields stay.
+        """Note that the user authenticated again. The session gets a new id and a new ``auth_time``.
 
-        Raise :class:`FreshLoginRequired` if nobody is signed in.
+        Deadlines and fields stay. Raise :class:`FreshLoginRequired` if nobody is signed in.
         """
         state, now = self._answerable_state("confirm()"), self._visit.now()
         if state.closed:
             raise SessionClosed(f"this session is closed: {state.closed}")
         if state.user_id is None:
-            raise self._too_old("nobody is signed in to confirm it; this needs a login")
+            raise self._too_old("nobody is signed in, so there is nothing to confirm; log the user in first")
         if state.wish.login is not None:
             state.ask(login=state.wish.login._replace(auth_time=now))
         else:
             state.ask(renews=True, confirmed_at=now)
 
     def set_lifetime(self, lifetime: Lifetime) -> None:
-        """Give the session other timeouts, counted from now, and its cookie their expiry.
+        """Give the session other timeouts, counted from now. Its cookie gets the same expiry.
 
-        It may end later only up to the engine's absolute timeout after its login or beginning (NIST SP
-        800-63B-4, section 5.2). Raise ``TypeError`` for no ``Lifetime``.
+        The session can end later than before, but not later than the engine's absolute timeout after its
+        login or beginning (NIST SP 800-63B-4, section 5.2). Raise ``TypeError`` if it is no ``Lifetime``.
         """
         if not isinstance(lifetime, Lifetime):
             raise TypeError(f"lifetime={lifetime!r} must be a Lifetime, such as Lifetime(absolute=3600)")
@@ -190,11 +190,11 @@ class Session(Facts):
             state.ask(lifetime=lifetime)
 
     def logout(self) -> None:
-        """End the session for good; the save removes its record, even if the handler fails.
+        """End the session for good. The save removes its record, even if the handler fails.
 
-        The cookie names it: nothing is read for that. Where the response has begun, in a stream or WebSocket,
-        it ends at once. A later write in the same request starts a fresh session. Raise
-        :class:`TooManyCookies` if there are more of our name than are looked at.
+        Nothing is read for this, because the cookie names the session. In a stream or WebSocket, where the
+        response has begun, it ends at once. A later write in the same request starts a fresh session. Raise
+        :class:`TooManyCookies` if the request has more cookies of our name than we read.
         """
         try:
             self._read()
@@ -205,7 +205,7 @@ class Session(Facts):
     destroy = logout
 
     def clear(self) -> None:
-        """Remove each field; where a user is signed in, or nobody can say, do as :meth:`logout`."""
+        """Remove each field. If a user is signed in, or that cannot be read, do as :meth:`logout`."""
         try:
             state = self._read()
             leaves = state.user_id is not None or state.wish.ends
@@ -228,7 +228,7 @@ class Session(Facts):
     def add(self, key: str, amount: float = 1) -> None:
         """Add *amount* to the number under *key* (0 if absent).
 
-        Concurrent additions all count; assignments overwrite. Raise ``TypeError`` if that is no number.
+        Concurrent additions all count; assignments overwrite. Raise ``TypeError`` if either is no number.
         """
         value = self.get(key, 0)
         for number in (value, amount):
@@ -241,7 +241,7 @@ class Session(Facts):
     def append(self, key: str, item: Any) -> None:
         """Append *item* to the list under *key* (empty if absent).
 
-        Items that concurrent requests append are all kept. Raise ``TypeError`` if that is no list.
+        All items that concurrent requests append are kept. Raise ``TypeError`` if the value is no list.
         """
         items = self.get(key, [])
         if not isinstance(items, list):
@@ -250,7 +250,7 @@ class Session(Facts):
         check(item, f"session[{key!r}][{len(items)}]", depth=2)
         self._change().note(key, "append", item)
         items.append(item)
-        # Not by an assignment, which checks what was there already each time; the save does so once.
+        # Not by an assignment, which would check the whole list each time. The save checks it once.
         self._remove_unreadable(key)
         dict.__setitem__(self, key, items)
 
@@ -268,13 +268,13 @@ class Session(Facts):
         return state is not None and state.is_changed(self)
 
     def mark_accessed(self) -> None:
-        """Count the session as used; load it where that needs no waiting."""
+        """Count the session as used. Load it if that needs no waiting."""
         self._visit.accessed = True
         if not self._visit.may_wait():
             self._read()
 
     def mark_modified(self) -> None:
-        """Compare every field at the save; seldom needed, as changes are found by themselves."""
+        """Compare every field at the save. Seldom needed, because changes are found without it."""
         self._change()
 
     def __repr__(self) -> str:

@@ -25,7 +25,7 @@ _NO_ADOPTIONS: list[Adoption] = []
 class State:
     """One session of one request: what was found, what was done to its fields, and what is wished.
 
-    Most requests only read: the defaults are the class's, and never changed in place.
+    Most requests only read, so the defaults belong to the class. They are never changed in place.
     """
 
     # -- found --
@@ -37,22 +37,22 @@ class State:
     barred: str | None = None
     """Why nothing but a login or logout may be kept: the id was replaced, or logged out."""
     others: tuple[Credential, ...] = ()
-    """More that the request presented, live all: one was planted, so none counts."""
+    """More live sessions that the request presented. One may have been planted, so none counts."""
     adoption: Adoption | None = None
     reserved: str | None = None
-    """The id under which a session that begins is stored, where it was drawn before that."""
+    """The id of a session that begins, if it was drawn before the session is stored."""
     due: bool = False
-    """Whether a request that only reads owes a touch, a re-seal or a new signature."""
+    """Whether a request that only reads still needs a touch, a re-seal or a new signature."""
     # -- done --
     texts: Mapping[str, str] = _NOTHING
-    """The containers that the application was handed, as they were before that."""
+    """The containers that were handed to the application, as they were before that."""
     unreadable: frozenset[str] = frozenset()
     """Encrypted fields that could not be read and were neither removed nor replaced."""
     additions: Mapping[str, tuple[AdditionKind, list[Any]]] = _NOTHING
     modified: bool = False
     """A mutator, login, logout or regenerate was called."""
     detached: bool = False
-    """What was loaded belongs to somebody else, or has ended: carry none of it on."""
+    """What was loaded belongs to somebody else, or has ended: keep none of it."""
     closed: str | None = None
     """Why changes are refused from now on."""
     unsure = False
@@ -60,7 +60,7 @@ class State:
     written: frozenset[str] | set[str] = frozenset()
     """The fields that the application set, whatever they held before."""
     signed_in_anew = False
-    """The application said that its user signed in, whatever the fields tell by themselves."""
+    """The application said that its user signed in, whatever the fields say."""
     # -- wished --
     wish: Wish = NO_WISH
 
@@ -73,7 +73,7 @@ class State:
         self.credential = credential
         self.record = record
         self.body = body
-        # Asked of every session, up to three times; a default of the class is found twice as slowly.
+        # Read in every session, up to three times. A default of the class takes twice as long to find.
         self.modified = self.due = False
         self.texts = _NOTHING
         if body is None:
@@ -85,13 +85,13 @@ class State:
 
     @property
     def signs_in(self) -> bool:
-        """Whether this request asked for a sign-in, which an adopted one is not."""
+        """Whether this request asked for a login. An adopted login does not count."""
         login = self.wish.login
         return login is not None and (self.adoption is None or login is not self.adoption.login)
 
     @property
     def user_id(self) -> str | None:
-        """The user who is signed in, or is to be."""
+        """The user who is signed in, or will be after the save."""
         if self.wish.login is not None:
             return self.wish.login.user_id
         if self.wish.named is not None:
@@ -109,12 +109,12 @@ class State:
 
     @property
     def stored(self) -> SessionRecord | None:
-        """The record of this session; None until it is stored under the id that it is to have."""
+        """The record of this session; None until it is stored under its final id."""
         return None if self.detached or self.wish.login is not None else self.record
 
     @property
     def old(self) -> list[Adoption]:
-        """The sessions of former systems that the request presented, as far as they matter: each once."""
+        """The sessions of former systems that the request presented and that matter, each once."""
         formers = self.wish.formers
         if self.adoption is None and not formers:
             return _NO_ADOPTIONS  # as nearly always
@@ -149,7 +149,7 @@ class State:
         self.written.add(name)
 
     def watch_all(self) -> None:
-        """Watch every container: all fields are handed out, or references to them are about."""
+        """Watch every container, because all fields or references to them are handed out."""
         for name, value in self.base.items():
             self.watch(name, value)
 
@@ -200,7 +200,7 @@ class State:
         self.wish = NO_WISH
 
     def count_from(self, fields: dict[str, Any], texts: Mapping[str, str]) -> None:
-        """Count changes from *fields* on: what was done to them before was stored, or told to be lost."""
+        """Count changes from *fields* on. Earlier changes were stored, or reported as lost."""
         self.base, self.texts, self.additions = fields, {**self.texts, **texts}, _NOTHING
 
     def snapshot(self) -> State:
@@ -223,8 +223,8 @@ class State:
     def carry_on(self, later: State, since: State) -> bool:
         """Take over what the application did and wished between *since*, when a save began, and *later*, now.
 
-        Return whether the fields still belong to this session: a logout or another user's login,
-        while the save waited for the store, left nothing of them.
+        Return whether the fields still belong to this session. They do not after a logout or another user's
+        login while the save waited for the store.
         """
         wish, before = later.wish, since.wish
         if wish.ends and not before.ends:
@@ -232,7 +232,7 @@ class State:
             self.wish = wish.only_end()
         elif later.detached and not since.detached:
             self.detach()
-        # Each wish is compared with its snapshot: what the save has just carried out is not asked again.
+        # Each wish is compared with its snapshot: the next save must not repeat what this one carried out.
         if wish.login is not before.login:
             self.ask(login=wish.login)
         elif (wish.renews and not before.renews) or wish.confirmed_at != before.confirmed_at:

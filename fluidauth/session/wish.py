@@ -1,4 +1,4 @@
-"""What a request presented, and what it asked for beside changes of fields: plain values."""
+"""What a request presented, and what it asked for besides changes of fields: plain values."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fluidauth.records import Lifetime
 
 
 class Credential:
-    """A session id that a genuine cookie presented. Shows nothing of it."""
+    """A session id that a genuine cookie presented. Its ``repr`` does not show the id."""
 
     __slots__ = ("cookie", "handle", "kid", "session_id")
 
     def __init__(self, cookie: str, session_id: str, kid: str, handle: str) -> None:
-        self.cookie: str = cookie  # its name; empty where it was a client's token
+        self.cookie: str = cookie  # its name; empty for a client's token
         self.session_id: str = session_id
         self.kid: str = kid
         self.handle: str = handle
@@ -27,46 +27,46 @@ class Credential:
 
 
 class Login(NamedTuple):
-    """A sign-in that this request asked for, or that another system vouched for."""
+    """A login that this request asked for, or that took place in a former system."""
 
     user_id: str | None
-    """None where the application signed out whom its own fields named, and keeps others of them."""
+    """None if the application signed its user out by its own fields, and keeps other fields."""
     lifetime: Lifetime | None
     auth_time: int | None
     """None if nobody knows when it was."""
     by_field: bool = False
-    """Whether a field of the session says so: until it is stored, that may change."""
+    """Whether a field of the session says so. This may change until it is stored."""
 
 
 class Adoption(NamedTuple):
-    """A session of another system, whose cookie this request presented. Shows nothing of it."""
+    """A session of a former system, whose cookie this request presented. Its ``repr`` shows no secret."""
 
     name: str
-    """Of the other system."""
+    """Of the former system."""
     cookie: CookieOptions
     value: str
     message: bytes
     """What the new id is derived from."""
     marker: str
-    """The handle that says, once it is stored, that the old cookie was used."""
+    """The handle of the marker. Once that is stored, it says that the old cookie was used."""
     until: int
     """Unix seconds: from then on no such cookie is genuine."""
     login: Login | None = None
-    """The sign-in of the old session."""
+    """The login of the old session."""
     taken: bool = False
-    """Whether it was taken over already, and only the cookie is to be sent again."""
+    """Whether it was adopted already, so that only the cookie must be sent again."""
 
     def __repr__(self) -> str:
         return f"<Adoption {self.name}>"
 
 
 class Wish(NamedTuple):
-    """What the application asked for, beside changes of fields."""
+    """What the application asked for, besides changes of fields."""
 
     ends: bool = False
     """A logout."""
     gone: tuple[Credential, ...] = ()
-    """All that came with the logout: it ends them, found or not."""
+    """All session ids that came with the logout. It ends their sessions, found or not."""
     formers: tuple[Adoption, ...] = ()
     """Sessions of former systems that came with it."""
     login: Login | None = None
@@ -75,9 +75,9 @@ class Wish(NamedTuple):
     lifetime: Lifetime | None = None
     """The timeouts that the session is to have from this save on."""
     confirmed_at: int | None = None
-    """When the user who is signed in authenticated again, in Unix seconds; it renews as well."""
+    """When the signed-in user authenticated again, in Unix seconds. This renews the session as well."""
     named: str | None = None
-    """Whom the fields name, of which the record knows nothing yet; it renews as well."""
+    """The user that the fields name and the record does not have yet. This renews the session as well."""
 
     def only_end(self) -> Wish:
         """Return the logout alone."""

@@ -1,6 +1,6 @@
 """Records in, records out. No key, no cookie, no clock.
 
-What a store of one's own needs is here; ours are in a module or package each.
+What a store of your own needs is here. Each of our stores has its module or package.
 """
 
 from fluidauth.records import SessionInfo, SessionRecord

@@ -2,9 +2,9 @@
 
 A store knows records and nothing else: no keys, no cookies, no clock (time is passed
 in). Every call is bounded in time. The only errors that leave a store are
-:class:`~fluidauth.errors.StoreError`, raised ``from`` the driver's own, and
-:class:`~fluidauth.errors.RecordExists`. ``fluidauth.testing.StoreContract`` tests all
-that is written here.
+:class:`~fluidauth.errors.StoreError`, raised ``from`` the driver's own error, and
+:class:`~fluidauth.errors.RecordExists`. ``fluidauth.testing.StoreContract`` tests
+everything that is written here.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ DEFAULT_NAMESPACE = "fluidauth"
 class SessionStore(ABC):
     """A store for synchronous code; asynchronous code uses it through a bridge.
 
-    A subclass of five verbs is complete. One that overrides ``delete_for_user`` must
-    also override ``replace``: otherwise a revocation could pass between its two steps.
+    A subclass with the five verbs is complete. One that overrides ``delete_for_user`` must
+    also override ``replace``: otherwise a revocation could happen between its two steps.
     """
 
     inline = False
-    """Reads take microseconds, so that even an event loop may make them directly."""
+    """Whether reads take microseconds, so that even an event loop can make them directly."""
 
     expires_itself = False
-    """The storage removes what has expired, so that nobody needs to call ``clean`` now and then."""
+    """Whether the storage itself removes what has expired, so that ``clean`` need not be called."""
 
     kin_digits = 0
-    """How many digits the handles of the two records of ``replace`` must have in common, at the start."""
+    """How many digits at the start both handles in ``replace`` must have in common (Redis Cluster: 2)."""
 
     namespace = DEFAULT_NAMESPACE
-    """Scopes every call: two applications with different namespaces never meet."""
+    """Limits every call: applications with different namespaces never see each other's sessions."""
 
     @abstractmethod
     def get(self, handle: str) -> SessionRecord | None:
-        """Return the record; an expired one may be returned, the engine checks."""
+        """Return the record. It may be an expired one: the engine checks that."""
 
     @abstractmethod
     def create(self, record: SessionRecord) -> None:
@@ -47,7 +47,7 @@ class SessionStore(ABC):
 
     @abstractmethod
     def update(self, record: SessionRecord) -> bool:
-        """Replace the stored record if its version is ``record.version - 1``; say if it was.
+        """Replace the stored record if its version is ``record.version - 1``; return whether it was.
 
         Never insert: a request that ends after the user logged out must not bring the
         session back. Never lower ``expires_at``; never change ``created_at``.
@@ -55,7 +55,7 @@ class SessionStore(ABC):
 
     @abstractmethod
     def delete(self, handle: str, version: int | None = None) -> bool:
-        """Remove the record, only at *version* if given; say if it was there. Durable."""
+        """Remove the record, if given only at *version*. Return whether it was there. Durable."""
 
     @abstractmethod
     def clean(self, now: int, limit: int | None = None) -> int:
@@ -63,37 +63,37 @@ class SessionStore(ABC):
 
     # -- optional --------------------------------------------------------------
 
-    # Many at once, of different handles, each as if it were alone. Whoever can saves round trips.
+    # Many at once, of different handles, each as if it were alone. Override them to save round trips.
 
     def get_many(self, handles: Sequence[str]) -> list[SessionRecord | None]:
         """Return each record, or None, in its place."""
         return [self.get(handle) for handle in handles]
 
     def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        """Insert each of *records* whose handle is not there; say of each if it was."""
+        """Insert each of *records* whose handle is not there; return for each whether it was inserted."""
         return [_created(self, record) for record in records]
 
     def update_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        """Update each of *records*, and say of each if it was."""
+        """Update each of *records*; return for each whether it was updated."""
         return [self.update(record) for record in records]
 
     def replace_many(self, pairs: Sequence[tuple[SessionRecord, SessionRecord]]) -> list[bool]:
-        """Do as :meth:`replace` for each tombstone and record; False as well where ``RecordExists``."""
+        """Do as :meth:`replace` for each tombstone and record, but return False for ``RecordExists``."""
         return [_replaced(self, *pair) for pair in pairs]
 
     def delete_many(self, keys: Sequence[tuple[str, int | None]]) -> list[bool]:
-        """Remove each handle, only at its version if that is given; say of each if it was there. Durable."""
+        """Remove each handle, if given only at its version; return for each whether it was there. Durable."""
         return [self.delete(*key) for key in keys]
 
     def touch(self, handle: str, expires_at: int) -> bool:
-        """Move ``expires_at`` forward, never back; the version stays. Say if it moved."""
+        """Move ``expires_at`` forward, never back; the version stays. Return whether it moved."""
         raise _not_supported(self, "touch")
 
     def replace(self, tombstone: SessionRecord, record: SessionRecord) -> bool:
-        """Update to *tombstone* and create *record*, both or neither; say if it was done.
+        """Update to *tombstone* and create *record*, both or neither; return whether it was done.
 
-        False if the version was not ``tombstone.version - 1``; ``RecordExists`` as for
-        ``create``. The tombstone's ``expires_at`` is stored as given, even if lower.
+        Return False if the version was not ``tombstone.version - 1``. Raise ``RecordExists`` as
+        in ``create``. The tombstone's ``expires_at`` is stored as given, even if lower.
         """
         raise _not_supported(self, "replace")
 
@@ -102,7 +102,7 @@ class SessionStore(ABC):
         raise _not_supported(self, "list_for_user")
 
     def delete_for_user(self, user_id: str, except_handle: str | None = None) -> int:
-        """Remove all records of the user in one step, but *except_handle*; return how many."""
+        """Remove all records of the user in one step, except *except_handle*; return how many."""
         raise _not_supported(self, "delete_for_user")
 
     def count_by_kid(self) -> dict[str, int]:
@@ -114,15 +114,15 @@ class SessionStore(ABC):
         raise _not_supported(self, "scan")
 
     def damage(self) -> list[str]:
-        """Return what is wrong with the storage itself, beyond single records; nothing, if it cannot tell."""
+        """Return what is wrong with the storage itself, besides single records; empty if unknown."""
         return []
 
     def advice(self) -> list[str]:
-        """Return what should be changed about how the storage is set up, a sentence each."""
+        """Return what should be changed in the setup of the storage, a sentence each."""
         return []
 
     def create_schema(self) -> bool:
-        """Create what records are kept in, or bring it up to date; say if there was anything to do."""
+        """Create what records are kept in, or bring it up to date; return whether anything was to do."""
         self.open()
         return False
 
@@ -130,10 +130,10 @@ class SessionStore(ABC):
         """Make ready; called when an engine is built. Raise ``ConfigError`` or ``StoreError``."""
 
     def close(self) -> None:
-        """Release connections; the store may be used again, and then opens anew."""
+        """Release connections. The store can be used again, and then opens again."""
 
     def async_twin(self) -> AsyncSessionStore | None:
-        """Return a native asynchronous version, or None: then a bridge is used."""
+        """Return a native asynchronous version, or None to use a bridge."""
         return None
 
 
@@ -141,7 +141,7 @@ class AsyncSessionStore(ABC):
     """The same contract as :class:`SessionStore`, to await."""
 
     inline = False
-    """No call ever waits, so that none can be cancelled halfway."""
+    """Whether no call ever waits, so that none can be cancelled halfway."""
 
     expires_itself = False
 

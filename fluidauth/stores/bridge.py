@@ -1,7 +1,7 @@
 """Give asynchronous code a blocking store, and synchronous code an asynchronous one.
 
-A hop through asgiref costs 50–110 µs, the other way 400–650, so a whole commit hops
-once, and our own stores have native twins; the bridge serves other people's.
+A change of thread through asgiref costs 50–110 µs, the other way 400–650. So a whole
+commit changes once. Our own stores have native twins, and the bridge is for others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def to_async(store: SessionStore) -> AsyncSessionStore:
 
 
 class AsyncBridge(AsyncDelegatingStore):
-    """A blocking store whose calls run in threads; inline where no asyncio loop runs."""
+    """A blocking store whose calls run in threads, or inline if no asyncio loop runs."""
 
     def __init__(self, store: SessionStore) -> None:
         self.namespace: str = store.namespace

@@ -1,4 +1,4 @@
-"""Stores that have all their calls answered elsewhere, each call by its name."""
+"""Stores that pass all their calls on, each by its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import AsyncSessionStore, SessionStore
 
 
 class DelegatingStore(SessionStore):
-    """A store whose subclass says where its calls are answered, in :meth:`_call` alone."""
+    """A store whose subclass answers all calls in :meth:`_call`."""
 
     @abstractmethod
     def _call(self, verb: str, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Sessions in this process's memory: for development and tests, gone at its end."""
+"""Sessions in this process's memory: for development and tests. They end with the process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .delegating import AsyncDelegatingStore
 class MemoryStore(SessionStore):
     """A bounded dict of records behind a lock.
 
-    Full of live sessions it refuses new ones with ``StoreError`` rather than log
-    anybody out; expired ones make room. *max_sessions* is their number; *clock*
-    returns Unix seconds and decides only what may make room.
+    If it is full of live sessions, it refuses new ones with ``StoreError`` and logs nobody
+    out. Expired sessions make room. At most *max_sessions* are kept. The *clock* returns
+    Unix seconds, and decides only which sessions make room.
     """
 
     inline = True
@@ -133,7 +133,7 @@ class MemoryStore(SessionStore):
 
 
 class AsyncMemoryStore(AsyncDelegatingStore):
-    """The same records for asynchronous code; no call ever waits."""
+    """The same records for asynchronous code. No call ever waits."""
 
     inline = True
 

@@ -10,9 +10,9 @@ from fluidauth.errors import ConfigError
 
 
 def options_in(query: str, types: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """Return the options in *query*, each made by what *types* has under its name.
+    """Return the options in *query*, each converted by the function that *types* has under its name.
 
-    Raise :class:`ConfigError` for any other, and for what cannot be made.
+    Raise :class:`ConfigError` for any other option, and for a value that cannot be converted.
     """
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):

@@ -1,7 +1,7 @@
-"""Wait for a server that answers at once without going to sleep.
+"""Poll briefly for a reply before going to sleep.
 
-One on the same machine answers in 20 to 60 µs. To be woken up takes as long again, and an event
-loop has work of its own with each wait.
+A server on the same machine answers in 20 to 60 µs. Waking up takes as long again, and an event loop
+has extra work with each wait.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_RARELY = 10  # binary logarithm of how many answers are not polled for, in the end
-_GIVE_WAY = 16  # answers that one task takes before it lets others have the loop
+_RARELY = 10  # in the end 2**10 answers are not polled for, then one is
+_GIVE_WAY = 16  # answers that one task takes before other tasks get the loop
 
 
 class Poller:
     """Polls for the answers to one kind of question, up to *limit* seconds for each.
 
-    Where they do not come in time it does so ever more rarely.
+    If they do not come in time, it polls less and less often.
     """
 
     def __init__(self, limit: float = 50e-6) -> None:
@@ -29,7 +29,7 @@ class Poller:
         self._misses = 0
 
     def poll(self, look: Callable[[], T | None]) -> T | None:
-        """Return what *look* gives as soon as it gives anything; None if nothing comes in time."""
+        """Return the first answer of *look* that is not None; None if none comes in time."""
         if self._skip:
             self._skip -= 1
             return None
@@ -43,7 +43,7 @@ class Poller:
 
 
 class PollingGate:
-    """Lets one task poll in each turn of an event loop: where several ask, they wait together."""
+    """Lets one task poll in each turn of an event loop. If several tasks ask, they wait together."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -51,7 +51,7 @@ class PollingGate:
         self._count = 0
 
     def is_open(self) -> bool:
-        """Return whether the task that runs is the first to ask, and has not asked too often."""
+        """Return whether the current task is the first to ask, and has not asked too often."""
         task = asyncio.current_task()
         if self._task is None:
             self._loop.call_soon(self._end_turn)

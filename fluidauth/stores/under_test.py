@@ -1,6 +1,6 @@
-"""Where sessions are kept while tests run: apart from those that people have, and gone after each test.
+"""Where sessions are kept while tests run: apart from those of people, and gone after each test.
 
-Who runs tests says so (the plugin for pytest, Django's test environment); nothing here guesses it.
+The plugin for pytest and Django's test environment say that tests run. Nothing here guesses it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ VARIABLE = "FLUIDAUTH_TEST_DATABASE"
 
 
 class TestRun:
-    """One run of tests in this process, and the store of all engines that would have the default one.
+    """One run of tests in this process, and the store of all engines that would use the default one.
 
-    Memory, unless ``FLUIDAUTH_TEST_DATABASE`` names another, for tests with several processes.
+    That is memory, unless ``FLUIDAUTH_TEST_DATABASE`` names another, for tests with several processes.
     """
 
-    __test__ = False  # of pytest's
+    __test__ = False  # not a test class of pytest
 
     def __init__(self) -> None:
         self.goes_on: bool = False
@@ -32,7 +32,7 @@ class TestRun:
         self.goes_on = True
 
     def end(self) -> None:
-        """Let engines made from now on have the default store again."""
+        """Let engines that are made from now on use the default store again."""
         self.empty()
         self.goes_on, self._store = False, None
 

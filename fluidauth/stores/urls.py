@@ -19,7 +19,7 @@ from .sqlite import SQLiteStore
 from .sqlite.place import path_in
 
 KNOWN = "sqlite:///path, postgresql://host/database, redis://host or memory://"
-_KINDS = ("sqlite", "postgresql", "postgres", "redis", "rediss", "valkey", "memory")  # no file is meant
+_KINDS = ("sqlite", "postgresql", "postgres", "redis", "rediss", "valkey", "memory")  # these are no files
 _MOVING = {" -> ": True, " + ": False}
 _YES_OR_NO = {"yes": True, "no": False}
 _COMMON: dict[str, Callable[[str], Any]] = {"namespace": str, "timeout": float, "pool_size": int}
@@ -29,23 +29,24 @@ _COMMON: dict[str, Callable[[str], Any]] = {"namespace": str, "timeout": float, 
 def store_from_url(url: str) -> SessionStore:
     """Return the store that *url* names.
 
-    ``sqlite:///relative.db``, ``sqlite:////absolute.db`` with ``?durability=normal`` or
-    ``full``, ``timeout=`` (seconds), ``pool_size=``; ``memory://`` with
-    ``?max_sessions=``; ``postgresql://user@host/database`` with ``timeout=``,
-    ``pool_size=`` and ``prepare=no`` beside the options of libpq; ``redis://`` and its
-    kin as ``RedisStore`` takes them, its options behind ``?``; all with ``namespace=``.
-    ``old -> new`` is a ``MigratingStore`` over two of these, ``old + new`` one that moves
-    nothing yet.
-    Raise :class:`ConfigError` for any other scheme or option, and if the driver is not
-    installed.
+    - ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, with ``?durability=normal`` or ``full``,
+      ``timeout=`` (seconds) and ``pool_size=``;
+    - ``memory://``, with ``?max_sessions=``;
+    - ``postgresql://user@host/database``, with ``timeout=``, ``pool_size=``, ``prepare=no`` and the
+      options of libpq;
+    - ``redis://`` and the other URLs of ``RedisStore``, with its options behind ``?``.
+
+    All of them can have ``namespace=``. ``old -> new`` is a ``MigratingStore`` over two of these, and
+    ``old + new`` is one that moves nothing yet. Raise :class:`ConfigError` for any other scheme or option,
+    and if the driver is not installed.
     """
-    url = url.strip()  # a file of settings may have ended its lines as Windows does
+    url = url.strip()  # a settings file may have line ends of Windows
     for sign, moving in _MOVING.items():
         old, _, new = url.partition(sign)
         if "://" in new:
             return MigratingStore(store_at(old.strip()), store_at(new.strip()), moving=moving)
     try:
-        parts = urlsplit(url.replace("#", "%23"))  # which begins no fragment in any of these
+        parts = urlsplit(url.replace("#", "%23"))  # none of these URLs has a fragment
     except ValueError:
         raise ConfigError(f"the store URL is not one; use {KNOWN}") from None
     if parts.scheme == "memory":
@@ -64,7 +65,7 @@ def store_from_url(url: str) -> SessionStore:
 
 
 def store_at(place: str | os.PathLike[str]) -> SessionStore:
-    """Return the store at *place*, a URL or the path of a SQLite file; raise ConfigError for neither."""
+    """Return the store at *place*, a URL or the path of a SQLite file. Raise ConfigError if it is neither."""
     if not isinstance(place, str):
         return SQLiteStore(place)
     place = place.strip()
@@ -77,7 +78,7 @@ def _postgres_store(url: str) -> SessionStore:
     types = {**_COMMON, "prepare": _yes_or_no}
     place, _, query = url.partition("?")
     ours: list[str] = []
-    libpqs: list[str] = []  # left as they are: a plus is no space there
+    libpqs: list[str] = []  # left as they are: there a plus is no space
     for option in query.split("&") if query else ():
         (ours if option.partition("=")[0] in types else libpqs).append(option)
     place += f"?{'&'.join(libpqs)}" if libpqs else ""
@@ -88,7 +89,7 @@ def _postgres_store(url: str) -> SessionStore:
 
 @contextmanager
 def _needs(extra: str) -> Iterator[None]:
-    """Raise :class:`ConfigError` if what is imported here is not installed; *extra* brings it."""
+    """Raise :class:`ConfigError` if what is imported here is not installed; *extra* installs it."""
     try:
         yield
     except ImportError as error:

@@ -1,8 +1,8 @@
 """Help for tests: of stores, and of applications with sessions.
 
-Suites that every store must pass (``StoreContract``, ``AsyncStoreContract``) and every store on
-a server (``RemoteStoreContract``, ``AsyncRemoteStoreContract``), a clock that tests move, an
-engine in memory, and clients that are signed in. The last three as fixtures of pytest:
+Every store must pass the suites ``StoreContract`` and ``AsyncStoreContract``, and every store on a
+server ``RemoteStoreContract`` and ``AsyncRemoteStoreContract``. There are also a clock that tests
+move, an engine in memory, and clients that are signed in. For the fixtures of pytest, write
 ``pytest_plugins = ["fluidauth.testing.fixtures"]``.
 """
 

@@ -19,7 +19,7 @@ class AsyncRemoteStoreContract(RemoteContract):
     """
 
     def make_async_store(self, port: int | None, *, timeout: float, pool_size: int) -> AsyncSessionStore:
-        """Return a store on the server; with a *port*, on the proxy to it at that port of 127.0.0.1."""
+        """Return a store on the server. With a *port*, use the proxy to it at that port of 127.0.0.1."""
         raise NotImplementedError
 
     @cached_property
@@ -41,7 +41,7 @@ class AsyncRemoteStoreContract(RemoteContract):
         self.runner.run(read())
 
     def test_cancelled_reads_mix_up_no_records(self) -> None:
-        """The answer to a request that went away is nobody's."""
+        """The answer to a cancelled request reaches no other one."""
         records = [numbered(number) for number in range(50)]
         for record in records:
             self.direct.create(record)

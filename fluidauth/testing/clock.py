@@ -7,7 +7,7 @@ BEGINNING = 4_000_000_000
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move. Unix seconds."""
+    """A clock that stands still until a test moves it. Unix seconds."""
 
     def __init__(self, now: float = BEGINNING) -> None:
         self.now: float = now

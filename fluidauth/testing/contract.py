@@ -4,10 +4,10 @@
         def make_store(self, namespace: str) -> SessionStore:
             return MyStore("test-database", namespace=namespace)
 
-Stores made with different namespaces must share what lies beneath. A capability that
-the store does not offer must raise ``NotSupported``; its tests then ask for no more.
-Nothing here sleeps: time is an argument. It lies in the future, so that storage which
-removes expired records by a clock of its own keeps those of the tests.
+Stores that are made with different namespaces must share their storage. A capability that
+the store does not offer must raise ``NotSupported``. Its tests then ask for no more.
+Nothing here sleeps: time is an argument. It is in the future, so that a storage which
+removes expired records by its own clock keeps those of the tests.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def make_record(name: str = "a", **columns: Any) -> SessionRecord:
 
 
 class StoreContract:
-    """What :class:`~fluidauth.SessionStore` promises, as tests. Override :meth:`make_store`."""
+    """What :class:`~fluidauth.stores.SessionStore` promises, as tests. Override :meth:`make_store`."""
 
     def make_store(self, namespace: str) -> SessionStore:
         """Return a store for *namespace* over the storage of this test alone."""
@@ -54,11 +54,11 @@ class StoreContract:
 
     @cached_property
     def neighbour(self) -> Any:
-        """A store beside :attr:`store`, under another namespace."""
+        """A store on the storage of :attr:`store`, under another namespace."""
         return self.make_store("neighbour")
 
     def concurrently(self, calls: list[Call]) -> list[object]:
-        """Make all *calls* at once; return their answers, an error standing for itself."""
+        """Make all *calls* at once; return their answers, or the errors that they raised."""
         store = self.store  # made once: from Python 3.12 on threads may make one each
         answers: list[object] = [None] * len(calls)
         barrier = threading.Barrier(len(calls))
@@ -85,7 +85,7 @@ class StoreContract:
                 self.__dict__[name].close()
 
     def offers(self, capability: str, *arguments: Any) -> bool:
-        """Return whether the store offers *capability*; it must say so by ``NotSupported``."""
+        """Return whether the store offers *capability*. If not, it must raise ``NotSupported``."""
         try:
             getattr(self.store, capability)(*arguments)
         except NotSupported:
@@ -93,7 +93,7 @@ class StoreContract:
         return True
 
     def kin_of(self, record: SessionRecord, name: str) -> SessionRecord:
-        """Return another record, of which the store accepts that it replaces *record*."""
+        """Return another record that may replace *record* in the store."""
         other, digits = make_record(name), self.store.kin_digits
         return other._replace(handle=record.handle[:digits] + other.handle[digits:])
 
@@ -155,7 +155,7 @@ class StoreContract:
         assert self.store.get(record.handle) == following
 
     def test_update_of_another_version_does_nothing(self) -> None:
-        """An update that comes too late, or from nowhere, says False and changes nothing."""
+        """An update that comes too late, or of no stored record, returns False and changes nothing."""
         record = make_record(version=5)
         self.store.create(record)
 
@@ -204,7 +204,7 @@ class StoreContract:
         assert self.store.get(record.handle) == winners[0]
 
     def test_many_updates_are_told_apart(self) -> None:
-        """Of several updates at once each is done or not by itself, and says so in its place."""
+        """Of several updates at once, each is done or not by itself. The answer is in its place."""
         for name in ("a", "b", "c"):
             self.store.create(make_record(name))
         late = make_record("b", version=7, payload=b"late")
@@ -231,7 +231,7 @@ class StoreContract:
         assert self.store.get_many([]) == []
 
     def test_many_are_created_but_those_that_are_there(self) -> None:
-        """Of several at once each is inserted or not by itself, and says so in its place."""
+        """Of several at once, each is inserted or not by itself. The answer is in its place."""
         there = make_record("b")
         self.store.create(there)
         new = [make_record("a", user_id=None), make_record("c")]
@@ -243,7 +243,7 @@ class StoreContract:
         assert self.store.create_many([]) == []
 
     def test_many_are_replaced_each_with_both_records_or_neither(self) -> None:
-        """One that comes too late, or whose successor's handle is taken, leaves the others alone."""
+        """If one comes too late, or the handle of its successor is taken, the others are still replaced."""
         records = [make_record(name) for name in ("a", "late", "taken", "b")]
         successors = [self.kin_of(record, f"after {number}") for number, record in enumerate(records)]
         graves = [record._replace(user_id=None, version=2, payload=b"t") for record in records]
@@ -264,7 +264,7 @@ class StoreContract:
         assert self.store.replace_many([]) == []
 
     def test_many_are_deleted_at_their_versions(self) -> None:
-        """At any version where none is given."""
+        """Without a version, at any."""
         a, b, c = (make_record(name, version=3) for name in "abc")
         for record in (a, b, c):
             self.store.create(record)
@@ -290,7 +290,7 @@ class StoreContract:
         assert self.store.get(record.handle) == record
 
     def test_users_of_many_are_known(self) -> None:
-        """Sessions that came many at once are listed and revoked with the user's others."""
+        """Sessions that were stored together are listed and revoked with the user's others."""
         if not self.offers("delete_for_user", "nobody"):
             return
         first, last = make_record("first"), make_record("last", user_id=None)
@@ -342,7 +342,7 @@ class StoreContract:
         assert self.store.get(make_record("now").handle) is None
 
     def test_clean_stops_at_its_limit(self) -> None:
-        """A limit bounds the work of one call; the rest goes with the next."""
+        """A limit bounds the work of one call. The next call removes the rest."""
         for number in range(5):
             self.store.create(make_record(str(number)))
 
@@ -370,7 +370,7 @@ class StoreContract:
         assert self.store.get(record.handle) == record
 
     def test_optional_calls_respect_namespaces(self) -> None:
-        """Listing, counting and revoking see one namespace alone."""
+        """Listing, counting and revoking see only one namespace."""
         if not self.offers("delete_for_user", "nobody"):
             return
         record = make_record()
@@ -447,7 +447,7 @@ class StoreContract:
         assert first + second == mine
 
     def test_a_user_is_revoked_but_for_one_session(self) -> None:
-        """Revoking ends all sessions of a user, save one if named, and counts them."""
+        """Revoking ends all sessions of a user, except one if named, and counts them."""
         if not self.offers("delete_for_user", "nobody"):
             return
         mine = [make_record(str(number)) for number in range(3)]
@@ -464,7 +464,7 @@ class StoreContract:
         assert self.store.get(other.handle) == other
 
     def test_revoking_needs_replace(self) -> None:
-        """A store that revokes users renews ids in one step, or a revocation could miss one."""
+        """A store that revokes users must renew ids in one step, or a revocation could miss one."""
         if not self.offers("delete_for_user", "nobody"):
             return
 

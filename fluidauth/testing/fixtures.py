@@ -14,7 +14,7 @@ from .clock import FakeClock
 
 @pytest.fixture
 def session_clock() -> FakeClock:
-    """The time of :func:`session_engine`, which stands still until it is told to move."""
+    """The time of :func:`session_engine`. It stands still until a test moves it."""
     return FakeClock()
 
 

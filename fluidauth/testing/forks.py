@@ -1,4 +1,4 @@
-"""Forked processes, by Python or in C, as uwsgi forks: of that Python hears nothing, and runs no hook."""
+"""Forked processes, by Python or in C, as uwsgi forks. In C, Python does not know, and runs no hook."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from unittest.mock import patch
 
 
 def begin_child(target: Callable[..., Any], *args: Any, heard: bool) -> BaseProcess:
-    """Return a forked process that calls ``target(*args)``; *heard*: whether Python's own hooks run.
+    """Return a forked process that calls ``target(*args)``; *heard* says whether Python's own hooks run.
 
-    It ends with that call, and waits for no thread: those of its parent are not there.
+    It ends with that call, and waits for no thread, because those of its parent are not there.
     """
     child = multiprocessing.get_context("fork").Process(target=_run, args=(target, args), daemon=True)
-    # By PyDLL, which keeps the interpreter's lock: the child has it then, as in a server in C.
+    # By PyDLL, which keeps the interpreter's lock, so the child has it, as in a server in C.
     with patch.object(os, "fork", os.fork if heard else ctypes.PyDLL(None).fork):
         child.start()
     return child

@@ -1,4 +1,4 @@
-"""A proxy on loopback before a server on a socket, which can lose an answer or the connection."""
+"""A proxy on loopback in front of a server on a socket. It can lose an answer or the connection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Proxy:
 
     @property
     def will_cut(self) -> bool:
-        """Whether the request that is to be lost has not come yet."""
+        """Whether the request to lose has not come yet."""
         return bool(self._trigger)
 
     def cut_after(self, words: bytes, then: Callable[[], object] = bool) -> None:
@@ -44,22 +44,22 @@ class Proxy:
         self._trigger, self._when = words, "amid"
 
     def cut_before(self, words: bytes) -> None:
-        """Break the connection that the next request with *words* comes on; the server never sees it."""
+        """Break the connection of the next request with *words*. The server never sees the request."""
         self._trigger, self._when = words, "before"
 
     def dam(self) -> None:
-        """Let nothing through from now on; it is kept, and lost with :meth:`close`."""
+        """Let nothing through from now on. It is kept, and lost with :meth:`close`."""
         self._flows.clear()
 
     def undam(self) -> None:
         self._flows.set()
 
     def forget(self) -> None:
-        """Carry nothing more over the connections that there are, and tell neither end."""
+        """Carry nothing more over the existing connections, without notice to either end."""
         self._forgotten |= self._open
 
     def lead_to(self, address: Any) -> None:
-        """Forward new connections to *address*, as a name does that leads elsewhere now; leave the others."""
+        """Forward new connections to *address*, as after a change of a name. Leave the others."""
         self._address = address
 
     def cut_all(self) -> None:
@@ -70,7 +70,7 @@ class Proxy:
     def close(self) -> None:
         self._listener.close()
         self.cut_all()
-        self.undam()  # for the threads that wait there, to nowhere
+        self.undam()  # for the threads that wait there
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -79,7 +79,7 @@ class Proxy:
                 if self._tls is not None:
                     try:
                         client = self._tls.wrap_socket(client, server_side=True)
-                    except OSError:  # it does not like our certificate
+                    except OSError:  # it refuses our certificate
                         _end(client)
                         continue
                 kind = socket.AF_UNIX if isinstance(self._address, str) else socket.AF_INET
@@ -115,7 +115,7 @@ class Proxy:
                         target.sendall(data[:1])
                     else:
                         self._then()
-                    break  # the server has done it, and nobody hears of that
+                    break  # the server has done it, and nobody gets the answer
                 target.sendall(data)
         for each in (source, target):
             _end(each)

@@ -1,4 +1,4 @@
-"""Suites for a store whose records lie in a server: connections that break, a server that fails.
+"""Suites for a store with its records on a server: connections that break, a server that fails.
 
     class OnMyServer(RemoteServer):
         address = ("127.0.0.1", 7000)
@@ -12,9 +12,9 @@
 
         def take_connections(self, store: Any) -> AbstractContextManager[object]: ...
 
-They stand beside :class:`~fluidauth.testing.StoreContract`. The server is one that may be
-harmed, and each test expects no record there: a namespace of its own will do. Connections are
-broken by a proxy in this process, which finds the request to break by the user id in it.
+Use them together with :class:`~fluidauth.testing.StoreContract`. The server must be one that may be
+killed. Each test expects no records there, so give it a namespace of its own. A proxy in this
+process breaks connections. It finds the request to break by the user id in it.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class RemoteContract(RemoteServer):
 
     @cached_property
     def store(self) -> Any:
-        """A store whose connections lead through the proxy."""
+        """A store with connections through the proxy."""
         return self.opened(self.proxy.port)
 
     @cached_property
     def direct(self) -> Any:
-        """A store beside it, on the server itself."""
+        """Another store, on the server itself."""
         return self.opened(None)
 
     def opened(self, port: int | None) -> Any:
@@ -66,7 +66,7 @@ class RemoteContract(RemoteServer):
                 self.__dict__[name].close()
 
     def refusal(self, state: str, call: Callable[..., object], *arguments: Any) -> StoreError:
-        """Return the error that *call* raises, which must be a ``StoreError`` with the words for *state*."""
+        """Return the error that *call* raises. It must be a ``StoreError`` with the words for *state*."""
         try:
             call(*arguments)
         except StoreError as error:
@@ -77,7 +77,7 @@ class RemoteContract(RemoteServer):
     # -- connections that break ------------------------------------------------------
 
     def test_dead_connections_are_replaced(self) -> None:
-        """A restart of the server leaves a pool of dead ones; no call fails for it."""
+        """A restart of the server leaves a pool of dead connections. No call fails for that."""
         record = numbered(1)
         self.store.create(record)
 
@@ -89,7 +89,7 @@ class RemoteContract(RemoteServer):
         assert (read, written) == (record, True)
 
     def test_connections_that_were_forgotten_on_the_way_cost_one_failure(self) -> None:
-        """A balancer or firewall does so with idle ones, and tells neither end."""
+        """A balancer or firewall forgets idle connections, without notice to either end."""
         record = numbered(1)
         self.store.create(record)
         self.read_at_once(record.handle)
@@ -102,19 +102,19 @@ class RemoteContract(RemoteServer):
         assert self.store.update(numbered(1, version=2)) is True
 
     def read_at_once(self, handle: str) -> None:
-        """Read *handle* again and again, over as many connections as there may be."""
+        """Read *handle* again and again, over as many connections as allowed."""
         raise NotImplementedError
 
     def test_change_that_was_lost_is_made_once(self) -> None:
-        """Where the connection broke before the server had read it, it is asked again."""
+        """If the connection broke before the server had read the request, it is sent again."""
         self._changes_are_made_once(self.proxy.cut_before)
 
     def test_change_whose_answer_was_lost_is_made_once(self) -> None:
-        """The server had carried it out: the caller hears what is true."""
+        """The server had carried it out, and the caller gets the true answer."""
         self._changes_are_made_once(self.proxy.cut_after)
 
     def test_change_whose_answer_was_cut_short_is_made_once(self) -> None:
-        """The first byte of it came."""
+        """Only its first byte came."""
         self._changes_are_made_once(self.proxy.cut_amid)
 
     def _changes_are_made_once(self, cut: Callable[[bytes], None]) -> None:
@@ -131,7 +131,7 @@ class RemoteContract(RemoteServer):
             cut(words)
             with suppress(NotSupported):
                 assert getattr(self.store, name)(*change) in (None, True)
-                assert not self.proxy.will_cut, "the request never came by with the user id in clear"
+                assert not self.proxy.will_cut, "no request with the user id in clear passed the proxy"
                 stored.update((record.handle, record) for record in change)
 
         assert {handle: self.store.get(handle) for handle in stored} == stored
@@ -139,7 +139,7 @@ class RemoteContract(RemoteServer):
             assert len(self.store.scan()) == len(stored)
 
     def test_many_whose_answer_was_lost_are_made_once(self) -> None:
-        """Each of them is told as what it is, whether the server had carried all out or none."""
+        """Each gets its true answer, whether the server had carried out all or none."""
         kept = numbered(9)
         for cut in (self.proxy.cut_before, self.proxy.cut_after, self.proxy.cut_amid):
             records = [numbered(number) for number in (1, 2)]
@@ -159,7 +159,7 @@ class RemoteContract(RemoteServer):
                 cut(words)
                 with suppress(NotSupported):
                     assert getattr(self.store, name)(given) == answer
-                    assert not self.proxy.will_cut, "the request never came by with the user id in clear"
+                    assert not self.proxy.will_cut, "no request with the user id in clear passed the proxy"
 
             handles = [record.handle for record in (*records, *successors, kept)]
             stored = self.store.get_many(handles)
@@ -169,7 +169,7 @@ class RemoteContract(RemoteServer):
             assert self.store.get_many(handles) == [None] * 5
 
     def test_swap_that_another_won_is_not_taken_for_ours(self) -> None:
-        """Of two requests that write the same fields one hears that it came too late, answer lost or not."""
+        """If two requests write the same fields, one gets False, even if an answer is lost."""
         self.store.create(numbered(1))
         self.direct.update(numbered(1, version=2))
 
@@ -180,7 +180,7 @@ class RemoteContract(RemoteServer):
     # -- a server that fails ---------------------------------------------------------
 
     def test_frozen_server_is_an_error_within_the_time_limit(self) -> None:
-        """And what it says when it wakes up reaches nobody."""
+        """What it answers when it wakes up reaches nobody."""
         record = numbered(1)
         self.store.create(record)
 
@@ -207,7 +207,7 @@ class RemoteContract(RemoteServer):
                     time.sleep(RETRY)
 
     def test_killed_server_keeps_what_was_acknowledged(self) -> None:
-        """And calls work again by themselves as soon as it is back."""
+        """Calls work again by themselves as soon as it is back."""
         record = numbered(1)
         self.direct.create(record)
 
@@ -225,17 +225,17 @@ class RemoteContract(RemoteServer):
 
 
 class RemoteStoreContract(RemoteContract):
-    """What a :class:`~fluidauth.SessionStore` on a server promises besides, as tests.
+    """What a :class:`~fluidauth.stores.SessionStore` on a server promises in addition, as tests.
 
     Override :meth:`make_store` and :meth:`take_connections`, and what :class:`RemoteServer` asks for.
     """
 
     def make_store(self, port: int | None, *, timeout: float, pool_size: int) -> SessionStore:
-        """Return a store on the server; with a *port*, on the proxy to it at that port of 127.0.0.1."""
+        """Return a store on the server. With a *port*, use the proxy to it at that port of 127.0.0.1."""
         raise NotImplementedError
 
     def take_connections(self, store: Any) -> AbstractContextManager[object]:
-        """Keep in use all connections of *store*, which has made a call already, until the block ends."""
+        """Keep all connections of *store* in use until the block ends. It has made a call already."""
         raise NotImplementedError
 
     def opened(self, port: int | None) -> Any:
@@ -247,7 +247,7 @@ class RemoteStoreContract(RemoteContract):
             list(pool.map(store.get, [handle] * READS))
 
     def test_exhausted_pool_is_busy_within_the_time_limit(self) -> None:
-        """Who finds every connection in use hears so, and nobody else is harmed."""
+        """A call that finds every connection in use gets an error, and no other call is harmed."""
         record = numbered(1)
         with closing(self.make_store(None, timeout=0.2, pool_size=1)) as store:
             store.create(record)
@@ -261,11 +261,11 @@ class RemoteStoreContract(RemoteContract):
         assert found == record
 
     def test_forked_process_has_connections_of_its_own(self) -> None:
-        """Parent and children read at once, and the end of a child harms nobody."""
+        """Parent and children read at once, and the end of a child harms no other process."""
         self._check_forks(heard=True)
 
     def test_process_forked_in_c_has_connections_of_its_own(self) -> None:
-        """So too where a server forks, as uwsgi does, without a word to Python."""
+        """The same is true if a server forks without Python's knowledge, as uwsgi does."""
         self._check_forks(heard=False)
 
     def _check_forks(self, heard: bool) -> None:
@@ -292,5 +292,5 @@ class RemoteStoreContract(RemoteContract):
 
 
 def numbered(number: int, *, version: int = 1, **columns: Any) -> SessionRecord:
-    """Return a record of a user of that number."""
+    """Return a record of the user with that number."""
     return make_record(f"record-{number}", **{"version": version, "user_id": f"user-{number}", **columns})

@@ -1,4 +1,4 @@
-"""The server of the stores that the suites in ``remote`` test: where it is, and how it comes to harm."""
+"""The server of the stores that the suites in ``remote`` test: where it is, and how it fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RemoteServer:
     """Where the server listens: the path of its socket, or host and port."""
 
     words: ClassVar[Mapping[str, str]] = {}
-    """What errors say, as patterns: of a server that is "frozen" or "down", of a pool that is "busy"."""
+    """Patterns of errors: for a server that is "frozen" or "down", and for a pool that is "busy"."""
 
     limit: float = 1.0
     """Seconds that a call may take."""
@@ -29,15 +29,15 @@ class RemoteServer:
         raise NotImplementedError
 
     def start_server(self) -> None:
-        """Start it again over what it had stored; return when it answers."""
+        """Start it again with what it had stored; return when it answers."""
         raise NotImplementedError
 
     def freeze_server(self) -> None:
-        """Let it answer nothing while its connections stand; a signal to the server shows most."""
+        """Let it answer nothing while its connections stay open. A signal to the server shows most."""
         self.proxy.dam()
 
     def thaw_server(self) -> None:
-        """Let it go on, with the answers that it owes."""
+        """Let it go on, and send its pending answers."""
         self.proxy.undam()
 
     @cached_property

@@ -9,10 +9,10 @@ TICK = 0.002  # seconds
 
 
 class Ticker:
-    """Counts seconds as a thread of this process gets to live them.
+    """Counts the seconds in which a thread of this process really runs.
 
-    On a machine that is busy with something else it falls behind as the code beside it
-    does, so that what it shows stays below a limit that is kept. Never for lower bounds.
+    On a machine that is busy with something else it falls behind, as the tested code does.
+    So its count stays below a limit that is kept. Never use it for lower bounds.
     """
 
     def __init__(self) -> None:

@@ -154,7 +154,7 @@ def test_commands_need_no_keyring_file(
     [
         ("absent.db", "there is no session database"),
         ("sqlite:///absent.db", "there is no session database"),
-        ("memory://", "a memory store lives in its own process alone"),
+        ("memory://", "a memory store is inside its own process"),
         ("mysql://user:SECRET-password@host/db", "store URL with scheme 'mysql' is not known"),
         ("sqlite://user:SECRET-password@host/db", "a sqlite store URL needs a path and no host"),
         ("sqlite:///x.db?SECRET=1&timeout=SECRET", "the store URL has an unknown option"),

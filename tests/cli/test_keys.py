@@ -72,7 +72,7 @@ def test_a_secret_in_use_can_be_taken_over(cli: Cli, monkeypatch: pytest.MonkeyP
     nothing = cli("keys", "add", "--secret-stdin", given="\n")
     weak = cli("keys", "add", "--secret-stdin", given="SECRET-short\n")
 
-    assert (forgotten.code, "take it along with --secret-stdin" in forgotten.err) == (1, True)
+    assert (forgotten.code, "move it with --secret-stdin" in forgotten.err) == (1, True)
     assert taken.out.startswith(f"key {kid_of(OLD)} is signing in the new file ")
     assert "unset FLUIDAUTH_SECRET, restart once" in taken.err
     assert (again.code, "already" in again.err) == (1, True)

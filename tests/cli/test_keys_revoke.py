@@ -37,7 +37,7 @@ def test_revoke_tells_how_many_users_it_logs_out(cli: Cli, engine: SessionEngine
     }
     assert 3590 < found.json["until"] - time.time() <= 3600
     assert f"Revoking {kid_of(OLD)} logs out 2 live sessions (2 cookies, 2 payloads under it)" in told.out
-    assert "by expiry alone" in told.out
+    assert "By expiry alone" in told.out
     assert (nobody.code, "logs out 0 live sessions" in nobody.out) == (0, True)
 
 

@@ -76,12 +76,12 @@ def test_show_says_that_a_row_was_changed(cli: Cli, engine: SessionEngine) -> No
 @pytest.mark.parametrize(
     ("handle", "message"),
     [
-        ("abc", "that is no handle: it has 64 hex digits, the first 8 or more will do"),
-        ("zzzzzzzzzz", "that is no handle"),
+        ("abc", "this is no handle: a handle has 64 hex digits, and the first 8 are enough"),
+        ("zzzzzzzzzz", "this is no handle"),
         ("0" * 8, "no session has a handle like 00000000"),
-        ("f" * 70, "that is no handle"),
-        ("'; DROP TABLE x", "that is no handle"),
-        ("1.abcdef.SECRET", "a cookie goes into fluidauth token explain"),
+        ("f" * 70, "this is no handle"),
+        ("'; DROP TABLE x", "this is no handle"),
+        ("1.abcdef.SECRET", "for a cookie use fluidauth token explain"),
     ],
 )
 def test_a_handle_that_names_nothing_is_refused(

@@ -254,7 +254,7 @@ def test_copy_refuses_what_is_no_migration(cli: Cli, store: str, tmp_path: Path)
     found = cli("sessions", "copy", "--store", store)
 
     assert found.code == 1
-    assert "of which the application has both" in found.err
+    assert "the application must have both already" in found.err
 
 
 def test_rekey_names_what_it_left_alone(cli: Cli, engine: SessionEngine, ring: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_page_cannot_go_on_behind_a_session_that_is_gone(cli: Cli, engine: Ses
 
     found = cli("sessions", "list", "--sort", "created", "--after", "0" * 64)
 
-    assert (found.code, "begin anew without --after" in found.err) == (1, True)
+    assert (found.code, "begin again without --after" in found.err) == (1, True)
     assert len(listed(cli, "--after", "0" * 64)) == 1
 
 

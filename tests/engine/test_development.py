@@ -165,9 +165,8 @@ def test_it_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     assert [event.name for event in events] == ["development_mode", "session_created"]
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warned == [
-        "development mode, for this machine alone: no strong secret was given, so one signs that is kept in "
-        f"{kept}, and the cookie is one for plain http; requests from elsewhere, to another host than "
-        "localhost or through a proxy get 403",
-        "development_mode: Development mode is on: only requests from this machine are served.",
+        "development mode: only this machine is served. Requests from elsewhere, to another host than "
+        "localhost or through a proxy get 403. The cookie works over plain http. No strong secret was given, "
+        f"so a random one signs, which is kept in {kept}",
     ]
     assert kept.read_text().strip() not in caplog.text + repr(events) + repr(engine)

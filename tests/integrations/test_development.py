@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check_refusal(status: int, text: str, headers: Any) -> None:
     assert status == 403
-    assert "Development mode answers this machine alone" in text
+    assert "Development mode serves only this machine" in text
     assert "set-cookie" not in {name.lower() for name in headers.keys()}  # noqa: SIM118  some iterate over pairs
 
 

@@ -100,7 +100,7 @@ def test_it_is_said_at_the_start_of_a_server(
     [session] = engine.list_sessions("ada")
 
     assert len(at_the_start) == 1
-    assert at_the_start[0].startswith(f"{THEIRS} stands within fluidauth's middleware")
+    assert at_the_start[0].startswith(f"{THEIRS} is inside of fluidauth's middleware")
     assert (warnings_in(caplog), told(events)) == (at_the_start, [THEIRS])
     assert counted == [{"n": 1}, {"n": 2}]
     assert refused.status_code == 500
@@ -115,8 +115,8 @@ def test_the_accessors_say_which_it_is(engine: SessionEngine, make: Any, join: A
         client.get("/ours")
 
     assert str(error.value) == (
-        f"{THEIRS} stands within fluidauth's middleware and puts a session of its own in the place of ours: "
-        "remove it, unless it is for a part of the application that has nothing to do with our sessions"
+        f"{THEIRS} is inside of fluidauth's middleware and replaces our session by its own. Remove it, "
+        "unless it is for a part of the application that does not use our sessions"
     )
 
 
@@ -144,7 +144,7 @@ def test_an_application_that_is_mounted_keeps_its_own(
     with TestClient(app) as client:
         assert warnings_in(caplog) == []
         assert [client.get(path).json()["n"] for path in ("/", "/inner/", "/inner/", "/")] == [1, 1, 2, 2]
-        with pytest.raises(ConfigError, match=f"{THEIRS} stands within"):
+        with pytest.raises(ConfigError, match=f"{THEIRS} is inside of"):
             client.get("/inner/ours")
 
     assert (len(warnings_in(caplog)), told(events)) == (1, [THEIRS])

@@ -77,5 +77,5 @@ def test_a_configured_application_is_looked_at_at_once() -> None:
 
     FluidAuthSessionInterface(app=app)
     app.secret_key = "dev"
-    with pytest.raises(ValueError, match=r"^SECRET_KEY has 3 characters; .* leave it as it is"):
+    with pytest.raises(ValueError, match=r"^SECRET_KEY has 3 characters; .* do not change it"):
         FluidAuthSessionInterface(app=app)

@@ -38,7 +38,7 @@ def without(number: int, member: str) -> Callable[[dict[str, Any]], object]:
 
 
 MALFORMED = {
-    "empty": (b"", "it is not strict JSON; was it written halfway?"),
+    "empty": (b"", "it is not strict JSON; was it only written in part?"),
     "half-written": (KeyDocument().added(FIRST, NOW).render()[:-20], "it is not strict JSON"),
     "garbage": (b"\xff\xfe\x00", "it is not strict JSON"),
     "nested deep": (b"[" * 60_000, "it is not strict JSON"),
@@ -69,7 +69,7 @@ MALFORMED = {
     "revoked with secret": (altered(key(0, state="revoked")), "a revoked key has no secret"),
     "secret no text": (altered(key(0, secret=5)), "the secret is not text"),
     "weak secret": (altered(key(0, secret="changeme")), "the secret has 8 characters"),
-    "another's secret": (altered(key(0, secret=THIRD)), "its secret makes another kid; one of the two"),
+    "another's secret": (altered(key(0, secret=THIRD)), "its secret has another kid, so one of the two"),
     "kid twice": (altered(lambda c: c["keys"].append(c["keys"][0])), "is given twice"),
     "two sign": (altered(key(0, state="signing")), "both sign; exactly one may"),
     "none signs": (altered(key(1, state="verifying")), "has no signing key; promote one"),

@@ -188,7 +188,7 @@ def test_a_link_stays_a_link(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "edit", "problem"),
     [
-        (KeyDocument(), lambda ring: ring.added("x" * 80_000, NOW), "more than 1024 are no secret"),
+        (KeyDocument(), lambda ring: ring.added("x" * 80_000, NOW), "a secret has at most 1024"),
         (
             KeyDocument(2**53).added(FIRST, NOW),
             lambda ring: ring.added(SECOND, NOW),
@@ -284,5 +284,5 @@ def test_a_writer_does_not_wait_for_ever(path: Path) -> None:
     with (path.with_name(".keyring.json.lock")).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
 
-        with pytest.raises(ConfigError, match=r"another command changes .* try again when it ends"):
+        with pytest.raises(ConfigError, match=r"another command is changing .* try again later"):
             keyfile.change(path, lambda ring: ring.added(SECOND, NOW), patience=0.05)

@@ -208,7 +208,7 @@ def test_a_rolled_back_file_is_refused(path: Path) -> None:
     assert told.events == [
         (
             "keyring_rejected",
-            f"keyring file {path}: serial 1 is lower than 2, which was in force: rolled back?",
+            f"keyring file {path}: serial 1 is lower than 2, which was in force: is it an old copy?",
         )
     ]
 

@@ -78,8 +78,7 @@ def test_one_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
         kept_secret(path)
 
     assert (
-        str(caught.value)
-        == f"others may read {path}, so its secret is none; remove it, and a new one is made"
+        str(caught.value) == f"others may read {path}, so it is no secret; remove it, and a new one is made"
     )
     assert secret not in str(caught.value)
 

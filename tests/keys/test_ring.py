@@ -100,7 +100,7 @@ def test_secrets_between_commas_are_refused(several: str) -> None:
         Keyring.from_env({"FLUIDAUTH_SECRETS": several})
 
     assert str(caught.value) == (
-        "FLUIDAUTH_SECRETS has a comma: separate them by spaces; a secret that has one in it goes into "
+        "FLUIDAUTH_SECRETS has a comma: separate secrets by spaces; put a secret with a comma in it into "
         "FLUIDAUTH_SECRET or a keyring file"
     )
 
@@ -110,7 +110,7 @@ def test_secrets_between_commas_are_refused(several: str) -> None:
 @pytest.mark.parametrize("value", ["$(python -c 'print(1, 2)' | sha256sum)", "`cat /run/secrets/a` "])
 def test_a_variable_with_a_shells_substitution_is_refused(name: str, value: str) -> None:
     """One command is one, whatever it has between its words."""
-    with pytest.raises(ConfigError, match=rf"^{name} is a substitution that no shell carried out: "):
+    with pytest.raises(ConfigError, match=rf"^{name} is a substitution that no shell carried out\. "):
         Keyring.from_env({name: value})
 
 
@@ -127,21 +127,21 @@ def test_one_secret_may_have_a_comma() -> None:
     [
         (
             {"FLUIDAUTH_SECRET": GOOD, "FLUIDAUTH_SECRETS": OTHER},
-            "set one of FLUIDAUTH_SECRET, FLUIDAUTH_SECRETS and FLUIDAUTH_KEYRING, not more",
+            "set only one of FLUIDAUTH_SECRET, FLUIDAUTH_SECRETS and FLUIDAUTH_KEYRING",
         ),
         (
             {},
             "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
-            "or FLUIDAUTH_SECRET to one made by\n"
+            "or FLUIDAUTH_SECRET to one made with\n"
             '    python -c "from fluidauth import new_secret; print(new_secret())"\n'
-            "or, where nobody but this machine is to come in, FLUIDAUTH_DEVELOPMENT=1 does without",
+            "or, on your own machine, set FLUIDAUTH_DEVELOPMENT=1: then no secret is needed",
         ),
         (
             {"FLUIDAUTH_SECRET": "", "FLUIDAUTH_SECRETS": ""},
             "no secret: pass secret=, set FLUIDAUTH_KEYRING to a keyring file, "
-            "or FLUIDAUTH_SECRET to one made by\n"
+            "or FLUIDAUTH_SECRET to one made with\n"
             '    python -c "from fluidauth import new_secret; print(new_secret())"\n'
-            "or, where nobody but this machine is to come in, FLUIDAUTH_DEVELOPMENT=1 does without",
+            "or, on your own machine, set FLUIDAUTH_DEVELOPMENT=1: then no secret is needed",
         ),
         (
             {"FLUIDAUTH_SECRET": "changeme"},

@@ -15,13 +15,13 @@ from fluidauth.keys import new_secret
 from tests.keys.secrets import ADVICE, GOOD, OTHER, OWN_FORM
 
 SUBSTITUTED = (
-    "is a substitution that no shell carried out: the file that sets it takes it word for word, so run the "
-    "command and paste what it prints"
+    "is a substitution that no shell carried out. The file that sets it takes it word for word: run "
+    "the command, and paste what it prints"
 )
 PUBLISHED = "is a published example or a placeholder"
 SUBSTITUTION = (
-    "is a substitution that no shell carried out: the file that sets it takes it word for word, so run the "
-    "command and paste what it prints"
+    "is a substitution that no shell carried out. The file that sets it takes it word for word: run "
+    "the command, and paste what it prints"
 )
 MAKES_ONE = """$(python -c "from fluidauth import new_secret; print(new_secret())")"""
 
@@ -52,42 +52,45 @@ MAKES_ONE = """$(python -c "from fluidauth import new_secret; print(new_secret()
         ("please_CHANGE_ME_0123456789-abcdef", PUBLISHED),
         (
             "django-insecure-0123456789!@#$%^&*(-_=+)",
-            "has the mark that startproject gives to keys that are not for production",
+            "begins as startproject's keys do, which are not for production",
         ),
         ("pf9Wkove4IKEAXvy-cQkeDPhv9Cb3Ag-wyJILbq_dFw", PUBLISHED),  # Flask-Security
         ("a-string-secret-at-least-256-bits-long", PUBLISHED),  # jwt.io
         ("REPLACE_ME_WITH_SOMETHING_0123456789", PUBLISHED),
         (
             "python3 -c 'import os; print(os.urandom(32))'",
-            "is a command, and not what it prints; run it, and paste that",
+            "is a command, and not its output; run it, and paste what it prints",
         ),
         (
             "openssl rand -base64 48 | tr -d '\\n' | head",
-            "is a command, and not what it prints; run it, and paste that",
+            "is a command, and not its output; run it, and paste what it prints",
         ),
         ("$FLUIDAUTH_SIGNING_TOKEN_FROM_VAULT", SUBSTITUTED),
         ("{{ vault.fluidauth.session_signer }}", SUBSTITUTED),
         (
             "/run/secrets/fluidauth_session_signer",
-            "says where a secret is kept, and is none; a keyring file goes into FLUIDAUTH_KEYRING",
+            "is the path of a file, and not a secret; a keyring file goes into FLUIDAUTH_KEYRING",
         ),
         (
             "op://production/fluidauth/session-signer",
-            "says where a secret is kept, and is none; a keyring file goes into FLUIDAUTH_KEYRING",
+            "is the path of a file, and not a secret; a keyring file goes into FLUIDAUTH_KEYRING",
         ),
         ("YOUR_OWN_RANDOM_GENERATED_SECRET_KEY", PUBLISHED),  # Superset
         ("\x02\x01thisismyscretkey\x01\x02\\e\\y\\y\\h-0123", PUBLISHED),  # Superset, CVE-2023-27524
         ("192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", PUBLISHED),  # Flask
         (b"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", PUBLISHED),
         ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", PUBLISHED),  # FastAPI
-        (OWN_FORM[:-1], "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
+        (OWN_FORM[:-1], "contains fask1_ but is not a whole secret; was it cut, or copied with its name?"),
         (
             f"FLUIDAUTH_SECRET={OWN_FORM}",
-            "has fask1_ in it but is not just that; was it cut, or copied with its name?",
+            "contains fask1_ but is not a whole secret; was it cut, or copied with its name?",
         ),
-        (f"'{OWN_FORM}'", "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
-        (OWN_FORM + "x", "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
-        (OWN_FORM[:-1] + "ä", "has fask1_ in it but is not just that; was it cut, or copied with its name?"),
+        (f"'{OWN_FORM}'", "contains fask1_ but is not a whole secret; was it cut, or copied with its name?"),
+        (OWN_FORM + "x", "contains fask1_ but is not a whole secret; was it cut, or copied with its name?"),
+        (
+            OWN_FORM[:-1] + "ä",
+            "contains fask1_ but is not a whole secret; was it cut, or copied with its name?",
+        ),
     ],
     ids=repr,
 )

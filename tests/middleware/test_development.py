@@ -16,8 +16,8 @@ from fluidauth.middleware.loopback import is_local_name, is_loopback
 
 PROXY = "this request came through a proxy, as one of its headers says. Ask the server itself"
 PEER = (
-    "this request came from elsewhere, or through the port of a container, or over a socket that does not "
-    "tell. Use a browser on the machine, or in the container, that runs the server"
+    "this request came from elsewhere, through the port of a container, or over a socket without an address. "
+    "Use a browser on the machine, or in the container, that runs the server"
 )
 HOST = "this request named another host. Open it as http://localhost, with the server's port"
 
@@ -200,7 +200,7 @@ def test_wsgi_refuses_without_asking_anybody(changes: dict[str, str], method: st
     assert (
         body == b""
         if method == "HEAD"
-        else body.startswith(b"Development mode answers this machine alone, and ")
+        else body.startswith(b"Development mode serves only this machine, and ")
     )
     assert store.calls == []
     assert [(event.name, event.reason) for event in events] == [("development_mode", "refused")]
@@ -249,7 +249,7 @@ def test_asgi_refuses_without_asking_anybody(changes: dict[str, str], kind: str)
         assert sent == [{"type": "websocket.close", "code": 1008}]
     else:
         assert sent[0]["status"] == 403
-        assert sent[1]["body"].startswith(b"Development mode answers this machine alone, and ")
+        assert sent[1]["body"].startswith(b"Development mode serves only this machine, and ")
     assert store.calls == []
     assert [(event.name, event.reason) for event in events] == [("development_mode", "refused")]
 

@@ -26,7 +26,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
     yield lambda: [
         record.args[0]  # type: ignore[index]  # a tuple
         for record in caplog.records
-        if "over plain http" in record.getMessage()
+        if "cookie that went to" in record.getMessage()
     ]
 
 
@@ -121,12 +121,12 @@ def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
     for host in ("example.org\r\nforged", "localhost:8000"):
         warn_sender(requests, Sender(host, SAFARI, "", ""))
 
-    said = [record.getMessage() for record in caplog.records if "plain http" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "cookie that went to" in record.getMessage()]
     assert said == [
-        "browsers drop the Secure cookie that went to 'example.org\\r\\nforged' over plain http: serve it "
-        "over https; where a proxy does, have it tell the server so, and the server believe it "
-        "(docs/deploying.md); on a machine of your own set FLUIDAUTH_DEVELOPMENT=1",
-        "the Secure cookie that went to 'localhost:8000' over plain http is kept by Chromium and Firefox, as "
-        "that is this machine, and dropped by Safari and most others, as the client that asked: set "
+        "browsers drop the Secure cookie that went to 'example.org\\r\\nforged' over plain http. Use https. "
+        "If a proxy does so already, let it send X-Forwarded-Proto, and let the server trust it "
+        "(docs/deploying.md). On your own machine, set FLUIDAUTH_DEVELOPMENT=1",
+        "this client drops the Secure cookie that went to 'localhost:8000' over plain http, as Safari and "
+        "most others do. Chromium and Firefox keep it, because this is a name of the machine itself. Set "
         "FLUIDAUTH_DEVELOPMENT=1, or use https",
     ]

@@ -239,8 +239,8 @@ def test_another_middlewares_session_is_told_once_and_left_alone(
     assert ada.get(who) == ("ada", {"a": 1, "b": 2})
     assert [event.reason for event in events if event.name == "session_replaced"] == [name]
     assert caplog.messages == [
-        f"{name} stands within fluidauth's middleware and puts a session of its own in the place of ours: "
-        "remove it, unless it is for a part of the application that has nothing to do with our sessions"
+        f"{name} is inside of fluidauth's middleware and replaces our session by its own. Remove it, unless "
+        "it is for a part of the application that does not use our sessions"
     ]
 
 

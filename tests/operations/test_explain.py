@@ -86,7 +86,7 @@ REASONS: dict[str, tuple[Callable[[Browser], Any], str, str]] = {
     "forged": (
         lambda b: cookie_of(b, (b.cookie or "")[:-4] + "AAAA"),
         "bad_mac",
-        "does not fit: changed on the way, or forged",
+        "is wrong: the cookie was changed on the way, or forged",
     ),
     "long": (lambda b: cookie_of(b, "x" * 70_000), "too_long", "more than 65536 characters"),
     "long, and others'": (lambda b: {"cookie": "x" * 70_000}, "no_cookie", "none named __Host-session"),
@@ -95,7 +95,7 @@ REASONS: dict[str, tuple[Callable[[Browser], Any], str, str]] = {
         "too_many",
         "5 of our name; at most 4 are read",
     ),
-    "joined": (lambda b: {"cookie": f"a=b, {b.name}={b.cookie}"}, "no_cookie", "but one behind a comma"),
+    "joined": (lambda b: {"cookie": f"a=b, {b.name}={b.cookie}"}, "no_cookie", "but one after a comma"),
 }
 
 

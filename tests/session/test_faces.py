@@ -118,7 +118,7 @@ def test_a_function_of_the_class_is_refused_for_a_view(call: Any) -> None:
     desk = Desk()
     view = view_of(handed_out(desk))
 
-    with pytest.raises(TypeError, match=r"on it, as in session\.logout"):
+    with pytest.raises(TypeError, match=r"on the session, as in session\.logout"):
         call(view)
     view.save()
 

@@ -104,7 +104,7 @@ class TestRedisStoreWithTheDocumentedRights(StoreContract):
 
     def setup_method(self) -> None:
         page = (ROOT / "docs" / "stores.md").read_text()
-        line = page.partition("    ACL ")[2].partition("\n\n")[0].replace("\n", " ")
+        line = page.partition("\nACL ")[2].partition("\n```")[0].replace("\n", " ")
         words = line.replace("~fluidauth:*", "~contract:* ~neighbour:*").split()
         url = empty_redis()
         with redis.Redis.from_url(url) as client:

@@ -2,9 +2,9 @@
 
     SESSION_ENGINE = "fluidauth.integrations.django"
 
-and ``"fluidauth.integrations.django.middleware.SessionMiddleware"`` in the place of Django's in
-``MIDDLEWARE`` are the lines that change. ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign; ``FLUIDAUTH
-= {...}`` may say where sessions are kept, and more. In ``INSTALLED_APPS`` this module checks these settings.
+and ``"fluidauth.integrations.django.middleware.SessionMiddleware"`` instead of Django's in ``MIDDLEWARE``
+are the lines that change. ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign. ``FLUIDAUTH = {...}`` may say
+where sessions are kept, and more. In ``INSTALLED_APPS`` this module checks these settings.
 """
 
 from .adopters import DjangoSessions

@@ -1,4 +1,4 @@
-"""Sessions that another engine of Django's began, taken over: see :mod:`fluidauth.adoption`."""
+"""Sessions that another engine of Django's began, adopted: see :mod:`fluidauth.adoption`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fluidauth.errors import StoreError
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.records import MAX_LIFETIME
 
-_KEY = re.compile(r"[a-z0-9]{8,40}")  # of which Django makes its session keys
+_KEY = re.compile(r"[a-z0-9]{8,40}")  # the characters of Django's keys
 AUTH_USER = "_auth_user_id"  # where django.contrib.auth keeps the user's primary key
 
 
 def user_in(fields: dict[str, Any]) -> str | None:
-    """Return the user whom ``django.contrib.auth`` signed in, as the engine names him."""
+    """Return the user that ``django.contrib.auth`` signed in, by the engine's user id."""
     user_id = fields.get(AUTH_USER)
     return None if user_id is None else str(user_id)
 
@@ -32,8 +32,8 @@ def user_in(fields: dict[str, Any]) -> str | None:
 class DjangoSessions(Adopter):
     """Sessions of *engine*, the former ``SESSION_ENGINE``: in the database, a cache, files or cookies.
 
-    They are read by that engine's own ``SessionStore``, under the settings that are in force: keep its
-    table, and ``django.contrib.sessions`` in ``INSTALLED_APPS``, until ``SESSION_COOKIE_AGE`` has passed.
+    That engine's own ``SessionStore`` reads them, under the current settings. So keep its table, and
+    ``django.contrib.sessions`` in ``INSTALLED_APPS``, until ``SESSION_COOKIE_AGE`` has passed.
     """
 
     name = "django"
@@ -90,11 +90,11 @@ class DjangoSessions(Adopter):
 
 
 class _CacheDown(Exception):
-    """A cache that raises; its errors have nothing in common."""
+    """A cache that raises. The errors of caches have no common base."""
 
 
 def _ask_cache(store: Any) -> None:
-    """Raise if the cache is out of order, which the session store takes for an empty session."""
+    """Raise if the cache is out of order, because the session store treats that as an empty session."""
     try:
         store._cache.get(store.cache_key)
     except Exception as error:
@@ -102,9 +102,9 @@ def _ask_cache(store: Any) -> None:
 
 
 def _ask_file(store: Any) -> None:
-    """Raise ``OSError`` if the file cannot be read, which the session store takes for an empty session.
+    """Raise ``OSError`` if the file cannot be read: the session store treats that as an empty session.
 
-    One that is not there is none, as long as its folder is there.
+    A missing file means no session, if its folder is there.
     """
     try:
         with open(store._key_to_file(), "rb") as file:

@@ -1,4 +1,4 @@
-"""How a session of Django's asks the store: it remembers a failure, and shows no session key in it."""
+"""How a session of Django's asks the store: it remembers a failure, and the error shows no key."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ T = TypeVar("T")
 def asks_store(method: Callable[P, T]) -> Callable[P, T]:
     """Return *method*, which notes in ``_failed`` of its session whether the store failed this time.
 
-    Its errors lead to no local variable: those are session keys, which open sessions.
+    Its errors show no local variables, because these are keys that open sessions.
     """
     return without_locals(_noting(method))
 
 
 def _check_served() -> None:
-    """Raise :class:`ConfigError` in development mode where nobody looks at who asks."""
+    """Raise :class:`ConfigError` in development mode if nothing checks where requests come from."""
     if get_engine().development and is_unseen():
         raise ConfigError(
-            "development mode serves this machine alone, and only fluidauth's own SessionMiddleware sees who "
-            "asks: put it into MIDDLEWARE in the place of Django's"
+            "development mode serves only this machine, and only fluidauth's SessionMiddleware can check "
+            "where a request comes from: put it into MIDDLEWARE in the place of Django's"
         )
 
 

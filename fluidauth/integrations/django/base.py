@@ -1,6 +1,6 @@
-"""A session as Django holds it, beside the visit that found it: loaded, changed, merged.
+"""A session as Django holds it, with the visit that found it: loaded, changed, merged.
 
-``_session_key`` is what opened it, or is to open it: a signed token, or a public key.
+``_session_key`` is what opened it, or will open it: a signed token, or a public key.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _EXPIRY = "_session_expiry"  # where Django keeps what was given to ``set_expiry
 
 
 class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django has no types
-    """What a ``SessionStore`` knows of its session; that asks the store, and this does not but to load."""
+    """What a ``SessionStore`` knows of its session. Only its subclass asks the store, except to load."""
 
     session_key: str | None  # a property of Django's
     _session_key: str | None
@@ -46,16 +46,16 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
     """Knows what was found in the store, or put there."""
     _session_behind: Session | None = None
     _due = False
-    """Whether it should be saved though nobody changed it: its key was rotated, or it was idle long."""
+    """Whether to save it without a change: its key was rotated, or it was idle for long."""
     _modified = False
     _confirms = False
-    """Whether who is signed in authenticated again."""
+    """Whether the signed-in user authenticated again."""
     _failed = False
-    """Whether the store failed, the last time that it was asked for this session."""
+    """Whether the store failed the last time that it was asked for this session."""
     _was_ended = False
-    """Whether this goes on empty in the place of a session that another request ended."""
+    """Whether this goes on empty, because another request ended the session."""
     _shares = False
-    """Whether Django has the very fields of the state, which it may change."""
+    """Whether Django has the same dict of fields as the state, and may change it."""
 
     @property
     def modified(self) -> bool:
@@ -70,11 +70,11 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
 
     @property
     def _is_named(self) -> bool:
-        """Whether this is under a public key, which opens it where :mod:`.serving` says so."""
+        """Whether this is under a public key. The module :mod:`.serving` says where that opens it."""
         return handle_in(self._session_key) is not None
 
     def _looked_up(self) -> Visit:
-        """Return the visit of what the key opens; a session of a former engine is taken over at once."""
+        """Return the visit of what the key opens. A session of a former engine is adopted at once."""
         requests, key = get_engine().requests, self._session_key
         if self._is_named and keys_open() and (handle := handle_in(key)) is not None:
             steps = manage.fetch(requests.policy, handle, requests.now())
@@ -100,7 +100,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
 
     @property
     def _behind(self) -> Session | None:
-        """The stored session; made when it is asked for, as most requests only read fields."""
+        """The stored session. It is made when it is needed, as most requests only read fields."""
         visit = self._visit
         if self._session_behind is None and visit is not None:
             if self._shares and visit.state is not None:
@@ -110,7 +110,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
 
     @property
     def _signed_in(self) -> tuple[str | None, int | None]:
-        """Who is signed in, and since when: who is in the fields counts, if this request changed that."""
+        """The signed-in user, and since when. If this request changed the user in the fields, that counts."""
         behind, user_id = self._behind, user_in(self._session)
         visit = self._visit
         before = user_in(visit.state.base) if visit is not None and visit.state is not None else None
@@ -119,14 +119,14 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         return user_id, None if user_id is None else get_engine().requests.now()
 
     def _vouches_for(self, record: SessionRecord) -> bool:
-        """Return whether who has this session, read before, may see that of *record* as well."""
+        """Return whether a client with this session, read before, may see that of *record* as well."""
         if record.user_id is not None:
             return record.user_id == self._signed_in[0]
         return self._behind is not None and self._behind.handle == record.handle
 
     @property
     def _logs_in(self) -> bool:
-        """Whether this request signed a user in whom the stored session does not have."""
+        """Whether this request signed in another user than the stored session has."""
         behind, visit = self._behind, self._visit
         if behind is None or visit is None or visit.state is None:
             return False
@@ -135,15 +135,17 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
     def _loaded(self, visit: Visit) -> dict[str, Any]:
         state = loaded_state(visit)
         if state.record is None or state.body is None:
-            if state.barred is None:  # of a replaced id the key stays: its successor's cookie must as well
+            if state.barred is None:  # the key of a replaced id stays: its successor's cookie must as well
                 self._session_key = None
             return {}
         self._visit = visit
         self._due = state.due
         if self._modified and not self._is_named:
             self._session_key = token_of(state)
-        # All that this serializer does is copy; untouched() makes up for it, where anything is saved at all.
-        is_plain = not (state.body.locked or self._modified)  # one taken over was maybe just encrypted
+        # All that this serializer does is copy. If anything is saved, untouched() makes the copy.
+        is_plain = not (
+            state.body.locked or self._modified
+        )  # an adopted one may have been encrypted just now
         self._shares = is_plain and self.serializer is JSONSerializer
         if self._shares:
             return state.base
@@ -174,7 +176,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         self.modified = True
 
     def _changed(self, renews: bool) -> tuple[Visit, Session, dict[str, Any]]:
-        """Return the session behind as changed, and the fields; raise ``UpdateError`` if it ended."""
+        """Return the changed session behind, and the fields. Raise ``UpdateError`` if it ended."""
         visit, behind = self._visit, self._behind
         if visit is None or behind is None or visit.state is None:
             raise UpdateError
@@ -184,7 +186,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         fields = self._json(self._session)
         loaded, before = state.base, behind.user_id
         user_id = user_in(fields)
-        if user_id == user_in(loaded):  # whoever signed in, if not by django.contrib.auth
+        if user_id == user_in(loaded):  # any other login, not by django.contrib.auth
             if self._confirms and before is not None:
                 behind.confirm()
             elif renews:
@@ -194,19 +196,19 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             behind.logout()
         else:
             behind.login(user_id)
-            if before not in (None, user_id):  # what was another user's is not carried on
+            if before not in (None, user_id):  # another user's fields are not kept
                 fields = {name: value for name, value in fields.items() if loaded.get(name) != value}
         for name in dict.keys(behind) - fields.keys():
             json_mirror.remove(behind, name)
         for name, value in fields.items():
             json_mirror.put(behind, name, value)
-        # Never nothing: only a write tells that the id was replaced meanwhile, and Django sends the cookie.
+        # Never nothing: only a write finds out that the id was replaced meanwhile. Django sends the cookie.
         touched = self._modified or renews or settings.SESSION_SAVE_EVERY_REQUEST
         behind.set_lifetime(self._lifetime() if touched else remaining(state))
         return visit, behind, fields
 
     def _saved(self, visit: Visit, behind: Session, fields: dict[str, Any]) -> bool:
-        """Take over what was saved; say if anything is stored. Raise ``UpdateError`` if it could not be."""
+        """Take over what was saved; return if anything is stored. Raise ``UpdateError`` if that failed."""
         state = loaded_state(visit)
         if state.closed:
             raise UpdateError
@@ -218,7 +220,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         return True
 
     def _renewed(self) -> Steps[Live | str] | None:
-        """Return the steps to where the session lives on under a new id; None if it does not."""
+        """Return the steps that find the session under its new id; None if it has none."""
         state, engine = None if self._visit is None else self._visit.state, get_engine()
         record = None if state is None else state.record
         if state is None or record is None or state.closed != CLOSED["followed"]:
@@ -226,19 +228,19 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         return find_live(engine.policy, record.handle, engine.requests.now())
 
     def _go_on(self, found: Live | str | None) -> None:
-        """Go on with the session *found*, whose cookie another response carries, else as nobody."""
+        """Go on with the session *found*, or else as nobody. Another response carries its cookie."""
         before = self._behind
         self._forget()
         if before is not None and isinstance(found, Live):
-            self._visit = visit_of_state(State(None, *found))  # what is saved is merged there; no key is sent
+            self._visit = visit_of_state(State(None, *found))  # saves are merged there; no key is sent
             self._rebase(before, found.body.fields)
             return
         self._session_key, self._was_ended = None, True
-        if before is not None:  # else all there is are this request's own fields
+        if before is not None:  # otherwise there are only this request's fields
             self._session_cache: dict[str, Any] = {}
 
     def _rebase(self, before: Session, newer: dict[str, Any]) -> None:
-        """Bring the fields to *newer* ones, with what was changed since *before* was merged into those."""
+        """Bring the fields to *newer* ones, merged with the changes made since *before*."""
         fields = self._json(self._session)
         merged = json_mirror.rebased(fields, dict(dict.items(before)), newer)
         json_mirror.refresh(self._session, merged, lambda name, value: fields[name], self._python)
@@ -248,7 +250,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         self._was_ended = self._shares = False
 
     def _check_begins(self) -> None:
-        """Raise ``UpdateError`` where a session would begin in the place of one that was ended."""
+        """Raise ``UpdateError`` if a session would begin instead of one that was ended."""
         if self._was_ended and user_in(self._session) is None:
             raise UpdateError
 
@@ -263,7 +265,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         return Lifetime(lasts, ours.idle, not ends_with_browser)
 
     def _taking_over(self, visit: Visit) -> Session:
-        """Return a session of a former engine, to be stored here for as long as it lasts."""
+        """Return a session of a former engine, to be stored here for the rest of its lifetime."""
         self._modified = True  # so that the new key is sent
         former = Session(visit)
         former.set_lifetime(self._lasting(former.get(_EXPIRY)))

@@ -1,4 +1,4 @@
-"""System checks: settings that are wrong or weak, told before the first request."""
+"""System checks: settings that are wrong or weak, reported before the first request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEEPERS = ("allauth.usersessions", "hitcount", "admin_honeypot", "djangocms_his
 
 
 def check_settings(app_configs: Any = None, **others: Any) -> list[checks.CheckMessage]:
-    """Return what is wrong; nothing where another session engine is in use."""
+    """Return what is wrong; nothing if another session engine is in use."""
     if settings.SESSION_ENGINE != _ENGINE:
         return [
             checks.Warning(
@@ -47,12 +47,12 @@ def _of_development() -> Iterator[checks.CheckMessage]:
     options = getattr(settings, "FLUIDAUTH", {})
     try:
         development = is_on(options.get("development"))
-    except (AttributeError, ConfigError):  # told by the engine
+    except (AttributeError, ConfigError):  # reported by the engine
         return
     if development and not _has_middleware():
         yield checks.Error(
-            "Development mode serves this machine alone, and what sees who asks, fluidauth's "
-            "SessionMiddleware, is not in MIDDLEWARE.",
+            "Development mode serves only this machine, and fluidauth's SessionMiddleware, which checks "
+            "where a request comes from, is not in MIDDLEWARE.",
             hint=f"Put {_MIDDLEWARE!r} in the place of Django's.",
             id="fluidauth.E004",
         )
@@ -62,20 +62,20 @@ def _of_keys() -> Iterator[checks.CheckMessage]:
     if _has_middleware():
         if _is_installed("allauth.headless") and "app" in getattr(settings, "HEADLESS_CLIENTS", ("app",)):
             yield checks.Warning(
-                "allauth.headless gives apps the session_key as a secret, and it opens nothing here.",
+                "allauth.headless gives apps the session_key as a secret, but it opens nothing here.",
                 hint="Set HEADLESS_CLIENTS = ('browser',), or use Django's own SessionMiddleware.",
                 id="fluidauth.W004",
             )
         return
     yield checks.Warning(
-        "fluidauth's SessionMiddleware is not in MIDDLEWARE: session_key is the secret that opens the "
-        "session, of 66 characters, and changes when secrets rotate; a failing store is a 500, not a 503.",
+        "fluidauth's SessionMiddleware is not in MIDDLEWARE. So session_key is the secret that opens the "
+        "session: it has 66 characters and changes when secrets rotate. A failing store is a 500, not a 503.",
         hint=f"Put {_MIDDLEWARE!r} in the place of Django's.",
         id="fluidauth.W002",
     )
     for name in filter(_is_installed, _KEEPERS):
         yield checks.Warning(
-            f"{name} keeps session_key: the secret that opens the session, and longer than Django allows.",
+            f"{name} keeps session_key, which is the secret that opens the session, and too long for Django.",
             hint=f"Put {_MIDDLEWARE!r} in MIDDLEWARE: then it keeps a public key. Empty its table, too.",
             id="fluidauth.W003",
         )

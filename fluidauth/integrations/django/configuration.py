@@ -39,26 +39,29 @@ OPTIONS = (
     "development",
 )
 _ADVICE = (
-    "password hashes in sessions and the links of password resets hang on it, so leave it as it is, and give "
-    "sessions a secret of their own: FLUIDAUTH = {'secret': …}, or FLUIDAUTH_SECRET, made by"
+    "do not change it, because password hashes in sessions and password reset links depend on it. Give "
+    "sessions a secret of their own, as FLUIDAUTH = {'secret': …} or in FLUIDAUTH_SECRET. Make one with"
 )
 _DEPENDS_ON = ("FLUIDAUTH", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SESSION_COOKIE_NAME")
 
 _lock = ProcessLock()
 _built: list[SessionEngine] = []
-_overrides: list[str] = []  # of the settings, by a test: it may name a store, and have it
+_overrides: list[str] = []  # settings that a test overrides: it may name a store, and gets it
 
 
 def get_engine() -> SessionEngine:
-    """Return the engine of this process, to list or revoke sessions by; the first call makes it.
+    """Return the engine of this process, to list or revoke sessions. The first call makes it.
 
-    ``settings.FLUIDAUTH`` may have the arguments of :class:`~fluidauth.SessionEngine`, but for the cookie,
-    which Django's own settings describe; *on_event* also as a dotted path; in *adopt*, a former
-    ``SESSION_ENGINE`` by its name; or *keyring*, the path of a keyring file. As Django has it, a session ends
-    ``SESSION_COOKIE_AGE`` after its last change; *absolute_timeout* bounds that (400 days by default), and
-    *idle_timeout* counts from the last use.
-    Without a secret there, that of the environment (``FLUIDAUTH_SECRET`` …) signs, else ``SECRET_KEY``. Raise
-    :class:`ConfigError` for what is wrong or weak.
+    ``settings.FLUIDAUTH`` may have these arguments of :class:`~fluidauth.SessionEngine`: ``store``,
+    ``secret``, ``absolute_timeout``, ``idle_timeout``, ``encrypted_fields``, ``max_payload``, ``adopt``,
+    ``adopt_until``, ``connect``, ``on_event`` and ``development``. There ``on_event`` can also be a dotted
+    path, and ``adopt`` can have the name of a former ``SESSION_ENGINE``. ``keyring`` is the path of a keyring
+    file. Django's own settings describe the cookie.
+
+    As with Django, a session ends ``SESSION_COOKIE_AGE`` after its last change. ``absolute_timeout`` limits
+    that (400 days by default), and ``idle_timeout`` counts from the last use. If ``FLUIDAUTH`` has no secret,
+    that of the environment (``FLUIDAUTH_SECRET`` …) signs, or else ``SECRET_KEY``. Raise :class:`ConfigError`
+    for a setting that is wrong or weak.
     """
     _notice_tests()
     if not _built:
@@ -70,12 +73,12 @@ def get_engine() -> SessionEngine:
 
 def _notice_tests() -> None:
     if "outbox" in mail.__dict__ and under_test.begins():
-        _built.clear()  # made before, of what people have
+        _built.clear()  # made before, with the sessions of people
 
 
 @without_locals
 def build_engine(connect: str | None = None) -> SessionEngine:
-    """Return a new engine by the settings; *connect* overrides theirs. Raise as :func:`get_engine`."""
+    """Return a new engine made from the settings; *connect* overrides theirs. Raise as :func:`get_engine`."""
     options: Any = getattr(settings, "FLUIDAUTH", {})
     if not isinstance(options, dict):
         raise ConfigError("FLUIDAUTH must be a dict of options")
@@ -85,7 +88,7 @@ def build_engine(connect: str | None = None) -> SessionEngine:
     options = {"absolute_timeout": MAX_LIFETIME, "idle_timeout": None, "connect": "lazy", **options}
     if connect is not None:
         options["connect"] = connect
-    _notice_tests()  # the runner has settings checked before anybody asks for a session
+    _notice_tests()  # the runner checks settings before anything asks for a session
     if run.goes_on and not _overrides:
         options["store"] = run.store()
     path, on_event = options.pop("keyring", None), options.pop("on_event", None)
@@ -105,7 +108,7 @@ def build_engine(connect: str | None = None) -> SessionEngine:
 
 
 def _secret(ours: Any) -> Keyring | NamedSecrets | None:
-    """Return what signs: the secret in ``FLUIDAUTH``; else that of the environment; else ``SECRET_KEY``."""
+    """Return what signs: the secret in ``FLUIDAUTH``, or that of the environment, or ``SECRET_KEY``."""
     if isinstance(ours, Keyring):
         return ours
     if ours is not None:
@@ -117,13 +120,14 @@ def _secret(ours: Any) -> Keyring | NamedSecrets | None:
 
 
 def _cookie() -> CookieOptions:
-    """Return as much as tells the cookie's name: Django sends it, by its own settings."""
+    """Return what commands say about the cookie. Django sends it, by its own settings."""
     name = settings.SESSION_COOKIE_NAME
-    return CookieOptions(name=name, secure=name.startswith(("__Host-", "__Secure-")))
+    secure = bool(settings.SESSION_COOKIE_SECURE) or name.startswith(("__Host-", "__Secure-"))
+    return CookieOptions(name=name, secure=secure, http_only=bool(settings.SESSION_COOKIE_HTTPONLY))
 
 
 def _forget(*, setting: str, enter: bool = True, **others: Any) -> None:
-    """Let the next request make an engine anew: a test overrides settings."""
+    """Let the next request make another engine: a test overrides settings."""
     if setting in _DEPENDS_ON:
         with _lock:
             _built.clear()
@@ -134,7 +138,7 @@ def _forget(*, setting: str, enter: bool = True, **others: Any) -> None:
 
 
 def _tidy(**_: object) -> None:
-    """End what could not be ended before, and remove what has expired, when a response was sent."""
+    """After a response: end what could not be ended before, and remove what has expired."""
     requests = _built[0].requests if _built else None
     if requests is not None and requests.cleaning_due:
         tidy(requests)

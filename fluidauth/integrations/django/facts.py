@@ -1,4 +1,4 @@
-"""What the engine knows of a request's session; the session itself has Django's names alone."""
+"""What the engine knows of a request's session. The session itself has only Django's names."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .configuration import get_engine
 
 
 class SessionFacts:
-    """Who is signed in and since when, as of the moment it is asked; see :func:`session_of`."""
+    """Who is signed in and since when, at the moment of each call; see :func:`session_of`."""
 
     def __init__(self, session: StoredSession) -> None:
         self._session = session
 
     @property
     def user_id(self) -> str | None:
-        """The user signed in, as ``list_sessions`` and ``revoke_user`` of the engine know him."""
+        """The signed-in user's id, for ``list_sessions`` and ``revoke_user`` of the engine."""
         return self._session._signed_in[0]
 
     @property
     def auth_time(self) -> int | None:
-        """When he signed in, in Unix seconds; None if nobody did, or nobody knows."""
+        """When the user signed in, in Unix seconds; None if nobody did, or it is not known."""
         session = self._session
         if session._confirms:  # at the save
             return get_engine().requests.now()
@@ -35,7 +35,7 @@ class SessionFacts:
 
     @property
     def handle(self) -> str | None:
-        """What names the session in the store, in events and in calls of the engine; it opens nothing."""
+        """The name of the session in the store, in events and in calls of the engine. It opens nothing."""
         behind = self._session._behind
         return None if behind is None else behind.handle
 
@@ -52,18 +52,21 @@ class SessionFacts:
         return None if behind is None else behind.expires_at
 
     def confirm(self) -> None:
-        """Note that the user authenticated again: a new key, a new ``auth_time``; deadlines and fields stay.
+        """Note that the user authenticated again. The session gets a new key and a new ``auth_time``.
 
-        It is done when the session is saved. Raise :class:`FreshLoginRequired` if nobody is signed in.
+        Deadlines and fields stay. It is done when the session is saved. Raise :class:`FreshLoginRequired` if
+        nobody is signed in.
         """
         if self.user_id is None:
-            raise FreshLoginRequired("nobody is signed in to confirm it; this needs a login")
+            raise FreshLoginRequired(
+                "nobody is signed in, so there is nothing to confirm; log the user in first"
+            )
         self._session._confirms = self._session.modified = True
 
     def require_fresh(self, max_age: int | timedelta) -> None:
         """Raise :class:`FreshLoginRequired` unless the login was at most *max_age* seconds ago.
 
-        With our middleware that is answered with 401, unless the view catches it.
+        Our middleware answers that with 401, unless the view catches it.
         """
         limit, auth_time = seconds("max_age", max_age), self.auth_time
         if auth_time is None or get_engine().requests.now() - auth_time > limit:
@@ -71,9 +74,9 @@ class SessionFacts:
 
 
 def session_of(request: Any) -> SessionFacts:
-    """Return what is known of the session of *request*; it is read, if it was not yet.
+    """Return what is known of the session of *request*. Read it, if it was not read yet.
 
-    *request* has it as ``session``. Raise :class:`ConfigError` if that is none of ours, ``StoreError`` if
+    *request* has it as ``session``. Raise :class:`ConfigError` if that is not one of ours, ``StoreError`` if
     the store is out of order.
     """
     session = _ours(request)
@@ -89,7 +92,7 @@ async def asession_of(request: Any) -> SessionFacts:
 
 
 def _confirmed(sender: object, request: Any, **_: object) -> None:
-    """Note a login of who is signed in already, for whom Django changes nothing that could be seen."""
+    """Note a login of a user who is signed in already. Django changes nothing then that could be seen."""
     session = getattr(request, "session", None)
     if not isinstance(session, StoredSession) or session._behind is None:
         return
@@ -106,6 +109,6 @@ def _ours(request: Any) -> StoredSession:
     if not isinstance(session, StoredSession):
         raise ConfigError(
             "the request has no session of fluidauth; set SESSION_ENGINE = 'fluidauth.integrations.django', "
-            "and have its SessionMiddleware in MIDDLEWARE"
+            "and put its SessionMiddleware into MIDDLEWARE"
         )
     return session

@@ -1,15 +1,15 @@
-"""What names a session where Django's keys are kept: 40 characters, the most that Django allows.
+"""What names a session where packages keep Django's keys: 40 characters, the most that Django allows.
 
-A public key is a handle, written shorter. It is stable as long as the session has its id, and opens
-nothing by itself: :mod:`.serving` says where it does.
+A public key is a handle in shorter form. It stays the same as long as the session has its id. It opens
+nothing by itself, except where :mod:`.serving` says so.
 """
 
 from __future__ import annotations
 
 from base64 import b85decode, b85encode
 
-_LENGTH = 40  # what 256 bits need of an alphabet of 85, and none that is smaller
-# Of the usual alphabet those go that cookies, HTML or SQL want escaped.
+_LENGTH = 40  # what 256 bits need in an alphabet of 85, the smallest for which 40 are enough
+# These characters of the usual alphabet need escapes in cookies, HTML or SQL, so others replace them.
 _OURS = str.maketrans(";<>&`", ".:[],")
 _USUAL = str.maketrans(".:[],", ";<>&`")
 
@@ -22,11 +22,11 @@ def key_of(handle: str) -> str:
 def handle_of(key: str) -> str:
     """Return the handle of the session with the public *key*: what events and ``get_engine()`` call it.
 
-    Raise ``ValueError`` for what is no such key; a token is none.
+    Raise ``ValueError`` if it is no such key; a token is not one.
     """
     handle = handle_in(key)
     if handle is None:
-        raise ValueError("this is no public key of a session")  # and maybe a secret: it is not shown
+        raise ValueError("this is no public key of a session")  # it may be a secret, so it is not shown
     return handle
 
 

@@ -1,10 +1,10 @@
-"""Django's session middleware, with four things more, in its place in ``MIDDLEWARE``:
+"""Django's session middleware, with four additions, for its place in ``MIDDLEWARE``:
 
     "fluidauth.integrations.django.middleware.SessionMiddleware"
 
 The ``session_key`` of ``request.session`` is public, for packages that keep it. A failing store is a 503
-and not a 500; a response that carries a session's cookie is kept by no cache (CVE-2026-35192); and what a
-streaming response changes is saved at its end.
+and not a 500. No cache keeps a response that carries a session's cookie (CVE-2026-35192). What a streaming
+response changes is saved at its end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         super().__init__(get_response)
         store = self.SessionStore
         self._is_ours = issubclass(store, SessionStore)
-        if self._is_ours:  # or a subclass of the application's, whose name is in key_salt
+        if self._is_ours:  # or a subclass in the application, with its name in key_salt
             get_engine()  # so that a wrong or weak setting stops the start
             self.SessionStore = type(
                 store.__name__, (RequestSession, store), {"__qualname__": store.__qualname__}
@@ -49,13 +49,13 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
             request.session._from_cookie = True
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer for a view that needed its session while the store was out of order, or a newer login."""
+        """Answer for a view that needed its session while the store failed, or a newer login."""
         if isinstance(exception, FreshLoginRequired):
             return _answered(login_again(exception.max_age))
         return _unavailable() if isinstance(exception, StoreError) else None
 
     def __call__(self, request: HttpRequest) -> Any:
-        """Answer as well for an error page that needed the session, and so became an error itself."""
+        """Answer also for an error page that needed the session, and so became an error itself."""
         if self._is_ours and not self.async_mode and (refused := _refusal(request)) is not None:
             return refused
         with serving(request):
@@ -93,7 +93,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
 
 
 def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Put what opens the session into its cookie, where Django put its public key."""
+    """Put what opens the session into its cookie: Django put its public key there."""
     name, session = settings.SESSION_COOKIE_NAME, getattr(request, "session", None)
     if name not in response.cookies:
         return
@@ -107,7 +107,7 @@ def _hand_out(request: HttpRequest, response: HttpResponseBase) -> None:
 
 
 def _send_over_plain_http(request: HttpRequest, morsel: Any) -> None:
-    """Have the cookie in *morsel* kept in development mode; elsewhere tell who drops it."""
+    """Let browsers keep the cookie in *morsel* in development mode; otherwise report if one drops it."""
     requests = get_engine().requests
     if requests.development and not morsel.key.startswith("__"):
         morsel["secure"] = ""
@@ -116,9 +116,9 @@ def _send_over_plain_http(request: HttpRequest, morsel: Any) -> None:
 
 
 def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Have saved what changes from now on: while the body streams, as far as a cookie is not needed.
+    """Save what changes from now on, while the body streams, unless that needs a cookie.
 
-    Of a 5xx nothing is kept, as Django has it.
+    Nothing of a 5xx is kept, as in Django.
     """
     session = getattr(request, "session", None)
     if not isinstance(session, RequestSession):
@@ -130,14 +130,14 @@ def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
 
 
 def _hides_failure(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Return whether Django made a 500 of a failing store, for a middleware that needed it."""
+    """Return whether Django turned a failing store into a 500, for a middleware that needed it."""
     session = getattr(request, "session", None)
     failed = getattr(request, "_store_failed", False) or getattr(session, "_failed", False)
     return response.status_code == 500 and bool(failed)
 
 
 def _note(request: HttpRequest | None, **others: Any) -> None:
-    """Note the error of which Django is about to make a 500, if it is one of the store."""
+    """Note the error that Django is about to turn into a 500, if it is one of the store."""
     if request is not None and isinstance(sys.exc_info()[1], StoreError):
         request._store_failed = True
 

@@ -1,4 +1,4 @@
-"""The session that our middleware hands out: its key may be kept, as it is not the cookie's value."""
+"""The session that our middleware hands out. Its key may be kept, because it is not the cookie's value."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NO_HEAD = "a new id needs a Set-Cookie header, but the response head was sent a
 class RequestSession(StoredSession):
     """Mixed into the ``SessionStore`` in use: ``session_key`` is public, ``_session_key`` opens the session.
 
-    ``type(request.session)(request.session.session_key)``, as django-allauth has it, is the same session.
+    ``type(request.session)(request.session.session_key)``, as in django-allauth, is the same session.
     """
 
     accessed: bool
     _from_cookie = False
-    """Whether this was made of the request's cookie: that is never taken for a public key."""
+    """Whether this was made from the request's cookie, which is never treated as a public key."""
     _head_left = False
     """Whether the response has begun, so that no cookie can be sent any more."""
 
@@ -40,19 +40,20 @@ class RequestSession(StoredSession):
 
     @property
     def session_key(self) -> str | None:  # type: ignore[override]  # Django assigns a property
-        """The public key; None where nothing that is known by now has one.
+        """The public key; None if there is none yet.
 
-        A login under way is saved first, as it changes the key: packages note it when they hear of the login.
+        A login that is not saved yet is saved first, because it changes the key, and packages note the key
+        at a login.
         """
         if self._modified and self._logs_in:
-            with suppress(UpdateError):  # the response will tell
+            with suppress(UpdateError):  # the response will report it
                 self.save()
         token = self._session_key
         if token is None or self._is_named:
             return token
         state = None if self._visit is None else self._visit.state
         if state is not None and state.record is not None and state.credential is None:
-            return key_of(state.record.handle)  # renewed by another request, whose response has the token
+            return key_of(state.record.handle)  # another request renewed it; its response has the token
         found, _ = identify_token(get_engine().policy, token)
         if not found:
             return None
@@ -83,7 +84,7 @@ class RequestSession(StoredSession):
             raise SessionClosed(_NO_HEAD)
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
-        """Do as Django, which asks the public key: a cookie of a former engine has none before it is read."""
+        """Do as Django, but ask ``_session_key``: a cookie of a former engine has no public key yet."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
             self._session_cache = {} if self._session_key is None or no_load else self.load()
@@ -102,12 +103,12 @@ def followed(session: RequestSession, chunks: Iterable[bytes]) -> Iterator[bytes
     """Yield *chunks*, the body of a response; then save what *session* became meanwhile."""
     try:
         yield from chunks
-    except Exception:  # not of a client that goes, which ends the generator
+    except Exception:  # not for a client that leaves, which ends the generator
         session.modified = False
         raise
     finally:
         if session.modified:
-            with suppress(UpdateError, StoreError):  # events tell of both
+            with suppress(UpdateError, StoreError):  # events report both
                 session.save()
 
 
@@ -126,7 +127,7 @@ async def afollowed(session: RequestSession, chunks: AsyncIterable[bytes]) -> As
 
 
 def value_for_cookie(session: Any, value: str) -> str | None:
-    """Return what the cookie is to carry where Django put *value*; None if this request does not know it."""
+    """Return what the cookie must carry instead of Django's *value*; None if this request has not got it."""
     if not isinstance(session, RequestSession) or value != session.session_key:
         return value
     token: str | None = session._session_key

@@ -1,12 +1,12 @@
 """Which sessions a public key opens, and where: the one place that decides it.
 
-A key is kept in tables and shown on pages, so whoever presents one proves nothing. Django's own middleware,
-Channels and many others hand what a client sent to ``SessionStore(…)``, and packages hand it what they
-kept: the value is the same, and so is the call. So in a request a key opens nothing but what that may see
-anyway: under our middleware, sessions of the user whom this request is signed in as, and its own. Where
-nothing is served, in a command, a task or a shell, no client has a say, and a key opens its session: in the
-main thread, as servers of all kinds work in others, and requests begin some. So it does in a block of
-:func:`trusting_keys`. A token opens its session everywhere.
+A key is kept in tables and shown on pages, so it proves nothing about its sender. Django's own middleware,
+Channels and others pass what a client sent to ``SessionStore(…)``. Packages pass what they kept, by the same
+call. So in a request, a key opens only what that request may see anyway. Under our middleware that is its
+own session, and other sessions of its signed-in user. In a command, a task or a shell no client sends
+anything, so a key opens its session. This holds in the main thread only, because servers use other threads,
+and requests begin some. It also holds in a block of :func:`trusting_keys`. A token opens its session
+everywhere.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fluidauth.concurrency import serves_a_loop
 from fluidauth.records import SessionRecord
 
 _requested: ContextVar[int] = ContextVar("fluidauth_requested", default=0)
-"""How many requests are under way here, one within another."""
+"""How many requests run here, one within another."""
 _trusting: ContextVar[bool] = ContextVar("fluidauth_trusting_keys", default=False)
 
 
 class Serving:
-    """A request under our middleware, and the tokens behind the keys that it was told."""
+    """A request under our middleware, and the tokens behind the keys that it was given."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -41,7 +41,7 @@ _serving: ContextVar[Serving | None] = ContextVar("fluidauth_serving", default=N
 
 @contextmanager
 def serving(request: HttpRequest) -> Iterator[None]:
-    """Let the keys of *request*'s user open his sessions in this block."""
+    """Let the keys of *request*'s user open that user's sessions in this block."""
     before = _serving.set(Serving(request))
     try:
         yield
@@ -53,9 +53,9 @@ def serving(request: HttpRequest) -> Iterator[None]:
 def trusting_keys() -> Iterator[None]:
     """Let any public key open its session in this block: ``SessionStore(key)`` loads and saves it.
 
-    For a page of the staff, or a task in a thread or on an event loop, whose keys come out of a table of
-    yours; what a client sent must not be passed to ``SessionStore`` there. To end a session, or see if it
-    lives, a key is enough anywhere: ``SessionStore().delete(key)``.
+    Use it in a page for staff, or in a task in a thread or on an event loop, with keys from your own table.
+    Never pass what a client sent to ``SessionStore`` there. To end a session, or to see if it is live, a key
+    is enough anywhere: ``SessionStore().delete(key)``.
     """
     before = _trusting.set(True)
     try:
@@ -65,20 +65,20 @@ def trusting_keys() -> Iterator[None]:
 
 
 def remember(key: str, token: str) -> None:
-    """Note that this request was told *key* of the session that *token* opens."""
+    """Note that this request was given the *key* of the session that *token* opens."""
     now = _serving.get()
     if now is not None:
         now.tokens[key] = token
 
 
 def token_behind(key: str | None) -> str | None:
-    """Return the token of the session whose *key* this request was told, else *key*."""
+    """Return the token of the session if this request was given its *key*, or else *key*."""
     now = _serving.get()
     return key if now is None or key is None else now.tokens.get(key, key)
 
 
 def keys_open() -> bool:
-    """Return whether any key may open anything here; else no store is asked for what a client sent."""
+    """Return whether any key may open anything here. If not, no store is asked for what a client sent."""
     return _trusts() or _own() is not None
 
 
@@ -100,9 +100,9 @@ async def amay_open(record: SessionRecord) -> bool:
 
 
 def _trusts() -> bool:
-    """Return whether a key is trusted: by the application's word, or as nobody is there who may have sent it.
+    """Return whether a key is trusted: the application says so, or no client can have sent it.
 
-    Where an event loop is at work Channels may be what asks, and nothing tells of its requests.
+    If an event loop runs, the caller may be Channels, and nothing reports its requests.
     """
     if _trusting.get():
         return True
@@ -111,13 +111,13 @@ def _trusts() -> bool:
 
 
 def is_unseen() -> bool:
-    """Return whether a request may be what asks here, and our middleware is not around it."""
+    """Return whether the caller may be a request that our middleware is not around."""
     is_seen = _trusting.get() or _serving.get() is not None
     return not is_seen and bool(_requested.get() or serves_a_loop())
 
 
 def _own() -> Any:
-    """Return the session of the request that is served; one under a public key vouches for nobody."""
+    """Return the session of the request that is served. One under a public key proves nothing."""
     now = _serving.get()
     own = None if now is None else getattr(now.request, "session", None)
     return None if getattr(own, "_is_named", True) else own

@@ -28,7 +28,7 @@ def loaded_state(visit: Visit) -> State:
 
 
 def untouched(state: State) -> State:
-    """Return *state* with its fields as stored, none encrypted: Django may have changed those that it has."""
+    """Return *state* with its fields as stored, none encrypted: Django may have changed its copy of them."""
     if state.record is None or state.body is None:
         return state
     found = state.snapshot()
@@ -38,7 +38,7 @@ def untouched(state: State) -> State:
 
 
 def token_of(state: State) -> str:
-    """Return what the cookie is to carry, under the key that it is to be signed by."""
+    """Return what the cookie must carry, under the key that must sign it."""
     if state.record is None or state.credential is None:
         raise UpdateError
     return token_for(get_engine().policy, state.record, state.credential.session_id)

@@ -1,8 +1,8 @@
 """The session as Django knows it, over a :class:`~fluidauth.Session`.
 
-Its key is what it was made of. Django's middleware, its test client and Channels make a store of the
-cookie's value, a signed token, and send its ``session_key`` as the cookie; one that is made of nothing has
-a token, too. A store that is made of a public key has that: :mod:`.serving` says where it opens.
+Its key is what it was made with. Django's middleware, its test client and Channels make a store with the
+cookie's value, a signed token, and send its ``session_key`` as the cookie. A store that is made with nothing
+has a token, too. One that is made with a public key has that key: :mod:`.serving` says where it opens.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .token_visit import TokenVisit
 
 
 class SessionStore(StoredSession):
-    """A session of Django's contract, whole: concurrent changes are merged and a logout is final.
+    """A session with Django's whole contract. Concurrent changes are merged, and a logout is final.
 
-    Saving a session that was ended, or renewed, by another request raises ``UpdateError``, which Django
-    answers with 400. A failing store raises ``StoreError``; the cookie is left alone.
+    Saving a session that another request ended or renewed raises ``UpdateError``, which Django answers
+    with 400. A failing store raises ``StoreError``, and the cookie stays as it is.
     """
 
     # -- Django's contract -------------------------------------------------------
@@ -56,7 +56,7 @@ class SessionStore(StoredSession):
 
     @asks_store
     def create(self) -> None:
-        """Store a new session with this one's fields; its key is always fresh."""
+        """Store a new session with the fields of this one; its key is always new."""
         requests = get_engine().requests
         self._created(requests, requests.perform(self._beginning(requests), "create"))
         if self.get_expiry_age() <= 0:
@@ -73,7 +73,7 @@ class SessionStore(StoredSession):
     def save(self, must_create: bool = False) -> None:
         """Save the session; raise ``UpdateError`` if it was ended meanwhile."""
         if not must_create and self._session_key is not None:
-            self._get_session()  # which forgets a key that opens nothing
+            self._get_session()  # this forgets a key that opens nothing
         if must_create or self._session_key is None:
             self._check_begins()
             self.create()
@@ -96,7 +96,7 @@ class SessionStore(StoredSession):
 
     @asks_store
     def delete(self, session_key: str | None = None) -> None:
-        """End the session under *session_key*, by default this one, for good; a public key is enough."""
+        """End the session under *session_key*, by default this one, for good. A public key is enough."""
         engine, key = get_engine(), session_key or self._session_key
         handle = self._ended_by(engine, session_key)
         if handle is not None:
@@ -121,10 +121,10 @@ class SessionStore(StoredSession):
 
     @asks_store
     def cycle_key(self) -> None:
-        """Give the session a new key with the same data; the old one is dead at once.
+        """Give the session a new key with the same data. The old key opens nothing at once.
 
-        One that was ended meanwhile goes on empty and anonymous: only a login stores it. One that another
-        request gave a new key goes on there.
+        A session that was ended meanwhile goes on empty and anonymous: only a login stores it. If another
+        request gave it a new key, it goes on there.
         """
         self._get_session()
         self.modified = True
@@ -198,7 +198,7 @@ class SessionStore(StoredSession):
             await self.acreate()
 
     def _ended_by(self, engine: SessionEngine, session_key: str | None) -> str | None:
-        """Return the handle of what ``delete(session_key)`` ends; a cookie's value names nothing."""
+        """Return the handle of what ``delete(session_key)`` ends. A cookie's value names nothing."""
         if session_key or self._is_named:
             return _handle(engine, session_key or self._session_key)
         return _opened(engine, self._session_key)

@@ -1,4 +1,4 @@
-"""The visit of one ``SessionStore`` of Django's, which knows the value of a cookie and no request."""
+"""The visit of one ``SessionStore`` of Django, which has the value of a cookie and no request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fluidauth.session.state import State
 
 
 class TokenVisit(Visit):
-    """A visit under the cookie value *token*; its errors show no local variable."""
+    """A visit under the cookie value *token*. Its errors show no local variables."""
 
     __slots__ = ()
 

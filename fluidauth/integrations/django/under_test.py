@@ -1,8 +1,8 @@
-"""Django's tests: sessions of theirs, apart from those that people have.
+"""Django's tests have sessions of their own, apart from those of people.
 
-Its test environment, of the runner or pytest-django, is known by what it keeps to undo itself. That is in a
-module that a service has no need of, and is not asked where no outbox is in ``django.core.mail``, which each
-test environment puts there.
+The test environment, of the runner or of pytest-django, is recognized by what it keeps to undo itself. That
+is in a module that a service does not need. It is only looked at if ``django.core.mail`` has an outbox, which
+every test environment puts there.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from fluidauth.stores.under_test import run
 
 
 def begins() -> bool:
-    """Return whether tests began since this was asked; from then on each test finds no session."""
+    """Return whether tests began since the last call; from then on each test begins without sessions."""
     if run.goes_on or not hasattr(mail, "outbox") or "testserver" not in settings.ALLOWED_HOSTS:
         return False
     from django.test.utils import _TestState
 
-    if not hasattr(_TestState, "saved_data"):  # a service that keeps its mail in memory, and knows that host
+    if not hasattr(_TestState, "saved_data"):  # a service that keeps its mail in memory
         return False
     run.begin()
     _empty_before_each_test()
@@ -30,7 +30,7 @@ def begins() -> bool:
 
 
 def _empty_before_each_test() -> None:
-    """Do so for Django's test cases, as their transactions do for tables: there is no signal for it."""
+    """Empty the store for Django's test cases, as transactions empty tables. There is no signal for it."""
     from django.test import SimpleTestCase
 
     call = SimpleTestCase.__call__

@@ -1,4 +1,4 @@
-"""Sessions that Flask and Flask-Session began, taken over: see :mod:`fluidauth.adoption`."""
+"""Sessions that Flask and Flask-Session began, adopted: see :mod:`fluidauth.adoption`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UserOf = Callable[[dict[str, Any]], str | None]
 
 
 class _OfFlask(HoldsSecrets, Adopter):
-    """What both kinds have in common: names, places and who is signed in."""
+    """What both kinds have in common: name, place and the signed-in user."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class _OfFlask(HoldsSecrets, Adopter):
 
 
 class FlaskCookie(_OfFlask):
-    """Flask's own sessions: all in a cookie signed by *secret_key*, or by one of *fallbacks*.
+    """Flask's own sessions: all in a cookie that *secret_key*, or one of *fallbacks*, signed.
 
-    The other arguments are as the application was configured: ``PERMANENT_SESSION_LIFETIME``, and the
-    name, path and domain of its cookie. *user_id* tells who is signed in from the fields; by default it is
-    whom Flask-Login remembers.
+    The other arguments are as the application was configured: ``PERMANENT_SESSION_LIFETIME``, and the name,
+    path and domain of its cookie. The function *user_id* returns the signed-in user from the fields. By
+    default that is the user in Flask-Login's field.
     """
 
     name = "flask"
@@ -94,17 +94,17 @@ class FlaskCookie(_OfFlask):
         try:
             fields = self._signing.loads(value, max_age=self.lifetime)
             return self.adopted(fields) if isinstance(fields, dict) else None
-        except (BadData, ValueError):  # forged or expired; or of a form that no Flask signed
+        except (BadData, ValueError):  # forged or expired, or in a form that no Flask signed
             return None
 
 
 class FlaskSessionRedis(_OfFlask):
     """Sessions that Flask-Session keeps in Redis.
 
-    *client* is a ``redis.Redis``; the other arguments are as the application was configured
+    *client* is a ``redis.Redis``. The other arguments are as the application was configured
     (``SESSION_KEY_PREFIX``, ``SESSION_SERIALIZATION_FORMAT``, ``SESSION_USE_SIGNER`` and its secret key).
-    What it stored is read as MessagePack or JSON and as nothing else: its own library would go on to
-    unpickle, which runs whatever somebody put there (CWE-502). ``msgspec``, which it brought, is needed.
+    What it stored is read only as MessagePack or JSON. Flask-Session itself would also unpickle it, which
+    runs any code that somebody put there (CWE-502). ``msgspec``, which Flask-Session installs, is needed.
     """
 
     name = "flask-session"
@@ -145,7 +145,7 @@ class FlaskSessionRedis(_OfFlask):
             return None
         try:
             fields = self._decode(stored)
-        except ValueError:  # neither of its formats, or of an old release that pickled
+        except ValueError:  # neither of its formats, or from an old release that pickled
             return None
         return self.adopted(fields) if isinstance(fields, dict) else None
 
@@ -188,7 +188,7 @@ def _decoder_of(serialization_format: str) -> Callable[[bytes], Any]:
     def decode(stored: bytes) -> Any:
         try:
             return first(stored)
-        except ValueError:  # as msgspec's DecodeError is; its library wrote the other one before a change
+        except ValueError:  # as msgspec's DecodeError is; it may have been written before a change
             return other(stored)
 
     return decode

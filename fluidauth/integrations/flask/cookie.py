@@ -24,7 +24,7 @@ def configured(
     partitioned: bool,
     max_age: int | None,
 ) -> CookieOptions:
-    """Return *ours* with all that is configured; raise :class:`ConfigError` for what browsers refuse."""
+    """Return *ours* with all that is configured. Raise :class:`ConfigError` if browsers would refuse it."""
     changes: dict[str, Any] = {"expires": _SO_THAT_EXPIRES_IS_SENT}
     if path != COOKIE_PATH:
         changes["path"] = path

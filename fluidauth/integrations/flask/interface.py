@@ -2,7 +2,7 @@
 
     app.session_interface = FluidAuthSessionInterface(engine)
 
-is the only line that changes; without an engine, one is made of the application's ``SECRET_KEY``.
+is the only line that changes. Without an engine, one is made from the application's ``SECRET_KEY``.
 """
 
 from __future__ import annotations
@@ -26,30 +26,32 @@ from .settings import REFUSED_AS, Discarded, Sessions, ask_first
 
 
 def with_all_names(session: Any) -> FlaskSession:
-    """Return a proxy to what *session*, Flask's or Quart's own, stands for at that time, with all names."""
+    """Return a proxy to the current *session*, Flask's or Quart's own, with all names."""
     return cast(FlaskSession, LocalProxy(lambda: view_of(session._get_current_object())))
 
 
 session: FlaskSession = with_all_names(flask.session)
-"""The session of ``flask.session``, with :meth:`~FlaskSession.login` and all else that ours have."""
+"""The session of ``flask.session``, with :meth:`~FlaskSession.login` and all other methods of ours."""
 
 OPEN = "_fluidauth_sessions"  # in the request's environ, and in ``flask.g``
-OPENED = "_fluidauth_opened"  # in ``flask.g``: that of each request, and none that a test opens beside it
+OPENED = "_fluidauth_opened"  # in ``flask.g``: that of each request, and none that a test opens itself
 
 
 class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of *engine* for ``app.session_interface``.
 
-    Without one, the application's ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign, sessions last as
-    ``PERMANENT_SESSION_LIFETIME`` says, *store* keeps them (a store, its URL or path; SQLite by default),
-    *user_key* names the field of who is signed in (Flask-Login's by default), and
-    those that Flask began under these keys go on: until *adopt_until*, or as long as the last of their
-    cookies may live, or not at all with *adopt* false. Until then whoever knows the key signs in as anybody.
-    ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or ``FLUIDAUTH_KEYRING`` sign in the place of ``SECRET_KEY``,
-    which then only says what is taken over, if it is strong.
-    *on_store_error* as for :class:`~fluidauth.WSGISessionMiddleware`, *development* as for
-    :class:`~fluidauth.SessionEngine`. Raise :class:`ConfigError` for a wrong argument, and for a weak key or
-    a wrong setting: at once where *app* is given, configured by then, else at the first request.
+    Without one, the application's ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` sign, and sessions last as
+    ``PERMANENT_SESSION_LIFETIME`` says. If the environment has ``FLUIDAUTH_SECRET``, ``FLUIDAUTH_SECRETS`` or
+    ``FLUIDAUTH_KEYRING``, that signs instead. Then ``SECRET_KEY`` only says what is adopted, if it is strong.
+
+    The argument *store* is a store, its URL or its path, SQLite by default. The argument *user_key* names the
+    field of the signed-in user, by default that of Flask-Login. Sessions that Flask began under these keys go
+    on until *adopt_until*, by default as long as the last of their cookies may live. Until then anyone who
+    has the key can sign in as any user. With *adopt* false they do not go on.
+
+    The option *on_store_error* is that of :class:`~fluidauth.WSGISessionMiddleware`, and *development* that
+    of :class:`~fluidauth.SessionEngine`. Raise :class:`ConfigError` for a wrong argument. Raise it for a weak
+    key or a wrong setting, too: at once if a configured *app* is given, or else at the first request.
     """
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
@@ -59,9 +61,9 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             ask_first(app.before_request_funcs, _stop_if_refused)
             return Discarded()
         if app not in self.followed:
-            # The one thing that Flask does at the end of each request, however that goes.
+            # Flask sends this signal at the end of each request, also after an error.
             flask.request_tearing_down.connect(self._torn_down, app)
-            # That signal is not sent after a teardown function that raises; this one is.
+            # That signal is not sent after a teardown function that raises. This one is.
             flask.appcontext_tearing_down.connect(self._left_behind, app)
             login_signals.follow(app)
             self.followed.add(app)
@@ -97,11 +99,11 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             response.call_on_close(partial(tidy, visit.requests))
 
     def _torn_down(self, app: Flask, **_: object) -> None:
-        """Carry out a logout of a request whose response was never saved: by an error, or a failing hook."""
-        self._leave([flask.request.environ.get(OPEN)])  # to ask ``flask.session`` would be to use it
+        """Carry out a logout of a request whose response was never saved, after an error or in a hook."""
+        self._leave([flask.request.environ.get(OPEN)])  # reading ``flask.session`` would count as use
 
     def _left_behind(self, app: Flask, **_: object) -> None:
-        """Do so for a request whose own end was hidden by another's error."""
+        """Do so for a request whose end an error in another one has hidden."""
         self._leave(list(flask.g.get(OPEN, {}).values()))
         end_unanswered(flask.g.pop(OPENED, {}).values())
 

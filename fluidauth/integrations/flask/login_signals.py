@@ -1,6 +1,6 @@
-"""Flask-Login tells by signals when somebody signs in, even who is signed in already: fields do not show it.
+"""Flask-Login sends a signal at each login, also of a user who is signed in already. Fields do not show that.
 
-Flask-Security signs in through it.
+Flask-Security signs users in through Flask-Login.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .sessions import FlaskSession, confirm, sign_in_anew
 
 
 def follow(app: Flask) -> None:
-    """Have each sign-in and confirmation of *app* be one of its session, where it uses Flask-Login."""
+    """Have each login and confirmation of *app* change its session, if the application uses Flask-Login."""
     if not hasattr(app, "login_manager"):
         return
     from flask_login.signals import user_logged_in, user_login_confirmed

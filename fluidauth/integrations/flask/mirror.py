@@ -1,7 +1,7 @@
 """The session of plain JSON behind one of Flask's, and where the two differ.
 
-Values become Python's when it is loaded and JSON again when it is saved; what nobody touched is never
-converted back.
+Values become Python's types when it is loaded, and JSON again when it is saved. What was not touched is
+never converted back.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ LifetimeRule = Callable[[bool], Lifetime]
 
 
 class Mirror:
-    """What a session of Flask's holds of the one behind; who asks for something passes *fields*, its storage.
+    """What a session of Flask's holds of the one behind. Callers pass *fields*, which is its storage.
 
-    It does not hold them: the two would be a circle.
+    It does not hold them, because the two would be a circle.
     """
 
     __slots__ = (
@@ -59,7 +59,7 @@ class Mirror:
         self.plain: Session = plain  # has what is in *fields* only when that was flushed
         self.serializer: TaggedJSONSerializer = serializer
         self.lifetime_of: LifetimeRule = lifetime_of
-        # Fields that changed, or were handed out and may; None before the session is loaded.
+        # Fields that changed, or were handed out and may change; None before the session is loaded.
         self.touched: set[str] | None = None
         self.was_modified: bool = False
         self.appended: set[str] = set()  # to these fields, not set since
@@ -70,7 +70,7 @@ class Mirror:
     def read(self, fields: Fields) -> set[str]:
         """Load the session, once; return the names that were touched."""
         if self.touched is None:
-            len(self.plain)  # which loads it, or raises
+            len(self.plain)  # this loads it, or raises
             self.touched = set()
             dict.clear(fields)
             self.refill(fields)
@@ -79,7 +79,7 @@ class Mirror:
     def flush(self, fields: Fields) -> None:
         """Put the fields that were touched into the session behind, which finds out what changed.
 
-        Raise :class:`PayloadError` if they cannot be.
+        Raise :class:`PayloadError` if they cannot be stored.
         """
         if self.touched is None:
             return
@@ -103,15 +103,15 @@ class Mirror:
             self.flush(fields)
 
     def refill(self, fields: Fields) -> None:
-        """Take over what is new in the session behind; containers that did not change stay the same ones."""
+        """Take over what is new in the session behind. Unchanged containers stay the same objects."""
         json_mirror.refresh(fields, self.plain, self.json, self.python)
 
     def json(self, name: str, value: Any) -> Any:
-        """Return *value*, of the field *name*, as JSON has it."""
+        """Return *value*, of the field *name*, as JSON."""
         return tagged(self.serializer, name, value)
 
     def python(self, value: Any) -> Any:
-        """Return the JSON *value* as Flask has it."""
+        """Return the JSON *value* as Flask holds it."""
         return untagged(self.serializer, value)
 
     # -- around a response -------------------------------------------------------
@@ -124,7 +124,7 @@ class Mirror:
         return self.was_modified
 
     def prepare(self, fields: Fields, status: int) -> None:
-        """Bring the session of plain JSON to what a response of *status* is to save."""
+        """Bring the session of plain JSON to what a response of *status* must save."""
         if status >= 500:
             self.flush_quietly(fields)
         elif self.is_modified(fields) or (self.touched is not None and self._is_taken_over()):
@@ -139,9 +139,9 @@ class Mirror:
             self.refill(fields)
 
     def _forget_how_long(self) -> None:
-        """Store no session that says nothing but how long it would last.
+        """Store no session that says only how long it would last.
 
-        Many applications set ``permanent`` in each request, and so for each robot that comes by.
+        Many applications set ``permanent`` in each request, so also for each robot.
         """
         state = self.visit.state
         if state is None or state.record or state.adoption or state.closed or state.wish != NO_WISH:
@@ -150,7 +150,7 @@ class Mirror:
             json_mirror.remove(self.plain, PERMANENT)
 
     def _apply_lifetime(self, fields: Fields) -> None:
-        """Let ``permanent`` say how long the session lasts, when it begins or when that was changed."""
+        """Let ``permanent`` say how long the session lasts, when it begins or when ``permanent`` changed."""
         plain, state = self.plain, self.visit.state
         if state is None or state.closed or not self.visit.answerable:
             return

@@ -14,7 +14,7 @@ from .sessions import FlaskSession, mirror_of
 
 
 def end_unanswered(opened: Iterable[FlaskSession]) -> None:
-    """Let those of *opened* whose response was never saved take no changes any more."""
+    """Close those of *opened* whose response was never saved: they take no changes any more."""
     for found in opened:
         visit = mirror_of(found).visit
         if not visit.started:
@@ -22,7 +22,7 @@ def end_unanswered(opened: Iterable[FlaskSession]) -> None:
 
 
 def finish_head(visit: ResponseVisit, response: AnyResponse, request: Mapping[str, Any]) -> None:
-    """Give *response* the headers that the use of the session demands; *request*: its environ or scope."""
+    """Give *response* the headers that the use of the session needs; *request* is its environ or scope."""
     visit.close_head()
     if visit.accessed:
         response.vary.add("Cookie")

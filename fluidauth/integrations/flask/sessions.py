@@ -1,6 +1,6 @@
 """The session as Flask and Quart know it: their attributes, and the types of Flask's tagged JSON.
 
-Behind it stands a :class:`~fluidauth.Session` of plain JSON, which other frameworks on the same store read as
+Behind it is a :class:`~fluidauth.Session` of plain JSON, which other frameworks on the same store can read as
 well; see :mod:`.mirror`.
 """
 
@@ -56,9 +56,9 @@ class PlainSession(Session):
 
 
 class FlaskSession(LazyDict, SessionMixin):
-    """What Flask documents of a session, and the methods of :class:`~fluidauth.Session`.
+    """A session as Flask documents it, with the methods of :class:`~fluidauth.Session`.
 
-    Raise as a ``Session`` does; :class:`PayloadError` for what Flask's serializer refuses.
+    It raises as a ``Session`` does, and :class:`PayloadError` for a value that Flask's serializer refuses.
     """
 
     user_id: str | None = _of_session("user_id")
@@ -125,7 +125,7 @@ class FlaskSession(LazyDict, SessionMixin):
 
     @property
     def modified(self) -> bool:
-        """Whether this request changed the session, also inside of values; false drops the changes."""
+        """Whether this request changed the session, also inside of values. False drops the changes."""
         return self._mirror.is_modified(self)
 
     @modified.setter
@@ -192,11 +192,11 @@ class FlaskSession(LazyDict, SessionMixin):
         dict.__setitem__(self, key, items)
 
     def require_fresh(self, max_age: int | timedelta) -> None:
-        """Do as :meth:`Session.require_fresh`; Flask answers what it raises as ``abort(401)``."""
+        """Do as :meth:`Session.require_fresh`. Flask answers its error as ``abort(401)``."""
         FlaskSession.behind(self).require_fresh(max_age)
 
     def set_lifetime(self, lifetime: Lifetime) -> None:
-        """Do as :meth:`Session.set_lifetime`; ``permanent``, set later, overrides it."""
+        """Do as :meth:`Session.set_lifetime`. Setting ``permanent`` later overrides it."""
         _through(self, lambda session: session.set_lifetime(lifetime))
 
     def save(self) -> None:
@@ -221,7 +221,7 @@ def _through(session: FlaskSession, call: Callable[[Session], object]) -> None:
 
 
 def _emptied(session: FlaskSession, call: Callable[[Session], object]) -> None:
-    """Have *call* empty the session of plain JSON, which needs nothing that was read."""
+    """Have *call* empty the session of plain JSON. Nothing is read for it."""
     mirror = mirror_of(session)
     call(mirror.plain)
     mirror.touched = set()
@@ -242,22 +242,22 @@ class FlaskView(FlaskSession):
         super().__init__(mirror_of(behind))
 
     def _read(self) -> NoReturn:
-        raise TypeError("call a method of this session on it, as in session.logout(), and not on its class")
+        raise TypeError("call this method on the session, as in session.logout(), and not on its class")
 
 
 def view_of(session: Any) -> Any:
-    """Return *session* with all names; one that is not ours as it is."""
+    """Return *session* with all names. Return one that is not ours unchanged."""
     return FlaskView(session) if isinstance(session, FlaskSession) else session
 
 
 def confirm(session: FlaskSession) -> None:
-    """Confirm who is signed in, if somebody is."""
+    """Confirm the signed-in user, if there is one."""
     if FlaskSession.behind(session).user_id is not None:
         FlaskSession.confirm(session)
 
 
 def sign_in_anew(session: FlaskSession) -> None:
-    """Have the field that names the user be a sign-in, though it is as before."""
+    """Have the field that names the user count as a login, though its value is as before."""
     mirror = mirror_of(session)
     mirror.read(session)
     if (state := mirror.visit.state) is not None:

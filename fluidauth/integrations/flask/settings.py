@@ -1,4 +1,4 @@
-"""An engine, a cookie and lifetimes by an application's configuration, for Flask and Quart."""
+"""An engine, a cookie and lifetimes from an application's configuration, for Flask and Quart."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from .tagged_json import of_flasks_types
 
 PERMANENT_LIFETIME = timedelta(days=31)  # Flask's default
 ADVICE = (
-    "other things are signed by it as well, so leave it as it is, and give sessions a secret of their own: "
-    "set FLUIDAUTH_SECRET to one made by"
+    "do not change it, because it signs other things as well. Give sessions a secret of their own: set "
+    "FLUIDAUTH_SECRET to one made with"
 )
 
 
-REFUSED_AS = "fluidauth.refused"  # in the request's environ or scope: the answer to one that is not served
+REFUSED_AS = "fluidauth.refused"  # in the request's environ or scope: the answer that refuses it
 
 
 class Discarded(dict[str, Any], SessionMixin):
-    """What a request that is refused has in a session's place: empty, and not kept."""
+    """What a refused request has instead of a session: empty, and not kept."""
 
 
 class Sessions:
     """What the interfaces of Flask and Quart have in common: engine, cookie and lifetimes by configuration.
 
-    Settings are read at each request, as Flask does. What differs from Flask's default stands
-    over the engine's own option.
+    Settings are read at each request, as in Flask. A setting that differs from Flask's default
+    overrides the engine's own option.
     """
 
     serializer: TaggedJSONSerializer = session_json_serializer
@@ -72,9 +72,7 @@ class Sessions:
     ) -> None:
         others = (store, user_key, adopt, adopt_until, development)
         if engine is not None and others != (None, FLASK_LOGIN, True, None, None):
-            raise ConfigError(
-                "give an engine, which has store, user_key and what it adopts, or these; not both"
-            )
+            raise ConfigError("give either an engine, or store, user_key and what to adopt, not both")
         if engine is not None:
             check_settings(engine, on_store_error)
         self.responds: bool = on_store_error == "respond"
@@ -87,19 +85,19 @@ class Sessions:
         self._requests: dict[tuple[Any, ...], Requests] = {}
         self._lock = ProcessLock()
         self.followed: WeakSet[Any] = WeakSet()
-        """The applications that tell when a request has ended."""
+        """The applications that report when a request has ended."""
         if app is not None:
             self.check(app)
 
     def check(self, app: Any) -> None:
-        """Raise :class:`ConfigError` for what is wrong in the settings that *app* has by now."""
+        """Raise :class:`ConfigError` for a wrong setting that *app* has by now."""
         engine = self.engine_for(app)
         if engine is not None:
             self.requests_for(app, engine)
 
     @without_locals
     def engine_for(self, app: Any) -> SessionEngine | None:
-        """Return the engine; None where none was given and the application has no secret key.
+        """Return the engine; None if none was given and the application has no secret key.
 
         Raise :class:`ConfigError` if that key is weak.
         """
@@ -120,7 +118,7 @@ class Sessions:
             return self._engine
 
     def _build(self: Any, secrets: NamedSecrets, app: Any) -> SessionEngine:
-        """Return an engine that does as Flask does where nothing is set, and takes over Flask's sessions."""
+        """Return an engine with Flask's defaults, which adopts Flask's sessions."""
         store = self._store if self._engine is None else self._engine.requests.store
         return SessionEngine(
             unless_our_own(secrets),
@@ -128,7 +126,7 @@ class Sessions:
             user_key=self._user_key,
             adopt=self._former(secrets.strong(), app) if self._adopts else (),
             adopt_until=self._adopt_until,
-            connect="lazy",  # a page without a session needs no store, nor does a start
+            connect="lazy",  # neither the start nor a page without a session needs the store
             absolute_timeout=MAX_LIFETIME,
             idle_timeout=PERMANENT_LIFETIME,
             cookie=CookieOptions(name=COOKIE_NAME, secure=False),
@@ -136,7 +134,7 @@ class Sessions:
         )
 
     def _former(self: Any, secrets: list[str | bytes], app: Any) -> list[FlaskCookie]:
-        """Return what reads Flask's own cookies; nothing under weak keys, by which many could sign in."""
+        """Return what reads Flask's own cookies; nothing under weak keys, which let anybody sign in."""
         if not secrets:
             return []
         return [
@@ -151,7 +149,7 @@ class Sessions:
         ]
 
     def requests_for(self: Any, app: Any, engine: SessionEngine) -> Requests:
-        """Return what asks for sessions under the cookie that *app* is configured for."""
+        """Return requests for sessions under the cookie that *app* is configured for."""
         settings = (
             self.get_cookie_name(app),
             self.get_cookie_path(app),
@@ -171,7 +169,7 @@ class Sessions:
         return requests
 
     def _permanent_seconds(self, app: Any) -> int | None:
-        """Return PERMANENT_SESSION_LIFETIME, as far as browsers keep a cookie; None if the engine decides."""
+        """Return PERMANENT_SESSION_LIFETIME, cut to what browsers allow; None if the engine decides."""
         lasts = app.permanent_session_lifetime
         if lasts == PERMANENT_LIFETIME and not self._builds:
             return None
@@ -188,7 +186,7 @@ class Sessions:
     def is_null_session(self: Any, found: object) -> bool:
         """Return whether *found* is no session, so that the framework does not save it.
 
-        It is None where opening one failed, and the page of that error is under way.
+        It is None if opening one failed, while the page of that error is made.
         """
         return found is None or isinstance(found, Discarded | self.null_session_class)
 
@@ -218,7 +216,7 @@ class Sessions:
 def ask_first(functions: dict[Any, list[Any]], function: Callable[[], Any]) -> None:
     """Have *function* called before all others of *functions*, which a framework calls before a view.
 
-    Its own way to register one is closed once a request has come.
+    The framework's own way to register one is closed after the first request.
     """
     first = functions.setdefault(None, [])
     if function not in first:

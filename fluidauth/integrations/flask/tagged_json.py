@@ -1,4 +1,4 @@
-"""Flask's tagged JSON: what Python's types are in a session of plain JSON, and back."""
+"""Flask's tagged JSON: Python's types as plain JSON, and back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tagged(serializer: TaggedJSONSerializer, name: str, value: Any) -> Any:
 
 
 def of_flasks_types(serializer: TaggedJSONSerializer, user_of: UserOf) -> UserOf:
-    """Return *user_of* as it is asked with values of Flask's types; of a UUID it is given the text."""
+    """Return *user_of* for fields with values of Flask's types. A UUID is passed to it as text."""
 
     def ask(fields: dict[str, Any]) -> str | None:
         values = {name: untagged(serializer, value) for name, value in fields.items()}
@@ -37,7 +37,7 @@ def of_flasks_types(serializer: TaggedJSONSerializer, user_of: UserOf) -> UserOf
 
 
 def untagged(serializer: TaggedJSONSerializer, value: Any) -> Any:
-    """Return what the JSON *value* stands for to Flask."""
+    """Return what the JSON *value* means to Flask."""
     if not isinstance(value, CONTAINERS):
         return value
     try:

@@ -4,7 +4,7 @@
     app = Litestar([...], middleware=[sessions.middleware])
 
 is used as Litestar's own ``ServerSideSessionConfig``, also as *session_backend_config* of ``SessionAuth``.
-With *cors_config*, :class:`SessionMiddleware` stands around all of it:
+With *cors_config*, put :class:`SessionMiddleware` around the whole application:
 
     app.asgi_handler = SessionMiddleware(app.asgi_handler, engine=engine)
 """

@@ -38,7 +38,7 @@ class FluidAuthSessionBackend(ServerSideSessionBackend):
     config: FluidAuthSessionConfig
 
     def get_session_id(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:  # type: ignore[override]
-        """Return the handle that the cookie of *connection* stands for; None without a genuine one."""
+        """Return the handle that the cookie of *connection* names; None without a genuine cookie."""
         credentials, _ = identify(self.config.engine_in_use.policy, self._cookies(connection))
         return credentials[0].handle if len(credentials) == 1 else None
 
@@ -53,7 +53,7 @@ class FluidAuthSessionBackend(ServerSideSessionBackend):
     ) -> None:
         """Store the fields *scope_session*, or clear the session, and put its cookie into the head *message*.
 
-        Raise :class:`PayloadError` for what is not JSON.
+        Raise :class:`PayloadError` for a value that is not JSON.
         """
         visit, session = self._visit(connection)
         await session.aload()
@@ -77,7 +77,7 @@ class FluidAuthSessionBackend(ServerSideSessionBackend):
 
 
 class ConfiguredMiddleware(LitestarsSessionMiddleware[FluidAuthSessionBackend]):
-    """Ours where Litestar's stands, left out by ``exclude``, ``exclude_opt_key`` and ``scopes`` as that."""
+    """Ours in the place of Litestar's. Its ``exclude``, ``exclude_opt_key`` and ``scopes`` count as well."""
 
     def __init__(self, app: ASGIApp, backend: FluidAuthSessionBackend) -> None:
         super().__init__(app=app, backend=backend)
@@ -98,27 +98,29 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
     """``middleware=[config.middleware]``, or the *session_backend_config* of Litestar's ``SessionAuth``.
 
     Sessions are those of *engine*. Without one, *secret* (one, several or a keyring) or else the environment
-    signs, as for :class:`~fluidauth.SessionEngine`, *store* (one or its URL; SQLite by default) keeps them,
-    *key*, *path*, *domain*, *secure*, *httponly* and *samesite* are the cookie's, with Litestar's defaults,
-    and a session ends *max_age* seconds after its beginning or login, or with *renew_on_access* that long
-    after its last use. *autoload* and *on_store_error* are those of
-    :class:`~fluidauth.ASGISessionMiddleware`. Raise :class:`ConfigError` for a weak secret or wrong setting.
+    signs, as for :class:`~fluidauth.SessionEngine`. The argument *store* is a store or its URL, SQLite by
+    default. The arguments *key*, *path*, *domain*, *secure*, *httponly* and *samesite* describe the cookie,
+    with Litestar's defaults. A session ends *max_age* seconds after its beginning or login, or with
+    *renew_on_access* that long after its last use.
+
+    The options *autoload* and *on_store_error* are those of :class:`~fluidauth.ASGISessionMiddleware`. Raise
+    :class:`ConfigError` for a weak secret or a wrong setting.
     """
 
     _backend_class = FluidAuthSessionBackend
 
     engine: SessionEngine | None = field(default=None, kw_only=True)
-    """Given, or made of the rest; :attr:`engine_in_use` is the same."""
+    """Given, or made from the rest; :attr:`engine_in_use` is the same."""
     secret: Secret | None = field(default=None, repr=False, kw_only=True)
-    """What signs, where no engine is given; it is not kept here."""
+    """What signs if no engine is given; it is not kept here."""
     store: OurStore | None = None  # type: ignore[assignment]  # a name in Litestar
-    """What keeps the sessions, where no engine is given."""
+    """What keeps the sessions if no engine is given."""
     user_key: UserKey | None = field(default=FLASK_LOGIN, kw_only=True)
-    """The field by which the application signs in, where no engine is given."""
+    """The field by which the application signs users in, if no engine is given."""
     autoload: bool | Callable[[Any], bool] = field(default=True, kw_only=True)
     on_store_error: OnStoreError = field(default="respond", kw_only=True)
     development: bool | None = field(default=None, kw_only=True)
-    """Whether to be in development mode, where no engine is given."""
+    """Whether development mode is on, if no engine is given."""
 
     @without_locals
     def __post_init__(self) -> None:
@@ -128,7 +130,7 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
         if self.engine is None:
             self.engine, self.secret = self._build(), None
         elif (self.secret, self.store, self.user_key, self.development) != (None, None, FLASK_LOGIN, None):
-            raise ConfigError("give an engine, which has secret, store and user_key, or these; not both")
+            raise ConfigError("give either an engine, or secret, store and user_key, not both")
         else:
             self._take_over(self.engine)
 
@@ -149,11 +151,11 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
             cookie=cookie,
             user_key=self.user_key,
             development=self.development,
-            connect="lazy",  # as Litestar's, it starts whatever else does
+            connect="lazy",  # as Litestar's own, it starts even without its store
         )
 
     def _take_over(self, engine: SessionEngine) -> None:
-        """Have Litestar told what *engine* knows; raise :class:`ConfigError` for what it would not follow."""
+        """Show Litestar what *engine* has; raise :class:`ConfigError` for settings it would not follow."""
         check_settings(engine, self.on_store_error)
         cookie, lifetime = engine.policy.cookie, engine.policy.lifetime
         known: dict[str, Any] = {
@@ -180,11 +182,11 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
 
     @property
     def middleware(self) -> DefineMiddleware:
-        """What goes into the list ``middleware`` of an application, a router or a handler."""
+        """Goes into the list ``middleware`` of an application, a router or a handler."""
         return DefineMiddleware(ConfiguredMiddleware, backend=FluidAuthSessionBackend(config=self))
 
     def get_store_from_app(self, app: Litestar) -> Store:
-        """Return the sessions as a store of Litestar's, by their handles; *app* has no part in it."""
+        """Return the sessions as a store of Litestar's, by their handles; *app* is not used."""
         return SessionsAsStore(self.engine_in_use)
 
 

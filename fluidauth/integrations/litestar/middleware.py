@@ -24,8 +24,8 @@ from fluidauth.session.faces import hides_names, tells_by
 from .visits import VISITS
 
 _INSIDE_CORS = (
-    "Litestar's cors_config puts a Vary of its own in the place of ours, so that a cache would show one user "
-    "another's page: set app.asgi_handler = SessionMiddleware(app.asgi_handler, engine=engine)"
+    "Litestar's cors_config replaces our Vary by its own, so a cache could show one user another user's "
+    "page: set app.asgi_handler = SessionMiddleware(app.asgi_handler, engine=engine)"
 )
 
 
@@ -49,7 +49,7 @@ class LitestarFace(Session):
 class SessionMiddleware(ASGISessionMiddleware):
     """``request.session``; arguments as for :class:`~fluidauth.ASGISessionMiddleware`.
 
-    Each request raises :class:`ConfigError` where this stands within an application with *cors_config*.
+    Each request raises :class:`ConfigError` if this is inside of an application with *cors_config*.
     """
 
     session_class: type[Session] = LitestarFace
@@ -64,7 +64,7 @@ class SessionMiddleware(ASGISessionMiddleware):
         autoload: bool | Callable[[Scope], bool] = True,
         on_store_error: OnStoreError = "respond",
     ) -> None:
-        inside: Any = app  # Litestar's types of scopes and messages are not those of others
+        inside: Any = app  # Litestar has its own types of scopes and messages
         super().__init__(inside, engine=engine, autoload=autoload, on_store_error=on_store_error)
         self._around_cors = any(_is_cors(layer) for layer in layers(inside))
 
@@ -76,15 +76,15 @@ class SessionMiddleware(ASGISessionMiddleware):
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             cors = getattr(scope.get("litestar_app"), "cors_config", None) is not None
             if cors and not (self._around_cors or is_nested(scope.get("session"), self.engine.requests)):
-                logger.error("%s", _INSIDE_CORS)  # as Litestar tells nobody why it answers with 500
+                logger.error("%s", _INSIDE_CORS)  # as Litestar does not log why it answers with 500
                 raise ConfigError(_INSIDE_CORS)
             await super().__call__(scope, receive, send)
 
 
 def session_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Session:
-    """Return the session of a request or WebSocket, of which ``request.session`` has a dict's names alone.
+    """Return the session of a request or WebSocket, with all names. ``request.session`` has those of dict.
 
-    Raise :class:`ConfigError` where no session middleware is in place, or another one's session is.
+    Raise :class:`ConfigError` if no session middleware is in place, or another one replaced the session.
     """
     return session_in(connection.scope, "middleware=[FluidAuthSessionConfig(engine=engine).middleware]")
 

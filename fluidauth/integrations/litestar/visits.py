@@ -1,4 +1,4 @@
-"""What a request of Litestar's does with its session besides: to tell the id and to take models as fields."""
+"""What a request of Litestar also does with its session: it shows the id, and takes models as fields."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fluidauth.session.state import State
 def fields_for(value: object, scope: Any, place: str) -> dict[str, Any]:
     """Return the fields of *value*, put into *place*: a dict, a dataclass, or a model of pydantic and others.
 
-    What is not JSON becomes what Litestar would answer with. Raise :class:`PayloadError` if that is no dict.
+    Values that are not JSON become what Litestar would send. Raise :class:`PayloadError` if that is no dict.
     """
     try:
         fields = fields_of(value, place)
@@ -53,9 +53,9 @@ def _encoded(value: object, scope: Any) -> Any:
 
 
 class LitestarScope(dict[str, Any]):
-    """A scope that loads its session where that is asked for, as C code reads what a handler returns.
+    """A scope that loads its session at the first access, as C code reads what a handler returns.
 
-    What is written into it, other than the session, layers outside have as well.
+    What is written into it, except for the session, is visible to layers outside as well.
     """
 
     __slots__ = ("_outer",)
@@ -72,7 +72,7 @@ class LitestarScope(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         found = dict.__getitem__(self, key)
         if key == "session" and issubclass(type(found), Session):
-            with suppress(SessionClosed):  # too late: who reads it is told
+            with suppress(SessionClosed):  # too late: reading it raises
                 Session.mark_accessed(found)
         return found
 
@@ -86,7 +86,7 @@ class _LitestarVisit(ASGIVisit):
     # -- the id of the session: a handle, which names it and opens nothing -----------
 
     def begin(self) -> None:
-        """Have ``request.get_session_id()`` tell under which handle the session is, or will be, stored."""
+        """Have ``request.get_session_id()`` return the handle of the session, also before it is stored."""
         super().begin()
         self.request: Any = LitestarScope(self.request)
         self.reserved: str = ""

@@ -1,4 +1,4 @@
-"""Two stores as one while sessions move from the first to the second: each step leaves them in one."""
+"""Two stores as one while sessions move from the first to the second. After each step a session is in one."""
 
 from .store import AsyncMigratingStore as AsyncMigratingStore
 from .store import MigratingStore as MigratingStore

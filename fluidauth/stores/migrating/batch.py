@@ -1,8 +1,8 @@
-"""Many sessions carried over together: the steps of ``handover``, each as one call for all of them.
+"""Many sessions moved together: the steps of ``handover``, each as one call for all of them.
 
-What is true of one session there is true of each of these: a claim before its mark, the mark
-before the session, and the claim gone before the mark is. Whoever dies in between leaves
-claims and marks that anybody finishes, one by one or in a batch of his own.
+The order of steps is the same as for one session. The claim comes before its mark, and the mark before
+the session. At the end the claim is removed before the mark. A process that dies in between leaves claims
+and marks. Any other process finishes them, one by one or in a batch.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .handover import NEW, OLD, Migration, Steps
 
 
 def move_many(migration: Migration, records: Sequence[SessionRecord]) -> Steps[list[bool]]:
-    """Carry over *records*, just read from the old store; say of each if it was not in the new one before.
+    """Move *records*, just read from the old store; return for each if it was not in the new one before.
 
-    Those that somebody changes at this moment go one by one.
+    Records that others change at this moment are moved one by one.
     """
     handles = [record.handle for record in records]
     there: list[SessionRecord | None] = yield (NEW, "get_many", handles)
@@ -29,7 +29,7 @@ def move_many(migration: Migration, records: Sequence[SessionRecord]) -> Steps[l
 
 
 def _move_absent(migration: Migration, records: Sequence[SessionRecord]) -> Steps[dict[str, bool]]:
-    """Carry over *records*, which were not in the new store just now; say of each handle if this did it."""
+    """Move *records*, which were not in the new store just now; return for each handle if this did it."""
     fresh = [record for record in records if not is_marked(record)]
     claims = [migration.claim_for(record) for record in fresh]
     if fresh:
@@ -54,7 +54,7 @@ def _move_absent(migration: Migration, records: Sequence[SessionRecord]) -> Step
 
 
 def _finish(left: Sequence[SessionRecord]) -> Steps[dict[str, bool]]:
-    """Carry over what was marked before; say of each handle if it was made in the new store by this."""
+    """Move what was marked before; return for each handle whether this made it in the new store."""
     pairs = [(used_up(record), unmarked(record)) for record in left]
     done: list[bool] = (yield (NEW, "replace_many", pairs)) if pairs else []
     yield from _remove(left)
@@ -62,7 +62,7 @@ def _finish(left: Sequence[SessionRecord]) -> Steps[dict[str, bool]]:
 
 
 def _remove(left: Sequence[SessionRecord]) -> Steps[None]:
-    """Remove the claims for *left*, so that nothing more is made of it, and then it."""
+    """Remove the claims for *left*, so that nobody moves it any more, and then *left* itself."""
     claims = [(claim_in(record).handle, None) for record in left if is_marked(record)]
     if claims:
         yield (NEW, "delete_many", claims)

@@ -1,24 +1,24 @@
-"""How sessions pass from one store to another beside live traffic, as calls on the two.
+"""How sessions move from one store to another during live traffic, as calls on the two.
 
-No transaction spans both, so a record changes hands in steps that each process can take
-over where another one died:
+No transaction spans both. So a record moves in steps, and if a process dies in between, any other process
+can continue:
 
 1. The new store gets a *claim*, a record under a random handle of its own.
 2. The record in the old store is marked with that claim, by compare and swap.
 3. ``replace`` uses the claim up and creates the record in the new store, both or neither.
-4. The claim goes, then the marked record.
+4. The claim is removed, then the marked record.
 
-From 2 on the old record takes no more changes, and before 3 the new one is not there, so
-that no change is lost. A marked record whose claim is gone stands for a session that is in
-the new store or has ended. So whoever ends one removes the claim, then the old record as he
-found it, then the new one: a mover that was before 2 or 3 fails there, and a logout is final.
+From 2 on, the old record takes no more changes. Before 3, the new record does not exist. So no change is
+lost. A marked record without its claim means that the session is in the new store, or has ended. So a logout
+removes the claim, then the old record as it was found, then the new record. A process that was moving the
+session then fails at 2 or 3, and the logout is final.
 
-The old store may have a session again that was carried over: it was restored, or failed over.
-The new one counts; whoever ends the session or renews its id removes that copy first.
+The old store may get back a session that was moved, from a backup or a failover. The new store counts. A
+logout or a renewal removes that copy first.
 
-Many go the same way together, each step one call for all of them (see ``batch``).
+Many sessions move together in the same way, each step as one call for all of them (see ``batch``).
 
-Each steps is a generator that yields ``(place, method, *arguments)`` and is sent the answer.
+Each operation is a generator that yields ``(place, method, *arguments)`` and is sent the answer.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ Steps = Generator[tuple[Any, ...], Any, T]
 OLD, NEW = 0, 1
 
 _PAGE = 500  # records
-_TRIES = 20  # against others who change the same session, each of whom gets on
+_TRIES = 20  # against others that change the same session; each time one of them succeeds
 
 
 class Migration:
     """The verbs of a store over two of them.
 
-    *moving* says whether sessions are carried over yet; *kin_digits* is the new store's.
+    *moving* says whether sessions are moved yet; *kin_digits* is that of the new store.
     """
 
     def __init__(self, moving: bool, kin_digits: int) -> None:
@@ -72,13 +72,13 @@ class Migration:
         return (yield from self._change(tombstone.handle, "replace", tombstone, record))
 
     def _refuse_taken(self, handle: str) -> Steps[None]:
-        """Raise ``RecordExists`` if either store has a record of *handle*; each knows only its own."""
+        """Raise ``RecordExists`` if either store has a record of *handle*. Each store knows only its own."""
         for place in (OLD, NEW):
             if (yield (place, "get", handle)) is not None:
                 raise RecordExists
 
     def _change(self, handle: str, method: str, *arguments: Any) -> Steps[bool]:
-        """Call *method*, which says False where the record is not, on the store that has it."""
+        """Call *method* on the store that has the record. It returns False in the other one."""
         if (yield (NEW, method, *arguments)):
             return True
         place, found = yield from self._found(handle, self._moving)
@@ -91,7 +91,7 @@ class Migration:
         return self._change(handle, "touch", handle, expires_at)
 
     def delete(self, handle: str, version: int | None = None) -> Steps[bool]:
-        """Remove a session from both stores, if it has this *version*, of which only the new one's counts."""
+        """Remove a session from both stores, if it has this *version*. Only that in the new store counts."""
         found: SessionRecord | None = None
         for _ in range(_TRIES):
             left: SessionRecord | None = yield (OLD, "get", handle)
@@ -104,14 +104,14 @@ class Migration:
                     continue
                 if (found or left).version != version:
                     return False
-            # The old one first: while it is there, a request beside this one may carry it over again.
+            # The old one first: while it is there, another request may move it again.
             if (yield from self._removed(left)):
                 is_gone: bool = yield (NEW, "delete", handle, version)
                 return is_gone or found is None
         raise _contended()
 
     def move(self, handle: str) -> Steps[bool]:
-        """Carry a session over; say if it was not in the new store before."""
+        """Move a session; return whether it was not in the new store before."""
         if (yield (NEW, "get", handle)) is None:
             place, found = yield from self._found(handle, moving=True)
             return place == NEW and found is not None
@@ -120,15 +120,15 @@ class Migration:
         return False
 
     def _drop_copy(self, left: SessionRecord) -> Steps[None]:
-        """Remove *left* if the new store has its session: it would outlive the end of that."""
+        """Remove *left* if the new store has its session, because it would outlive that."""
         if (yield (NEW, "get", left.handle)) is not None:
             yield from self._removed(left)
 
     def _found(self, handle: str, moving: bool) -> Steps[tuple[int, SessionRecord | None]]:
-        """Return where a session is that was not in the new store just now, and its record."""
+        """Return the place and the record of a session that was not in the new store just now."""
         for _ in range(_TRIES):
             left: SessionRecord | None = yield (OLD, "get", handle)
-            if left is None:  # it ended, or was carried over in between
+            if left is None:  # it ended, or was moved in between
                 return NEW, (yield (NEW, "get", handle))
             if is_marked(left):
                 return NEW, (yield from self._finish(left))
@@ -138,7 +138,7 @@ class Migration:
         raise _contended()
 
     def _mark(self, record: SessionRecord) -> Steps[None]:
-        """Put *record* on its way by a claim of its own, unless somebody changed it first."""
+        """Mark *record* with a claim of its own, unless another request changed it first."""
         claim = self.claim_for(record)
         # The claim first: a mark without one says that the session ended, if this process dies in between.
         yield (NEW, "create", claim)
@@ -146,15 +146,15 @@ class Migration:
             yield (NEW, "delete", claim.handle)
 
     def claim_for(self, record: SessionRecord) -> SessionRecord:
-        """Return a claim for *record*, of a handle that nobody else has."""
+        """Return a claim for *record*, under a handle of its own."""
         digits = self._kin_digits
         return claim_at(record, record.handle[:digits] + os.urandom(32).hex()[digits:])
 
     def _finish(self, left: SessionRecord) -> Steps[SessionRecord | None]:
-        """Carry over *left*, which was marked before; None if it ended since."""
+        """Move *left*, which was marked before; return None if it ended since."""
         record = unmarked(left)
-        # Several may carry over the same one, as after a crash. The first to use the claim up does it, for
-        # the others the swap fails: then they read what it made, or that it ended since.
+        # Several processes may move the same one, as after a crash. The first to use the claim up does it.
+        # For the others the swap fails: then they read what the first made, or that it ended since.
         try:
             done = yield (NEW, "replace", used_up(left), record)
         except RecordExists:  # what was marked is a copy of it
@@ -164,8 +164,8 @@ class Migration:
         return found
 
     def _removed(self, left: SessionRecord) -> Steps[bool]:
-        """Remove the claim for *left*, so that nothing is made of it, and then it; say if it was there."""
-        if is_marked(left):  # else who finishes it beside this one makes it again, behind a logout
+        """Remove the claim for *left*, so that nobody moves it, then *left*; return whether it was there."""
+        if is_marked(left):  # otherwise another process that finishes it makes it again, after a logout
             yield (NEW, "delete", claim_in(left).handle)
         return bool((yield (OLD, "delete", left.handle, left.version)))
 
@@ -196,26 +196,26 @@ class Migration:
         return self._page("scan", (), after, limit)
 
     def delete_for_user(self, user_id: str, spared: str | None) -> Steps[int]:
-        """Remove the user's records but *spared*; those of the old store one by one, with their claims."""
+        """Remove the user's records except *spared*; those of the old store one by one, with their claims."""
         count = 0
         while True:
             page: list[SessionRecord] = yield (OLD, "list_for_user", user_id, None, _PAGE)
             left = [record.handle for record in page if record.handle != spared]
-            if not left:  # one look showed it: what was there is removed, or in the new store
+            if not left:  # what was there is removed, or in the new store
                 in_new: int = yield (NEW, "delete_for_user", user_id, spared)
                 return count + in_new
             for handle in left:
                 count += yield from self.delete(handle)
 
     def count_by_kid(self) -> Steps[dict[str, int]]:
-        """Count what is on its way twice."""
+        """Count records that are being moved twice."""
         counts = Counter[str]()
         for found in (yield from self._both("count_by_kid")):
             counts.update(found)
         return dict(counts)
 
     def _both(self, method: str, *arguments: Any) -> Steps[tuple[Any, Any]]:
-        """Return what both stores answer, the old one first: what is carried over then is seen twice."""
+        """Return what both stores answer, the old one first: what moves in between is seen twice."""
         return (yield (OLD, method, *arguments)), (yield (NEW, method, *arguments))
 
     def clean(self, now: int, limit: int | None) -> Steps[int]:
@@ -246,7 +246,7 @@ class Migration:
 
 
 def _each(calls: Iterable[Steps[Any]]) -> Steps[list[bool]]:
-    """Make *calls* one after the other; say of each if it was done."""
+    """Make *calls* one after the other; return for each whether it was done."""
     done = []
     for steps in calls:
         try:
@@ -257,4 +257,4 @@ def _each(calls: Iterable[Steps[Any]]) -> Steps[list[bool]]:
 
 
 def _contended() -> StoreError:
-    return StoreError(f"a session that is carried over was changed {_TRIES} times meanwhile")
+    return StoreError(f"a session was changed {_TRIES} times while it was moved to the new store; try again")

@@ -22,21 +22,20 @@ T = TypeVar("T")
 class MigratingStore(DelegatingStore):
     """Reads *new*, then *old*, and moves each session to *new* at its first use.
 
-    So a service goes to another store without logging anyone out:
+    So a service changes its store without logging anyone out:
 
-    1. Every process gets ``MigratingStore(old, new, moving=False)``: it finds sessions in
-       either store and changes them where they are; new ones still begin in *old*.
-    2. When no process knows *old* alone any more, every process gets
-       ``MigratingStore(old, new)``.
-    3. ``fluidauth sessions copy`` moves those that nobody used, and says when none is left;
-       from then on ``new`` serves alone.
+    1. Give every process ``MigratingStore(old, new, moving=False)``. It finds sessions in
+       either store and changes them where they are. New sessions still begin in *old*.
+    2. When no process uses *old* alone any more, give every process ``MigratingStore(old, new)``.
+    3. Run ``fluidauth sessions copy``. It moves the sessions that nobody used, and says when
+       none is left. From then on ``new`` serves alone.
 
-    A service that stops for a moment can leave the first step out. What the module
-    ``migration`` describes keeps every promise of the stores: no change is lost and a logout
-    is final, whichever process dies halfway. *new* must offer ``replace``, as all our
-    stores do. While a session is on its way ``count_by_kid`` counts it twice.
+    A service that can stop for a moment may leave the first step out. Every promise of the
+    stores is kept: no change is lost and a logout is final, even if a process dies halfway. The
+    module ``migrating/handover`` describes how. *new* must offer ``replace``, as all our stores
+    do. While a session is moved, ``count_by_kid`` counts it twice.
 
-    Raise :class:`ConfigError` if the stores are one, or of different namespaces.
+    Raise :class:`ConfigError` if both stores are the same, or have different namespaces.
     """
 
     def __init__(self, old: SessionStore, new: SessionStore, *, moving: bool = True) -> None:
@@ -44,13 +43,13 @@ class MigratingStore(DelegatingStore):
             raise ConfigError("a MigratingStore needs two stores, an old one and a new one")
         if old.namespace != new.namespace:
             raise ConfigError(
-                f"sessions keep their namespace when they move: {old.namespace!r} is not {new.namespace!r}"
+                f"both stores need the same namespace: {old.namespace!r} is not {new.namespace!r}"
             )
         self.namespace: str = old.namespace
         self.old: SessionStore = old
         self.new: SessionStore = new
         self.moving: bool = moving
-        # The old store is cleaned by moving: what is left in it goes with it.
+        # Moving cleans the old store: what is left in it is given up with it.
         self.expires_itself: bool = new.expires_itself
         self.kin_digits: int = max(old.kin_digits, new.kin_digits)
         self._migration = Migration(moving, new.kin_digits)
@@ -63,11 +62,11 @@ class MigratingStore(DelegatingStore):
         return self._run(getattr(self._migration, verb)(*arguments))
 
     def move(self, handle: str) -> bool:
-        """Move one session to the new store, if *moving* or not; say if it was not there before."""
+        """Move one session to the new store, also if not *moving*; return whether it was not there before."""
         return self._run(self._migration.move(handle))
 
     def move_many(self, records: Sequence[SessionRecord]) -> list[bool]:
-        """Move *records*, just read from the old store; say of each if it was not in the new one before."""
+        """Move *records*, just read from the old store; return for each if the new one did not have it."""
         return self._run(move_many(self._migration, records))
 
     def damage(self) -> list[str]:
@@ -122,6 +121,6 @@ class AsyncMigratingStore(AsyncDelegatingStore):
 
 
 def _ask(places: Sequence[object], question: tuple[Any, ...]) -> Any:
-    """Return what the old store or the new one answers, or will to who awaits it."""
+    """Return the answer of the old store or of the new one, or an awaitable for it."""
     place, method, *arguments = question
     return getattr(places[place], method)(*arguments)

@@ -34,7 +34,7 @@ class Blocking(Protocol):
 
 
 class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
-    """What *blocking* does, to await; under trio, which psycopg does not know, it blocks."""
+    """What *blocking* does, to await. Under trio, which psycopg does not support, it blocks."""
 
     def __init__(self, settings: Settings, blocking: Blocking) -> None:
         self.namespace: str = settings.namespace
@@ -45,7 +45,7 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
         renew_in_child(self, AsyncPostgresStore._begin)
 
     def _begin(self) -> None:
-        """Have no connections yet: a parent's loop reads from its own, and would get our answers."""
+        """Begin without connections: the loop of a parent process would read our answers from its own."""
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._gates: dict[asyncio.AbstractEventLoop, PollingGate] = {}
         self._pollers: defaultdict[str, Poller] = defaultdict(Poller)
@@ -102,12 +102,12 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
     async def _give_back(self, pool: Pool, link: AsyncLink) -> None:
         try:
             await pool.putconn(link)
-        except asyncio.CancelledError:  # it waited for the pool's lock, and nobody has the connection
+        except asyncio.CancelledError:  # while it waited for the pool's lock: nobody has the connection
             self._begun(_given_back(pool, link))
             raise
 
     def _begun(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Have *work* done to its end, also if this task is cancelled: a pool never gets over half of it."""
+        """Carry out *work* to its end, even if this task is cancelled: half of it would damage a pool."""
         task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -122,14 +122,14 @@ class AsyncPostgresStore(HoldsSecrets, AsyncDelegatingStore):
             del self._pools[ended]
             self._gates.pop(ended, None)
         pool: Pool = AsyncConnectionPool(connection_class=self._link, open=False, **self._settings.pool)
-        # Another task of this loop may be as far: the first pool is for all.
+        # Another task of this loop may have made one, too: the first pool is for all.
         pool = self._pools.setdefault(asyncio.get_running_loop(), pool)
         await pool.open()
         return pool
 
 
 async def _given_back(pool: Pool, link: AsyncLink) -> None:
-    """Do what was cancelled halfway once more."""
+    """Do once more what was cancelled halfway."""
     try:
         link._pool = pool
         await pool.putconn(link)

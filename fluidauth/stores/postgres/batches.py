@@ -31,7 +31,7 @@ _CREATE_MANY = """INSERT INTO fluidauth.sessions
         %s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[])
     AS given (handle, user_id, created_at, expires_at, version, kid, payload) ORDER BY given.handle
     ON CONFLICT DO NOTHING RETURNING handle"""
-# A handle that is taken between the look and the insertion is an error, and all of it undone.
+# If a handle is taken between the look and the insertion, that is an error, and everything is undone.
 _REPLACE_MANY = """WITH given AS (
         SELECT * FROM unnest(
             %s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[],
@@ -86,7 +86,7 @@ def update_many(space: str, records: Sequence[SessionRecord]) -> Steps[list[bool
 
 
 def replace_many(space: str, pairs: Pairs) -> Steps[list[bool]]:
-    """Do all at once; one by one if somebody took one of the handles in this moment."""
+    """Do all at once, or one by one if others took one of the handles at this moment."""
     stamp = new_stamp()
     graves, records = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     values = (*_swap(graves), *_columns(records), space, space, stamp, space, space, stamp)
@@ -122,7 +122,7 @@ _BY_VERB = {call.__name__: call for call in (get_many, create_many, update_many,
 def _changed(
     space: str, stamp: int, records: Sequence[SessionRecord], text: str, values: Sequence[Any]
 ) -> Steps[list[bool]]:
-    """Say of each of *records* if it was written; look for those that were not, as an answer may be lost."""
+    """Return for each of *records* if it was written. Look for the others, as an answer may be lost."""
     done: set[bytes] = yield Statement(text, values, _handles_in)
     handles = [bytes.fromhex(record.handle) for record in records]
     left = [handle for handle in handles if handle not in done]

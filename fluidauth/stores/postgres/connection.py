@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: none is waited for without end or used again in doubt; what its errors mean."""
+"""Connections to PostgreSQL: every wait ends, and none is used again in doubt. Also what its errors mean."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fluidauth.stores.polling import Poller
 
 INIT = "create it with `fluidauth sessions init`, or call create_schema()"
 _WAYS = ((waiting.WAIT_R, select.POLLIN), (waiting.WAIT_W, select.POLLOUT))
-_LOSSES = 3  # a connection made just now may be dead as well
+_LOSSES = 3  # a connection that was made just now may be dead as well
 _IN_DOUBT = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
-# Nothing was done, and to try again may well work.
+# Nothing was done, and another try may work.
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
-# Nothing was done, nor will be over these connections, and may be over new ones: behind them is what is a
-# standby since a failover, or a plan is of no use since a change of the schema.
+# Nothing was done, and nothing can be done over these connections, but maybe over new ones. Either their
+# server is a standby since a failover, or the schema changed and a plan is not valid any more.
 OUTDATED = (errors.ReadOnlySqlTransaction, errors.FeatureNotSupported)
 
 
@@ -51,9 +51,9 @@ class Settings(NamedTuple):
 
 
 def too_old(link: Link | AsyncLink) -> bool:
-    """Note that *link* is to be used; return whether it lay unused for too long, and its pool replaces it.
+    """Note that *link* is used; return whether it was unused for too long, so that its pool replaces it.
 
-    It is left open: of one that comes back closed the pool warns.
+    It stays open: the pool warns of a connection that comes back closed.
     """
     unused, link.used_at = time.monotonic() - link.used_at, time.monotonic()
     if unused <= idle.MAX_IDLE:
@@ -65,7 +65,7 @@ def too_old(link: Link | AsyncLink) -> bool:
 class Link(psycopg.Connection[Any]):
     """A connection whose every wait ends after ``limit`` seconds.
 
-    It closes unless the server has answered in full: the next one to use it would get that answer.
+    It closes unless the server has answered in full. Otherwise the next user would get that answer.
     """
 
     limit: float = 2.0
@@ -84,11 +84,11 @@ class Link(psycopg.Connection[Any]):
 
 
 class AsyncLink(psycopg.AsyncConnection[Any]):
-    """The same on an event loop; a cancelled wait ends the connection too."""
+    """The same on an event loop. A cancelled wait ends the connection, too."""
 
     limit: float = 2.0
     poller: Poller | None = None
-    """Polls for the answer to the call that this connection is used for; None if nobody should."""
+    """Polls for the answer to the current call on this connection; None for no polling."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -96,9 +96,9 @@ class AsyncLink(psycopg.AsyncConnection[Any]):
 
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Any:
-        """Connect; a task that is cancelled meanwhile is so once more.
+        """Connect. If the task is cancelled meanwhile, cancel it once more.
 
-        The pool's own catch the first, go on, and would keep an event loop from ending for ever.
+        The pool's own tasks catch the first cancellation and go on, so an event loop would never end.
         """
         try:
             return await super().connect(*arguments, **options)
@@ -136,7 +136,7 @@ def hastened(gen: Any, descriptor: int, poller: Poller) -> Any:
 
 
 class Attempts:
-    """Whether a call that failed is made again: for *timeout* seconds at most."""
+    """Whether a failed call is made again, for *timeout* seconds at most."""
 
     def __init__(self, timeout: float) -> None:
         self._give_up = time.monotonic() + timeout
@@ -154,7 +154,7 @@ class Attempts:
         return max(0.001, self._give_up - time.monotonic())
 
     def after(self, error: Exception, lost: bool) -> None:
-        """Return if it should be made again after *error*; if not, raise the store's own."""
+        """Return if the call should be made again after *error*. If not, raise the store's own error."""
         is_late = time.monotonic() >= self._give_up
         self._losses += lost
         self._outdated += isinstance(error, OUTDATED)
@@ -164,12 +164,12 @@ class Attempts:
 
 
 def conninfo_of(url: str, timeout: float) -> str:
-    """Return what to connect with; raise :class:`ConfigError`, without repeating it, if *url* is none."""
+    """Return what to connect with. Raise :class:`ConfigError`, which does not show *url*, if it is none."""
     try:
         known = conninfo_to_dict(url)
         # A replica may not know yet that a session has ended.
         known.setdefault("target_session_attrs", "read-write")
-        # Else it is the environment's, or the database's: under SQL_ASCII psycopg gives bytes for text.
+        # Otherwise the environment or the database decides: under SQL_ASCII psycopg gives bytes for text.
         known["client_encoding"] = "UTF8"
         known.setdefault("connect_timeout", str(max(2, round(timeout))))
         known.setdefault("tcp_user_timeout", str(round(timeout * 1000)))  # ms
@@ -192,19 +192,19 @@ def raise_store_error(error: Exception) -> NoReturn:
         raise RecordExists from error
     if isinstance(error, PoolTimeout):
         raise StoreBusy(
-            "no PostgreSQL connection could be had in time; the logger psycopg.pool knows why"
+            "no PostgreSQL connection was free in time; the logger psycopg.pool says why"
         ) from error
     if isinstance(error, _AGAIN):
-        raise StoreBusy("PostgreSQL could not order this among concurrent transactions") from error
+        raise StoreBusy("PostgreSQL could not serialize this with concurrent transactions") from error
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
         raise StoreError(f"the database has no fluidauth schema; {INIT}") from error
     if isinstance(error, errors.DuplicatePreparedStatement | errors.InvalidSqlStatementName):
         raise StoreError(
-            "a pooler between here and PostgreSQL knows no prepared statements: add prepare=no to the URL"
+            "a pooler in front of PostgreSQL does not support prepared statements: add prepare=no to the URL"
         ) from error
     raise StoreError(f"PostgreSQL cannot do it: {type(error).__name__}: {first_line(error)}") from error
 
 
 def first_line(error: Exception) -> str:
-    """Return what the server said, without the details, in which it quotes values."""
+    """Return what the server said, without the details, because these quote values."""
     return next(iter(str(error).splitlines()), "")

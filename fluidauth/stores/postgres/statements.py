@@ -15,8 +15,8 @@ Rows = list[tuple[Any, ...]]
 VERSION = 1
 """Of the schema that this code works with."""
 
-# Each step leads from one version to the next and is never changed once released.
-# Rows have room beside them, so that a new payload is written without touching an index.
+# Each step leads from one version to the next, and is never changed after its release.
+# The fill factor leaves room next to each row, so a new payload is written without touching an index.
 MIGRATIONS = (
     """CREATE TABLE fluidauth.sessions (
         namespace text NOT NULL COLLATE "C",
@@ -40,7 +40,7 @@ BEGIN_SCHEMA = """CREATE SCHEMA IF NOT EXISTS fluidauth;
         version integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"""
 FIND_VERSION = "SELECT coalesce(max(version), 0) FROM fluidauth.schema_version"
 NOTE_VERSION = "INSERT INTO fluidauth.schema_version (version) VALUES (%s)"
-# Any number will do that nobody else locks: two processes may create the schema at once.
+# Any number that nobody else locks. Two processes may create the schema at the same time.
 LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(7063489121)"
 
 _GET = """SELECT user_id, created_at, expires_at, version, kid, payload
@@ -63,7 +63,7 @@ _REPLACE = """WITH buried AS (
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload, stamp)
     SELECT %s, %s, %s::text, %s, %s, %s, %s, %s::bytea, %s FROM buried"""
 _FIND_STAMP = "SELECT version, stamp FROM fluidauth.sessions WHERE namespace = %s AND handle = %s"
-# Rows that somebody is writing are left for the next time; but not where all is to go.
+# Rows that others are writing are left for the next time, unless everything must be removed.
 _CLEAN = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle = ANY (ARRAY(
     SELECT handle FROM fluidauth.sessions WHERE namespace = %s AND expires_at <= %s LIMIT %s
     FOR UPDATE SKIP LOCKED))"""
@@ -72,8 +72,8 @@ _CLEAN_ALL = """DELETE FROM fluidauth.sessions WHERE namespace = %s AND handle =
     FOR UPDATE))"""
 _LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload FROM fluidauth.sessions
     WHERE namespace = %s AND user_id = %s AND handle > %s ORDER BY handle LIMIT %s"""
-# A session that is renewed at this moment is seen under its old id, which then is not the user's any
-# more, and not yet under its new one: as many must be deleted as there were, else it is done again.
+# A session that is renewed at this moment is seen under its old id, which no longer belongs to the user, and
+# not yet under its new id. So as many rows must be deleted as were found. If not, the statement runs again.
 _DELETE_USER = """WITH found AS (
         SELECT handle FROM fluidauth.sessions WHERE namespace = %s AND user_id = %s
         AND (%s::bytea IS NULL OR handle <> %s)),
@@ -92,12 +92,12 @@ class Statement(NamedTuple, Generic[T]):
     text: str
     values: Sequence[Any]
     answer: Callable[[int, Rows], T]
-    """Given how many rows were changed or found, and the rows, if it returns any."""
+    """Called with the number of rows that were changed or found, and with the rows, if there are any."""
     proof: Statement[bool] | None = None
-    """Says whether this was carried out, where the answer was lost and, made again, it did nothing.
+    """Says whether this was carried out, if its answer was lost and the second try did nothing.
 
-    Each change has a stamp of its own, as another may have written the very same fields. What others
-    changed since does not bear it any more: then :class:`OutcomeUnknown` is raised."""
+    Each change has its own stamp, because another one may have written the same fields. After a change by
+    others the stamp is gone, and :class:`OutcomeUnknown` is raised."""
     proven: Any = None
     """The answer then."""
 
@@ -152,7 +152,7 @@ def list_for_user(space: str, user_id: str, after: str | None, limit: int) -> St
 
 
 def delete_for_user(space: str, user_id: str, except_handle: str | None) -> Steps[int]:
-    """Delete until as many are gone as there were."""
+    """Delete until as many rows are deleted as were found."""
     kept = None if except_handle is None else bytes.fromhex(except_handle)
     values = (space, user_id, kept, kept, space, user_id)
     statement: Statement[tuple[int, int]] = Statement(_DELETE_USER, values, lambda _, rows: rows[0])

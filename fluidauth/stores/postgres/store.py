@@ -1,9 +1,8 @@
 """Sessions in PostgreSQL: durable, shared by any number of machines.
 
-Each call is one statement on one connection, which commits by itself. psycopg and its pool,
-the driver's own, do the talking. A statement is prepared at its first use, but not with
-``prepare=False``, for poolers that hand each transaction to another server connection
-and do not know prepared statements.
+Each call is one statement on one connection, which commits by itself. The driver is psycopg, with
+its own pool. A statement is prepared at its first use. Give ``prepare=False`` for poolers that send
+each transaction over another server connection and do not support prepared statements.
 """
 
 from __future__ import annotations
@@ -54,10 +53,10 @@ T = TypeVar("T")
 class PostgresStore(HoldsSecrets, DelegatingStore):
     """Sessions in the database at *url*, ``postgresql://user:password@host/database``.
 
-    Its tables lie in a schema of their own, ``fluidauth``, which :meth:`create_schema` makes.
-    *timeout* (seconds) bounds each wait for a connection or an answer; *pool_size* the
-    connections of this process, and as many again for each event loop. Raise
-    :class:`ConfigError` for a wrong setting or schema, ``StoreError`` for every failure later.
+    Its tables are in a schema of their own, ``fluidauth``, which :meth:`create_schema` makes. Each
+    wait for a connection or an answer ends after *timeout* seconds. This process has at most
+    *pool_size* connections, and as many again for each event loop. Raise :class:`ConfigError` for a
+    wrong setting or schema, and ``StoreError`` for every failure later.
     """
 
     @without_locals
@@ -80,7 +79,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
         renew_in_child(self, PostgresStore._begin)
 
     def _begin(self) -> None:
-        """Have no connections yet: two processes that read from one would get each other's sessions."""
+        """Begin without connections: two processes that read from one would get each other's sessions."""
         self._pool: _Pool | None = None
 
     def __repr__(self) -> str:
@@ -97,9 +96,9 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
     # -- the schema --------------------------------------------------------------
 
     def create_schema(self) -> bool:
-        """Create the schema ``fluidauth`` or bring it up to date; say if there was anything to do.
+        """Create the schema ``fluidauth`` or bring it up to date; return whether anything was to do.
 
-        Several processes may do so at once. Raise ``StoreError`` if the database refuses.
+        Several processes may do so at the same time. Raise ``StoreError`` if the database refuses.
         """
         with self._alone() as connection, connection.transaction():
             connection.execute(LOCK_SCHEMA)
@@ -111,7 +110,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
             return before < VERSION
 
     def open(self) -> None:
-        """Connect, and look whether the schema is the one that this code works with."""
+        """Connect, and check that the schema is the one that this code works with."""
         with self._alone() as connection:
             found = _version(connection)
         if found < VERSION:
@@ -119,7 +118,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
 
     @contextmanager
     def _alone(self) -> Iterator[Link]:
-        """Give a connection beside the pool, which would not say why it gets none."""
+        """Give a connection outside of the pool, because the pool would not say why it gets none."""
         try:
             with self._link.connect(self.settings.conninfo, autocommit=True) as connection:
                 yield connection
@@ -150,7 +149,7 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 lost = link is not None and link.closed
                 if lost or isinstance(error, OUTDATED):
-                    pool.drain()  # the others that wait there are as old
+                    pool.drain()  # the other connections there are as old
                 attempts.after(error, lost)
             finally:
                 if link is not None:
@@ -168,9 +167,9 @@ class PostgresStore(HoldsSecrets, DelegatingStore):
 
 
 class _Pool(ConnectionPool[Link]):
-    """A pool that is left alone where its threads, for which it would wait, are not there or do not run.
+    """A pool that does not wait for its threads where these do not exist or do not run.
 
-    So it is in a forked child, and since Python 3.12 while the interpreter ends.
+    That is in a forked child, and since Python 3.12 while the interpreter ends.
     """
 
     def __init__(self, **settings: Any) -> None:

@@ -1,7 +1,7 @@
 """Redis and Valkey, alone, behind Sentinel or as a cluster.
 
-What is said to servers (``commands``, ``scripts``) knows no socket; what knows sockets (``connection``,
-``routing``) knows no record.
+The modules ``commands`` and ``scripts`` say what is sent to servers, and know no socket. The modules
+``connection`` and ``routing`` know sockets, and no record.
 """
 
 from .async_store import AsyncRedisStore as AsyncRedisStore

@@ -1,4 +1,4 @@
-"""What should be set otherwise in a Redis server that keeps sessions."""
+"""Which settings should be changed in a Redis server that keeps sessions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .url import Settings
 
 
 def advice(routes: Routes) -> Steps[list[str]]:
-    """Return what should be set otherwise in the servers."""
+    """Return which settings of the servers should be changed."""
     found = dict.fromkeys(_advice_on(routes.settings))
     for place in (yield from routes.primaries()):
         [reply] = yield from routes.at(place, ("INFO",))
         if not isinstance(reply, bytes):
-            raise StoreError(f"Redis cannot say how it is set up: {reply}")
+            raise StoreError(f"Redis does not show its settings: {reply}")
         facts = dict(line.partition(":")[::2] for line in reply.decode().splitlines())
         found |= dict.fromkeys(_advice_for(facts))
     return list(found)
@@ -26,8 +26,8 @@ def _advice_on(settings: Settings) -> list[str]:
     if settings.tls is None or settings.tls.verify_mode != ssl.CERT_NONE:
         return []
     return [
-        "Redis's certificate is not verified (ssl_cert_reqs=none): who stands in between reads and changes "
-        "what is sent; where you know who signed it, set ssl_ca_certs instead"
+        "Redis's certificate is not verified (ssl_cert_reqs=none). So an attacker on the network can read "
+        "and change what is sent; if you have its CA certificate, set ssl_ca_certs instead"
     ]
 
 
@@ -40,7 +40,7 @@ def _advice_for(facts: dict[str, str]) -> list[str]:
         )
     if facts.get("aof_enabled") == "0":
         sentences.append(
-            "Redis keeps no append-only file: a restart ends the sessions begun since the last snapshot, "
+            "Redis keeps no append-only file. So a restart loses the sessions begun since the last snapshot, "
             "and brings back those that ended; set appendonly to yes"
         )
     return sentences

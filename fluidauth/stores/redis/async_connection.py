@@ -1,4 +1,4 @@
-"""Connections of an event loop to Redis: what all its tasks ask of a server travels over one."""
+"""Connections of an event loop to Redis: all its tasks ask a server over one connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .url import Place, Settings
 class AsyncLink(asyncio.Protocol):
     """A connection of one event loop, for any number of tasks: each gets the replies to its commands.
 
-    A task that is cancelled leaves its place in the queue, so that its replies go to nobody else.
+    The place of a cancelled task stays in the queue, so that no other task gets its replies.
     """
 
     def __init__(self, place: Place, limit: float) -> None:
@@ -38,7 +38,7 @@ class AsyncLink(asyncio.Protocol):
         self._descriptor = -1
         self._was_used = False
         self.used_at: float = 0.0
-        """When it was last asked anything, by the clock of its loop."""
+        """When it was last used, by the clock of its loop."""
 
     @classmethod
     async def opened(cls, settings: Settings, place: Place, greeting: Greeting, limit: float) -> AsyncLink:
@@ -68,7 +68,7 @@ class AsyncLink(asyncio.Protocol):
         return link
 
     def ask(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        """Return the replies to *commands* to come, errors of Redis among them, or :class:`LinkError`."""
+        """Return a future of the replies to *commands*, errors of Redis among them, or :class:`LinkError`."""
         self.used_at = self._loop.time()
         asked = _Asked(self._loop.create_future(), len(commands), self.used_at + self._limit)
         if self.closed:
@@ -82,7 +82,7 @@ class AsyncLink(asyncio.Protocol):
             self._asked.append(asked)
             if self._poller is not None and self._gate.is_open():
                 data = self._transport.get_write_buffer_size() or self._poller.poll(self._look)
-                if isinstance(data, bytes) and data:  # an end is told by the loop
+                if isinstance(data, bytes) and data:  # the loop reports an end
                     self.data_received(data)
         else:  # what one turn of the loop asks for goes out at once
             if not self._unsent:
@@ -94,7 +94,7 @@ class AsyncLink(asyncio.Protocol):
         return asked.future
 
     def _settle_down(self) -> None:
-        """Be kept alive from now on, and polled for answers where bytes come as they are."""
+        """Switch keep-alive on, and poll for answers unless TLS hides the bytes."""
         self._was_used = False
         keep_alive(self._transport.get_extra_info("socket"), self._limit)
         if self._transport.get_extra_info("ssl_object") is None:
@@ -163,7 +163,7 @@ class AsyncLink(asyncio.Protocol):
 
 
 async def _first_of(addresses: list[Address], limit: float) -> socket.socket:
-    """Do as that of blocking code."""
+    """Do as the function of blocking code."""
     failure = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:
         link = socket.socket(family, kind, protocol)

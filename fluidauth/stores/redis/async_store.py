@@ -31,7 +31,7 @@ class Blocking(Protocol):
 
 
 class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
-    """What *blocking* does, to await; under trio it blocks."""
+    """What *blocking* does, to await. Under trio it blocks."""
 
     expires_itself = True
 
@@ -44,7 +44,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
         renew_in_child(self, AsyncRedisStore._begin)
 
     def _begin(self) -> None:
-        """Have no connections yet: a parent's loop reads from its own, and would get our answers."""
+        """Begin without connections: the loop of a parent process would read our answers from its own."""
         self._records = RedisCalls(Routes(self._settings))
         self._links: dict[asyncio.AbstractEventLoop, _Links] = {}
 
@@ -79,7 +79,7 @@ class AsyncRedisStore(HoldsSecrets, AsyncDelegatingStore):
 
 
 class _Links:
-    """The connections of one event loop: to each server one, and another for what takes long."""
+    """The connections of one event loop: one to each server, and another for what takes long."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -88,7 +88,7 @@ class _Links:
         self._guard: AsyncGenerator[None, None] | None = None
 
     async def close_with_loop(self) -> None:
-        """Have the connections closed when the event loop ends, which ends its asynchronous generators."""
+        """Close the connections when the event loop ends, because that ends its asynchronous generators."""
         if self._guard is None:
             self._guard = self._until_the_end()
             await anext(self._guard)
@@ -124,7 +124,7 @@ class _Links:
         return await (link or await self._opened(step.place, step.apart)).ask(step.commands)
 
     async def _opened(self, place: Place, apart: bool) -> AsyncLink:
-        """Return a new connection, one for all tasks that want it now, whichever of them is cancelled."""
+        """Return a new connection, one for all tasks that want it now, even if one of them is cancelled."""
         key = place, apart
         if key not in self._opening:
             greeting = greeting_for(self._settings, place)

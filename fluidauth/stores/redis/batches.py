@@ -1,4 +1,4 @@
-"""Each call of a store about many sessions: as many commands as there are, in as few pipelines as may be."""
+"""Each call of a store about many sessions: a command for each, in as few pipelines as possible."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class RedisCalls(RedisRecords):
         return found
 
     def count_by_kid(self) -> Steps[dict[str, int]]:
-        """Count by looking at every record; while Redis grows its table one may be counted twice."""
+        """Count by looking at every record. While Redis grows its table, one may be counted twice."""
         counts: Counter[str] = Counter()
 
         def visit(place: Place, keys: list[bytes]) -> Steps[bool]:

@@ -60,7 +60,7 @@ class RedisRecords:
     def update(self, record: SessionRecord) -> Steps[bool]:
         key, value = self._key(record.handle), encoded(record)
         [done] = yield from self._ask(key, (UPDATE, 1, key, value, ""))
-        if done == 2:  # of another user now, whose sessions must be known to whoever revokes them
+        if done == 2:  # of another user now: a revocation of that user must find it
             yield from self._enrol(record.user_id, record.handle, record.expires_at)
             [done] = yield from self._ask(key, (UPDATE, 1, key, value, "enrolled"))
         elif done == 3:  # it lives longer
@@ -74,7 +74,7 @@ class RedisRecords:
         return user is not None
 
     def clean(self, now: int, limit: int | None = None) -> Steps[int]:
-        """Remove what Redis has not removed by itself; it looks at every key."""
+        """Remove what Redis has not removed by itself. This looks at every key."""
         removed = 0
         ends_all = bool(self._replicas) and now >= END_OF_TIME
         primaries = (yield from self._routes.primaries()) if ends_all else []
@@ -118,8 +118,8 @@ class RedisRecords:
     def delete_for_user(self, user_id: str, except_handle: str | None) -> Steps[int]:
         """Remove until there is nothing more to remove, and no session was renewed meanwhile.
 
-        A renewal enrols the successor before the tombstone is written. So whoever has found all
-        handles removed or buried before it looked at any of the rest has missed none.
+        A renewal enrols the successor before it writes the tombstone. So if all handles were removed
+        or buried before any of the others was looked at, none was missed.
         """
         primaries = (yield from self._routes.primaries()) if self._replicas else []
         user, removed, buried = user_id.encode(), 0, set[bytes]()
@@ -138,7 +138,7 @@ class RedisRecords:
                     is_over = False
                     removed += 1
                     yield from self._withdraw(user, handle.hex())
-        if self._replicas:  # what others removed, or an earlier try, is not listed any more
+        if self._replicas:  # what others or an earlier try removed is not listed any more
             yield from self._confirm_all(primaries)
         return removed
 
@@ -162,11 +162,11 @@ class RedisRecords:
         return (DELETE, len(keys), *keys, version, user, "")
 
     def _witnesses(self, handle: str) -> tuple[bytes, ...]:
-        """Return what is to be written with whatever becomes of *handle*, where replicas are waited for."""
+        """Return what is written with each change of *handle*, if we wait for replicas."""
         return (self._witness_key % handle[:KIN_DIGITS].encode("ascii"),) if self._replicas else ()
 
     def _confirmed(self, key: bytes, command: Command) -> Steps[Any]:
-        """Send *command*, which writes in any case; return the reply once enough replicas have that."""
+        """Send *command*, which always writes; return the reply once enough replicas have that."""
         found, *reached = yield from self._ask(key, command, *self._wait, apart=bool(self._wait))
         self._check_reached(reached)
         return found
@@ -176,12 +176,12 @@ class RedisRecords:
         if replicas and min(replicas) < self._replicas:
             self._routes.doubt()
             raise StoreError(
-                f"what is not to be undone reached {min(replicas)} of {self._replicas} replicas of Redis "
+                f"a change that must be final reached {min(replicas)} of {self._replicas} replicas of Redis "
                 "in time"
             )
 
     def _confirm_all(self, primaries: list[Place]) -> Steps[None]:
-        """Wait until replicas have all that *primaries* wrote so far; raise if others took their place."""
+        """Wait until replicas have all that *primaries* wrote so far; raise if there are other primaries."""
         every = [self._witness_key % b"%02x" % number for number in range(16**KIN_DIGITS)]
         for key in self._routes.one_for_each_primary(every):
             yield from self._confirmed(key, ("SET", key, "", "EX", GRACE))
@@ -196,7 +196,7 @@ class RedisRecords:
     def _enrol(self, user_id: str | None, handle: str, expires_at: int, *, waits: bool = True) -> Steps[None]:
         """Put *handle* among those of its user, and remove what is long gone.
 
-        It *waits* for replicas, but where the list is only healed.
+        It *waits* for replicas, unless the list is only healed.
         """
         if user_id is None:
             return
@@ -212,7 +212,7 @@ class RedisRecords:
         return key, (ENROL, 1, key, bytes.fromhex(handle), expires_at, MAX_LIFETIME + GRACE)
 
     def _heal(self, user: bytes, stale: Sequence[bytes]) -> Steps[None]:
-        """Remove what is gone of the *stale* handles of *user*; note how long the others live."""
+        """Remove the *stale* handles of *user* that are gone; note when the others expire."""
         key = self._user_key + user
         for each in stale:
             found = yield from self.get(each.hex())
@@ -222,7 +222,7 @@ class RedisRecords:
                 yield from self._ask(key, ("ZADD", key, "XX", "GT", found.expires_at, each))
 
     def _withdraw(self, user: bytes, handle: str) -> Steps[None]:
-        """Remove a handle from those of its user; if that fails, it is done when the user logs in again."""
+        """Remove a handle from those of its user. If that fails, it is done when the user logs in again."""
         key = self._user_key + user
         with suppress(StoreError):
             yield from self._ask(key, ("ZREM", key, bytes.fromhex(handle)))

@@ -1,9 +1,9 @@
 """Connections to Redis: requests go out together, their replies come back in order.
 
-hiredis packs and parses, as it does for redis-py. Redis's own clients for Python were measured
-and not taken (``benchmarks/redis_clients.py``): with 32 requests at once redis-py's asynchronous
-client takes 42 µs for each, Valkey GLIDE 23, coredis 64, and this one 11, as everything that one
-event loop asks of a server travels over one connection; for blocking code redis-py takes 96 µs,
+The parser hiredis packs and parses, as it does for redis-py. Redis's own clients for Python were
+measured and not used (``benchmarks/redis_clients.py``). With 32 requests at once, redis-py's
+asynchronous client takes 42 µs for each, Valkey GLIDE 23, coredis 64, and this one 11. The reason
+is that one event loop asks a server over one connection. For blocking code redis-py takes 96 µs,
 GLIDE 101, and this one 22. GLIDE has no Sentinel.
 """
 
@@ -38,34 +38,34 @@ class Script:
     def __init__(self, source: str) -> None:
         self.source = source
         self.sha = b""
-        """The name that Redis gave it; each new connection loads all scripts."""
+        """The name that Redis gave it. Each new connection loads all scripts."""
 
 
 class LinkError(Exception):
-    """A connection that could not be made, or broke; *sent*: the server may have heard the commands."""
+    """A connection that could not be made, or broke. If *sent*, the server may have got the commands."""
 
     def __init__(self, place: Place, error: BaseException | str, *, sent: bool) -> None:
-        # An event loop has words of its own for what the system says.
+        # An event loop has its own words for errors of the system.
         reason = os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else error
         super().__init__(f"{place}: {str(reason) or type(error).__name__}")
         self.place = place
         self.sent = sent
         self.refusal: hiredis.ReplyError | None = None
-        """What the server said to our greeting, if it was no welcome."""
+        """What the server answered to our greeting, if it refused."""
         self.timed_out: bool = isinstance(error, TimeoutError)
         self.was_used: bool = False
-        """Whether the connection had brought answers before: it may be gone where its server is not."""
+        """Whether the connection had brought answers before. Then it may be lost while its server works."""
         self.__cause__: BaseException | None = error if isinstance(error, BaseException) else None
 
 
 class Greeting:
-    """What each new connection says first, and what it makes of the answers."""
+    """What each new connection sends first, and what the answers mean."""
 
     def __init__(self, login: Login, scripts: Sequence[Script], *, to_primary: bool = False) -> None:
         self._scripts = scripts
         self.commands: list[Command] = [("SCRIPT", "LOAD", script.source) for script in scripts]
         self._to_primary = to_primary
-        if to_primary:  # the one word for that which no ACL forbids
+        if to_primary:  # the only command for that which no ACL forbids
             self.commands.insert(0, ("HELLO", 2))
         if login.database:
             self.commands.insert(0, ("SELECT", login.database))
@@ -94,9 +94,9 @@ class Link:
         self._limit = limit
         self._was_used = False
         self.leads_astray: bool = False
-        """Whether it ends at a server that takes no changes: its name may lead to the primary by now."""
+        """Whether its server takes no changes: the name may lead to the primary by now."""
         self.used_at: float = 0.0
-        """When it was last asked anything, by ``time.monotonic()``."""
+        """When it was last used, by ``time.monotonic()``."""
         self._reader = hiredis.Reader()
         try:
             self._socket = _connected(settings, place, limit)
@@ -115,8 +115,8 @@ class Link:
     def ask(self, commands: Sequence[Command], alone: bool = False) -> list[Any]:
         """Return the replies to *commands*, errors of Redis among them; raise :class:`LinkError`.
 
-        *alone*: no other thread asks at this moment, that would have to wait while this one polls.
-        Whatever goes wrong on the way closes the connection: the next one to use it would get our replies.
+        *alone* means that no other thread asks at this moment, which would wait while this one polls.
+        Every failure closes the connection, because its next user would get our replies.
         """
         self.used_at = time.monotonic()
         give_up = self.used_at + self._limit
@@ -158,18 +158,18 @@ class Link:
 
 
 def last_words(replies: Sequence[Any], error: Exception) -> BaseException | str:
-    """Return *error*, or why the server closed the connection, if it said so: it has too many clients."""
+    """Return *error*, or why the server closed the connection, if it said so, as with too many clients."""
     said = replies[-1] if replies and isinstance(error, ConnectionError) else None
     return f"closed by the server: {said}" if isinstance(said, hiredis.ReplyError) else error
 
 
 def says_readonly(replies: Sequence[Any]) -> bool:
-    """Return whether one of *replies* comes of a server that was the primary, or never was."""
+    """Return whether one of *replies* says that the server is not, or no longer, the primary."""
     return any(isinstance(reply, hiredis.ReplyError) and code_of(reply) == "READONLY" for reply in replies)
 
 
 def packed(commands: Sequence[Command]) -> bytes:
-    """Return *commands* as they go over the wire."""
+    """Return *commands* as they are sent."""
     parts = []
     for command in commands:
         word = command[0]
@@ -180,7 +180,7 @@ def packed(commands: Sequence[Command]) -> bytes:
 
 
 def read_now(descriptor: int) -> bytes | None:
-    """Return what has come, None if nothing has."""
+    """Return what has arrived; None if nothing has."""
     try:
         return os.read(descriptor, _CHUNK)
     except BlockingIOError:
@@ -201,9 +201,9 @@ def _connected(settings: Settings, place: Place, limit: float) -> socket.socket:
 
 
 def _first_of(addresses: list[Address], limit: float) -> socket.socket:
-    """Return a connection to the first of *addresses* that answers; none of them may use up all the time.
+    """Return a connection to the first of *addresses* that answers. None of them may use up all the time.
 
-    A name often has one of IPv6 as well, to which no route leads. Raise ``OSError`` of the last.
+    A name often has an IPv6 address without a route as well. Raise the ``OSError`` of the last one.
     """
     failure = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:

@@ -1,4 +1,4 @@
-"""All keys of one namespace, which Redis gives in no order."""
+"""All keys of one namespace. Redis returns them without order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Keyspace:
         self._pattern = pattern
 
     def walk(self, visit: Callable[[Place, list[bytes]], Steps[bool]]) -> Steps[None]:
-        """Have every key of a record visited, until a visit says that it is enough."""
+        """Visit every key of a record, until a visit returns True."""
         for place in (yield from self._routes.primaries()):
             cursor: bytes | None = b"0"
             while cursor is not None:

@@ -6,22 +6,22 @@ from hiredis import ReplyError
 
 from fluidauth.errors import StoreError
 
-# Nothing was done, and it may be soon.
+# Nothing was done, but another try may work soon.
 SOON = frozenset(("LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY"))
 _MEANINGS = {
-    "MISCONF": "it cannot write to its disk, and is set up to refuse changes then",
-    "NOREPLICAS": "too few replicas are connected, and it is set up to refuse changes then",
-    "OOM": "it is out of memory, and set up to refuse writes then",
+    "MISCONF": "it cannot write to its disk, and its settings make it refuse changes then",
+    "NOREPLICAS": "too few replicas are connected, and its settings make it refuse changes then",
+    "OOM": "it is out of memory, and its settings make it refuse writes then",
     "READONLY": "it is a replica; give the primary, or Sentinel",
     "NOAUTH": "it wants a password",
     "WRONGPASS": "it refuses the user and password",
-    "NOPERM": "it does not permit this to the user",
+    "NOPERM": "this user is not allowed to do this",
     "WRONGTYPE": "something else is stored under a key of ours",
 }
 
 
 def code_of(problem: object) -> str:
-    """Return the word for what is wrong; before Redis 7 a script tells it behind words of its own."""
+    """Return the error code. Before Redis 7, a script puts words of its own in front of it."""
     text = str(problem)
     if text.startswith("ERR Error running script"):
         text = text.rpartition(": -")[2]

@@ -1,6 +1,6 @@
-"""Which Redis server is asked, and what is done when it cannot answer: single, Sentinel or Cluster.
+"""Which Redis server is asked, and what is done if it cannot answer: single, Sentinel or Cluster.
 
-Written once, as generators of what to send (:class:`Pipeline`), for threads and event loops.
+This is written once, as generators of what to send (:class:`Pipeline`), for threads and event loops.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .url import Place, Settings
 T = TypeVar("T")
 
 PAUSE = 0.05  # seconds before a server that is not ready is asked again
-FRESH = 0.05  # seconds for which what was learnt about the servers is not asked for again
+FRESH = 0.05  # seconds for which we do not ask again where the servers are
 REST = 0.5  # seconds for which a server that did not answer in time is left alone
-CONFIRMED = 5.0  # seconds for which what Sentinel said of the primary counts, without a failure
+CONFIRMED = 5.0  # seconds for which Sentinel's answer about the primary counts, without a failure
 PROBE = 0.5  # seconds for the answer to where the servers are
 SLOTS = 16384
 
@@ -35,11 +35,11 @@ class Pipeline(NamedTuple):
     place: Place
     commands: tuple[Command, ...]
     apart: bool = False
-    """They may take long, and nobody else is to wait for them."""
+    """They may take long, and nobody else should wait for them."""
     limit: float | None = None
-    """Seconds, if fewer than the usual."""
+    """Seconds, if less than usual."""
     tells: bool = False
-    """A connection that ended while nobody used it is an error, and not made again at once."""
+    """Whether a connection that ended while unused is an error, and is not made again at once."""
 
 
 class Pause(NamedTuple):
@@ -53,7 +53,7 @@ Steps = Generator[Pipeline | Pause, Any, T]
 
 
 class Routes:
-    """Where the keys of one store lie, as far as is known: shared by all its threads or tasks."""
+    """What is known about where the keys of one store are. All its threads or tasks share it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -74,8 +74,8 @@ class Routes:
     def ask(self, key: bytes, *commands: Command, apart: bool = False) -> Steps[list[Any]]:
         """Send *commands* to the server of *key*; return the replies, none of them an error.
 
-        Each may be sent more than once: what it does must not depend on that. A script has one more
-        argument once it may have been carried out and its answer was lost.
+        Each may be sent more than once, so its effect must not depend on that. If its answer was lost and it
+        may have been carried out, a script gets one more argument.
         """
         attempts = Attempts(self.settings)
         slot = _slot_of(key) if self.is_cluster else 0
@@ -85,7 +85,7 @@ class Routes:
             self._check_rest(place)
             sent = commands if detour is None else tuple(c for each in commands for c in (("ASKING",), each))
             try:
-                # Who closed the connection may not be in charge any more, and not know it yet.
+                # The server that closed the connection may not be the primary any more, and not know it yet.
                 replies: list[Any] = yield Pipeline(place, sent, apart, tells=not self._is_single)
             except LinkError as error:
                 if error.refusal is None:
@@ -108,9 +108,9 @@ class Routes:
     def _prepareagain(
         self, problem: ReplyError, place: Place, slot: int, commands: Iterable[Command]
     ) -> Steps[Place | None]:
-        """Do what *problem* calls for before *commands* are sent again; raise if that is in vain.
+        """Do what *problem* needs before *commands* are sent again; raise if another try is useless.
 
-        Return the server to send them to this once, if it names one.
+        If it names a server, return that one to send them to this time.
         """
         code, words = code_of(problem), str(problem).split(" ")
         if code == "NOSCRIPT":
@@ -128,7 +128,7 @@ class Routes:
         return None
 
     def at(self, place: Place, *commands: Command) -> Steps[list[Any]]:
-        """Send *commands* to *place*, whatever keys they speak of; return the replies, errors among them."""
+        """Send *commands* to *place*, whatever their keys; return the replies, errors among them."""
         attempts = Attempts(self.settings)
         while True:
             try:
@@ -148,12 +148,12 @@ class Routes:
         return sorted(set(self._slots.values())) if self.is_cluster else [p for p in [self._primary] if p]
 
     def place_of(self, key: bytes) -> Steps[Place]:
-        """Return the server of *key*, asked for if need be."""
+        """Return the server of *key*. Ask for it if necessary."""
         slot = _slot_of(key) if self.is_cluster else 0
         return self._known(slot) or (yield from self._find(slot, Attempts(self.settings)))
 
     def one_for_each_primary(self, keys: Iterable[bytes]) -> list[bytes]:
-        """Return one of *keys* for each primary that has any, by what is known of them."""
+        """Return one of *keys* for each primary that has any, as far as is known."""
         found: dict[Place | None, bytes] = {}
         for key in keys:
             place = self._slots.get(_slot_of(key)) if self.is_cluster else self._primary
@@ -167,19 +167,19 @@ class Routes:
         place = self._slots.get(slot) if self.is_cluster else self._primary
         if self._is_single or place is None:
             return place
-        # All whose connections broke come here at once. Who does so within FRESH seconds of an answer takes
-        # that one, or each of them would ask every server.
+        # All callers whose connections broke come here at once. Within FRESH seconds of an answer they use
+        # that answer. Otherwise each of them would ask every server.
         is_doubtful = self._is_stale or self._rests(place)
         if is_doubtful and time.monotonic() - self._learnt_at > FRESH:
             return None
         return place if self.is_cluster or self._is_confirmed() else None
 
     def _is_confirmed(self) -> bool:
-        """Return whether Sentinel was asked lately; if not, the caller does.
+        """Return whether Sentinel was asked lately. If not, the caller asks.
 
-        Who is cut off together with an old primary would read there, for as long as that lasts, what
-        has ended elsewhere. Where replicas are waited for, nobody goes on without a quorum of sentinels;
-        else one caller asks, and the primary is kept if no sentinel answers.
+        A process that is cut off together with an old primary would read there sessions that have ended
+        elsewhere. If we wait for replicas, nobody continues without a quorum of sentinels. Otherwise one
+        caller asks, and the primary is kept if no sentinel answers.
         """
         now = time.monotonic()
         if now - self._learnt_at <= CONFIRMED:
@@ -191,7 +191,7 @@ class Routes:
         return False
 
     def _find(self, slot: int, attempts: Attempts) -> Steps[Place]:
-        """Ask until somebody knows the server of *slot*."""
+        """Ask until a server knows the server of *slot*."""
         while True:
             yield from self._learn()
             place = self._slots.get(slot) if self.is_cluster else self._primary
@@ -201,7 +201,7 @@ class Routes:
             yield Pause(PAUSE)
 
     def _learn(self) -> Steps[None]:
-        """Find the servers anew, from the first that answers."""
+        """Find the servers again, from the first one that answers."""
         service = self.settings.service
         commands: tuple[Command, ...] = (("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service),)
         if self.settings.wait_replicas:
@@ -220,7 +220,7 @@ class Routes:
             if veto is not None:
                 self._trouble = f"this sentinel has no quorum, {veto}"
             elif isinstance(reply, list) and self._take_in(reply, place):
-                # A doubt noted while this was asked is lost; whoever meets its cause again notes it anew.
+                # A doubt that was noted meanwhile is lost. The next call that meets its cause notes it again.
                 self._learnt_at, self._is_stale = time.monotonic(), False
                 return
 
@@ -229,7 +229,7 @@ class Routes:
         if not self.is_cluster:
             self._primary = Place(reply[0].decode(), int(reply[1]))
             return True
-        # Put in place as a whole: a thread that looks meanwhile finds the old map or the new one, not a part.
+        # Replaced as a whole: a thread that looks meanwhile finds the old map or the new one, not a part.
         self._slots = {
             slot: _node(primary, asked)
             for first, last, primary, *_ in reply
@@ -238,7 +238,7 @@ class Routes:
         return bool(self._slots)
 
     def _load_scripts(self, place: Place, commands: Iterable[Command]) -> Steps[None]:
-        """Give back to *place* the scripts that it forgot."""
+        """Load the scripts that *place* forgot."""
         yield Pipeline(
             place, tuple(("SCRIPT", "LOAD", c[0].source) for c in commands if not isinstance(c[0], str))
         )
@@ -246,42 +246,42 @@ class Routes:
     # -- servers that do not answer -----------------------------------------------------
 
     def doubt(self) -> None:
-        """Ask again where the servers are, if anybody says so."""
+        """Ask again where the servers are, if there are servers that say so."""
         self._is_stale = True
 
     def _note_failure(self, error: LinkError, rests: bool = True) -> None:
-        """Doubt what is known; who did not answer in time *rests*, unless only replicas were waited for.
+        """Doubt what is known. A server that did not answer in time *rests*, unless only replicas were late.
 
-        Nor where the connection was used before: that may have been forgotten on the way.
+        It does not rest either if the connection was used before: a firewall may have forgotten that.
         """
         self.doubt()
         if error.timed_out and rests and not error.was_used:
             self._resting[error.place] = (time.monotonic() + REST, error)
 
     def _rests(self, place: Place) -> bool:
-        # Nothing is ever taken out, so that no other thread can do so between these two looks.
+        # Nothing is ever removed, so no other thread can do that between these two looks.
         return place in self._resting and self._resting[place][0] > time.monotonic()
 
     def _check_rest(self, place: Place) -> None:
-        """Raise if *place* let somebody wait in vain just now: not every request is to wait as long."""
+        """Raise if a request waited for *place* in vain just now, so that others need not wait as long."""
         if self._resting and self._rests(place):
             error = self._resting[place][1]
             raise StoreError(f"Redis does not answer: {error}") from error
 
 
 def again(command: Command) -> Command:
-    """Return *command* as it is sent where it may have been carried out already."""
+    """Return *command* as it is sent if it may have been carried out already."""
     return command if isinstance(command[0], str) else (*command, "again")
 
 
 def _slot_of(key: bytes) -> int:
-    """Return the slot of *key*: by what stands in its first braces, if anything does."""
+    """Return the slot of *key*: by what is in its first braces, if anything is."""
     tag = key.partition(b"{")[2].partition(b"}")
     return crc_hqx(tag[0] if tag[0] and tag[1] else key, 0) % SLOTS
 
 
 def _place_in(address: str, asked: Place) -> Place:
-    """Return ``host:port`` as a place; without a host it is that of who says so."""
+    """Return ``host:port`` as a place. Without a host it is that of *asked*."""
     host, _, port = address.rpartition(":")
     return Place(host or asked.host, int(port))
 

@@ -1,13 +1,13 @@
-"""How a record lies in Redis, and the scripts that change it there, each in one step.
+"""How a record is kept in Redis, and the scripts that change it there, each in one step.
 
-A record is one string, ``namespace:{xx}`` and its handle in 32 bytes: xx, the first two digits of
-the handle, puts the two records of a renewal into one slot of a cluster. Redis removes it a
-minute after its expiry. The handles of a user are a sorted set, ``namespace:u:`` and the user, each
-scored by an expiry; a handle is there before its record, and what is gone is removed later.
+A record is one string under ``namespace:{xx}`` and its handle in 32 bytes. The xx are the first two digits
+of the handle. They put the two records of a renewal into one slot of a cluster. Redis removes a record a
+minute after its expiry. The handles of a user are a sorted set under ``namespace:u:`` and the user. Their
+scores are expiries. A handle is added before its record, and is removed some time after it.
 
-``namespace:w{xx}``, a witness, holds nothing. It is written where replicas are waited for: since Redis 7.2,
-WAIT after a command that changed nothing waits for nothing, and a record that is not found on a
-primary says nothing of what its replica holds.
+``namespace:w{xx}``, a witness, has no content. It is written if we wait for replicas. The reason is that
+since Redis 7.2, WAIT does not wait after a command that changed nothing. A record that is missing on a
+primary does not prove that it is missing on the replica, too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD = struct.Struct(">BQQQ8sBH")
 _FORMAT = 1
 
 LOST = 4
-"""Answers a change that was made again, where nobody can know whether it was made the first time."""
+"""The answer to a change that was sent again, if nobody can know whether it was made the first time."""
 
 # In Lua bytes are counted from one: version 2, created_at 10, expires_at 18, stamp 26, lengths 34 and 35.
 _LUA = """
@@ -50,8 +50,8 @@ local function refusal(old, new, again)
 end
 """.replace("GRACE", str(GRACE)).replace("LOST", str(LOST))
 # Each script answers the same when it is run again with the same stamp, since the first answer may be lost.
-# One more argument than usual says that this is such a case. Then a record that others changed since does
-# not tell any more whether the first was done: LOST. And what was to be removed and is gone, was removed.
+# One more argument than usual says that it is run again. If others changed the record since, nobody can know
+# whether the first run was carried out: LOST. If a record to be removed is gone, the first run removed it.
 CREATE = Script(
     _LUA
     + """
@@ -75,7 +75,7 @@ put(KEYS[1], string.sub(new, 1, 9) .. string.sub(old, 10, 17)
 return number(new, 18) > number(old, 18) and 3 or 1
 """
 )
-# Gives the user, empty for none; false if nothing was moved.
+# Returns the user, empty for none; false if nothing was moved.
 TOUCH = Script(
     _LUA
     + """
@@ -101,7 +101,7 @@ put(KEYS[2], ARGV[2])
 return {1, user(old)}
 """
 )
-# Gives the user of what was removed, false if nothing was, and how it is otherwise.
+# Returns the user of what was removed, false if nothing was, or a list if it is another user's.
 DELETE = Script(
     _LUA
     + """
@@ -144,17 +144,17 @@ def decoded(handle: str, value: bytes) -> SessionRecord:
         payload_at = user_at + user_length
         kid, user = value[HEAD.size : user_at].decode(), value[user_at:payload_at].decode()
     except (struct.error, ValueError):
-        raise StoreError("under the key of a record Redis has something else") from None
+        raise StoreError("Redis has something else under the key of a record") from None
     return SessionRecord(handle, user or None, created_at, expires_at, version, kid, value[payload_at:])
 
 
 def kid_in(head: bytes) -> str:
-    """Return the kid of a record of which *head* is the beginning."""
+    """Return the kid of the record that begins with *head*."""
     return head[HEAD.size : HEAD.size + head[33]].decode(errors="replace")
 
 
 def greeting_for(settings: Settings, place: Place) -> Greeting:
-    """Return what to say first to the server at *place*; a sentinel has a login of its own and no scripts."""
+    """Return what to send first to the server at *place*; a sentinel has its own login and no scripts."""
     if settings.kind == "sentinel" and place in settings.places:
         return Greeting(settings.sentinel_login, ())
     # A sentinel names an old primary until it has heard of the new one.

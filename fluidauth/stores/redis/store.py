@@ -1,4 +1,4 @@
-"""Sessions in Redis or Valkey: shared by any number of machines, as durable as the server is set up to be."""
+"""Sessions in Redis or Valkey: shared by any number of machines, as durable as the server's settings say."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ logger: logging.Logger = logging.getLogger("fluidauth")
 class RedisStore(HoldsSecrets, DelegatingStore):
     """Sessions in the Redis 6.2 or newer, or Valkey, at *url*.
 
-    ``redis://user:password@host:6379/0``, ``rediss://`` for TLS, ``unix:///path?db=0``,
-    ``redis+sentinel://host:26379,host/name/0`` or ``redis+cluster://host:6379,host``. *timeout*
-    (seconds) bounds each wait for a connection or an answer; *pool_size* the connections of this
-    process to each server for threads; an event loop needs two. With *wait_replicas* a logout
-    succeeds once so many replicas have it. Raise :class:`ConfigError` for a wrong setting,
+    The URL is ``redis://user:password@host:6379/0``, or ``rediss://`` for TLS, ``unix:///path?db=0``,
+    ``redis+sentinel://host:26379,host/name/0`` or ``redis+cluster://host:6379,host``.
+
+    Each wait for a connection or an answer ends after *timeout* seconds. For threads, this process has
+    at most *pool_size* connections to each server. An event loop needs two. With *wait_replicas*, a
+    logout succeeds when so many replicas have it. Raise :class:`ConfigError` for a wrong setting, and
     ``StoreError`` for every failure later.
     """
 
@@ -60,13 +61,13 @@ class RedisStore(HoldsSecrets, DelegatingStore):
         renew_in_child(self, RedisStore._begin)
 
     def _begin(self) -> None:
-        """Have no connections yet: two processes that read from one would get each other's sessions."""
+        """Begin without connections: two processes that read from one would get each other's sessions."""
         self._routes = Routes(self.settings)
         self._records = RedisCalls(self._routes)
         self._pools: dict[Place, _Pool] = {}
 
     def __repr__(self) -> str:
-        if not hasattr(self, "settings"):  # a traceback shows a store that was refused
+        if not hasattr(self, "settings"):  # refused by __init__, and shown in a traceback
             return "<RedisStore, not built>"
         return f"<RedisStore {self.settings.place} namespace={self.namespace!r}>"
 
@@ -77,7 +78,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
         return self.carry_out(advice(self._routes))
 
     def open(self) -> None:
-        """Connect, and warn of settings under which Redis would lose sessions."""
+        """Connect, and warn of settings that make Redis lose sessions."""
         for sentence in self.advice():
             logger.warning("%s", sentence)
 
@@ -93,7 +94,7 @@ class RedisStore(HoldsSecrets, DelegatingStore):
     # -- one call ------------------------------------------------------------------
 
     def carry_out(self, steps: Steps[T]) -> T:
-        """Carry out *steps*; return what comes of it. Raise ``StoreError`` or ``RecordExists``."""
+        """Carry out *steps* and return their result. Raise ``StoreError`` or ``RecordExists``."""
         catch_up()
         return drive(steps, self._answer, (LinkError, StoreError))
 
@@ -101,13 +102,13 @@ class RedisStore(HoldsSecrets, DelegatingStore):
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
         pool = self._pools.get(step.place)
-        if pool is None:  # two threads may come here at once: the first pool in the dict is for both
+        if pool is None:  # two threads may come here at once: both use the first pool in the dict
             pool = self._pools.setdefault(step.place, _Pool(self.settings, step.place))
         return pool.ask(step)
 
 
 class _Pool:
-    """Connections to one server, opened when needed; the last one used is handed out first."""
+    """Connections to one server, opened when needed. The last one used is lent first."""
 
     def __init__(self, settings: Settings, place: Place) -> None:
         self._settings = settings
@@ -130,13 +131,13 @@ class _Pool:
             if link.leads_astray:
                 link.close()
                 self.close_idle()
-            elif self._is_closed:  # meanwhile, and nobody will come again to close this one
+            elif self._is_closed:  # closed meanwhile, and nobody will come again to close this one
                 link.close()
             else:
                 self._idle.append(link)
             return replies
         except LinkError:
-            self.close_idle()  # the others that wait there are as old
+            self.close_idle()  # the other connections there are as old
             raise
         finally:
             self._in_use.discard(link)
@@ -150,7 +151,7 @@ class _Pool:
         if time.monotonic() - link.used_at <= idle.MAX_IDLE:
             return link
         link.close()
-        self.close_idle()  # which lie there for longer
+        self.close_idle()  # the others were unused for longer
         return Link(self._settings, self._place, self._greeting, limit)
 
     def close_idle(self) -> None:

@@ -15,8 +15,8 @@ def ask_together(
 ) -> Steps[tuple[list[Any], list[int]]]:
     """Send each command to the server of its key; return the replies in their places, none of them an error.
 
-    *wait* ends each pipeline; its replies come behind those. As with :meth:`Routes.ask` each command may be
-    sent more than once. In a cluster what does not get its reply at once, as it moved, is asked for alone.
+    *wait* ends each pipeline, and its replies come last. As with :meth:`Routes.ask`, each command may be sent
+    more than once. In a cluster, a command whose key has moved gets no reply at once, and is sent alone.
     """
     if not commands:
         return [], []
@@ -47,7 +47,7 @@ def ask_together(
 
 
 def _by_place(routes: Routes, commands: Sequence[tuple[bytes, Command]]) -> Steps[dict[Place, list[int]]]:
-    """Return which of *commands* go to which server, by what is known of the servers."""
+    """Return which of *commands* go to which server, as far as the servers are known."""
     found: dict[Place, list[int]] = {}
     for position, (key, _) in enumerate(commands):
         found.setdefault((yield from routes.place_of(key)), []).append(position)

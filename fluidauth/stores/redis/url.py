@@ -1,4 +1,4 @@
-"""Where Redis is and how to speak to it, from a URL."""
+"""Where Redis is and how to connect to it, from a URL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 class Login(NamedTuple):
-    """Whom to be there; the password is shown nowhere."""
+    """The user to log in as. The password is never shown."""
 
     user: str
     password: str
@@ -47,7 +47,7 @@ class Settings(NamedTuple):
 
     kind: Kind
     places: tuple[Place, ...]
-    """The server, or those that know where the servers are."""
+    """The server, or the servers that know where the others are."""
     service: str
     """The name of the primary, as Sentinel knows it."""
     login: Login
@@ -81,7 +81,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
 
 
 def settings_of(url: str, **given: Any) -> Settings:
-    """Return the settings that *url*, and what is *given* beside it, stand for; raise :class:`ConfigError`.
+    """Return the settings in *url*, and those *given* with it; raise :class:`ConfigError` for wrong ones.
 
     No message repeats the URL: it may hold a password.
     """
@@ -134,7 +134,7 @@ def _places(hosts: str, kind: Kind) -> tuple[Place, ...]:
     port = _SENTINEL_PORT if kind == "sentinel" else _PORT
     places = tuple(_place(host, port) for host in hosts.split(","))
     if kind == "single" and len(places) > 1:
-        raise ConfigError(f"several hosts are sentinels or a cluster; {FORM}")
+        raise ConfigError(f"only sentinels or a cluster can have several hosts; {FORM}")
     return places
 
 
@@ -152,7 +152,7 @@ def _number(text: str, what: str) -> int:
 
 
 def _check(kind: Kind, service: str, database: str, options: dict[str, Any]) -> None:
-    """Raise if these cannot be together."""
+    """Raise if these do not fit together."""
     if not 0 < options["timeout"] <= 60 or options["pool_size"] < 1 or options["wait_replicas"] < 0:
         raise ConfigError(
             "timeout must be above 0 and at most 60 seconds, pool_size at least 1, wait_replicas 0 or more"
@@ -160,14 +160,14 @@ def _check(kind: Kind, service: str, database: str, options: dict[str, Any]) -> 
     if kind == "sentinel" and not service:
         raise ConfigError(f"the Redis URL names no service of the sentinels; {FORM}")
     if kind == "cluster" and database not in ("", "0"):
-        raise ConfigError("a Redis cluster has one database, 0")
+        raise ConfigError("a Redis cluster has only database 0; leave the number out")
 
 
 def _check_tls(options: dict[str, Any], has_tls: bool) -> None:
     """Raise if a file for TLS is named that would not be used."""
     named = [name for name in (*_TLS_FILES, "ssl_cert_reqs") if options.get(name)]
     if named and not has_tls:
-        raise ConfigError(f"{named[0]} is for TLS, and the Redis URL speaks none: use rediss://")
+        raise ConfigError(f"{named[0]} is for TLS, but the Redis URL is without TLS: use rediss://")
     if "ssl_keyfile" in named and "ssl_certfile" not in named:
         raise ConfigError("ssl_keyfile is the key of a certificate: give ssl_certfile as well")
     if options.get("ssl_cert_reqs", "required").lower() not in _VERIFIES:
@@ -175,7 +175,7 @@ def _check_tls(options: dict[str, Any], has_tls: bool) -> None:
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    """Return what verifies the servers' certificates and their names, unless it is told not to."""
+    """Return what verifies the servers' certificates and their names, unless *options* say not to."""
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
         if options.get("ssl_certfile"):

@@ -1,6 +1,6 @@
 """One SQLite file for all processes of a machine: WAL, one writer, group commit.
 
-SQLite alone is known here: its locks, its log, its errors. The blocking store decides, its asynchronous
+Only this package knows SQLite: its locks, its log, its errors. The blocking store decides. Its asynchronous
 twin runs it in the loop or in a thread.
 """
 

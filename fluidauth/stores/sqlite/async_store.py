@@ -22,8 +22,8 @@ T = TypeVar("T")
 class AsyncSQLiteStore(AsyncDelegatingStore):
     """The file of *store* for asynchronous code: reads inline, writes committed together in a thread.
 
-    A lone write is inline as well, while the disk answers within half a millisecond. So are
-    all writes where no asyncio loop runs, as under trio.
+    A single write is inline as well, while the disk answers within half a millisecond. If no
+    asyncio loop runs, as under trio, all writes are inline.
     """
 
     def __init__(self, store: SessionStore, commits: GroupCommit) -> None:
@@ -47,7 +47,7 @@ class AsyncSQLiteStore(AsyncDelegatingStore):
 
     async def close(self) -> None:
         if on_asyncio():
-            await asyncio.sleep(0)  # what this turn of the loop asked for is queued then
+            await asyncio.sleep(0)  # by then the writes of this turn of the loop are queued
         await self._in_thread(self._store.close)
 
     async def _commit(self, write: Write[T]) -> T:

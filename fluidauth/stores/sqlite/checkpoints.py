@@ -1,6 +1,6 @@
-"""Move SQLite's write-ahead log into the file beside the requests, never in one of them.
+"""Move SQLite's write-ahead log into the file outside of requests.
 
-SQLite by itself does it in the commit that fills the log, which then takes 10 ms and more.
+SQLite itself does it in the commit that fills the log, and that commit then takes 10 ms and more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fluidauth.errors import StoreError
 
 from .pool import Connections
 
-ROWS = 1_000  # changed between two checkpoints of a process, as SQLite's own thousand pages
+ROWS = 1_000  # changed between two checkpoints of a process; SQLite itself takes a thousand pages
 _LONG_LOG = 1_000  # pages
 _SHORT_REST = 200  # pages
 _PASSES = 5
@@ -46,12 +46,12 @@ class Checkpoints:
             self._thread.join()
 
     def begin_anew(self) -> bool:
-        """Have no thread, in a child; return whether the parent had one at work."""
+        """Begin without a thread in a child; return whether one was working in the parent."""
         thread, self._thread = self._thread, None
-        return thread is not None and thread.is_alive()  # so it seems where Python did not hear of the fork
+        return thread is not None and thread.is_alive()  # it seems so if Python does not know of the fork
 
     def _run(self) -> None:
-        # A failure costs nothing but the log's length; the next write meets its cause.
+        # A failure only leaves the log longer. The next write meets its cause.
         with suppress(sqlite3.Error, StoreError), closing(self._connect()) as connection:
             length = 0
             for _ in range(_PASSES):
@@ -59,14 +59,14 @@ class Checkpoints:
                 _, length, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 if length <= _LONG_LOG:
                     return
-                if length - before <= _SHORT_REST:  # what came during this pass is moved in no time
+                if length - before <= _SHORT_REST:  # what came during this pass is moved quickly
                     self._catch_up()
                     return
             if length > _HUGE_LOG:
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Move the little that was written meanwhile, so that the log can begin anew."""
+        """Move the little that was written meanwhile, so that the log can begin again."""
         connection = self._writers.borrow()  # nothing of this process is written now
         try:
             connection.execute("PRAGMA wal_checkpoint(RESTART)")

@@ -1,4 +1,4 @@
-"""The SQLite file itself, as it was opened: whether it still is there, and its connections."""
+"""The SQLite file itself, as it was opened: whether it is still there, and its connections."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ Journals = tuple[Identity | None, Identity | None]
 class SessionFile:
     """A session file as it was opened: which one it is, its namespace, its connections.
 
-    *create* says whether to make it ready if it is not. Raise :class:`ConfigError` if
-    the place is unsafe, read-only or without WAL, ``StoreError`` for everything else.
+    *create* says whether to create the file and its tables if they are missing. Raise
+    :class:`ConfigError` if the place is unsafe, read-only or without WAL, and ``StoreError``
+    for everything else.
     """
 
     def __init__(
@@ -42,26 +43,26 @@ class SessionFile:
         self.writers: Connections = Connections(self._pooled, 1, timeout)
         self.checkpoints: Checkpoints = Checkpoints(self._connect, self.writers)
         self.check_at: float = time.monotonic() + CHECK_INTERVAL
-        """When a read should ask again whether this still is the file at its path."""
+        """When a read should check again that this is still the file at its path."""
         renew_in_child(self, SessionFile.begin_anew)
 
     def is_in_place(self) -> bool:
-        """Return whether the file at the path, and the log beside it, still are those that were opened.
+        """Return whether the file at the path, and the log next to it, are still those that were opened.
 
-        A log that somebody removed is written to still, and nobody else reads what it holds.
+        After somebody removes the log, this process still writes to it, but nobody else reads that.
         """
         self.check_at = time.monotonic() + CHECK_INTERVAL
         return identity_of(self._path) == self._identity and self._journals_now() == self._journals
 
     def _journals_now(self) -> Journals:
-        """Return which log, and which index of it, lie beside the file; those that are there first count."""
+        """Return the log, and its index, that are next to the file. The first that are there count."""
         found = identity_of(self._log_path), identity_of(self._index_path)
         if self._journals is None or not (self.writers.opened or self.readers.opened):
             self._journals = found
         return found
 
     def save_log(self) -> None:
-        """Move what a removed log holds into the file, unless somebody has begun another one."""
+        """Move the content of a removed log into the file, unless there is a new log."""
         with suppress(sqlite3.Error):
             connection = self.writers.take()
             if connection is None:
@@ -93,12 +94,12 @@ class SessionFile:
         self.writers.begin_anew(in_use)
 
     def retire(self) -> None:
-        """Close all connections, borrowed ones when they are given back."""
+        """Close all connections. Borrowed ones are closed when they are given back."""
         self.readers.retire()
         self.writers.retire()
 
     def _pooled(self, read_only: bool = False) -> sqlite3.Connection:
-        if self.readers.opened + self.writers.opened == 1:  # with the last one SQLite removed the log
+        if self.readers.opened + self.writers.opened == 1:  # SQLite removed the log with the last one
             self._journals = None
         return self._connect(read_only)
 
@@ -109,5 +110,5 @@ class SessionFile:
             raise store_error("opened", error) from error
         if identity_of(self._path) != self._identity:
             connection.close()
-            raise StoreError(f"{self.path} is not the file any more that was opened")
+            raise StoreError(f"{self.path} was replaced: it is not the file that was opened")
         return connection

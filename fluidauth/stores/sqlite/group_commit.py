@@ -1,13 +1,13 @@
 """Commit together what several callers ask for at once: one transaction, one wait for the disk.
 
-Whoever comes while nothing is under way leads: it carries out its own write at once. Who
-comes meanwhile queues up, and all of the queue is the next transaction, led by the first
-in it. Asynchronous callers are gathered for one turn of their event loop and then led by
-a thread, so that no loop waits for the disk; but for a lone write while the disk is quick,
-which costs less than two changes of thread, and any while it takes no time at all.
+If nothing is under way, a caller leads: it carries out its own write at once. Callers that come meanwhile
+queue up. The whole queue is the next transaction, and the first caller in it leads. The async writes of one
+loop iteration are committed together by a thread, so the loop never waits for the disk. Two exceptions run on
+the loop, because a change of thread would cost more. These are a single write while commits take under 0.5
+ms, and any write while they take under 0.1 ms.
 
-Requests a second that change a key, 32 at a time in one process with full durability, alone
-and beside a thread that computes (``benchmarks/group_commit.py``):
+Requests per second that change a key, 32 at a time in one process with full durability. The first column is
+without other work, the second during a thread that computes (``benchmarks/group_commit.py``):
 
 ======================================================  ====  ===
 each commits on the loop                                3400   85
@@ -18,12 +18,11 @@ a thread commits a turn's writes                        9180  406
 **a thread commits a turn's writes in one statement**   9080  720
 ======================================================  ====  ===
 
-To commit on the loop without waiting for the disk, and let a thread wait once for all, was
-tried and is no faster: 6,400 and 380 one by one, 9,700 and 530 turn by turn.
+We also tried to commit on the loop without waiting for the disk, while a thread waits once for all. It is not
+faster: 6,400 and 380 one by one, 9,700 and 530 turn by turn.
 
-What counts beside a computing thread is how often the writer lets go of the interpreter's
-lock: each time it may wait 5 ms to get it back. A turn's writes as one statement let go of
-it about as often as one write does.
+During a computing thread it matters how often the writer releases the interpreter's lock. Each time it may
+wait 5 ms to get it back. A turn's writes as one statement release it about as often as one write does.
 """
 
 from __future__ import annotations
@@ -45,19 +44,19 @@ from .waiting import Party, WaitingTasks, WaitingThread, Write
 T = TypeVar("T")
 
 MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
-CLOSE_LIMIT = 5.0  # seconds that close() waits where writes never cease
-QUICK = 0.0005  # seconds; a commit that takes less costs a loop less than two changes of thread
-INSTANT = 0.0001  # seconds; a commit that takes less costs a loop less than to gather a turn's
+CLOSE_LIMIT = 5.0  # seconds that close() waits if writes never cease
+QUICK = 0.0005  # seconds; a shorter commit costs a loop less than two changes of thread
+INSTANT = 0.0001  # seconds; a shorter commit costs a loop less than gathering a turn's writes
 _DECAY = 0.9  # how much of a slow commit is remembered at the next one
 
 
 class GroupCommit:
     """A queue of writes before *carry_out*, which one caller at a time runs for all.
 
-    *carry_out* gives every write its answer or error, and raises nothing; its second
-    argument says whether it may wait for a lock. It runs in the caller's thread where
-    nobody else writes: then nothing is slower than without a queue. So does the lone
-    write of an event loop, as long as the disk answers at once.
+    The function *carry_out* gives every write its answer or error, and raises nothing. Its
+    second argument says whether it may wait for a lock. If nobody else writes, it runs in the
+    caller's thread, so nothing is slower than without a queue. A single write of an event loop
+    also runs there, as long as the disk answers at once.
     """
 
     def __init__(
@@ -65,16 +64,16 @@ class GroupCommit:
     ) -> None:
         self._carry_out = carry_out
         self._max_batch = max_batch
-        self._slowest = QUICK  # seconds that commits took of late
+        self._slowest = QUICK  # seconds that commits took lately
         self._start()
         renew_in_child(self, GroupCommit._start)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        self._quiet = threading.Condition(self._lock)  # told when nobody leads any more
+        self._quiet = threading.Condition(self._lock)  # notified when nobody leads any more
         self._queue: deque[Party] = deque()
-        self._led = False  # whether somebody has the lead, who alone carries out, and passes it on
-        self._closers = 0  # who wait for that
+        self._led = False  # whether a caller has the lead: only it carries out writes
+        self._closers = 0  # how many wait for that
         self._gathering: dict[asyncio.AbstractEventLoop, WaitingTasks] = {}
         self._executor: ThreadPoolExecutor | None = None
 
@@ -83,8 +82,8 @@ class GroupCommit:
         catch_up()
         me = None
         with self._lock:
-            # One step: two threads that both found nobody in the lead would both take it, and who queued
-            # up after the leader looked at the queue would never be woken up.
+            # One step. Two threads that both found nobody in the lead would both take it. A thread that
+            # queued up after the leader looked at the queue would never be woken up.
             if self._led:
                 me = WaitingThread(write)
                 self._queue.append(me)
@@ -99,7 +98,7 @@ class GroupCommit:
         return write.result()
 
     def takes_lead(self) -> bool:
-        """Return whether the caller leads, as nobody did: it may write, and then must :meth:`pass_on`."""
+        """Return whether the caller leads, as nobody did. It may write, and then must :meth:`pass_on`."""
         catch_up()
         with self._lock:
             if self._led:
@@ -108,7 +107,7 @@ class GroupCommit:
             return True
 
     async def arun(self, write: Write[T]) -> T:
-        """Do as :meth:`run` on asyncio; *write* is carried out even if the caller is cancelled."""
+        """Do as :meth:`run` on asyncio. *write* is carried out even if the caller is cancelled."""
         catch_up()
         loop = asyncio.get_running_loop()
         tasks = self._gathering.get(loop)
@@ -116,7 +115,7 @@ class GroupCommit:
             return write.result()
         if tasks is None or len(tasks.writes) >= self._max_batch:
             for other in [other for other in self._gathering if other.is_closed()]:
-                del self._gathering[other]  # it ended amid a turn, and whoever asked with it
+                del self._gathering[other]  # it ended during a turn, with all its tasks
             tasks = self._gathering[loop] = WaitingTasks(loop, self._lead_in_thread)
             loop.call_soon(self._end_turn, loop, tasks)
         future = loop.create_future()
@@ -126,7 +125,7 @@ class GroupCommit:
         return write.result()
 
     def close(self) -> None:
-        """Wait until what has queued up is carried out, and end the thread; a later write starts anew."""
+        """Wait until the queue is carried out, and end the thread. A later write starts another one."""
         catch_up()
         with self._lock:
             self._closers += 1
@@ -134,7 +133,7 @@ class GroupCommit:
                 self._quiet.wait_for(lambda: not self._led, CLOSE_LIMIT)
             finally:
                 self._closers -= 1
-            # A write that comes from now on gets a new thread, not this one, which takes no more work.
+            # A write that comes from now on gets a new thread. This one takes no more work.
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()
@@ -144,12 +143,12 @@ class GroupCommit:
     def _is_to_lead(self, me: WaitingThread) -> bool:
         try:
             return me.wait()
-        except BaseException:  # a signal's handler raised: nobody waits here any more
+        except BaseException:  # a signal handler raised: nobody waits here any more
             with self._lock:
                 with suppress(ValueError):  # a leader took it out, and carries it out
                     self._queue.remove(me)
                 leads = me.leads
-            if leads:  # chosen while the signal came: the lead would end here, and the queue wait for ever
+            if leads:  # chosen during the signal: the lead would end here, and the queue wait forever
                 self.pass_on()
             raise
 
@@ -162,11 +161,11 @@ class GroupCommit:
                 self._queue.append(tasks)
         if leads and not (self._slowest < QUICK and len(tasks.writes) == 1 and self._done_here(tasks)):
             with self._lock:
-                self._queue.appendleft(tasks)  # before those who came since it has the lead
+                self._queue.appendleft(tasks)  # before those that came since it has the lead
             tasks.lead()
 
     def _done_at_once(self, write: Write[Any]) -> bool:
-        """Carry out *write* on its event loop, amid the turn; return whether nothing was in the way."""
+        """Carry out *write* on its event loop, during the turn; return whether nothing prevented it."""
         if not self.takes_lead():
             return False
         try:
@@ -179,13 +178,13 @@ class GroupCommit:
         return True
 
     def _done_here(self, tasks: WaitingTasks) -> bool:
-        """Carry out a lone write on its event loop; return whether no lock was in the way."""
+        """Carry out a single write on its event loop; return whether no lock prevented it."""
         is_done = True
         try:
             self._commit(tasks.writes, may_wait=False)
             is_done = not isinstance(tasks.writes[0].error, StoreBusy)
         finally:
-            if is_done:  # else the lead is kept for the thread that does it instead
+            if is_done:  # otherwise a thread gets the lead and does it
                 tasks.resolve()
                 self.pass_on()
         return is_done
@@ -200,7 +199,7 @@ class GroupCommit:
             self._lead()
 
     def _lead(self) -> None:
-        """Carry out what has queued up by now, in the caller's thread."""
+        """Carry out the queue as it is now, in the caller's thread."""
         parties, writes = self._next_batch()
         try:
             self._commit(writes)
@@ -226,10 +225,10 @@ class GroupCommit:
         return parties, writes
 
     def pass_on(self) -> None:
-        """Let the first in the queue lead, if anybody waits."""
+        """Let the first in the queue lead, if there is one."""
         with self._lock:
-            # It stays in the queue until it leads: if a signal ends its wait before, it takes itself out
-            # and passes on. The lead is never free in between, or a newcomer would overtake the queue.
+            # It stays in the queue until it leads. If a signal ends its wait before, it removes itself and
+            # passes the lead on. The lead is never free in between, or a newcomer would overtake the queue.
             following = self._queue[0] if self._queue else None
             self._led = following is not None
             if following is not None:

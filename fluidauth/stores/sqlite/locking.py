@@ -1,7 +1,7 @@
 """Wait for SQLite's locks, bounded in time.
 
-SQLite's own waiting sleeps up to 100 ms between two looks and cannot tell an event loop
-from a thread; here each look is short and the caller decides.
+SQLite's own waiting sleeps up to 100 ms between two tries, and does not know if an event
+loop waits. Here each try is short, and the caller decides.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 def give_up_after(timeout: float | None) -> float:
-    """Return when who has *timeout* seconds from now must give up; None: at once."""
+    """Return when a caller with *timeout* seconds from now must give up; None means at once."""
     return 0.0 if timeout is None else time.monotonic() + timeout
 
 
 def patiently(call: Callable[[], T], give_up: float) -> T:
     """Call until *give_up* (monotonic) while others hold the lock; then raise what it raises.
 
-    Each call itself waits for as long as its connection was told to.
+    Each call itself waits for as long as its connection is set to.
     """
     while True:
         try:
@@ -35,12 +35,12 @@ def patiently(call: Callable[[], T], give_up: float) -> T:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Return whether somebody else holds a lock."""
+    """Return whether another connection holds a lock."""
     return primary_code(error) == sqlite3.SQLITE_BUSY
 
 
 def store_error(problem: str, error: sqlite3.Error) -> StoreError:
-    """Return the store's own error for *error*; *problem* ends in what cannot be done."""
+    """Return the store's own error for *error*; *problem* says what cannot be done."""
     kind = StoreBusy if is_busy(error) else StoreError
     found = kind(f"session database cannot be {problem}: {error}")
     found.__cause__ = error

@@ -1,9 +1,9 @@
-"""How a SQLite file comes to be opened: made for its owner alone, in WAL, with its tables.
+"""How a SQLite file is opened: created for its owner only, in WAL, with its tables.
 
-The file is made with mode 0600 before SQLite opens it, by ``O_CREAT | O_EXCL``: the
-journal files take their mode from it, whatever the umask. An existing database is
-never opened by other means, since closing such a descriptor drops all of the
-process's locks on it.
+The file is created with mode 0600 before SQLite opens it, by ``O_CREAT | O_EXCL``. The
+journal files take their mode from it, whatever the umask. An existing database is opened
+only through SQLite, because closing another descriptor would drop all of the process's
+locks on it.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ LOCK_WAIT = 0.02  # seconds that one call waits for a lock: an event loop may be
 Identity = tuple[int, int]
 
 _left_in_use: set[object] = set()
-"""The files that a parent had in use while this process was forked.
+"""The files that the parent was using while this process was forked.
 
-SQLite has one memory of its locks for all connections of a process to a file: where one is left that
-nobody can close, those that are opened beside it, by whatever store, take no lock.
+SQLite remembers its locks once for all connections of a process to a file. If a connection is left that
+nobody can close, later connections to the file take no lock, in any store.
 """
 
 
@@ -64,13 +64,13 @@ def leave_in_use(identity: object) -> None:
 
 
 def prepare(path: Path, namespace: str, timeout: float) -> int:
-    """Make the database at *path* ready; return the number of *namespace* in it.
+    """Prepare the database at *path*; return the number of *namespace* in it.
 
     Raise :class:`ConfigError` if the place is unsafe, read-only or without WAL.
     """
     _create_privately(path)
     try:
-        # Of several workers that start at once one switches to WAL, and until then locks the others out.
+        # If several workers start at once, one switches to WAL, and locks the others out until then.
         with closing(patiently(lambda: connect(path, "full"), give_up_after(timeout))) as connection:
             _switch_to_wal(connection, path, timeout)
             # This also proves that the file can be written.
@@ -101,10 +101,10 @@ def connect(path: Path, durability: str, read_only: bool = False) -> sqlite3.Con
     try:
         connection.execute(_SYNCHRONOUS[durability])
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # see ``checkpoints``
-        # In KiB: enough for the inner pages of a million sessions, where SQLite's own 2 MB is not.
+        # In KiB: enough for the inner pages of a million sessions. SQLite's own 2 MB is not enough.
         connection.execute("PRAGMA cache_size = -4096")
         connection.execute("PRAGMA trusted_schema = OFF")  # a planted trigger calls nothing
-        # What was deleted, or plain before it was encrypted, stays in no free page; most builds do so anyway.
+        # Free pages keep nothing that was deleted, or not yet encrypted. Most builds do so anyway.
         connection.execute("PRAGMA secure_delete = ON")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
@@ -129,7 +129,7 @@ def advice(path: Path) -> list[str]:
         (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
     if journal != "wal":
         found.append(
-            f"the journal is {journal!r}, not 'wal', so that readers wait for writers: who changed it?"
+            f"the journal is {journal!r}, not 'wal', so readers wait for writers: find out what changed it"
         )
     return found
 
@@ -142,7 +142,7 @@ def find_space(path: Path, namespace: str) -> int:
     except sqlite3.Error as error:
         raise store_error("opened", error) from error
     except TypeError:  # no such namespace
-        raise StoreError(f"{path} is not the session database any more that it was") from None
+        raise StoreError(f"{path} was replaced: it is not the session database that was opened") from None
 
 
 def _space_in(connection: sqlite3.Connection, namespace: str) -> int:
@@ -167,7 +167,7 @@ def _create_privately(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"the folder {folder} cannot be used: {error.strerror}") from error
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise ConfigError(f"anybody may replace files in {folder}; take write permission from others")
+        raise ConfigError(f"anybody may replace files in {folder}; remove write permission for others")
     if mode & stat.S_IWOTH and os.name == "posix":
         _check_owners(path)
     _check_kind(path)
@@ -183,14 +183,12 @@ def _create_privately(path: Path) -> None:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise where something else than a file is at *path*."""
+    """Raise if something other than a file is at *path*."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if path.is_symlink():
-            raise ConfigError(
-                f"{path} is a link that leads nowhere; remove it, or make what it leads to"
-            ) from None
+            raise ConfigError(f"{path} is a link to nothing; remove it, or create its target") from None
         return
     except OSError as error:
         raise ConfigError(f"{path} cannot be used: {error.strerror}") from error
@@ -201,7 +199,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_owners(path: Path) -> None:
-    """Raise where anybody may have put a database of their own, or the journal of one, or a link to it."""
+    """Raise if anybody may have put a database of their own there, or its journal, or a link to it."""
     for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         try:
             owner = os.lstat(each).st_uid
@@ -227,7 +225,7 @@ def _switch_to_wal(connection: sqlite3.Connection, path: Path, timeout: float) -
             continue
         if journal != "wal":
             raise ConfigError(
-                f"the file system of {path} does not grant write-ahead logging (got {journal!r}); "
+                f"the file system of {path} does not support write-ahead logging (got {journal!r}); "
                 "use a local disk"
             )
         return

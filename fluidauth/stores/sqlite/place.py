@@ -1,7 +1,8 @@
-"""Where a session file is to be, as settings say it: what would become a file by mistake is refused.
+"""Where a session file is kept, as settings say. What would become a file by mistake is refused.
 
-Nothing expands ``~`` or ``$HOME`` but a shell, and files of settings (.env, compose, systemd) have none:
-the sessions would lie in a folder of that name, and begin anew from wherever the next process starts.
+Only a shell expands ``~`` or ``$HOME``, and settings files (.env, compose, systemd) have no shell. The
+sessions would be in a folder of that name, and a process with another working folder would begin without
+them.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from fluidauth.errors import ConfigError
 
 _SHELLS = re.compile(r"\$[A-Za-z_{(]|`|%[A-Za-z_]+%")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-# A server's, or a URL that a Path has shortened, or that was mistyped; and what libpq takes.
+# The address of a server, a URL that a Path has shortened or that was mistyped, and what libpq takes.
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:[/\d]|.*:[^/]*@|.*\b(?:host|password|dbname)=")
 
 
 def file_at(given: str | os.PathLike[str]) -> Path:
     """Return the absolute path of the session file that *given* names: a path, or the URL of one.
 
-    Raise :class:`ConfigError`, which says what to write, for what names none.
+    Raise :class:`ConfigError`, which says what to write, if it names none.
     """
     if not isinstance(given, str | os.PathLike):
-        raise ConfigError(f"path={given!r} is neither text nor a Path")
+        raise ConfigError(f"path={given!r} must be text or a Path")
     text = os.fspath(given)
     if not isinstance(text, str):
         raise ConfigError("the path of a session file is text, not bytes")
@@ -40,7 +41,7 @@ def file_at(given: str | os.PathLike[str]) -> Path:
 def path_in(url: str) -> tuple[str, str]:
     """Return the path and the options in a ``sqlite:`` URL."""
     try:
-        parts = urlsplit(url.replace("#", "%23"))  # which begins no fragment here
+        parts = urlsplit(url.replace("#", "%23"))  # such a URL has no fragment
     except ValueError:
         raise ConfigError("the store URL is not one; use sqlite:///path") from None
     if parts.netloc or len(parts.path) < 2:
@@ -62,7 +63,7 @@ def _check(text: str) -> None:
     if " -> " in text:
         raise ConfigError("'old -> new' takes two URLs, as sqlite:///old.db -> redis://host")
     if text[0] in "'\"" or text[-1] in "'\"":
-        raise ConfigError(f"path={text!r} has a quote around it, which only a shell takes away")
+        raise ConfigError(f"path={text!r} has quotes around it, which only a shell removes; leave them out")
     shells = _SHELLS.search(text)
     if shells:
         raise ConfigError(

@@ -12,11 +12,11 @@ from contextlib import suppress
 
 from fluidauth.errors import StoreBusy
 
-_LOOK_AGAIN = 0.001  # seconds, while others bring back what they borrowed
+_LOOK_AGAIN = 0.001  # seconds, while others give back what they borrowed
 
 
 class _Waiter:
-    """One thread in the queue for a connection, or for leave to open one."""
+    """One thread in the queue for a connection, or for permission to open one."""
 
     __slots__ = ("connection", "served")
 
@@ -26,16 +26,16 @@ class _Waiter:
 
 
 class Connections:
-    """Up to *size* connections, opened when needed, the last one used handed out first.
+    """Up to *size* connections, opened when needed. The last one used is lent first.
 
     Borrowing and giving back cost 0.1 µs without contention: both are single, atomic
-    list operations. Where threads wait, a connection goes to the first of them, so that
-    one that borrows again and again starves nobody.
+    list operations. If threads wait, a connection goes to the first of them. So a thread that
+    borrows again and again does not block the others.
 
-    No connection is open while the process forks, if Python knows that it does: SQLite keeps its
-    locks in the memory of a process, and a child that inherits them takes none of its own, so
-    that the parent could delete the log under it. What a child inherits all the same it closes,
-    before it opens anything; one that was forked amid a use refuses to work (``file``).
+    No connection is open while the process forks, if Python knows of the fork. SQLite keeps its locks
+    in the memory of a process. A child that inherits them takes no locks of its own, so the parent
+    could delete the log while the child uses it. If a child still inherits connections, it closes
+    them before it opens anything. A child that was forked during a use refuses to work (``file``).
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], size: int, timeout: float) -> None:
@@ -54,7 +54,7 @@ class Connections:
         self._lock = threading.Lock()
 
     def take(self) -> sqlite3.Connection | None:
-        """Return an idle connection; None if there is none, or somebody waits for it."""
+        """Return an idle connection; None if there is none, or a thread waits for it."""
         if self._waiters or not self._idle:
             return None
         try:
@@ -71,21 +71,21 @@ class Connections:
         if self._retired or self._paused:
             self.discard(connection)
             return
-        # First into the list, then a look at who waits; who waits queues up first, then looks into the list.
-        # So one of both sees the other. In any other order a thread may wait beside an idle connection.
+        # First put it into the list, then look for waiting threads. These queue up first, then look into the
+        # list. So one side sees the other. In any other order a thread could wait for an idle connection.
         self._idle.append(connection)
         if self._waiters:
             self._serve()
 
     def discard(self, connection: sqlite3.Connection) -> None:
-        """Close a borrowed *connection* that failed; another will be opened in its place."""
+        """Close a borrowed *connection* that failed. Another one will be opened instead."""
         try:
             connection.close()
         finally:
             self._make_room()
 
     def retire(self) -> None:
-        """Close the idle connections, and the borrowed ones when they come back."""
+        """Close the idle connections now, and the borrowed ones when they come back."""
         self._retired = True
         self._close_idle()
 
@@ -93,14 +93,14 @@ class Connections:
         """Close every connection, borrowed ones as they come back, for up to the time limit."""
         self._paused = True
         give_up = time.monotonic() + self._timeout
-        # Again and again: a thread that saw no pause yet may put its connection into the list just emptied.
+        # Repeatedly: a thread that saw no pause yet may put its connection into the list just emptied.
         while self.opened and time.monotonic() < give_up:
             self._close_idle()
             if self.opened:
                 time.sleep(_LOOK_AGAIN)
 
     def resume(self) -> None:
-        """Open connections again as they are asked for."""
+        """Open connections again when they are asked for."""
         self._paused = False
         self._serve()
 
@@ -110,7 +110,7 @@ class Connections:
         return self.opened > len(self._idle)
 
     def begin_anew(self, in_use: bool) -> None:
-        """Close what is left of the parent process, unless the file was *in_use* there."""
+        """Close what is left from the parent process, unless the file was *in_use* there."""
         for connection in () if in_use else self._idle:
             _close_inherited(connection)
         self._paused = False
@@ -128,10 +128,10 @@ class Connections:
         try:
             self._serve()
             waiter.served.wait(timeout)
-            with self._lock:  # it may be served between the end of the wait and here
+            with self._lock:  # it may have been served between the end of the wait and here
                 if not waiter.served.is_set():
                     raise StoreBusy(f"no SQLite connection was free within {timeout} s")
-        except BaseException:  # also of a signal's handler: what it was given goes to the next
+        except BaseException:  # also from a signal handler: what it was given goes to the next
             self._leave(waiter)
             raise
         if waiter.connection is not None:
@@ -149,11 +149,11 @@ class Connections:
                 self._waiters.remove(waiter)
         if waiter.connection is not None:
             self.give_back(waiter.connection)
-        elif is_served:  # it had leave to open one, which is counted already
+        elif is_served:  # it had permission to open one, which is counted already
             self._make_room()
 
     def _serve(self) -> None:
-        """Give what is free to the first who wait: a connection, or leave to open one."""
+        """Give what is free to the first that wait: a connection, or permission to open one."""
         with self._lock:
             while self._waiters and not self._paused:
                 with suppress(IndexError):  # taken by a thread that saw nobody wait
@@ -173,7 +173,7 @@ class Connections:
 
 
 def _close_inherited(connection: sqlite3.Connection) -> None:
-    if sys.version_info >= (3, 12):  # what it knows of the log may be old: it must not tidy that up
+    if sys.version_info >= (3, 12):  # its view of the log may be old: it must not clean that up
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
     with suppress(sqlite3.Error):
         connection.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 from fluidauth.records import SessionRecord
 
-# The handle is known, and what the payload's MAC covers.
+# The handle is known. All else is covered by the payload's MAC.
 GET = """SELECT user_id, created_at, expires_at, version, kid, payload
     FROM fluidauth_sessions WHERE namespace = ? AND handle = ?"""
 LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
@@ -14,7 +14,7 @@ LIST = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
     ORDER BY handle LIMIT ?"""
 CHECK = "SELECT quick_check FROM pragma_quick_check WHERE ? IS NOT NULL"  # every call gives a namespace
 COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ? GROUP BY kid"
-# Left to itself SQLite would sort the whole namespace for each page.
+# Without the hint SQLite would sort the whole namespace for each page.
 SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
     FROM fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
     WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
@@ -26,5 +26,5 @@ def record_in(row: tuple[Any, ...]) -> SessionRecord:
 
 
 def decoded(text: bytes) -> str:
-    """Return *text* also where it is not UTF-8."""
+    """Return *text* as a string, even if it is not UTF-8."""
     return text.decode("utf-8", "replace")

@@ -1,8 +1,8 @@
 """Sessions in one SQLite file: durable, shared by the processes of one machine.
 
-Write-ahead logging lets reads go on beside a write. One connection of this process writes, commits together
-what is asked for at once (see ``group_commit``); others read. A rowid table with a 32-byte handle takes 489
-bytes a session, against 653 for hex text and WITHOUT ROWID, and writes 17 % faster.
+With write-ahead logging, reads go on during a write. One connection of this process writes, and commits
+together what is asked for at once (see ``group_commit``). Others read. A rowid table with a 32-byte handle
+takes 489 bytes for a session, against 653 for hex text and WITHOUT ROWID, and writes 17 % faster.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _logger = logging.getLogger("fluidauth")
 class SQLiteStore(DelegatingStore):
     """Sessions in the file *path* (or its ``sqlite:`` URL), created with mode 0600 if absent.
 
-    ``durability="full"``: what was acknowledged is on disk and survives a power cut.
-    ``"normal"``: a power cut may lose the last moments, a killed process nothing.
-    *timeout* (seconds) bounds each wait for a lock or a connection; *pool_size* the
-    connections that read. Raise :class:`ConfigError` for a place that cannot serve, and
-    ``StoreError`` for every failure later.
+    With ``durability="full"``, what was acknowledged is on disk and survives a power cut. With
+    ``"normal"``, a power cut may lose the last moments, but a killed process loses nothing. Each
+    wait for a lock or a connection ends after *timeout* seconds. At most *pool_size* connections
+    read. Raise :class:`ConfigError` for a place that cannot be used, and ``StoreError`` for every
+    failure later.
     """
 
     inline = True
@@ -77,14 +77,14 @@ class SQLiteStore(DelegatingStore):
         renew_in_child(self, SQLiteStore._begin_anew)
 
     def _pause(self) -> None:
-        # A thread that opens the file would leave the child a connection that no pool closes. The limit: a
-        # signal's handler may fork amid the opening, and then waits for its own thread.
+        # A thread that opens the file would leave the child a connection that no pool closes. The wait has a
+        # limit, because a signal handler may fork during the opening, and then waits for its own thread.
         self._holds_opening = self._opening.acquire(timeout=self._timeout)
         if self._file is not None:
             self._file.pause()
 
     def _resume(self) -> None:
-        # One that was built since the others were paused comes here as well, and holds nothing.
+        # A store that was built since the others were paused comes here as well, and holds nothing.
         if self._file is not None:
             self._file.resume()
         if self._holds_opening:
@@ -130,14 +130,14 @@ class SQLiteStore(DelegatingStore):
         return [record_in(row) for row in self._read(SCAN, (bytes.fromhex(after or ""), limit))]
 
     def damage(self) -> list[str]:
-        """Return what ``PRAGMA quick_check`` finds; it reads the whole file."""
+        """Return what ``PRAGMA quick_check`` finds. It reads the whole file."""
         return [row[0] for row in self._read(CHECK, ()) if row[0] != "ok"]
 
     def advice(self) -> list[str]:
         try:
             return advice(self.path)
         except (OSError, sqlite3.Error) as error:
-            return [f"{self.path} cannot be looked at: {error}"]
+            return [f"{self.path} cannot be checked: {error}"]
 
     def create_schema(self) -> bool:
         is_new = not self.path.exists()
@@ -145,7 +145,7 @@ class SQLiteStore(DelegatingStore):
         return is_new
 
     def open(self) -> None:
-        """Create the file and its tables if absent; raise for a place that cannot serve."""
+        """Create the file and its tables if absent; raise for a place that cannot be used."""
         self._opened()
 
     def close(self) -> None:
@@ -174,14 +174,14 @@ class SQLiteStore(DelegatingStore):
             return self._file
 
     def _file_there(self) -> SessionFile:
-        # A file that was there before is not made anew: its sessions are lost, or it is about to come back.
+        # A file that was there before is not created again: its sessions are lost, or it will come back soon.
         settings = self.namespace, self._durability, self._timeout, self._pool_size
         return SessionFile(self.path, *settings, create=not self._was_open)
 
     def _left(self, file: SessionFile) -> None:
         """Let go of *file*, which is not the one at its path any more."""
         with self._opening:
-            if self._file is not file:  # another thread noticed it too, and may have opened the new one
+            if self._file is not file:  # another thread saw it, too, and may have opened the new one
                 return
             self._file = None
         _logger.warning("%s, or its log, was removed or replaced; opening what is there now", self.path)
@@ -199,7 +199,7 @@ class SQLiteStore(DelegatingStore):
         return self._until_free(lambda: self._read_once(statement, values))
 
     def _until_free(self, call: Callable[[], T]) -> T:
-        """Call again, within the time limit, while somebody has the file to himself."""
+        """Call again, within the time limit, while another process holds an exclusive lock on the file."""
         give_up = time.monotonic() + self._timeout
         while True:
             try:
@@ -216,7 +216,7 @@ class SQLiteStore(DelegatingStore):
         if time.monotonic() >= file.check_at and not file.is_in_place():
             self._left(file)
             file = self._opened()
-        pool = file.writers  # a second connection would read anew what the first one wrote
+        pool = file.writers  # a second connection would read again what the first one wrote
         connection = pool.take()
         if connection is None:
             pool = file.readers
@@ -240,10 +240,10 @@ class SQLiteStore(DelegatingStore):
         return rows
 
     def _update_at_once(self, record: SessionRecord) -> bool | None:
-        """Do as :meth:`_carry_out` for what most requests write; None if anything was in the way.
+        """Do as :meth:`_carry_out` for what most requests write; None if anything prevented it.
 
-        One statement that commits by itself needs no :class:`Write`: to make one, carry it out
-        and ask for its result takes as long as the statement. What failed was not written.
+        One statement that commits by itself needs no :class:`Write`. Making one, carrying it out
+        and asking for its result takes as long as the statement. What failed was not written.
         """
         file = self._file
         connection = file.writers.take() if file else None
@@ -262,7 +262,7 @@ class SQLiteStore(DelegatingStore):
         return done
 
     def _carry_out(self, batch: Sequence[Write[Any]], may_wait: bool) -> None:
-        """Carry out *batch* on the one connection that writes; each write is told its outcome."""
+        """Carry out *batch* on the one connection that writes; each write gets its outcome."""
         try:
             file = self._file or (self._until_free(self._opened) if may_wait else self._opened())
             self._carry_out_on(file, batch, self._timeout if may_wait else None)
@@ -292,7 +292,7 @@ class SQLiteStore(DelegatingStore):
 
     def _written(self, file: SessionFile, changes: int) -> None:
         """Note that so many rows changed in *file*; raise ``StoreError`` if nobody will find them."""
-        if not file.is_in_place():  # written into the void
+        if not file.is_in_place():  # nobody will read it
             self._left(file)
             raise StoreError(f"{self.path}, or its log, was removed or replaced")
         file.checkpoints.count(changes)

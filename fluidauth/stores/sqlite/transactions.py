@@ -22,9 +22,9 @@ def carry_out(
 ) -> bool:
     """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock, if at all.
 
-    Together as one transaction; one by one if that fails, so that only those fail that
-    cannot be done. *relaxed*: nothing waits for the disk. Return whether the connection
-    is still good.
+    They are one transaction. If that fails, they are done one by one, so that only those
+    fail that cannot be done. If *relaxed*, nothing waits for the disk. Return whether the
+    connection is still good.
     """
     give_up = give_up_after(timeout)
     if relaxed:
@@ -48,7 +48,7 @@ def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_u
     except sqlite3.Error as error:
         if not is_busy(error):
             return False
-        for write in writes:  # one by one they would fare no better
+        for write in writes:  # one by one they would fail, too
             write.error = store_error("written", error)
         return True
     try:
@@ -58,19 +58,19 @@ def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_u
     except BaseException as error:
         foreign = not isinstance(error, OWN_ERRORS)
         if foreign and not connection.in_transaction:
-            raise  # a signal's handler, after the commit
+            raise  # from a signal handler, after the commit
         for write in writes:
             write.reset()
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if foreign:
             raise
-        return False  # who caused it meets it again alone
+        return False  # the write that caused it meets it again alone
     return True
 
 
 def _left_over(connection: sqlite3.Connection, space: int, writes: Writes) -> Writes:
-    """Do the updates among *writes* in one statement; return what that did not do.
+    """Do the updates among *writes* in one statement; return those that it did not do.
 
     They may overtake the others: no caller has two writes in one transaction.
     """

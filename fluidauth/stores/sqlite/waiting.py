@@ -1,4 +1,4 @@
-"""Writes on their way to the file, and who waits for them: a thread, or the tasks of an event loop."""
+"""Writes on their way to the file, and what waits for them: a thread, or the tasks of an event loop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PENDING: Any = object()
 
 
 class Write(Generic[T]):
-    """One call's work, and what became of it.
+    """One call's work, and its outcome.
 
     *work* is called with what the store passes on, then *values*. Unless *durable*, the
-    write need not be on disk before it counts as done.
+    write counts as done before it is on disk.
     """
 
     __slots__ = ("answer", "durable", "error", "values", "work")
@@ -32,7 +32,7 @@ class Write(Generic[T]):
         self.error: Exception | None = None
 
     def reset(self) -> None:
-        """Forget what became of it: that was undone."""
+        """Forget its outcome, because it was undone."""
         self.answer = _PENDING
         self.error = None
 
@@ -40,13 +40,13 @@ class Write(Generic[T]):
         """Return what the work returned, or raise what it raised."""
         if self.error is not None:
             raise self.error
-        if self.answer is _PENDING:  # whoever led was interrupted, as by Ctrl-C
+        if self.answer is _PENDING:  # the leader was interrupted, as by Ctrl-C
             raise StoreError("the write was interrupted")
         return self.answer
 
 
 class Party(Protocol):
-    """Who waits in the queue, with one write or several."""
+    """What waits in the queue, with one write or several."""
 
     leads: bool
     """Whether it was chosen to lead; set with the lock held."""
@@ -76,7 +76,7 @@ class WaitingThread:
         self._wake.set()
 
     def wait(self) -> bool:
-        """Return whether this thread is to lead; if not, its write is done."""
+        """Return whether this thread must lead. If not, its write is done."""
         self._wake.wait()
         return self.leads
 

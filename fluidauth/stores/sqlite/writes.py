@@ -18,8 +18,8 @@ _CREATE = """INSERT INTO fluidauth_sessions
     (namespace, handle, user_id, created_at, expires_at, version, kid, payload)
     VALUES (:space, :handle, :user_id, :created_at, :expires_at, :version, :kid, :payload)"""
 _CREATE_ABSENT = f"{_CREATE} ON CONFLICT DO NOTHING"
-# Neither user nor expiry change in most updates: their indexes are then left alone,
-# which halves the pages written.
+# In most updates neither the user nor the expiry changes. Then their indexes are not
+# touched, which halves the pages written.
 _UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?, kid = ?, payload = ?
     WHERE handle = ? AND namespace = ? AND version = ? AND user_id IS ? AND expires_at >= ?"""
 _UPDATE_PAYLOADS = """WITH given (version, kid, payload, handle, space, former, user_id, expires_at)
@@ -49,8 +49,8 @@ _DELETE_USER = """DELETE FROM fluidauth_sessions
 
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _NO_ROW = (None,) * 8
-# What a write can cause itself: RecordExists, a value that SQLite has no type for. All
-# else comes from elsewhere, such as a signal's handler.
+# What a write can cause itself: RecordExists, or a value that SQLite has no type for. Other
+# errors come from elsewhere, such as a signal handler.
 OWN_ERRORS = (sqlite3.Error, FluidAuthError, OverflowError, TypeError, ValueError)
 
 
@@ -63,12 +63,12 @@ def change(connection: sqlite3.Connection, space: int, statement: str, values: d
 
 
 def changed(connection: sqlite3.Connection, space: int, statement: str, values: dict[str, Any]) -> bool:
-    """Run one *statement*; say if it changed anything."""
+    """Run one *statement*; return whether it changed anything."""
     return change(connection, space, statement, values) > 0
 
 
 def update(connection: sqlite3.Connection, space: int, record: SessionRecord) -> bool:
-    """Compare and swap; say if it was done."""
+    """Compare and swap; return whether it was done."""
     return (
         connection.execute(_UPDATE_PAYLOAD, _payload_row(space, record)).rowcount > 0
         or connection.execute(_UPDATE, _columns(space, record)).rowcount > 0
@@ -76,7 +76,7 @@ def update(connection: sqlite3.Connection, space: int, record: SessionRecord) ->
 
 
 def update_all(connection: sqlite3.Connection, space: int, records: Sequence[SessionRecord]) -> list[bool]:
-    """Compare and swap each of *records*, of different handles, at once; say of each if it was done."""
+    """Compare and swap each of *records*, of different handles, at once; return for each if it was done."""
     rows = [_payload_row(space, record) for record in records]
     with _undone_if_it_fails(connection):
         if connection.executemany(_UPDATE_PAYLOAD, rows).rowcount == len(rows):  # nearly always
@@ -86,7 +86,7 @@ def update_all(connection: sqlite3.Connection, space: int, records: Sequence[Ses
 
 
 def insert_absent(connection: sqlite3.Connection, space: int, records: Sequence[SessionRecord]) -> list[bool]:
-    """Insert each of *records* whose handle is not there, at once; say of each if it was."""
+    """Insert each of *records* whose handle is not there, at once; return for each if it was inserted."""
     with _undone_if_it_fails(connection):
         return [changed(connection, space, _CREATE_ABSENT, _columns(space, record)) for record in records]
 
@@ -115,7 +115,7 @@ def bury_and_insert(
 def bury_and_insert_all(
     connection: sqlite3.Connection, space: int, pairs: Sequence[tuple[SessionRecord, SessionRecord]]
 ) -> list[bool]:
-    """Do as :func:`bury_and_insert` for each of *pairs*, at once; say of each if it was done."""
+    """Do as :func:`bury_and_insert` for each of *pairs*, at once; return for each if it was done."""
     done = []
     with _undone_if_it_fails(connection):
         for pair in pairs:
@@ -129,7 +129,7 @@ def bury_and_insert_all(
 def remove_all(
     connection: sqlite3.Connection, space: int, keys: Sequence[tuple[str, int | None]]
 ) -> list[bool]:
-    """Delete each handle, at its version if given, at once; say of each if it was there."""
+    """Delete each handle, at its version if given, at once; return for each if it was there."""
     with _undone_if_it_fails(connection):
         return [
             changed(connection, space, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
@@ -139,12 +139,12 @@ def remove_all(
 
 @contextmanager
 def _undone_if_it_fails(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do several statements all or none, alone or inside a transaction."""
+    """Do all of several statements or none, alone or inside a transaction."""
     connection.execute("SAVEPOINT writes")
     try:
         yield
     except BaseException:
-        if connection.in_transaction:  # some errors undo all by themselves
+        if connection.in_transaction:  # some errors undo everything by themselves
             connection.execute("ROLLBACK TO writes")
             connection.execute("RELEASE writes")
         raise
@@ -154,7 +154,7 @@ def _undone_if_it_fails(connection: sqlite3.Connection) -> Iterator[None]:
 def update_together(connection: sqlite3.Connection, space: int, records: list[SessionRecord]) -> set[bytes]:
     """Compare and swap each of *records*, of different handles; return the handles where it was done.
 
-    An update that moves the expiry or changes the user is not: :func:`update` does it.
+    It is not done for an update that moves the expiry or changes the user: :func:`update` does that.
     """
     length = 2
     while length < len(records):  # few different statements: each is prepared once
@@ -227,7 +227,7 @@ def burial(tombstone: SessionRecord, record: SessionRecord) -> Write[bool]:
 
 
 def revocation(user_id: str, except_handle: str | None) -> Write[int]:
-    """Return the removal of the user's records but one."""
+    """Return the removal of the user's records except one."""
     kept = None if except_handle is None else bytes.fromhex(except_handle)
     return Write(change, _DELETE_USER, {"user_id": user_id, "kept": kept})
 
@@ -235,7 +235,7 @@ def revocation(user_id: str, except_handle: str | None) -> Write[int]:
 def cleaning(now: int, limit: int | None) -> Write[int]:
     """Return the removal of what has expired, *limit* rows at most; a power cut may undo it.
 
-    Not where all time has passed: that is a revocation of everything.
+    A cleaning up to the end of time is a revocation of everything, so a power cut does not undo it.
     """
     values = {"now": now, "limit": -1 if limit is None else limit}
     return Write(change, _CLEAN, values, durable=now >= END_OF_TIME)

@@ -56,7 +56,7 @@ def test_others_are_refused(given: Any) -> None:
 
     for response in responses:
         assert response.status_code == 403
-        assert b"Development mode answers this machine alone" in response.content
+        assert b"Development mode serves only this machine" in response.content
         assert not response.cookies
     assert (asked, site.cookie, other.cookie) == ([], None, None)
 

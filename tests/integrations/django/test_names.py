@@ -107,7 +107,7 @@ def test_confirm_is_for_who_is_signed_in(site: Site) -> None:
 
     raised = site.ask(lambda request: [_raised(session_of(request).confirm)])
 
-    assert raised == [["nobody is signed in to confirm it; this needs a login", None]]
+    assert raised == [["nobody is signed in, so there is nothing to confirm; log the user in first", None]]
 
 
 def _raised(call: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from fluidauth import ConfigError, MemoryStore
-from fluidauth.integrations.django import SessionStore
+from fluidauth.integrations.django import SessionStore, get_engine
 from fluidauth.integrations.django.checks import check_settings
 from fluidauth.integrations.django.middleware import SessionMiddleware
 from fluidauth.keys import file as keyfile
@@ -170,3 +170,10 @@ EVENTS: list[Any] = []
 
 def note(event: Any) -> None:
     EVENTS.append(event)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_commands_see_whether_the_cookie_is_secure(secure: bool) -> None:
+    """As Django sends it, by its own setting: `fluidauth doctor` warns of one that is not."""
+    with override_settings(SESSION_COOKIE_SECURE=secure, FLUIDAUTH={"store": MemoryStore()}):
+        assert get_engine().policy.cookie.secure is secure

@@ -347,8 +347,8 @@ def test_what_an_engine_knows_is_told_to_litestar() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"secret": "s" * 40}, "give an engine, which has secret, store and user_key, or these; not both"),
-        ({"store": "memory://"}, "give an engine, which has secret, store and user_key, or these; not both"),
+        ({"secret": "s" * 40}, "give either an engine, or secret, store and user_key, not both"),
+        ({"store": "memory://"}, "give either an engine, or secret, store and user_key, not both"),
         ({"key": "other"}, "key='other': give it to the engine, or give no engine"),
         ({"max_age": 5}, "max_age=5: give it to the engine, or give no engine"),
         ({"session_id_bytes": 8}, "session_id_bytes cannot be chosen"),

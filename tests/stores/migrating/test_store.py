@@ -31,7 +31,7 @@ def test_a_migration_needs_two_stores_of_one_namespace() -> None:
 
     with pytest.raises(ConfigError, match="two stores"):
         MigratingStore(store, store)
-    with pytest.raises(ConfigError, match="keep their namespace"):
+    with pytest.raises(ConfigError, match="need the same namespace"):
         MigratingStore(store, MemoryStore(namespace="other"))
 
 

@@ -50,7 +50,7 @@ async def settle(pool: Any) -> None:
 class OnPostgres(OwnServer):
     """A server of this module, and a namespace of the test alone."""
 
-    words: ClassVar = {"busy": "no PostgreSQL connection could be had in time"}
+    words: ClassVar = {"busy": "no PostgreSQL connection was free in time"}
     recovery = 0.0
 
     @pytest.fixture(autouse=True)

@@ -166,7 +166,7 @@ def test_a_link_to_nothing_and_a_pipe_are_told(giving: Giving, tmp_path: Path) -
         messages.append(str(caught.value))
 
     assert messages == [
-        f"{link} is a link that leads nowhere; remove it, or make what it leads to",
+        f"{link} is a link to nothing; remove it, or create its target",
         f"{pipe} is no regular file; choose another path",
     ]
 
@@ -174,8 +174,8 @@ def test_a_link_to_nothing_and_a_pipe_are_told(giving: Giving, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (5, "path=5 is neither text nor a Path"),
-        (None, "path=None is neither text nor a Path"),
+        (5, "path=5 must be text or a Path"),
+        (None, "path=None must be text or a Path"),
         (
             "sqlite:///s.db?durability=normal",
             "SQLiteStore takes the options of a URL as arguments, as durability='normal'",
