@@ -1,17 +1,16 @@
 """Sessions in a bare ASGI application.
 
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 uvicorn asgi_app:app
+    FLUIDAUTH_DEVELOPMENT=1 uvicorn asgi_app:app
 
-Its page has buttons to try. ``wsgi_app.py`` does the same for WSGI and finds the same sessions.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie. Its page
+has buttons to try. ``wsgi_app.py`` does the same for WSGI and finds the same sessions.
 """
 
 import json
-import os
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from fluidauth import CookieOptions, SessionEngine, SessionMiddleware
+from fluidauth import SessionEngine, SessionMiddleware
 from fluidauth.middleware.asgi import Receive, Scope, Send
 
 PAGE = Path(__file__).with_name("page.html").read_bytes()
@@ -26,6 +25,8 @@ async def notes(scope: Scope, receive: Receive, send: Send) -> None:
             session.login(query["user"])
         case "POST", "/note":
             session.update(query)
+        case "POST", "/count":
+            session.add("count")
         case "POST", "/logout":
             session.logout()
     if scope["path"] == "/":
@@ -36,6 +37,4 @@ async def notes(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-# Browsers keep a Secure cookie, the default, over https only.
-cookie = CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1")
-app = SessionMiddleware(notes, engine=SessionEngine(cookie=cookie))
+app = SessionMiddleware(notes, engine=SessionEngine())

@@ -1,20 +1,18 @@
 """Notes of those who are signed in, on Bottle.
 
     pip install fluidauth bottle waitress
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    cd examples && DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 bottle_app:app
+    cd examples && FLUIDAUTH_DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 bottle_app:app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from bottle import Bottle, abort, redirect, request
 
-from fluidauth import CookieOptions, Session, SessionEngine, SessionMiddleware
+from fluidauth import Session, SessionEngine, SessionMiddleware
 
 pages = Bottle()
 
@@ -52,5 +50,5 @@ def sign_out() -> None:
     redirect("/notes")
 
 
-engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
+engine = SessionEngine()
 app = SessionMiddleware(pages, engine=engine)

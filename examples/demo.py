@@ -1,7 +1,8 @@
 """One session on two servers, tried out on this machine.
 
 uvicorn serves ``asgi_app.py`` and waitress ``wsgi_app.py``, each in a process of its own, over
-one SQLite file in a temporary folder. ``--serve`` keeps both up for a browser, until Ctrl-C.
+one SQLite file in a temporary folder. ``--serve`` keeps both up until Ctrl-C, with a page that shows
+what the browser, the servers and the database have (``demo_page.py``).
 
     pip install fluidauth uvicorn waitress httpx
     python demo.py
@@ -26,11 +27,17 @@ from typing import Any
 
 import httpx
 
-from fluidauth.keys import new_secret
+from fluidauth import new_secret
+from fluidauth.keys import file as keyfile
 
 ASGI = "uvicorn --port {port} asgi_app:app"
-PATIENCE = 30  # seconds: a machine may be busy with something else
 WSGI = "waitress --listen 127.0.0.1:{port} wsgi_app:app"
+ON_THE_PAGE = (
+    "uvicorn --port {port} --factory demo_apps:asgi",
+    "waitress --listen 127.0.0.1:{port} --threads 8 --call demo_apps:wsgi",
+)
+PAGE = "waitress --listen 127.0.0.1:{port} --threads 8 --call demo_page:page"
+PATIENCE = 30  # seconds: a machine may be busy with something else
 
 
 def tour(folder: Path) -> None:
@@ -41,10 +48,10 @@ def tour(folder: Path) -> None:
     # may drop one that a thread is about to use (encode/httpcore#1110).
     with httpx.Client(trust_env=False, timeout=PATIENCE, limits=httpx.Limits()) as http:
         visitor = Visitor(http)
-        with servers(folder, old) as (asgi, wsgi):
+        with servers(folder, {"FLUIDAUTH_SECRETS": old}) as (asgi, wsgi):
             share(visitor, asgi, wsgi)
         before = visitor.token
-        with servers(folder, new, old) as (asgi, wsgi):
+        with servers(folder, {"FLUIDAUTH_SECRETS": f"{new} {old}"}) as (asgi, wsgi):
             renew(visitor, before, wsgi)
             write_at_once(visitor, asgi, wsgi)
             sign_out(visitor, asgi, wsgi)
@@ -95,12 +102,21 @@ def sign_out(visitor: Visitor, asgi: str, wsgi: str) -> None:
 
 
 def stay(folder: Path) -> None:
-    """Keep both servers up, for a browser."""
-    with suppress(KeyboardInterrupt), servers(folder, new_secret(), DEVELOPMENT="1") as (asgi, wsgi):
-        print(f"Two servers, one session:\n\n  ASGI  {asgi}\n  WSGI  {wsgi}\n")
-        print("Sign in at one of them, then open the other: browsers send a cookie to every port.")
-        print("Ctrl-C ends both.", flush=True)
-        signal.pause()
+    """Keep both servers up, and a page that shows them, for a browser."""
+    keyring = folder / "keyring.json"
+    keyfile.change(keyring, lambda ring: ring.added(new_secret(), int(time.time())))
+    environ = {
+        "FLUIDAUTH_KEYRING": str(keyring),
+        "FLUIDAUTH_DEVELOPMENT": "1",
+        "DEMO_EVENTS": str(folder / "events.jsonl"),
+    }
+    with suppress(KeyboardInterrupt), servers(folder, environ, ON_THE_PAGE) as (asgi, wsgi):
+        environ = in_the_demo(folder, {**environ, "DEMO_ASGI": asgi, "DEMO_WSGI": wsgi})
+        with server(PAGE, environ) as page:
+            print(f"Two servers, one session. Open this page:\n\n  {page}\n")
+            print(f"The servers have pages of their own, and see the same cookie:\n\n  {asgi}\n  {wsgi}\n")
+            print("Ctrl-C ends all three.", flush=True)
+            signal.pause()
 
 
 class Visitor:
@@ -134,16 +150,19 @@ def check(step: str, passed: bool, found: str) -> None:
 
 
 @contextmanager
-def servers(folder: Path, *secrets: str, **environ: str) -> Iterator[tuple[str, str]]:
-    """Run both servers with *secrets*, newest first; give the URL of each."""
-    environ |= {
-        "FLUIDAUTH_SECRET": "",  # of this shell, maybe
-        "FLUIDAUTH_KEYRING": "",
-        "FLUIDAUTH_SECRETS": " ".join(secrets),
-        "FLUIDAUTH_DATABASE": str(folder / "sessions.db"),
-    }
-    with server(ASGI, environ) as asgi, server(WSGI, environ) as wsgi:
+def servers(
+    folder: Path, environ: dict[str, str], commands: tuple[str, str] = (ASGI, WSGI)
+) -> Iterator[tuple[str, str]]:
+    """Run both servers with *environ* in addition to this shell's environment; give the URL of each."""
+    environ = in_the_demo(folder, environ)
+    with server(commands[0], environ) as asgi, server(commands[1], environ) as wsgi:
         yield asgi, wsgi
+
+
+def in_the_demo(folder: Path, environ: dict[str, str]) -> dict[str, str]:
+    """Return *environ* with a database in *folder*, and without a secret or mode from this shell."""
+    own = ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS", "FLUIDAUTH_KEYRING", "FLUIDAUTH_DEVELOPMENT")
+    return {**dict.fromkeys(own, ""), "FLUIDAUTH_DATABASE": str(folder / "sessions.db"), **environ}
 
 
 @contextmanager
@@ -190,7 +209,9 @@ def is_reached(process: subprocess.Popen[bytes], port: int) -> bool:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="One fluidauth session on an ASGI and a WSGI server.")
-    parser.add_argument("--serve", action="store_true", help="keep both servers up for a browser")
+    parser.add_argument(
+        "--serve", action="store_true", help="keep both servers up, with a page for a browser"
+    )
     run = stay if parser.parse_args().serve else tour
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # either also ends the servers

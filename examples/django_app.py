@@ -1,11 +1,10 @@
 """Notes of those who are signed in, on Django, in one file.
 
     pip install fluidauth django waitress uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8000 examples.django_app:app
-    DEVELOPMENT=1 uvicorn --app-dir examples django_app:asgi_app
+    FLUIDAUTH_DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8000 examples.django_app:app
+    FLUIDAUTH_DEVELOPMENT=1 uvicorn --app-dir examples django_app:asgi_app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone. An application with
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie. An application with
 forms adds Django's CsrfViewMiddleware.
 """
 
@@ -26,10 +25,10 @@ from django.views.decorators.http import require_POST
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
-    # An application of yours has a secret of its own, from the same command.
-    SECRET_KEY=(os.environ.get("FLUIDAUTH_SECRET") or os.environ["FLUIDAUTH_SECRETS"]).split()[0],
+    # Your application takes a strong one from its environment. Development mode runs with this one.
+    SECRET_KEY=os.environ.get("SECRET_KEY", "django-insecure-for-this-machine-alone"),
     SESSION_ENGINE="fluidauth.integrations.django",
-    SESSION_COOKIE_SECURE=os.environ.get("DEVELOPMENT") != "1",
+    SESSION_COOKIE_SECURE=True,
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "fluidauth.integrations.django"],
     MIDDLEWARE=[
         "fluidauth.integrations.django.middleware.SessionMiddleware",

@@ -1,22 +1,20 @@
 """Notes of those who are signed in, on Falcon; the same responders over WSGI and ASGI.
 
     pip install fluidauth falcon waitress uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    cd examples && DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 falcon_app:app
-    DEVELOPMENT=1 uvicorn --app-dir examples falcon_app:asgi_app
+    cd examples && FLUIDAUTH_DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 falcon_app:app
+    FLUIDAUTH_DEVELOPMENT=1 uvicorn --app-dir examples falcon_app:asgi_app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import falcon
 import falcon.asgi
 
-from fluidauth import CookieOptions, Session, SessionEngine, SessionMiddleware
+from fluidauth import Session, SessionEngine, SessionMiddleware
 
 
 def session_of(request: Any) -> Session:
@@ -91,6 +89,6 @@ def with_routes(api: Any, suffix: str | None) -> Any:
     return api
 
 
-engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
+engine = SessionEngine()
 app = SessionMiddleware(with_routes(falcon.App(), None), engine=engine)
 asgi_app = SessionMiddleware(with_routes(falcon.asgi.App(), "async"), engine=engine)

@@ -1,25 +1,23 @@
 """Notes of those who are signed in, on FastAPI: the session is a typed parameter.
 
     pip install fluidauth fastapi python-multipart uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 uvicorn --app-dir examples fastapi_app:app
+    FLUIDAUTH_DEVELOPMENT=1 uvicorn --app-dir examples fastapi_app:app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Form, HTTPException
 from fastapi.responses import RedirectResponse
 
-from fluidauth import CookieOptions, SessionEngine
+from fluidauth import SessionEngine
 from fluidauth.integrations.fastapi import CurrentSession
 from fluidauth.integrations.starlette import SessionMiddleware
 
-engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
+engine = SessionEngine()
 app = FastAPI()
 app.add_middleware(SessionMiddleware, engine=engine)
 

@@ -1,26 +1,21 @@
 """Notes of those who are signed in, on Flask.
 
     pip install fluidauth flask waitress
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8000 examples.flask_app:app
+    FLUIDAUTH_DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8000 examples.flask_app:app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie.
 """
 
 from __future__ import annotations
 
-import os
-
 from flask import Flask, jsonify, redirect, request
 from werkzeug import Response
 
-from fluidauth import CookieOptions, SessionEngine
+from fluidauth import SessionEngine
 from fluidauth.integrations.flask import FluidAuthSessionInterface, session
 
 app = Flask(__name__)
-app.session_interface = FluidAuthSessionInterface(
-    SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
-)
+app.session_interface = FluidAuthSessionInterface(SessionEngine())
 
 
 @app.get("/")

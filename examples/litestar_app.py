@@ -1,13 +1,11 @@
 """Notes of those who are signed in, on Litestar: the session is a dependency.
 
     pip install fluidauth 'litestar[standard]'
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 litestar --app-dir examples --app litestar_app:app run
+    FLUIDAUTH_DEVELOPMENT=1 litestar --app-dir examples --app litestar_app:app run
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie.
 """
 
-import os
 from typing import Annotated, Any
 
 from litestar import Litestar, Request, get, post
@@ -17,7 +15,7 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.params import Body
 from litestar.response import Redirect
 
-from fluidauth import CookieOptions, Session, SessionEngine
+from fluidauth import Session, SessionEngine
 from fluidauth.integrations.litestar import FluidAuthSessionConfig, session_of
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -62,7 +60,7 @@ async def sign_out(session: Session) -> Redirect:
     return Redirect("/notes", status_code=303)
 
 
-engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
+engine = SessionEngine()
 app = Litestar(
     [home, sign_in, notes, add_note, sign_out],
     dependencies={

@@ -1,23 +1,21 @@
 """Notes of those who are signed in, on Pyramid.
 
     pip install fluidauth pyramid waitress
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8000 examples.pyramid_app:app
+    FLUIDAUTH_DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8000 examples.pyramid_app:app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone. For tokens against forgery,
-``config.set_csrf_storage_policy(SessionCSRFStoragePolicy())`` keeps them in this session.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie. For tokens
+against forgery, ``config.set_csrf_storage_policy(SessionCSRFStoragePolicy())`` keeps them in this session.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 
-from fluidauth import CookieOptions, Session, SessionEngine, SessionMiddleware
+from fluidauth import Session, SessionEngine, SessionMiddleware
 
 
 def current_session(request: Request) -> Session:
@@ -63,5 +61,5 @@ def pages() -> Any:
         return config.make_wsgi_app()
 
 
-engine = SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
+engine = SessionEngine()
 app = SessionMiddleware(pages(), engine=engine)

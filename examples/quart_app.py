@@ -1,26 +1,21 @@
 """Notes of those who are signed in, on Quart.
 
     pip install fluidauth quart uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 uvicorn --app-dir examples quart_app:app
+    FLUIDAUTH_DEVELOPMENT=1 uvicorn --app-dir examples quart_app:app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie.
 """
 
 from __future__ import annotations
 
-import os
-
 from quart import Quart, Response, jsonify, redirect, request
 from werkzeug import Response as AnyResponse
 
-from fluidauth import CookieOptions, SessionEngine
+from fluidauth import SessionEngine
 from fluidauth.integrations.quart import FluidAuthSessionInterface, session
 
 app = Quart(__name__)
-app.session_interface = FluidAuthSessionInterface(  # type: ignore[assignment]  # Quart infers its own kind
-    SessionEngine(cookie=CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1"))
-)
+app.session_interface = FluidAuthSessionInterface(SessionEngine())  # type: ignore[assignment]  # Quart infers its own kind
 
 
 @app.get("/")

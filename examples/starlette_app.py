@@ -1,15 +1,12 @@
 """Notes of those who are signed in, on Starlette.
 
     pip install fluidauth starlette python-multipart uvicorn
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 uvicorn --app-dir examples starlette_app:app
+    FLUIDAUTH_DEVELOPMENT=1 uvicorn --app-dir examples starlette_app:app
 
-Without DEVELOPMENT the cookie is Secure, and browsers keep it over https alone.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie.
 """
 
 from __future__ import annotations
-
-import os
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -52,5 +49,5 @@ app = Starlette(
         Route("/notes", notes, methods=["GET", "POST"]),
         Route("/sign-out", sign_out, methods=["POST"]),
     ],
-    middleware=[Middleware(SessionMiddleware, https_only=os.environ.get("DEVELOPMENT") != "1")],
+    middleware=[Middleware(SessionMiddleware, https_only=True)],
 )

@@ -1,19 +1,18 @@
 """Sessions in a bare WSGI application.
 
-    export FLUIDAUTH_SECRET=$(python -c "from fluidauth import new_secret; print(new_secret())")
-    DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 wsgi_app:app
+    FLUIDAUTH_DEVELOPMENT=1 waitress-serve --listen 127.0.0.1:8080 wsgi_app:app
 
-Its page has buttons to try. ``asgi_app.py`` does the same for ASGI and finds the same sessions.
+Without FLUIDAUTH_DEVELOPMENT it needs FLUIDAUTH_SECRET, and https for its Secure cookie. Its page
+has buttons to try. ``asgi_app.py`` does the same for ASGI and finds the same sessions.
 """
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qsl
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from fluidauth import CookieOptions, SessionEngine, SessionMiddleware
+from fluidauth import SessionEngine, SessionMiddleware
 
 PAGE = Path(__file__).with_name("page.html").read_bytes()
 
@@ -26,6 +25,8 @@ def notes(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
             session.login(query["user"])
         case "POST", "/note":
             session.update(query)
+        case "POST", "/count":
+            session.add("count")
         case "POST", "/logout":
             session.logout()
     if environ["PATH_INFO"] == "/":
@@ -36,6 +37,4 @@ def notes(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return [body]
 
 
-# Browsers keep a Secure cookie, the default, over https only.
-cookie = CookieOptions(secure=os.environ.get("DEVELOPMENT") != "1")
-app = SessionMiddleware(notes, engine=SessionEngine(cookie=cookie))
+app = SessionMiddleware(notes, engine=SessionEngine())

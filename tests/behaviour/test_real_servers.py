@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from fluidauth.keys import new_secret
-from harness import ROOT
 from harness.servers.places import PLACES
 from harness.servers.processes import COMMANDS, serving
 from harness.visitor import Visitor
@@ -26,8 +19,6 @@ from tests.support import ON_THE_CLUSTER, settled
 T = TypeVar("T")
 
 QUICK = ("uvicorn", "gunicorn")  # one for each protocol; `make check` has the others
-
-DEMO = ROOT / "examples" / "demo.py"
 
 
 def server_of(name: str) -> Any:
@@ -194,33 +185,6 @@ def test_asgi_and_wsgi_share_a_session(place: str, tmp_path: Path, visitor: Visi
         assert visitor.ask(f"{asgi}/dump") == visitor.ask(f"{wsgi}/dump")
         assert len(visitor.ask(f"{wsgi}/dump")) == 51
         assert visitor.ask(f"{wsgi}/get?key=visits") == 50
-
-
-def test_the_demo_succeeds() -> None:
-    """The demo takes every step, and shows no secret."""
-    demo = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, check=False)
-
-    assert (demo.returncode, demo.stderr) == (0, "")
-    assert demo.stdout.count("✓") == 8
-    assert "fask1_" not in demo.stdout
-
-
-def test_the_demo_serves_until_it_is_interrupted() -> None:
-    """With --serve both servers answer a browser, and both have ended when the demo has."""
-    with subprocess.Popen([sys.executable, DEMO, "--serve"], stdout=subprocess.PIPE, text=True) as demo:
-        try:
-            assert demo.stdout is not None
-            introduction = "".join(takewhile(lambda line: "Ctrl-C" not in line, demo.stdout))
-            urls = re.findall(r"http://\S+", introduction)
-            pages = [httpx.get(url, trust_env=False).status_code for url in urls]
-        finally:
-            demo.send_signal(signal.SIGINT)
-
-    assert demo.returncode == 0
-    assert pages == [200, 200]
-    for url in urls:
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(url, trust_env=False)
 
 
 def at_once(request: Callable[[int], object]) -> None:

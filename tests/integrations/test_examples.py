@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fluidauth.keys import new_secret
 from harness.servers.processes import EXAMPLES, serving
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_does_what_it_is_for(name: str, tmp_path: Path) -> None:
+    """FLUIDAUTH_DEVELOPMENT=1 is all that it needs."""
     with (
-        serving(name, tmp_path / "sessions.db", new_secret(), environ={"DEVELOPMENT": "1"}) as url,
+        serving(name, tmp_path / "sessions.db", environ={"FLUIDAUTH_DEVELOPMENT": "1"}) as url,
         httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as ada,
         httpx.Client(base_url=url, trust_env=False) as thief,
     ):
