@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -59,9 +60,7 @@ def run(quick: bool, patterns: Sequence[str], only: Sequence[str], out: Path, ch
     show(results, peers)
     out.mkdir(parents=True, exist_ok=True)
     (out / "latest.json").write_text(dump(results))
-    for name, question in {**BY_FLEET, **ALONE, **FROM_OTHERS}.items():
-        if results.get(name):
-            pictures.draw(question, results[name], out / f"{name}.svg")
+    draw_all(results, out)
     console.print(
         f"written: {out}/latest.json and a picture for each question; {results['environment']['minutes']} min"
     )
@@ -71,6 +70,13 @@ def run(quick: bool, patterns: Sequence[str], only: Sequence[str], out: Path, ch
     for name, reason in this.failed.items():
         console.print(f"FAILED: {name}: {reason}", style="red", markup=False, highlight=False)
     sys.exit(1 if this.failed or (check and missed) else 0)
+
+
+def draw_all(results: dict[str, Any], out: Path) -> None:
+    """Draw a picture for each question of *results* into the folder *out*."""
+    for name, question in {**BY_FLEET, **ALONE, **FROM_OTHERS}.items():
+        if results.get(name):
+            pictures.draw(question, results[name], results["peers"], out / f"{name}.svg")
 
 
 def ask(this: Run, only: Sequence[str]) -> dict[str, Any]:
@@ -123,6 +129,13 @@ def traits_table(peers: list[Peer]) -> Table:
         remarks = "; ".join(text for text in (peer.tuning, traits.note) if text)
         found.add_row(peer.name, traits.data, traits.survives, *words, remarks)
     return found
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default="benchmarks/results")
+def draw(out: Path) -> None:
+    """Draw the pictures of OUT/latest.json anew, without measuring."""
+    draw_all(json.loads((out / "latest.json").read_text()), out)
 
 
 @main.command()

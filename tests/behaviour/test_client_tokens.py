@@ -175,7 +175,9 @@ def test_what_needs_a_cookie_is_refused(api: Client, what: str, call: Any) -> No
             call(session)
         return str(caught.value)
 
-    said = f"this request came with a client's token, which no response replaces: {what} needs a cookie"
+    said = (
+        f"{what} needs a cookie, but this request came with a client's token, which no response can replace"
+    )
     assert api.get(handler, token)[0] == said
     assert api.get(whoami, token)[0] == ("ada", {})
 
@@ -268,7 +270,7 @@ def test_a_token_where_a_handle_belongs_is_told(api: Client, made: str) -> None:
         lambda h: api.engine.extend_session(h, 60),
     ):
         with pytest.raises(
-            ValueError, match="that is a token, which opens a session, and no handle"
+            ValueError, match="this is a token, which opens a session, and not a handle"
         ) as caught:
             call(token)
         assert token not in str(caught.value)

@@ -109,7 +109,7 @@ def test_a_sound_store_has_no_problems(protocol: Protocol) -> None:
         pytest.param(Forgetful, "lost", marks=pytest.mark.matrix),
         pytest.param(Reviving, "alive after its logout", marks=pytest.mark.check),
         pytest.param(Undead, "alive after its logout", marks=pytest.mark.matrix),
-        pytest.param(Losing, "was not found", marks=pytest.mark.check),
+        pytest.param(Losing, "was not found", marks=pytest.mark.matrix),
     ],
 )
 def test_the_checker_catches_a_broken_store(

@@ -98,9 +98,11 @@ class Alternating:
         return random.choice(self._targets).ask(kind, key, value, cookie)
 
 
-@pytest.mark.check
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize(
+    "server",
+    [pytest.param("uvicorn", marks=pytest.mark.matrix), pytest.param("gunicorn", marks=pytest.mark.check)],
+)
 def test_killed_servers_keep_every_promise(server: str, tmp_path: Path) -> None:
     """What was acknowledged before each of fifty kills is there after it, and the file is sound."""
     database = tmp_path / "sessions.db"
@@ -137,9 +139,13 @@ def new_cluster() -> str:
     return shared_cluster().url
 
 
-@pytest.mark.check
 @pytest.mark.parametrize(
-    "place", [new_postgres, empty_redis, pytest.param(new_cluster, marks=ON_THE_CLUSTER)]
+    "place",
+    [
+        pytest.param(new_postgres, marks=pytest.mark.matrix),
+        pytest.param(empty_redis, marks=pytest.mark.matrix),
+        pytest.param(new_cluster, marks=[ON_THE_CLUSTER, pytest.mark.check]),
+    ],
 )
 def test_wsgi_and_asgi_workers_keep_every_promise_on_one_database(
     place: Callable[[], str], tmp_path: Path

@@ -310,4 +310,7 @@ def test_confirm_is_for_who_is_signed_in(browser: Browser, before: Any) -> None:
         except FreshLoginRequired as error:
             return error.max_age, str(error)
 
-    assert browser.get(confirm) == (None, "nobody is signed in to confirm it; this needs a login")
+    assert browser.get(confirm) == (
+        None,
+        "nobody is signed in, so there is nothing to confirm; log the user in first",
+    )

@@ -143,7 +143,7 @@ def test_a_sign_in_after_the_head_is_refused(by_field: Browser) -> None:
     """No cookie can carry the new id; who was signed in stays, and is not somebody else in the fields."""
     by_field.request(signs_in(7))
 
-    with pytest.raises(SessionClosed, match="a sign-in by a field needs a Set-Cookie header"):
+    with pytest.raises(SessionClosed, match="a login by a field needs a Set-Cookie header"):
         by_field.request(whoami, later=signs_in(8))
 
     assert by_field.get(whoami) == ("7", {"user_id": 7})
@@ -231,7 +231,7 @@ def test_a_value_that_names_nobody_is_told(value: Any) -> None:
 
 @pytest.mark.parametrize("user_key", ["", ("a", ""), {"a"}, 7, b"user_id", ("a", 1)])
 def test_a_user_key_that_is_none_is_refused(user_key: Any) -> None:
-    with pytest.raises(ConfigError, match="must be the name of a field, several, or a function"):
+    with pytest.raises(ConfigError, match="must be one or more field names, or a function"):
         SessionEngine(new_secret(), MemoryStore(), user_key=user_key)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from rich.table import Table
 
 from ..crew import Member
 from ..peer import Peer
 from ..run import Row, Run
+from ..sheets import Peers, Sheet, panels_of, upside_down
 
 TITLE = "Under concurrency, and when a secret is rotated"
 WRITES = 50
@@ -83,11 +83,12 @@ def word(value: bool, good: bool) -> str:
     return f"[{'green' if value is good else 'red'}]{'yes' if value else 'no'}[/]"
 
 
-def draw(rows: list[Row], figure: Any) -> None:
-    """Draw how many of the concurrent writes survive."""
-    figure.set_size_inches(9, 1.2 + 0.24 * len(rows))
-    panel = figure.subplots()
-    names = [row["peer"] for row in rows][::-1]
-    colours = ["C1" if name.startswith("fluidauth") else "C0" for name in names]
-    panel.barh(names, [row["survivors"] for row in rows][::-1], color=colours)
-    panel.set_title(f"of {WRITES} concurrent writes to one session survive")
+def draw(rows: list[Row], peers: Peers) -> Sheet:
+    """Show how many of the concurrent writes survive."""
+    return Sheet(
+        "Concurrent writes that survive",
+        (f"Of {WRITES} requests at once that each set another field", "of one session; longer is better."),
+        ("",),
+        upside_down(panels_of({row["peer"]: (row["survivors"],) for row in rows}, peers)),
+        full=WRITES,
+    )

@@ -13,6 +13,7 @@ from ..crew import Member
 from ..figures import spread
 from ..peer import Peer
 from ..run import Row, Run, peer_of
+from ..sheets import Peers, Sheet, panels_of
 from ..worker import WORKLOADS
 
 TITLE = "Cost of a request over the bare application, in µs"
@@ -74,24 +75,17 @@ def cell(row: Row | None) -> str:
     return f"{noise}{row['median']:.{digits}f} ({row['lower']:.{digits}f}–{row['upper']:.{digits}f})"
 
 
-def draw(rows: list[Row], figure: Any) -> None:
-    """Draw a bar for each peer as it is tuned, quickest reader first, for reading and for changing a key."""
-    everybody = {row["peer"] for row in rows}
+def draw(rows: list[Row], peers: Peers) -> Sheet:
+    """Show what a read and a change take, quickest reader first."""
     medians = {(row["peer"], row["workload"]): row["median"] for row in rows}
-    names = [
-        name
-        for name in sorted(everybody, key=lambda name: medians[name, "read"], reverse=True)
-        if name.startswith("fluidauth") or f"{name.removesuffix('default')}tuned" not in everybody
-    ]
-    figure.set_size_inches(10, 1.2 + 0.24 * len(names))
-    panels = figure.subplots(1, 2, sharey=True)
-    for panel, workload in zip(panels, ("read", "change"), strict=True):
-        colours = ["C1" if name.startswith("fluidauth") else "C0" for name in names]
-        widths = [max(medians[name, workload], 0.1) for name in names]
-        panel.barh(names, widths, color=colours)
-        panel.set_xscale("log")
-        panel.xaxis.set_major_formatter("{x:,.0f}")
-        panel.set_xlim(1, max(widths) * 4)
-        panel.set_title(f"{workload} a key: µs over the bare application")
-        for place, width in enumerate(widths):
-            panel.annotate(f" {width:.0f}", (width, place), va="center", fontsize=8)
+    return Sheet(
+        "What a session costs a request",
+        (
+            "Microseconds to read or change a key, over the same",
+            "application without sessions. Each panel has its own scale.",
+        ),
+        ("read", "change"),
+        panels_of(
+            {name: (medians.get((name, "read")), medians.get((name, "change"))) for name, _ in medians}, peers
+        ),
+    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.table import Table
 
 from ..floors import SUMS, total
 from ..peer import Peer
 from ..run import Row
+from ..sheets import Peers, Sheet, panels_of
 
 TITLE = "What must be paid on this machine, in µs, and fluidauth's distance from the sum"
 
@@ -46,21 +45,22 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
     return found
 
 
-def draw(rows: list[Row], figure: Any) -> None:
-    """Draw each request beside the sum of its floors."""
-    ours = [row for row in rows if "peer" in row][::-1]
-    names = [f"{row['peer']}: {row['workload']}" for row in ours]
-    figure.set_size_inches(9, 1.5 + 0.4 * len(ours))
-    panel = figure.subplots()
-    for part, label, colour, height in (
-        ("median", "measured", "C1", 0.35),
-        ("sum", "sum of what must be paid", "C0", -0.35),
-    ):
-        figures = [row[part] for row in ours]
-        bars = panel.barh(names, figures, color=colour, height=height, align="edge", label=label)
-        panel.bar_label(bars, fmt=" {:.0f}", fontsize=7)
-    panel.set_xscale("log")
-    panel.set_xlim(left=1)
-    panel.xaxis.set_major_formatter("{x:,.0f}")
-    panel.set_title("µs over the bare application")
-    panel.legend(fontsize=7)
+def draw(rows: list[Row], peers: Peers) -> Sheet:
+    """Show each request, and the part of it that is the sum of its floors."""
+    ours = {(row["peer"], row["workload"]): row for row in rows if "peer" in row}
+    medians, sums = (
+        {
+            name: tuple(ours.get((name, workload), {}).get(part) for workload in ("read", "change"))
+            for name, _ in ours
+        }
+        for part in ("median", "sum")
+    )
+    return Sheet(
+        "How far fluidauth is from the floor",
+        (
+            "Microseconds to read or change a key. The grey part of a",
+            "bar must be paid: HMACs, JSON, and SQLite with its fsync.",
+        ),
+        ("read", "change"),
+        panels_of(medians, peers, floors=sums),
+    )

@@ -17,6 +17,7 @@ from ..crew import Member
 from ..figures import spread
 from ..peer import FIELDS_BYTES, Peer
 from ..run import Row, Run
+from ..sheets import Graph, Line, Peers, is_ours
 from .cost import cell
 
 TITLE = "How the cost of reading and changing a key grows, in µs over the bare application"
@@ -149,31 +150,29 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
     return found
 
 
-def draw(rows: list[Row], figure: Any) -> None:
-    """Draw what a read costs over what grows."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    reads = [row for row in rows if row["workload"] == "read"]
-    kinds, names = (list(dict.fromkeys(row[part] for row in reads)) for part in ("grows", "peer"))
-    figure.set_size_inches(2.4 * len(kinds), 4)
-    panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-    for panel, kind in zip(panels, kinds, strict=True):
-        for number, name in enumerate(names):
-            own = [row for row in reads if (row["grows"], row["peer"]) == (kind, name)]
-            panel.plot(
-                [row["value"] for row in own],
-                [max(row["median"], 0.1) for row in own],
-                marker="o",
-                markersize=3,
-                linewidth=2.5 if name.startswith("fluidauth") else 1,
-                color=f"C{number}",
-                label=name,
+def draw(rows: list[Row], peers: Peers) -> Graph:
+    """Show what a read costs over what grows."""
+    points: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["workload"] == "read":
+            points[row["grows"]][row["peer"]].append((row["value"], max(row["median"], 0.1)))
+    return Graph(
+        "How the cost of a read grows",
+        (
+            "Microseconds over the same application without sessions.",
+            "Reads wait for no disk, but for the first one by an old key.",
+        ),
+        [
+            (
+                kind[0].upper() + kind[1:],
+                [Line(_short(name, peers), is_ours(name), own) for name, own in lines.items()],
             )
-        panel.set_xscale("symlog" if kind == "encrypted fields" else "log")
-        panel.set_yscale("log")
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter("{x:,.0f}")
-        panel.yaxis.set_minor_locator(NullLocator())
-        panel.set_xlabel(kind)
-    panels[0].set_title("read a key: µs over the bare application", loc="left")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
+            for kind, lines in points.items()
+        ],
+    )
+
+
+def _short(name: str, peers: Peers) -> str:
+    """Return library and store of a peer, and whether it waits for the disk."""
+    waits = peers[name]["data"] == "SQLite" and peers[name]["survives"] == "a power cut"
+    return f"{name.partition(',')[0]}{', fsync' if waits else ''}"

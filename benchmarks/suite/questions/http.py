@@ -13,13 +13,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.table import Table
 
 from ..crew import ROOT, Member, free_port
 from ..peer import Peer
 from ..run import Row, Run, peer_of
+from ..sheets import Peers, Sheet, panels_of, upside_down
 
 TITLE = "Over HTTP, two worker processes, 32 clients (four requests in five read a key, one changes one)"
 SESSIONS = 2_000
@@ -162,12 +162,14 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
     return found
 
 
-def draw(rows: list[Row], figure: Any) -> None:
-    """Draw the requests a second that are left of the bare application's."""
-    ordered = sorted(rows, key=lambda row: row["sessions"]["rate"] / row["bare"]["rate"])
-    figure.set_size_inches(9, 1.2 + 0.24 * len(ordered))
-    panel = figure.subplots()
-    shares = [row["sessions"]["rate"] / row["bare"]["rate"] * 100 for row in ordered]
-    colours = ["C1" if row["peer"].startswith("fluidauth") else "C0" for row in ordered]
-    panel.barh([row["peer"] for row in ordered], shares, color=colours)
-    panel.set_title("requests a second over HTTP, in % of the same server without sessions")
+def draw(rows: list[Row], peers: Peers) -> Sheet:
+    """Show how much is left of the requests a second of the bare application."""
+    shares = {row["peer"]: (row["sessions"]["rate"] / row["bare"]["rate"] * 100,) for row in rows}
+    return Sheet(
+        "Requests a second over HTTP",
+        ("In % of the same server without sessions; longer is", "better. WSGI on gunicorn, ASGI on uvicorn."),
+        ("",),
+        upside_down(panels_of(shares, peers)),
+        lambda share: f"{share:.0f} %",
+        full=100,
+    )

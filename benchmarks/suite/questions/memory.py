@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from rich.table import Table
 
 from ..peer import Peer
 from ..run import Row, Run
+from ..sheets import Peers, Sheet, panels_of
 
 TITLE = "Bytes of a session of 288 bytes of fields, and growth of the process"
 SESSIONS = 10_000
@@ -66,15 +66,15 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
     return found
 
 
-def draw(rows: list[Row], figure: Any) -> None:
-    """Draw what a session takes, wherever that is."""
-    names = [row["peer"] for row in rows][::-1]
-    figure.set_size_inches(9, 1.2 + 0.24 * len(rows))
-    panel = figure.subplots()
-    left = [0.0] * len(names)
-    for label, part in (("cookie", "cookie"), ("disk", "disk"), ("process", "memory"), ("Redis", "redis")):
-        sizes = [max(row[part] or 0, 0) for row in rows][::-1]
-        panel.barh(names, sizes, left=left, label=label)
-        left = [a + b for a, b in zip(left, sizes, strict=True)]
-    panel.set_title("bytes of a session of 288 bytes of fields")
-    panel.legend(fontsize=7)
+def draw(rows: list[Row], peers: Peers) -> Sheet:
+    """Show what a session takes, at the browser and at the server."""
+    sizes = {
+        row["peer"]: (row["cookie"], sum(max(row[part] or 0, 0) for part in ("disk", "memory", "redis")))
+        for row in rows
+    }
+    return Sheet(
+        "Bytes of a session",
+        ("With 288 bytes of fields; shorter is better.", "Each panel has its own scale."),
+        ("in the cookie", "on the server"),
+        panels_of(sizes, peers, by=1),
+    )

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..crew import Member
 from ..run import Row, Run
+from ..sheets import Peers, Sheet, panels_of, upside_down
 
 TITLE = "Requests a second in one process (four in five read a key, one changes one), and p99 in ms"
 DRAWN = 32  # at once
@@ -73,15 +74,21 @@ def table(rows: list[Row], peers: Any = None) -> Table:
     return found
 
 
-def draw(rows: list[Row], figure: Any) -> None:
-    """Draw a bar for each peer at the number of concurrent requests that every budget has."""
+def draw(rows: list[Row], peers: Peers) -> Sheet:
+    """Show the number of concurrent requests that every budget has."""
     own = [row for row in rows if row["concurrent"] == DRAWN and not row["bare"]]
-    names = list(dict.fromkeys(row["peer"] for row in own))[::-1]
-    figure.set_size_inches(10, 1.2 + 0.24 * len(names))
-    panels = figure.subplots(1, 2, sharey=True)
-    for panel, busy in zip(panels, (False, True), strict=True):
-        rates = {row["peer"]: row["rate"] for row in own if row["busy"] is busy}
-        colours = ["C1" if name.startswith("fluidauth") else "C0" for name in names]
-        panel.barh(names, [rates[name] for name in names], color=colours)
-        panel.set_title(f"requests a second, {DRAWN} at once{', 1 ms of computing in each' if busy else ''}")
-        panel.xaxis.set_major_formatter("{x:,.0f}")
+    rates = {(row["peer"], row["busy"]): row["rate"] for row in own}
+    return Sheet(
+        "Requests a second in one process",
+        (
+            f"{DRAWN} at once, one in five changes a key; longer is better.",
+            "Each panel has its own scale.",
+        ),
+        ("no work", "1 ms of work"),
+        upside_down(
+            panels_of(
+                {name: (rates[name, False], rates.get((name, True))) for name, busy in rates if not busy},
+                peers,
+            )
+        ),
+    )

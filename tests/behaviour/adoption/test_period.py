@@ -44,7 +44,7 @@ def test_adoption_period_ends_by_itself(
 
     assert in_time == ("eve", {})
     assert too_late == [(None, {})] * 3
-    told = [message for message in caplog.messages if "are taken over until 2" in message]
+    told = [message for message in caplog.messages if "are adopted until 2" in message]
     assert len(told) == 3  # once for each process
     assert len(set(told)) == 1
 

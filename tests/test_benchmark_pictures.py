@@ -1,0 +1,114 @@
+"""The pictures of the benchmarks: like is next to like, and the figures are the stored ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+
+from benchmarks.suite import sheets
+from benchmarks.suite.questions import ALONE, BY_FLEET, FROM_OTHERS
+from harness import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+LATEST: dict[str, Any] = json.loads((RESULTS / "latest.json").read_text())
+PEERS = LATEST["peers"]
+QUESTIONS: dict[str, Any] = {**BY_FLEET, **ALONE, **FROM_OTHERS}
+
+
+def texts_of(name: str) -> set[str]:
+    """Return all that is written in the stored picture of a question."""
+    return {
+        unescape(text)
+        for text in re.findall(r"<text[^>]*>([^<]*)</text>", (RESULTS / f"{name}.svg").read_text())
+    }
+
+
+def drawn(name: str) -> Any:
+    """Return what is to be drawn of the stored figures."""
+    return QUESTIONS[name].draw(LATEST[name], PEERS)
+
+
+def test_each_peer_is_like_the_others_of_its_panel() -> None:
+    """Where the fields are, and what a change survives, is the same kind for all of a panel."""
+    survived: dict[str, set[str]] = {}
+    for peer in PEERS.values():
+        survived.setdefault(sheets.group_of(peer), set()).add(peer["survives"])
+
+    assert survived.keys() == sheets.GROUPS.keys()
+    assert {heading: len(found) for heading, found in survived.items()} == dict.fromkeys(sheets.GROUPS, 1)
+
+
+def test_a_peer_is_in_one_panel() -> None:
+    for peer in PEERS.values():
+        fitting = [
+            heading for heading, belongs in sheets.GROUPS.items() if belongs(peer["data"], peer["survives"])
+        ]
+        assert fitting == [sheets.group_of(peer)]
+
+
+def test_a_peer_like_none_is_an_error() -> None:
+    with pytest.raises(LookupError, match="no panel is for tape that survives a fire"):
+        sheets.group_of({"data": "tape", "survives": "a fire"})
+
+
+def test_of_two_set_ups_in_a_panel_the_tuned_one_is_shown() -> None:
+    """One whose durability differs is another panel's, and both are shown."""
+    alike, tuned = {"data": "Redis", "survives": "a restart"}, {"data": "SQLite", "survives": "a restart"}
+    peers = {
+        "B Redis, WSGI default": alike,
+        "B Redis, WSGI tuned": alike,
+        "B SQLite, WSGI default": {"data": "SQLite", "survives": "a power cut"},
+        "B SQLite, WSGI tuned": tuned,
+    }
+    values = {name: (float(number),) for number, name in enumerate(peers)}
+
+    found = sheets.panels_of(values, peers)
+
+    assert [[(bar.label, bar.values) for bar in panel.bars] for panel in found] == [
+        [("B SQLite WSGI", (3.0,))],
+        [("B SQLite WSGI", (2.0,))],
+        [("B WSGI", (1.0,))],
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if name != "growth"])
+def test_pictures_show_the_stored_figures(name: str) -> None:
+    """After a run, or a change of what is drawn: `python -m benchmarks.suite draw`."""
+    sheet = drawn(name)
+    bars = [bar for panel in sheet.panels for bar in panel.bars]
+    wanted = {sheet.title, *sheet.notes, *sheet.columns, *(panel.heading for panel in sheet.panels)}
+    wanted |= {bar.label for bar in bars}
+    wanted |= {"–" if value is None else sheet.say(value) for bar in bars for value in bar.values}
+
+    assert texts_of(name) == wanted - {""}
+    assert any(bar.ours for bar in bars)
+
+
+def test_the_picture_of_growth_names_all_that_is_measured() -> None:
+    """Its lines are drawn; their names and what grows are written."""
+    graph = drawn("growth")
+
+    lines = [line for _, lines in graph.panels for line in lines]
+    assert {line.label for line in lines} | {kind for kind, _ in graph.panels} <= texts_of("growth")
+    assert {line.label for line in lines if line.ours} == {
+        "fluidauth SQLite, fsync",
+        "fluidauth SQLite",
+        "fluidauth memory",
+    }
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_pictures_are_for_light_and_dark_pages(name: str) -> None:
+    """On a card of their own, in the colours of all pictures; text is text, of nine points at least."""
+    picture = (RESULTS / f"{name}.svg").read_text()
+    sizes = [float(size) for size in re.findall(r"font(?:-size)?: (?:\w+ )*([\d.]+)px", picture)]
+
+    assert "prefers-color-scheme:dark" in picture
+    assert "fill:var(--card)" in picture
+    assert re.findall(r"#0102\w\w|DejaVu", picture) == []
+    assert min(sizes) >= 9
+    assert re.search(r'width="330pt"', picture)
