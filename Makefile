@@ -16,11 +16,12 @@ PACKAGE := $(if $(WHEEL),'$(WHEEL)$(EXTRAS)',--editable '.$(EXTRAS)')
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint check matrix newest constraints mutants soak rotation-drill bench bench-quick bench-compare clean
+.PHONY: help demo test docs dist lint check matrix newest constraints mutants soak rotation-drill bench bench-quick bench-compare clean
 
 help:
-	@echo "make demo            sessions through two real servers, step by step (SERVE=1 keeps them up)"
+	@echo "make demo            sessions through two real servers, step by step (SERVE=1: a page to try them on)"
 	@echo "make test            the tests that one runs while one works (WORKERS=2 processes)"
+	@echo "make docs            the documentation, into build/docs (SERVE=1 shows it at http://localhost:8000)"
 	@echo "make lint            format, lint, spelling and types alone"
 	@echo "make check           all that a change must pass: types, frameworks' own tests, faults, each Python"
 	@echo "make matrix          every server with every store, on each Python, in random order"
@@ -29,6 +30,7 @@ help:
 	@echo "make mutants         break the code on purpose: each break must fail a test"
 	@echo "make soak            many clients on real servers that are killed and locked out (MINUTES=5)"
 	@echo "make rotation-drill  new keys and leaked ones beside 200 clients on real servers"
+	@echo "make dist            wheel and source of a release, with an SBOM, into dist"
 	@echo "make bench           what sessions cost, beside everything one would use instead (ten minutes)"
 	@echo "make bench-quick     the same in short"
 	@echo "make bench-compare   this working copy beside an earlier one (BASE=revision)"
@@ -39,10 +41,13 @@ demo: $(DEMO)/ready
 test: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet --numprocesses=$(WORKERS) -m "not check and not matrix" $(ARGS)
 
-lint: $(VENV)/lint-ready
+docs: $(VENV)/docs-ready
+	@$(BIN)/python -m tools.site $(if $(SERVE),--serve)
+
+lint: $(VENV)/check-ready
 	@$(BIN)/python tools/check.py --lint
 
-check: $(VENV)/lint-ready
+check: $(VENV)/check-ready
 	@$(BIN)/python tools/check.py
 
 matrix: $(VENV)/ready
@@ -52,8 +57,8 @@ newest: $(NEWEST)/ready
 	@$(NEWEST)/bin/python -m pytest --quiet --numprocesses=$(WORKERS) -m "not matrix" $(ARGS)
 
 constraints: .venv-constraints/ready
-	@printf 'hatchling\npip\nuv\n' | .venv-constraints/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--all-extras --group test --group lint --no-annotate --no-emit-index-url --custom-compile-command "make constraints" \
+	@printf 'hatchling\nhatch-fancy-pypi-readme\npip\nuv\n' | .venv-constraints/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--all-extras --group test --group lint --group docs --group release --no-annotate --no-emit-index-url --custom-compile-command "make constraints" \
 		--output-file constraints.txt pyproject.toml benchmarks/requirements.txt -
 	@git diff --stat -- constraints.txt
 
@@ -65,6 +70,9 @@ soak: $(VENV)/ready
 
 rotation-drill: $(VENV)/ready
 	@$(BIN)/python -m tools.rotation_drill $(ARGS)
+
+dist: $(VENV)/release-ready
+	@$(BIN)/python -m tools.dist
 
 bench: $(BENCH)/ready
 	@$(BENCH)/bin/python -m benchmarks.suite run $(ARGS)
@@ -81,8 +89,16 @@ $(DEMO)/ready: pyproject.toml constraints.txt
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(call environment,$(VENV),$(PACKAGE) --group test)
 
-$(VENV)/lint-ready: $(VENV)/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint
+$(VENV)/check-ready: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint --group docs --group release
+	@touch $@ $(VENV)/docs-ready $(VENV)/release-ready
+
+$(VENV)/docs-ready: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+$(VENV)/release-ready: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group release
 	@touch $@
 
 $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt

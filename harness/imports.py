@@ -19,6 +19,16 @@ def name_of(path: Path) -> str:
 SOURCES = {name_of(path): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 
+# The modules whose ``__all__`` an application may rely on.
+PUBLIC = (
+    "fluidauth",
+    *(f"fluidauth.{name}" for name in ("adoption", "errors", "stores", "testing")),
+    *(
+        f"fluidauth.integrations.{name}"
+        for name in ("django", "fastapi", "flask", "litestar", "quart", "starlette")
+    ),
+)
+
 # Lowest first. A package, or module at the top, may import what stands on a lower floor and nothing else.
 FLOORS = (
     "after_fork",

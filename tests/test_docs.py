@@ -11,7 +11,10 @@ from fluidauth.engine.settings import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIM
 from fluidauth.events import EventName
 from harness import ROOT
 from harness.imports import SOURCES, TREES
+from tools import comparison
 from tools.architecture import BEGIN, END, PAGE, drawn
+from tools.site import marks, tables
+from tools.site.standards import ASVS, NIST, Row
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 
@@ -50,10 +53,39 @@ def test_every_promise_has_a_test() -> None:
 
 @pytest.mark.requirement("57")
 def test_every_event_is_documented() -> None:
-    """The inventory names each event, and the README those that explain an empty session."""
-    events = SECURITY.partition("## Events")[2].partition("## Revocation")[0]
+    """The page of events has a table made of all of them, with a sentence for each."""
+    assert "```{made} events\n" in (ROOT / "docs" / "events.md").read_text("utf-8")
+    rows = list(tables.events())
 
-    assert [name for name in get_args(EventName) if f"`{name}`" not in events] == []
+    assert [
+        name for name in get_args(EventName) if not any(row.startswith(f"| `{name}` |") for row in rows)
+    ] == []
+
+
+@pytest.mark.requirement("61")
+@pytest.mark.parametrize("row", [*ASVS, *NIST], ids=lambda row: row.number)
+def test_an_answer_to_a_standard_has_its_tests(row: Row) -> None:
+    """Whoever says yes, in whole or in part, names promises that tests bear; the others say what to do."""
+    assert all(marks.borne((number,)) for number in row.promises)
+    assert row.promises or row.answer not in ("yes", "in part")
+    assert row.note or row.answer in ("yes", "yours")
+
+
+def test_the_standards_are_answered_in_whole() -> None:
+    """Each requirement of chapter 7, and each part of section 5."""
+    assert [row.number.partition(" ")[0] for row in ASVS] == [
+        f"7.{part}.{number}"
+        for part, count in enumerate((3, 4, 2, 5, 3, 2), 1)
+        for number in range(1, count + 1)
+    ]
+    assert sorted({row.number for row in NIST}) == ["5.1", "5.1.1", "5.1.2", "5.2", "5.3"]
+
+
+def test_the_comparison_is_that_of_the_results() -> None:
+    """The README's figures are those that were measured: `python -m tools.comparison`."""
+    made = comparison.PAGE.read_text("utf-8").partition(comparison.BEGIN)[2].partition(comparison.END)[0]
+
+    assert made.strip().splitlines() == list(comparison.table())
 
 
 @pytest.mark.requirement("10")

@@ -11,19 +11,9 @@ from typing import Any
 import pytest
 
 import fluidauth
+from harness.imports import PUBLIC
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = (
-    "fluidauth",
-    "fluidauth.adoption",
-    "fluidauth.errors",
-    "fluidauth.stores",
-    "fluidauth.testing",
-    *(
-        f"fluidauth.integrations.{name}"
-        for name in ("django", "fastapi", "flask", "litestar", "quart", "starlette")
-    ),
-)
 
 
 @pytest.mark.parametrize("name", PUBLIC)

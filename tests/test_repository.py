@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from harness import ROOT
-from tools import check
+from tools import check, release
 
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
@@ -40,7 +40,7 @@ def test_hooks_are_pinned_as_the_checks_are() -> None:
 
     shared = {name: version for name, version in pinned.items() if name in PINS}
 
-    assert shared == {name: PINS[name] for name in ("ruff", "codespell")}
+    assert shared == {name: PINS[name] for name in ("ruff", "codespell", "proselint")}
 
 
 def test_ruff_sees_python_alone() -> None:
@@ -105,6 +105,41 @@ def test_the_workflow_may_read_and_no_more() -> None:
     assert [action for action in uses if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action)] == []
 
 
+def test_a_release_has_no_token_and_no_right_that_it_does_not_need() -> None:
+    """Publishing has its own identity, which makes attestations. Actions are pinned to a commit."""
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    uses = [step["uses"] for job in jobs.values() for step in job["steps"] if "uses" in step]
+
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    assert {name: job.get("permissions") for name, job in jobs.items()} == {
+        "build": None,
+        "publish": {"id-token": "write"},
+        "pages": {"id-token": "write", "pages": "write"},
+    }
+    assert jobs["publish"]["steps"][-1]["with"] == {"attestations": True}
+    assert "secrets" not in text
+    assert [
+        action for action in uses if not re.fullmatch(r"(actions|pypa)/[a-z-]+@[0-9a-f]{40}", action)
+    ] == []
+
+
+def test_a_release_is_stopped_where_links_tag_or_changelog_do_not_fit(tmp_path: Path) -> None:
+    """So that nothing is published whose links lead to somebody else."""
+    (tmp_path / "changelog.d").mkdir()
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    source, version = PROJECT["project"]["urls"]["Source"], PROJECT["project"]["version"]
+    with (tmp_path / "CHANGELOG.md").open("a") as changelog:
+        changelog.write(f"\n## {version} (2030-01-01)\n")
+
+    assert release.faults_of(source, f"v{version}", tmp_path) == []
+    assert len(release.faults_of("https://github.com/somebody/fluidauth", f"v{version}", tmp_path)) == 1
+    assert len(release.faults_of(source, "v99", tmp_path)) == 1
+    (tmp_path / "changelog.d" / "+new.added.md").write_text("New.\n")
+    assert len(release.faults_of(source, f"v{version}", tmp_path)) == 1
+
+
 # -- forms --------------------------------------------------------------------------------------
 
 
@@ -157,7 +192,7 @@ def test_the_tests_have_every_extra() -> None:
     (named,) = re.findall(r"^EXTRAS := \[(.*)\]$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
     assert named.split(",") == sorted(PROJECT["project"]["optional-dependencies"])
-    assert sorted(PROJECT["dependency-groups"]) == ["lint", "test"]
+    assert sorted(PROJECT["dependency-groups"]) == ["docs", "lint", "release", "test"]
 
 
 def test_no_pool_is_allowed_that_dies_in_a_quiet_day() -> None:

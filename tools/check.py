@@ -25,9 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 MIN_COVERAGE = 95  # per cent of lines and branches
 CODE = ("fluidauth", "harness", "tests", "tools", "benchmarks", "examples", "typing_tests")
+SETTINGS = ("docs/conf.py", "hatch_build.py")  # read by programs whose types are not all there
 # What a host of the repository reads, by the schema that it must follow.
 SCHEMAS = {
-    "github-workflows": (".github/workflows/ci.yml",),
+    "github-workflows": (".github/workflows/ci.yml", ".github/workflows/release.yml"),
     "github-issue-forms": (".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/feature.yml"),
     "github-issue-config": (".github/ISSUE_TEMPLATE/config.yml",),
 }
@@ -42,7 +43,7 @@ CONTRACT = (
     *(
         "tests/integrations/test_one_session.py",
         "tests/integrations/test_examples.py",
-        "tests/test_readme.py",
+        "tests/documentation/test_pages.py::test_each_block_runs[README.md]",
     ),
 )
 
@@ -67,9 +68,10 @@ def python(*arguments: object) -> None:
 
 
 def check_style() -> None:
-    python("-m", "ruff", "format", "--check", "--quiet", *CODE)
-    python("-m", "ruff", "check", "--quiet", *CODE)
+    python("-m", "ruff", "format", "--check", "--quiet", *CODE, *SETTINGS)
+    python("-m", "ruff", "check", "--quiet", *CODE, *SETTINGS)
     python("-m", "codespell_lib", ".", ".ci", ".github")
+    python("-m", "tools.prose")
     for schema, files in SCHEMAS.items():
         python("-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
@@ -110,11 +112,16 @@ def check_more_tests() -> None:
     python(*PYTEST, "-m", "check")
 
 
+def check_docs() -> None:
+    """Build the documentation; a link or name that leads nowhere fails it."""
+    python("-m", "tools.site")
+
+
 def check_wheel() -> None:
-    """Build the wheel, install it alone and import it from outside the tree."""
+    """Make what a release publishes, install the wheel alone and import it from outside the tree."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        python("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", here, ROOT)
+        python("-m", "tools.dist", here)
         (wheel,) = here.glob("*.whl")
         run(sys.executable, "-m", "venv", here / "venv")
         inside = here / "venv" / "bin" / "python"
@@ -177,7 +184,7 @@ def _runs(candidate: str, version: str) -> bool:
 def parts_of_lint() -> list[Part]:
     """What reads the source and runs none of it."""
     return [
-        Part("format and lint", 10, check_style),
+        Part("format, lint and prose", 15, check_style),
         Part("types", 60, check_types),
         Part("types of all that is public", 15, check_public_types),
     ]
@@ -190,7 +197,8 @@ def parts_of_check() -> list[Part]:
         *parts_of_lint(),
         Part(f"make test on Python {current}, with coverage", 180, check_tests),
         Part(f"longer tests on Python {current}", 180, check_more_tests),
-        Part("wheel", 15, check_wheel),
+        Part("documentation", 20, check_docs),
+        Part("wheel", 30, check_wheel),
         *(
             Part(
                 f"contract on Python {version}",

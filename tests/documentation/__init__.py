@@ -1,0 +1,1 @@
+"""Every code block of every page runs, and every link leads somewhere."""
