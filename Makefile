@@ -8,6 +8,7 @@ DEMO := .venv-demo
 BENCH := .venv-bench
 NEWEST := .venv-newest
 EVENTLET := .venv-eventlet
+RELEASE := .venv-release
 # The package as the tests have it, with all its extras: this source, or the wheel that WHEEL=file names.
 EXTRAS := [cli,django,fastapi,flask,litestar,postgres,quart,redis,starlette]
 PACKAGE := $(if $(WHEEL),'$(WHEEL)$(EXTRAS)',--editable '.$(EXTRAS)')
@@ -71,8 +72,8 @@ soak: $(VENV)/ready
 rotation-drill: $(VENV)/ready
 	@$(BIN)/python -m tools.rotation_drill $(ARGS)
 
-dist: $(VENV)/release-ready
-	@$(BIN)/python -m tools.dist
+dist: $(RELEASE)/ready
+	@$(RELEASE)/bin/python -m tools.dist
 
 bench: $(BENCH)/ready
 	@$(BENCH)/bin/python -m benchmarks.suite run $(ARGS)
@@ -90,16 +91,16 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(call environment,$(VENV),$(PACKAGE) --group test)
 
 $(VENV)/check-ready: $(VENV)/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint --group docs --group release
-	@touch $@ $(VENV)/docs-ready $(VENV)/release-ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --group lint --group docs --group release
+	@touch $@ $(VENV)/docs-ready
 
 $(VENV)/docs-ready: $(VENV)/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --group docs
 	@touch $@
 
-$(VENV)/release-ready: $(VENV)/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group release
-	@touch $@
+# Nothing else is there where a release is built.
+$(RELEASE)/ready: pyproject.toml constraints.txt
+	$(call environment,$(RELEASE),--group release)
 
 $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(call environment,$(BENCH),$(PACKAGE) --group test --requirement benchmarks/requirements.txt)
@@ -123,8 +124,8 @@ define environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fluidauth needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.13 $(MAKECMDGOALS)")'
 	@echo "setting up $(1) (once)"
 	@$(PYTHON) -m venv --clear $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade pip
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(2)
 	@touch $@
 endef
 

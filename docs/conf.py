@@ -26,7 +26,6 @@ extensions = [
 ]
 exclude_patterns: list[str] = []
 
-myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 # Types with a name of their own: a signature shows the name, and not all that it stands for.
@@ -62,7 +61,7 @@ html_title = "fluidauth"
 html_baseurl = _project["urls"]["Documentation"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_show_sourcelink = False
+html_copy_source = False  # the pages in Markdown are there instead
 html_theme_options = {
     "source_repository": _project["urls"]["Source"],
     "source_branch": "main",

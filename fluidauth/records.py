@@ -84,10 +84,12 @@ class Lifetime:
 
     @property
     def absolute_seconds(self) -> int:
+        """The absolute timeout in seconds."""
         return seconds("absolute", self.absolute)
 
     @property
     def idle_seconds(self) -> int | None:
+        """The idle timeout in seconds, or None."""
         return None if self.idle is None else seconds("idle", self.idle)
 
 

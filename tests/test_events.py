@@ -12,7 +12,8 @@ import pytest
 
 from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine
 from fluidauth.engine.visit import Visit
-from fluidauth.events import LINES_PER_WINDOW, MEANINGS, WINDOW, EventLog, EventName, SessionEvent
+from fluidauth.events import LINES_PER_WINDOW, WINDOW, EventLog, SessionEvent
+from fluidauth.meanings import MEANINGS, EventName
 from fluidauth.session.session import visit_of
 from fluidauth.testing import FakeClock
 

@@ -34,7 +34,7 @@ SCHEMAS = {
 }
 WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
 PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
-ASKED = ("fluidauth SQLite, ASGI default", "Starlette cookie, ASGI default")
+ASKED = ("fluidauth SQLite, ASGI default",)
 # What may differ from one Python to the next: the interpreter's own dict, asyncio, sqlite3, and each store.
 CONTRACT = (
     *("tests/stores/test_contract.py", "tests/stores/sqlite", "tests/behaviour/test_sqlite_outages.py"),
@@ -154,7 +154,7 @@ def environment_of(version: str) -> Path:
 
 
 def check_benchmarks() -> None:
-    """Try the adapter of every peer, then ask each question of two; the figures are for nobody here."""
+    """Try the adapter of every peer, then ask each question of one; the figures are for nobody here."""
     run("make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv-bench/ready")
     inside = ROOT / ".venv-bench" / "bin" / "python"
     run(inside, "-m", "benchmarks.suite", "check")

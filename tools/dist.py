@@ -1,13 +1,14 @@
 """Make what a release publishes, into ``dist`` or another folder: ``python -m tools.dist [FOLDER]``.
 
-The wheel has a list of what it needs to run, at the versions of today (CycloneDX, PEP 770). What PyPI shows
-of the README is checked: that it can be shown at all, and that each link in it is one in full.
+The wheel has a list of what it needs to run (CycloneDX, PEP 770). What PyPI shows of the README is checked:
+that it can be shown at all, and that each link in it is one in full.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,7 @@ from email.parser import Parser
 from pathlib import Path
 
 from harness import ROOT
-
-QUIET_PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+from tools.traces import shows_the_machine
 
 
 def run(*command: object, **environ: str) -> None:
@@ -25,21 +25,12 @@ def run(*command: object, **environ: str) -> None:
 
 
 def make_sbom(folder: Path) -> Path:
-    """Return a list of all that an installation of the package consists of, as one has it today."""
+    """Return a list of all that an installation of the package consists of."""
     environment = folder / "environment"
-    run(sys.executable, "-m", "venv", "--without-pip", environment)
     inside = environment / "bin" / "python"
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        inside,
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        ROOT,
-    )
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
+    pip = (sys.executable, "-m", "pip", "--python", inside, "--quiet", "--disable-pip-version-check")
+    run(*pip, "install", ROOT)
     sbom = folder / "fluidauth.cdx.json"
     run(
         *(sys.executable, "-m", "cyclonedx_py", "environment", "--pyproject", ROOT / "pyproject.toml"),
@@ -49,40 +40,44 @@ def make_sbom(folder: Path) -> Path:
 
 
 def make(out: Path) -> list[Path]:
-    """Build the source and the wheel into *out*; return their paths."""
-    with tempfile.TemporaryDirectory() as folder:
-        sbom = make_sbom(Path(folder))
-        run(sys.executable, "-m", "build", "--outdir", out, FLUIDAUTH_SBOM=str(sbom))
-    made = sorted(out.iterdir())
-    run(sys.executable, "-m", "twine", "check", "--strict", *made)
-    return made
+    """Build the source and the wheel, and nothing else, into *out*; return their paths."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sbom, made = make_sbom(folder), folder / "dist"
+        run(sys.executable, "-m", "build", "--outdir", made, FLUIDAUTH_SBOM=str(sbom))
+        run(sys.executable, "-m", "twine", "check", "--strict", *made.iterdir())
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(made, out)
+    return sorted(out.iterdir())
 
 
 def faults_of(wheel: Path) -> list[str]:
-    """Return what PyPI, or who looks for an SBOM, would miss in *wheel*."""
+    """Return what is missing in *wheel* for PyPI or for its users, and what must not be in it."""
     with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        (path,) = (name for name in names if name.endswith(".dist-info/METADATA"))
-        metadata = Parser().parsestr(archive.read(path).decode())
-    readme = str(metadata.get_payload())
-    targets = re.findall(r"\]\(([^)\s]+)\)", readme)
-    return [
-        *(f"a link that leads nowhere from PyPI: {target}" for target in targets if "://" not in target),
-        *(["no link to the documentation"] if not metadata.get_all("Project-URL") else []),
-        *(
-            ["no SBOM"]
-            if not any(re.search(r"\.dist-info/sboms/.+\.cdx\.json$", name) for name in names)
-            else []
-        ),
-        *(["no link at all"] if len(targets) < 10 else []),
+        files = {name: archive.read(name) for name in archive.namelist()}
+    (metadata,) = (
+        content.decode() for name, content in files.items() if name.endswith(".dist-info/METADATA")
+    )
+    parsed = Parser().parsestr(metadata)
+    targets = re.findall(r"\]\(([^)\s]+)\)", str(parsed.get_payload()))
+    faults = [f"a link that leads nowhere from PyPI: {target}" for target in targets if "://" not in target]
+    faults += [
+        f"the builder's machine shows in {name}"
+        for name, content in files.items()
+        if shows_the_machine(content)
     ]
+    if not any(url.startswith("Documentation,") for url in parsed.get_all("Project-URL", [])):
+        faults.append("no link to the documentation")
+    if not any(re.search(r"\.dist-info/sboms/.+\.cdx\.json$", name) for name in files):
+        faults.append("no SBOM")
+    return faults
 
 
 def main(arguments: list[str]) -> int:
-    out = Path(*arguments or ["dist"]).absolute()
-    (wheel,) = (path for path in make(out) if path.suffix == ".whl")
+    (wheel,) = (path for path in make(Path(*arguments or ["dist"]).absolute()) if path.suffix == ".whl")
     faults = faults_of(wheel)
-    print(*faults, sep="\n")
+    if faults:
+        print(*faults, sep="\n")
     return int(bool(faults))
 
 

@@ -16,14 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def faults_of(repository: str, tag: str, root: Path = ROOT) -> list[str]:
     """Return why the release of *tag* from *repository*, a URL, must not go out."""
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    pyproject = (root / "pyproject.toml").read_text("utf-8")
+    project = tomllib.loads(pyproject)["project"]
     changelog = (root / "CHANGELOG.md").read_text("utf-8")
     fragments = [path.name for path in (root / "changelog.d").iterdir() if path.name != "README.md"]
     faults = []
-    if project["urls"]["Source"] != repository:
-        faults.append(
-            f"[project.urls] of pyproject.toml leads to {project['urls']['Source']}, not to {repository}"
-        )
+    owner, _, name = repository.removeprefix("https://github.com/").partition("/")
+    ours = (repository, f"https://{owner}.github.io/{name}/")
+    for address in re.findall(r"https://[\w.-]*github\.(?:com|io)[\w./-]*", pyproject):
+        if not address.startswith(ours):
+            faults.append(f"pyproject.toml leads to {address}, which is not of {repository}")
     if tag != f"v{project['version']}":
         faults.append(f"the tag is {tag}, but the version is {project['version']}")
     if not re.search(rf"^## {re.escape(project['version'])} \(\d", changelog, re.MULTILINE) or fragments:

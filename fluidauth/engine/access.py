@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import ConfigError, NotEnded, StoreError
-from fluidauth.events import EventLog, EventName, Notice, SessionEvent, logger
+from fluidauth.events import EventLog, Notice, SessionEvent, logger
+from fluidauth.meanings import EventName
 from fluidauth.operations.runner import Steps, arun, run
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.rules.policy import Policy

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fluidauth.after_fork import ProcessLock
 from fluidauth.errors import ConfigError
-from fluidauth.events import EventName
+from fluidauth.meanings import EventName
 
 from . import file as keyfile
 from .document import KeyDocument, KeyState

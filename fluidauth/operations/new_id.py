@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fluidauth.errors import NotSupported, RecordExists, StoreError
-from fluidauth.events import EventName, Notice
+from fluidauth.events import Notice
+from fluidauth.meanings import EventName
 from fluidauth.records import Body, RenewalReason, SessionRecord
 from fluidauth.rules.expiry import is_expired
 from fluidauth.rules.policy import Policy

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fluidauth.errors import RecordTampered
-from fluidauth.events import EventName, Notice
+from fluidauth.events import Notice
 from fluidauth.formats import client_tokens, tokens
 from fluidauth.formats.cookies import (
     MAX_CANDIDATES,
@@ -18,6 +18,7 @@ from fluidauth.formats.cookies import (
     find_values,
     request_cookies,
 )
+from fluidauth.meanings import EventName
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of
 from fluidauth.session.state import State, barred
 from fluidauth.session.wish import Credential

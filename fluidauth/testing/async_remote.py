@@ -13,7 +13,7 @@ from .remote import POOL_SIZE, READS, RemoteContract, numbered
 
 
 class AsyncRemoteStoreContract(RemoteContract):
-    """The same promises of an :class:`~fluidauth.AsyncSessionStore`, on one event loop.
+    """The same promises of an :class:`~fluidauth.stores.AsyncSessionStore`, on one event loop.
 
     Override :meth:`make_async_store`, and what :class:`RemoteServer` asks for.
     """

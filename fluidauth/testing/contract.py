@@ -495,7 +495,7 @@ class StoreContract:
 
 
 class AsyncStoreContract(StoreContract):
-    """The same promises of an :class:`~fluidauth.AsyncSessionStore`, on one event loop."""
+    """The same promises of an :class:`~fluidauth.stores.AsyncSessionStore`, on one event loop."""
 
     def make_async_store(self, namespace: str) -> AsyncSessionStore:
         """Return a store for *namespace* over the storage of this test alone."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 # Below those that the system gives to connections: one of them could take a port before its server does.
 LOWEST, HIGHEST = 10_000, 22_000
-SHARES = 4  # of the ports, one for each process of pytest-xdist
+SHARES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # of the ports, one for each process
 _given: set[int] = set()
 
 
@@ -19,7 +19,7 @@ def free_port(beside: int = 0) -> int:
     No port is given twice, nor by two processes of one run. A test that kills its server would
     otherwise meet somebody else's in its place.
     """
-    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % SHARES
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     while True:
         port = random.randrange(LOWEST, HIGHEST, SHARES) + share
         if port in _given:

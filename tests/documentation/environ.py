@@ -5,4 +5,4 @@ import os
 from pathlib import Path
 
 if __name__ == "__main__":
-    Path(os.environ["DOCS_ENVIRON"]).write_text(json.dumps(dict(os.environ)))
+    Path(os.environ["DOCS_ENVIRON"]).write_text(json.dumps(dict(os.environ)), "utf-8")

@@ -23,7 +23,7 @@ from typing import Any
 from harness import ROOT
 from harness.servers.ports import free_port, is_open
 
-SHIMS = Path(__file__).with_name("shims")
+HELPERS = Path(__file__).parent
 PATIENCE = 60  # seconds
 # How each server is told its port, and the one that it has by itself.
 SERVERS = {
@@ -36,7 +36,7 @@ SERVERS = {
     "waitress-serve": ("--listen 127.0.0.1:{}", 8080),
     "runserver": ("{} --noreload", 8000),
 }
-_KEEP_ENVIRON = 'status=$?; "$DOCS_PYTHON" -m tests.documentation.environ; exit $status'
+_KEEP_ENVIRON = 'status=$?; "$DOCS_PYTHON" "$DOCS_HELPERS/environ.py" || exit 99; exit $status'
 
 
 class Failed(AssertionError):
@@ -50,11 +50,14 @@ class Shell:
         self.folder = folder
         self.known = known  # words of the pages, and what stands in their place: the address of a real server
         self.environ = {
-            "PATH": f"{SHIMS}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(
+                map(str, (HELPERS / "shims", Path(sys.executable).parent, os.environ["PATH"]))
+            ),
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "DOCS_PYTHON": sys.executable,
+            "DOCS_HELPERS": str(HELPERS),
             "DOCS_ENVIRON": str(folder / ".environ"),
             "DOCS_PORTS": "{}",
         }
@@ -62,16 +65,21 @@ class Shell:
 
     def run_block(self, code: str) -> None:
         """Run each line that begins with ``$``; what follows is what it has to print."""
-        for part in re.split(r"(?m)^(?=\$ )", code):
-            if part.startswith("$ "):
-                command, output = _taken_apart(part)
-                self._expect(command, output)
+        head, *parts = re.split(r"(?m)^(?=\$ )", code)
+        if head.strip() or not parts:
+            raise Failed(f"a block of commands begins with $, and not with {head or code}")
+        for part in parts:
+            self._expect(*_taken_apart(part))
 
     def _expect(self, command: str, expected: str) -> None:
-        if (port := _port_of(command)) is not None:
+        port = _port_of(command)
+        in_checkout = re.match(r"make |(\S*/)?python (-m )?(benchmarks|tools)\b", command)
+        if expected and (port is not None or in_checkout):
+            raise Failed(f"what follows {command} is not compared with anything")
+        if port is not None:
             self._serve(command, port)
             return
-        if re.match(r"make |(\S*/)?python (-m )?(benchmarks|tools)\b", command):
+        if in_checkout:
             _look_at(command)
             return
         found = re.sub(r" +$", "", self._run(command), flags=re.MULTILINE).strip()
@@ -87,11 +95,11 @@ class Shell:
         script = f"{command}\n{_KEEP_ENVIRON}"
         done = subprocess.run(
             ["sh", "-c", script], cwd=self.folder, env=self.environ, timeout=PATIENCE, check=False, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
         )  # fmt: skip
         if done.returncode:
             raise Failed(f"{command}\nended with {done.returncode}:\n{done.stdout}")
-        self.environ = json.loads(Path(self.environ["DOCS_ENVIRON"]).read_text())
+        self.environ = json.loads(Path(self.environ["DOCS_ENVIRON"]).read_text("utf-8"))
         return done.stdout
 
     def _serve(self, command: str, named: int) -> None:
@@ -112,7 +120,8 @@ class Shell:
         deadline = time.monotonic() + PATIENCE
         while not is_open(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise Failed(f"{command}\ndid not start:\n{log.read_text()}")
+                said = log.read_text("utf-8", "replace")
+                raise Failed(f"{command}\ndid not start:\n{said}")
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
         self.environ["DOCS_PORTS"] = json.dumps({**json.loads(self.environ["DOCS_PORTS"]), named: port})
@@ -161,8 +170,9 @@ def _taken_apart(part: str) -> tuple[str, str]:
 def _port_of(command: str) -> int | None:
     """Return the port on which the server of *command* listens by itself; None if it is no server."""
     words = shlex.split(command, comments=True)
-    named = [port for name, (_, port) in SERVERS.items() if name in words]
-    return named[0] if named and words[0] not in ("pip", "curl") else None
+    programs = [word for word in words if "=" not in word][:3]  # after variables, and python manage.py
+    named = [port for name, (_, port) in SERVERS.items() if name in programs]
+    return named[0] if named and programs[0] not in ("pip", "curl", "django-admin") else None
 
 
 def _pattern(expected: str) -> str:

@@ -8,43 +8,44 @@ from pathlib import Path
 import pytest
 
 from harness import ROOT
+from harness.pages import PAGES, escapes_of, headings_of, links_of, name_of
 
-from .pages import PAGES, name_of, prose_of
-
-LINK = re.compile(r"!?\[(?:[^\]`]|`[^`]*`)*\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
+DOCS = ROOT / "docs"
 
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors of the headings of *page*, as GitHub and the site make them."""
-    headings = re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings_of(page)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     """The file is there, and has the heading."""
     broken = []
-    for found in LINK.findall(prose_of(page)):
-        target, _, anchor = (found[0] or found[1]).partition("#")
-        if "://" in target or target.startswith("mailto:"):
-            continue
+    for link in links_of(page):
+        target, _, anchor = link.partition("#")
         path = (page.parent / target).resolve() if target else page
-        if not path.exists() or (anchor and anchor not in anchors(path)):
-            broken.append(f"{target}#{anchor}")
+        if "://" not in link and (not path.exists() or (anchor and anchor not in anchors(path))):
+            broken.append(link)
 
     assert broken == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_link_escapes(page: Path) -> None:
+    """Neither in HTML, nor as a reference to what is not defined, nor in a block that only the site knows."""
+    assert list(escapes_of(page)) == []
+
+
 def test_pages_of_the_site_link_within_it() -> None:
     """A page of the site links to another one, to a picture, or to an address in full."""
-    docs = ROOT / "docs"
     outside = [
-        (name_of(page), target)
+        (name_of(page), link)
         for page in PAGES
-        if docs in page.parents
-        for target, _ in LINK.findall(prose_of(page))
-        if "://" not in target and not target.startswith("#") and not target.endswith(".svg")
-        if docs not in (page.parent / target.partition("#")[0]).resolve().parents
+        if DOCS in page.parents
+        for link in links_of(page)
+        if "://" not in link and not link.startswith("#") and not link.endswith(".svg")
+        if DOCS not in (page.parent / link.partition("#")[0]).resolve().parents
     ]
 
     assert outside == []

@@ -6,43 +6,38 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness import ROOT
+from harness.pages import PAGES
 
 from .figures import table
 from .rules import remarks
 from .texts import texts_of
 
-PAGES = (
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "benchmarks/README.md",
-    "docs/**/*.md",
-)
-SOURCE = ("fluidauth/**/*.py", "examples/*.py")
+SOURCE = [path for pattern in ("fluidauth/**/*.py", "examples/*.py") for path in sorted(ROOT.glob(pattern))]
 LONGEST_ON_A_PAGE = 25  # words of a sentence
 LONGEST_IN_SOURCE = 30
 
 
-def files(patterns: tuple[str, ...]) -> list[Path]:
-    return [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+def faults_of(paths: Iterable[Path], longest: int) -> list[str]:
+    """Return what is wrong in the files at *paths*, whose sentences may have *longest* words."""
+    return [
+        f"{path}:{text.line}: {remark}"
+        for path in paths
+        for text in texts_of(path)
+        for remark in remarks(text, longest)
+    ]
 
 
 def main() -> int:
     if "--figures" in sys.argv:
-        print("\n".join(table(files(PAGES), ROOT)), *table(files(SOURCE), ROOT)[-1:], sep="\n")
+        print(*table(PAGES, ROOT), *table(SOURCE, ROOT)[-1:], sep="\n")
         return 0
-    found = [
-        f"{path.relative_to(ROOT)}:{text.line}: {remark}"
-        for patterns, longest in ((PAGES, LONGEST_ON_A_PAGE), (SOURCE, LONGEST_IN_SOURCE))
-        for path in files(patterns)
-        for text in texts_of(path)
-        for remark in remarks(text, longest)
-    ]
-    print(*found, sep="\n")
+    found = [*faults_of(PAGES, LONGEST_ON_A_PAGE), *faults_of(SOURCE, LONGEST_IN_SOURCE)]
+    if found:
+        print(*found, sep="\n")
     return int(bool(found))
 
 

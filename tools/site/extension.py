@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
@@ -15,21 +12,9 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
-import fluidauth
 from fluidauth.engine import settings
-from harness import ROOT
 
 from .tables import TABLES
-
-
-def changes() -> Iterator[str]:
-    """Yield what the next release brings, from the fragments of ``changelog.d``."""
-    version = ("--version", fluidauth.__version__, "--date", "unreleased")
-    command = (sys.executable, "-m", "towncrier", "build", "--draft", *version)
-    yield subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-
-
-MADE = {**TABLES, "changes": changes}
 
 
 class Made(SphinxDirective):
@@ -39,7 +24,7 @@ class Made(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        made = self.parse_text_to_nodes("\n".join(MADE[name]()), allow_section_headings=True)
+        made = self.parse_text_to_nodes("\n".join(TABLES[name]()), allow_section_headings=True)
         if any(isinstance(node, nodes.section) for node in made):
             return made
         return [nodes.container("", *made, classes=[name])]
@@ -52,17 +37,17 @@ def find_by_last_name(
     if node.get("refdomain") != "py":
         return None
     domain: Any = env.get_domain("py")
-    last = node["reftarget"].rpartition(".")[2]
+    target = f".{node['reftarget']}"
     named = {
         (entry.docname, entry.node_id)
         for name, entry in domain.objects.items()
-        if name.rpartition(".")[2] == last and not entry.aliased
+        if f".{name}".endswith(target) and not entry.aliased
     }
     if len(named) != 1:
         return None
     ((page, anchor),) = named
-    target = f"{app.builder.get_relative_uri(node['refdoc'], page)}#{anchor}"
-    return nodes.reference("", "", text, internal=True, refuri=target)
+    address = f"{app.builder.get_relative_uri(node['refdoc'], page)}#{anchor}"
+    return nodes.reference("", "", text, internal=True, refuri=address)
 
 
 def tidy_signature(

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
 from harness import ROOT
 
-_MARK = re.compile(r"mark\.requirement\(([^)]*)\)")
+_MARK = re.compile(
+    r"^ *@?pytest\.mark\.requirement\(([^)]*)\)|inherited_requirement\(([^)]*)\)", re.MULTILINE
+)
+
+
+class Mark(NamedTuple):
+    """One mark, which may have several numbers, and the file that it is in."""
+
+    file: str
+    numbers: frozenset[str]
 
 
 @cache
@@ -19,17 +29,16 @@ def promises() -> dict[str, str]:
 
 
 @cache
-def marks() -> dict[str, dict[str, int]]:
-    """Return, by the number of a promise, how many marks each file of tests has."""
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for path in sorted(ROOT.glob("tests/**/test_*.py")):
-        for arguments in _MARK.findall(path.read_text("utf-8")):
-            for number in re.findall(r'"(\d+)"', arguments):
-                name = str(path.relative_to(ROOT))
-                found[number][name] = found[number].get(name, 0) + 1
-    return dict(found)
+def marks() -> list[Mark]:
+    """Return all marks of the tests."""
+    return [
+        Mark(str(path.relative_to(ROOT)), frozenset(re.findall(r'"(\d+)"', "".join(found))))
+        for path in sorted(ROOT.glob("tests/**/test_*.py"))
+        for found in _MARK.findall(path.read_text("utf-8"))
+    ]
 
 
-def borne(numbers: tuple[str, ...]) -> int:
-    """Return how many marks there are for *numbers* together."""
-    return sum(sum(marks()[number].values()) for number in numbers)
+def bearing(numbers: Iterable[str]) -> list[Mark]:
+    """Return the marks that have at least one of *numbers*."""
+    wanted = frozenset(numbers)
+    return [mark for mark in marks() if mark.numbers & wanted]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
-from fluidauth.events import MEANINGS
+import fluidauth
+from fluidauth.meanings import MEANINGS
+from harness import ROOT
 from tools import comparison
 
 from . import marks
@@ -35,11 +41,11 @@ def nist() -> Iterator[str]:
 
 
 def _standard(heading: str, rows: tuple[Row, ...]) -> Iterator[str]:
-    yield f"| {heading} | what it asks | fluidauth | promises | marked tests |"
+    yield f"| {heading} | what it asks | fluidauth | promises | marks |"
     yield "|--|--|--|--|--|"
     for row in rows:
         numbers = ", ".join(row.promises) or "–"
-        tests = marks.borne(row.promises) if row.promises else "–"
+        tests = len(marks.bearing(row.promises)) or "–"
         yield f"| {row.number} | {row.asks} | {_ANSWERS[row.answer]}. {row.note} | {numbers} | {tests} |"
 
 
@@ -48,10 +54,24 @@ def promises() -> Iterator[str]:
     yield "| # | promise | tests that bear its number |"
     yield "|--|--|--|"
     for number, promise in marks.promises().items():
-        files = ", ".join(
-            f"`{name.removeprefix('tests/')}` ({count})" for name, count in marks.marks()[number].items()
-        )
-        yield f"| {number} | {promise} | {files} |"
+        files = Counter(mark.file.removeprefix("tests/") for mark in marks.bearing([number]))
+        shown = ", ".join(f"`{name}` ({count})" for name, count in files.items())
+        yield f"| {number} | {promise} | {shown} |"
 
 
-TABLES = {"events": events, "asvs": asvs, "nist": nist, "promises": promises, "comparison": comparison.table}
+def changes(folder: Path = ROOT / "changelog.d") -> Iterator[str]:
+    """Yield what the next release brings, from the fragments in *folder*; a release leaves none."""
+    if any(folder.glob("+*.md")):
+        version = ("--version", fluidauth.__version__, "--date", "unreleased")
+        command = (sys.executable, "-m", "towncrier", "build", "--draft", *version)
+        yield subprocess.run(command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout
+
+
+TABLES = {
+    "asvs": asvs,
+    "changes": changes,
+    "comparison": comparison.table,
+    "events": events,
+    "nist": nist,
+    "promises": promises,
+}

@@ -123,7 +123,17 @@ def _cookie() -> CookieOptions:
     """Return what commands say about the cookie. Django sends it, by its own settings."""
     name = settings.SESSION_COOKIE_NAME
     secure = bool(settings.SESSION_COOKIE_SECURE) or name.startswith(("__Host-", "__Secure-"))
-    return CookieOptions(name=name, secure=secure, http_only=bool(settings.SESSION_COOKIE_HTTPONLY))
+    try:
+        return CookieOptions(
+            name=name,
+            secure=secure,
+            http_only=bool(settings.SESSION_COOKIE_HTTPONLY),
+            same_site=settings.SESSION_COOKIE_SAMESITE or "none",
+            domain=settings.SESSION_COOKIE_DOMAIN,
+            path=settings.SESSION_COOKIE_PATH,
+        )
+    except ConfigError:  # Django allows what a browser refuses, and sends it
+        return CookieOptions(name=name, secure=secure)
 
 
 def _forget(*, setting: str, enter: bool = True, **others: Any) -> None:

@@ -172,8 +172,19 @@ def note(event: Any) -> None:
     EVENTS.append(event)
 
 
-@pytest.mark.parametrize("secure", [False, True])
-def test_commands_see_whether_the_cookie_is_secure(secure: bool) -> None:
-    """As Django sends it, by its own setting: `fluidauth doctor` warns of one that is not."""
-    with override_settings(SESSION_COOKIE_SECURE=secure, FLUIDAUTH={"store": MemoryStore()}):
-        assert get_engine().policy.cookie.secure is secure
+@pytest.mark.parametrize(
+    ("setting", "value", "option", "seen"),
+    [
+        ("SECURE", True, "secure", True),
+        ("SECURE", False, "secure", False),
+        ("HTTPONLY", False, "http_only", False),
+        ("SAMESITE", "Strict", "same_site", "strict"),
+        ("DOMAIN", "example.com", "domain", "example.com"),
+        ("SAMESITE", "None", "same_site", "lax"),  # which browsers refuse, as it is not Secure
+    ],
+)
+def test_commands_see_the_cookie_as_django_sends_it(setting: str, value: Any, option: str, seen: Any) -> None:
+    """So that `fluidauth doctor` warns of what is unsafe."""
+    options: dict[str, Any] = {f"SESSION_COOKIE_{setting}": value, "FLUIDAUTH": {"store": MemoryStore()}}
+    with override_settings(**options):
+        assert getattr(get_engine().policy.cookie, option) == seen
