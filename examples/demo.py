@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -153,27 +154,25 @@ def check(step: str, passed: bool, found: str) -> None:
 def servers(
     folder: Path, environ: dict[str, str], commands: tuple[str, str] = (ASGI, WSGI)
 ) -> Iterator[tuple[str, str]]:
-    """Run both servers with *environ* in addition to this shell's environment; give the URL of each."""
+    """Run both servers with the settings of *environ* alone; give the URL of each."""
     environ = in_the_demo(folder, environ)
     with server(commands[0], environ) as asgi, server(commands[1], environ) as wsgi:
         yield asgi, wsgi
 
 
 def in_the_demo(folder: Path, environ: dict[str, str]) -> dict[str, str]:
-    """Return *environ* with a database in *folder*, and without a secret or mode from this shell."""
-    own = ("FLUIDAUTH_SECRET", "FLUIDAUTH_SECRETS", "FLUIDAUTH_KEYRING", "FLUIDAUTH_DEVELOPMENT")
-    return {**dict.fromkeys(own, ""), "FLUIDAUTH_DATABASE": str(folder / "sessions.db"), **environ}
+    """Return this shell's environment, with *environ* and a database in *folder* as its only settings."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("FLUIDAUTH_")}
+    return {**others, "FLUIDAUTH_DATABASE": str(folder / "sessions.db"), **environ}
 
 
 @contextmanager
 def server(command: str, environ: dict[str, str]) -> Iterator[str]:
-    """Run *command* as a process on a free port; give its URL as soon as it can be reached."""
+    """Run *command* in *environ*, on a free port; give its URL as soon as it can be reached."""
     port = free_port()
     arguments = [sys.executable, "-m", *command.format(port=port).split()]
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            arguments, cwd=Path(__file__).parent, env=os.environ | environ, stdout=log, stderr=log
-        )
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(arguments, cwd=Path(__file__).parent, env=environ, stdout=log, stderr=log)
         try:
             if not is_reached(process, port):
                 log.seek(0)
@@ -215,6 +214,8 @@ if __name__ == "__main__":
     run = stay if parser.parse_args().serve else tour
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # either also ends the servers
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may have no sign for ✓
     with tempfile.TemporaryDirectory() as name:
         try:
             run(Path(name))

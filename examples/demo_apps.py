@@ -32,7 +32,7 @@ def engine_for(server: str) -> SessionEngine:
 
     def report(event: SessionEvent) -> None:
         line = json.dumps({"time": event.time, "server": server, "event": str(event)})
-        with events.open("a") as file:  # both servers append to it, each line in one write
+        with events.open("a", encoding="utf-8") as file:  # both servers append to it, each line in one write
             file.write(f"{line}\n")
 
     keyring = Keyring.from_file(os.environ["FLUIDAUTH_KEYRING"], interval=INTERVAL)

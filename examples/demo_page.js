@@ -9,6 +9,7 @@ const REASONS = {
   unknown_id: "It opens nothing: no session has this id. It was signed out.",
   replaced: "It opens nothing: a newer login gave the session another id.",
 };
+const fields = (count) => `${count} ${count === 1 ? "field" : "fields"}`;
 const byId = (id) => document.getElementById(id);
 let pulse = "";
 let acting = false;
@@ -56,7 +57,7 @@ function inColours(token) {
 
 // -- showing -------------------------------------------------------------------------------
 
-function showServer(card, { user, notes }) {
+function showServer(card, { url, user, notes }) {
   fill(card.querySelector(".who"), [element("span", user ? `${user} is signed in` : "Nobody is signed in")]);
   const shown = Object.entries(notes).filter(([field]) => !SHOWN_AS_SQUARES.test(field));
   const writes = Object.entries(notes).filter(([field]) => SHOWN_AS_SQUARES.test(field));
@@ -64,8 +65,11 @@ function showServer(card, { user, notes }) {
   fill(card.querySelector(".fields"), shown.length ? pairs(Object.fromEntries(shown)) : [none]);
   const squares = card.querySelector(".writes");
   squares.hidden = !writes.length;
-  const text = `${writes.length} fields, written at once (round ${writes[0]?.[1]})`;
+  const text = `${fields(writes.length)}, written at once (round ${writes[0]?.[1]})`;
   fill(squares, [element("span", text), ...writes.map(() => element("i"))]);
+  const link = new URL(url);
+  link.hostname = location.hostname; // the cookie belongs to this name
+  card.querySelector(".own").href = link;
   card.querySelector(".sign-in").textContent = user ? "Sign in again" : "Sign in as ada";
 }
 
@@ -88,7 +92,7 @@ function showThief(thief) {
   if (!thief) return;
   fill(byId("thief-token"), inColours(thief.token));
   const sees = Object.entries(thief.servers).map(([server, { user, notes }]) => {
-    const text = user ? `signed in as ${user}, ${Object.keys(notes).length} fields` : "opens nothing";
+    const text = user ? `signed in as ${user}, ${fields(Object.keys(notes).length)}` : "opens nothing";
     return [NAMES[server][0], element("dd", text, user ? "" : "refused")];
   });
   fill(byId("thief-sees"), pairs(Object.fromEntries(sees)));
@@ -158,12 +162,18 @@ async function act(path) {
     show(state);
     say(says);
   } catch (error) {
-    say(`That did not work: ${error.message}`);
+    say(failure(error));
   }
   acting = false;
   acts += 1;
   enable();
   if (!focused?.disabled) focused?.focus(); // a button that was disabled has lost it
+}
+
+/** Return what to say when the page's own question has failed: only fetch fails with a TypeError. */
+function failure(error) {
+  const ended = "The demo has ended. Start it again with make demo SERVE=1.";
+  return error instanceof TypeError ? ended : `That did not work: ${error.message}`;
 }
 
 /** Show what changed elsewhere, as at a server's own page. */
@@ -173,8 +183,8 @@ async function follow() {
     if ((await ask("/pulse")).pulse === pulse) return;
     const { state } = await ask("/state");
     if (before === acts) show(state); // else it is older than what is shown
-  } catch {
-    say("The demo has ended. Start it again with make demo SERVE=1.");
+  } catch (error) {
+    say(failure(error));
   }
 }
 
@@ -207,12 +217,6 @@ suggest();
 for (const button of document.querySelectorAll("[data-action]")) {
   button.onclick = () => act(`/${button.dataset.action}`);
 }
-const { state } = await ask("/state");
-show(state);
-for (const [name, { url }] of Object.entries(state.servers)) {
-  const link = new URL(url);
-  link.hostname = location.hostname; // the cookie belongs to this name
-  byId(name).querySelector(".own").href = link;
-}
+await follow();
 setInterval(() => document.hidden || follow(), 1000);
 addEventListener("focus", follow);

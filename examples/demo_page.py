@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from demo_scene import NAME, Browser, Scene
+import httpx
+from demo_scene import MARK, NAME, Browser, Scene
 
 HERE = Path(__file__).parent
 FILES = {
@@ -31,6 +33,7 @@ HEADERS = [
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
 ]
+VALUE = re.compile(r"[\w.-]{1,200}", re.ASCII)  # what a cookie of ours may be
 # What the servers are asked for, and what has happened then.
 ASKED = {
     "login": "{here} signed ada in, under a new session id. {there} finds the same session.",
@@ -62,16 +65,26 @@ class Page:
         refused = refusal(environ)
         if refused:
             start_response("403 Forbidden", [*HEADERS, ("Content-Type", "text/plain")])
-            return [f"{refused}\n".encode()]
-        browser = Browser(self.scene.http, token_of(environ))
-        found = self.answer(environ, browser)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [f"{refused}\n".encode()]
+        browser = Browser(self.scene.http, value_of(environ, NAME), value_of(environ, MARK))
+        try:
+            found = self.answer(environ, browser)
+        except httpx.HTTPStatusError as error:
+            found = ("502 Bad Gateway", "text/plain", f"{self.failure(error.response)}\n".encode())
         status, kind, body = found or ("404 Not Found", "text/plain", b"no such page\n")
-        cookies = [("Set-Cookie", browser.set_cookie)] if browser.set_cookie else []
-        start_response(status, [*HEADERS, *cookies, ("Content-Type", kind)])
-        return [body]
+        cookies = [("Set-Cookie", set_cookie) for set_cookie in browser.set_cookies.values()]
+        size = ("Content-Length", str(len(body)))
+        start_response(status, [*HEADERS, *cookies, ("Content-Type", kind), size])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def failure(self, response: httpx.Response) -> str:
+        """Say which server failed, and how; without the query, which is the visitor's."""
+        is_asgi = str(response.url).startswith(f"{self.scene.servers['asgi']}/")
+        server = "uvicorn" if is_asgi else "waitress"
+        return f"{server} responded with {response.status_code} {response.reason_phrase}."
 
     def answer(self, environ: WSGIEnvironment, browser: Browser) -> tuple[str, str, bytes] | None:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        method, path = method_of(environ), environ["PATH_INFO"]
         if method == "GET" and path in FILES:
             name, kind = FILES[path]
             return "200 OK", kind, (HERE / name).read_bytes()
@@ -84,7 +97,7 @@ class Page:
             says = act(browser) if act else self.hand_on(path, environ["QUERY_STRING"], browser)
             if not says:
                 return None
-            thief = self.scene.thief
+            thief = self.scene.thief_of(browser)
             was_in = thief is not None and thief.is_in
             state = self.scene.state(browser)
             if was_in and thief and not thief.is_in:
@@ -110,7 +123,7 @@ def refusal(environ: WSGIEnvironment) -> str | None:
     host, port = environ.get("HTTP_HOST", ""), environ["SERVER_PORT"]
     if host not in (f"127.0.0.1:{port}", f"localhost:{port}"):
         return "This page is for this machine only. Open it as http://localhost, with its port."
-    if environ["REQUEST_METHOD"] != "GET" and environ.get("HTTP_ORIGIN") != f"http://{host}":
+    if method_of(environ) != "GET" and environ.get("HTTP_ORIGIN") != f"http://{host}":
         return "Only this page's own buttons are served."
     # A link or a typed address may lead to the page, and to nothing else of it.
     site = environ.get("HTTP_SEC_FETCH_SITE", "none")
@@ -119,6 +132,13 @@ def refusal(environ: WSGIEnvironment) -> str | None:
     return None
 
 
-def token_of(environ: WSGIEnvironment) -> str:
+def method_of(environ: WSGIEnvironment) -> str:
+    method: str = environ["REQUEST_METHOD"]
+    return "GET" if method == "HEAD" else method
+
+
+def value_of(environ: WSGIEnvironment, cookie: str) -> str:
+    """Return the value of *cookie*; nothing if it is none that the demo has set."""
     pairs = (pair.strip().partition("=") for pair in environ.get("HTTP_COOKIE", "").split(";"))
-    return next((value for name, _, value in pairs if name == NAME), "")
+    value = next((value for name, _, value in pairs if name == cookie), "")
+    return value if VALUE.fullmatch(value) else ""

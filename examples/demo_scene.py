@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -20,6 +21,7 @@ from fluidauth import SQLiteStore, new_secret
 from fluidauth.keys import file as keyfile
 
 NAME = "session"  # of the cookie, in development mode
+MARK = "robbed"  # the name of the cookie that tells the robbed browser from others
 PATIENCE = 30  # seconds: a machine may be busy with something else
 WRITES = 50
 SHOWN = 40  # lines of the log
@@ -31,10 +33,11 @@ Answer = dict[str, Any]
 class Browser:
     """Sends one cookie with each request, and keeps the one that comes back."""
 
-    def __init__(self, http: httpx.Client, token: str = "") -> None:
+    def __init__(self, http: httpx.Client, token: str = "", mark: str = "") -> None:
         self.http = http
         self.token = token
-        self.set_cookie = ""  # the last that came
+        self.mark = mark
+        self.set_cookies: dict[str, str] = {}  # by the name of the cookie, the last that came
 
     @property
     def cookie(self) -> str:
@@ -44,9 +47,15 @@ class Browser:
         headers = {"Cookie": self.cookie} if self.token else {}
         response = self.http.request(method, url, headers=headers).raise_for_status()
         if "Set-Cookie" in response.headers:
-            self.set_cookie = response.headers["Set-Cookie"]
-            self.token = self.set_cookie.partition(";")[0].partition("=")[2]
+            set_cookie = self.set_cookies[NAME] = response.headers["Set-Cookie"]
+            self.token = set_cookie.partition(";")[0].partition("=")[2]
         return response.json()
+
+    def be_marked(self) -> str:
+        """Give the browser a mark that it keeps through logins and logouts; return it."""
+        self.mark = secrets.token_urlsafe()
+        self.set_cookies[MARK] = f"{MARK}={self.mark}; HttpOnly; SameSite=Strict; Path=/"
+        return self.mark
 
 
 class Scene:
@@ -71,13 +80,14 @@ class Scene:
         """Return everything that the page shows, asked and read now."""
         sessions = {name: browser.ask("GET", f"{url}/session") for name, url in self.servers.items()}
         reason, handle = self.verdict(browser.token)
+        thief = self.thief_of(browser)
         return {
             "servers": {name: {"url": self.servers[name], **found} for name, found in sessions.items()},
             "token": browser.token,
             "reason": reason,
             "record": self.record(handle),
             "keys": self.keys(),
-            "thief": self.thief.state() if self.thief else None,
+            "thief": thief.state() if thief else None,
             "attempts": self.attempts,
             "log": self.log(),
             "pulse": self.pulse(browser),
@@ -109,7 +119,7 @@ class Scene:
 
     def log(self) -> list[Answer]:
         """Return what was logged last, the newest first."""
-        lines = self.events.read_text().splitlines() if self.events.exists() else []
+        lines = self.events.read_text("utf-8").splitlines() if self.events.exists() else []
         entries = [json.loads(line) for line in reversed(lines)]
         # Of the page's own engine only what it revokes: it follows the keyring, too.
         return [
@@ -163,19 +173,25 @@ class Scene:
 
     # -- what a thief does -------------------------------------------------------------------
 
+    def thief_of(self, browser: Browser) -> Thief | None:
+        """Return the thief who robbed *browser*; no other browser learns anything of one."""
+        # A logout takes the session's handle from the browser, so its mark is compared.
+        return self.thief if self.thief and self.thief.mark == browser.mark else None
+
     def steal_cookie(self, browser: Browser) -> str:
         """Give a copy of the cookie to a thief."""
         if not browser.token:
             return "There is no cookie to steal. Sign in first."
-        self.thief = Thief(self, browser.token)
+        self.thief = Thief(self, browser.token, browser.be_marked())
         self.thief.look()
         return "A thief has a copy of the cookie. It works until the owner signs out, or signs in again."
 
     def look_again(self, browser: Browser) -> str:
         """Let the thief try the cookie once more."""
-        if self.thief is None:
-            return "Nobody has stolen a cookie."
-        self.thief.look()
+        thief = self.thief_of(browser)
+        if thief is None:
+            return "This browser’s cookie was not stolen."
+        thief.look()
         return "The thief tried the stolen cookie at both servers."
 
     def steal_database(self, browser: Browser) -> str:
@@ -202,8 +218,9 @@ class Scene:
 class Thief:
     """Has a copy of a cookie, and uses it until it opens nothing."""
 
-    def __init__(self, scene: Scene, token: str) -> None:
+    def __init__(self, scene: Scene, token: str, mark: str) -> None:
         self.scene = scene
+        self.mark = mark  # of the browser that was robbed
         self.browser = Browser(scene.http, token)
         self.found: Answer = {}
 

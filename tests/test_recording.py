@@ -18,6 +18,22 @@ def printed() -> str:
     return recording.output()
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"},
+    ],
+)
+def test_the_recording_is_of_every_sign_in_any_locale(
+    printed: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert recording.STEP.findall(recording.output())[0] == recording.STEP.findall(printed)[0]
+
+
 def words(picture: str) -> list[str]:
     """Return the text of each line, with what differs from run to run masked."""
     lines = ["".join(line.itertext()) for line in ElementTree.fromstring(picture).iter(f"{SVG}g")]

@@ -6,6 +6,7 @@ there from the start. The text is text, so it can be searched, copied and read a
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -62,7 +63,10 @@ def main() -> None:
 def output() -> str:
     """Return what the demo prints, of a run of its own."""
     command = (sys.executable, ROOT / "examples" / "demo.py")
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+    # PYTHONIOENCODING would win over PYTHONUTF8, so this shell's is taken away.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
+    environ["PYTHONUTF8"] = "1"
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=environ).stdout
 
 
 def drawn(printed: str) -> str:

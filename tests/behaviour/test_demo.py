@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from harness import ROOT
@@ -43,9 +45,12 @@ class Demo:
 
 
 @contextmanager
-def running() -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Run the demo's servers; give its process and the three addresses that it names."""
-    with subprocess.Popen([sys.executable, DEMO, "--serve"], stdout=subprocess.PIPE, text=True) as process:
+def running(**environ: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Run the demo's servers with *environ* added; give its process and the three addresses that it names."""
+    command = (sys.executable, DEMO, "--serve")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1", **environ}
+    ) as process:
         try:
             assert process.stdout is not None
             introduction = "".join(takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
@@ -55,9 +60,14 @@ def running() -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def addresses() -> Iterator[list[str]]:
-    with running() as (_, addresses):
-        yield addresses
+def served() -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture
+def addresses(served: tuple[subprocess.Popen[str], list[str]]) -> list[str]:
+    return served[1]
 
 
 @pytest.fixture
@@ -73,7 +83,10 @@ pytestmark = pytest.mark.xdist_group("demo")  # which share the servers
 
 def test_the_demo_succeeds() -> None:
     """The demo takes every step, and shows no secret."""
-    demo = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, check=False)
+    environ = {**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+    demo = subprocess.run(
+        [sys.executable, DEMO], capture_output=True, encoding="utf-8", env=environ, check=False
+    )
 
     assert (demo.returncode, demo.stderr) == (0, "")
     assert demo.stdout.count("✓") == 8
@@ -192,6 +205,27 @@ def test_a_stolen_cookie_works_until_the_owner_acts(demo: Demo, button: str, rea
     assert demo.press("/look-again")["thief"]["reason"] == reason
 
 
+def test_a_thief_is_shown_to_the_browser_that_was_robbed(demo: Demo, addresses: list[str]) -> None:
+    """Others get no stolen token, live or not, and cannot send the thief."""
+    with Demo(addresses[0]).http as elsewhere:
+        demo.press("/asgi/login?user=ada")
+        token = demo.press("/steal-cookie")["thief"]["token"]
+
+        nobody = elsewhere.get("/state")
+        elsewhere.post("/asgi/login?user=mary", headers=demo.origin).raise_for_status()
+        mary = elsewhere.get("/state")
+        demo.http.cookies.set("session", elsewhere.cookies["session"])
+        owner = demo.state()
+        demo.press("/asgi/logout")
+        sent = elsewhere.post("/look-again", headers=demo.origin)
+
+        assert owner["thief"]["token"] == token
+        for answer in (nobody, mary, sent):
+            assert answer.json()["state"]["thief"] is None
+            assert token not in answer.text
+        assert "thief" not in sent.json()["says"]
+
+
 def test_signing_out_everywhere_ends_every_session_of_the_user(demo: Demo, addresses: list[str]) -> None:
     with Demo(addresses[0]).http as elsewhere:
         demo.press("/asgi/login?user=grace")
@@ -258,10 +292,113 @@ def test_others_are_refused(demo: Demo, method: str, path: str, headers: dict[st
     assert demo.state()["keys"] == before
 
 
-def test_the_page_listens_on_this_machine_alone(addresses: list[str]) -> None:
-    """Every address that the demo names is a loopback one."""
-    assert len(addresses) == 3
-    assert all(url.startswith("http://127.0.0.1:") for url in addresses)
+def test_a_head_request_is_a_get_without_a_body(demo: Demo) -> None:
+    got, headed = demo.http.get("/"), demo.http.head("/")
+
+    assert (headed.status_code, headed.content) == (200, b"")
+    assert headed.headers["Content-Length"] == str(len(got.content))
+    assert demo.http.head("/state").status_code == 200
+    assert demo.http.head("/", headers={"Host": "rebound.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("value", ["é", "a b", "a\tb", '"quoted"', "1." + "a" * 199])
+def test_a_cookie_that_is_no_token_is_none(demo: Demo, value: str) -> None:
+    """Only what can be a token is passed on to the servers."""
+    cookie = f"session={value}".encode("latin-1")
+
+    state = demo.http.get("/state", headers=[(b"Cookie", cookie)]).raise_for_status().json()["state"]
+
+    assert (state["token"], state["reason"]) == ("", "no_cookie")
+
+
+@pytest.mark.parametrize(("server", "program"), [("asgi", "uvicorn"), ("wsgi", "waitress")])
+def test_a_server_that_fails_is_named(demo: Demo, server: str, program: str) -> None:
+    """The page gets a sentence to show, and nobody is signed in or out."""
+    demo.press("/asgi/login?user=ada")
+
+    failed = demo.http.post(f"/{server}/login", headers=demo.origin)
+
+    assert failed.status_code == 502
+    assert failed.headers["Content-Type"] == "text/plain"
+    assert failed.text == f"{program} responded with 500 Internal Server Error.\n"
+    assert demo.users == ["ada", "ada"]
+
+
+def test_the_page_shows_the_sentence_of_a_failure(demo: Demo) -> None:
+    """Also where it asks by itself; only a page that cannot be reached has ended."""
+    script = demo.http.get("/demo_page.js").text
+
+    assert "throw new Error(await answer.text())" in script
+    assert script.count("The demo has ended.") == script.count("error instanceof TypeError ?") == 1
+
+
+def test_the_page_counts_one_field_as_one(demo: Demo) -> None:
+    """No number stands before a word that is always plural."""
+    script = demo.http.get("/demo_page.js").text
+
+    assert "field" in script
+    assert not re.search(r"\} fields", script)
+
+
+def test_the_demo_listens_on_this_machine_alone(served: tuple[subprocess.Popen[str], list[str]]) -> None:
+    """Every listening socket of the demo and of its servers is a loopback one."""
+    process, addresses = served
+
+    sockets = [
+        connection.laddr
+        for one in family(process)
+        for connection in one.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+    assert {socket.ip for socket in sockets} == {"127.0.0.1"}
+    assert sorted(f"http://{socket.ip}:{socket.port}" for socket in sockets) == sorted(addresses)
+
+
+def test_the_demo_takes_no_setting_from_the_shell() -> None:
+    """Its servers have the settings of the demo, and no other one that a shell may have."""
+    own = {"FLUIDAUTH_DATABASE", "FLUIDAUTH_DEVELOPMENT", "FLUIDAUTH_KEYRING"}
+    shell = {"FLUIDAUTH_TEST_DATABASE": "postgresql://elsewhere", "FLUIDAUTH_LATER": "1"}
+
+    with running(**shell, FLUIDAUTH_SECRET="short", FLUIDAUTH_DATABASE="redis://elsewhere") as (process, _):
+        environs = [one.environ() for one in family(process)[1:]]
+
+    assert len(environs) == 3
+    for environ in environs:
+        assert {name for name in environ if name.startswith("FLUIDAUTH_")} == own
+        assert "elsewhere" not in environ["FLUIDAUTH_DATABASE"]
+
+
+def test_the_demo_prints_in_any_encoding() -> None:
+    """A sign that the terminal does not have becomes a question mark."""
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+
+    demo = subprocess.run(
+        [sys.executable, DEMO], capture_output=True, encoding="latin-1", env=environ, check=False
+    )
+
+    assert (demo.returncode, demo.stderr) == (0, "")
+    assert len(re.findall(r"^\? ", demo.stdout, re.MULTILINE)) == 8
+
+
+def test_the_demos_files_are_utf_8_in_any_locale() -> None:
+    """Python warns where a file's encoding is left to the locale; here the warning is an error."""
+    modules = ("__main__", "demo_apps", "demo_page", "demo_scene")
+    errors = ",".join(f"error::EncodingWarning:{module}" for module in modules)
+
+    with running(PYTHONWARNDEFAULTENCODING="1", PYTHONWARNINGS=errors) as (_, addresses):
+        demo = Demo(addresses[0])
+        with demo.http:
+            demo.press("/asgi/login?user=ada")
+            state = demo.press("/steal-database")
+
+    assert {entry["server"] for entry in state["log"]} >= {"uvicorn"}
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return *process* and everything that it started."""
+    parent = psutil.Process(process.pid)
+    return [parent, *parent.children(recursive=True)]
 
 
 def session_id(token: str) -> str:
