@@ -21,7 +21,7 @@ from fluidauth import SQLiteStore, new_secret
 from fluidauth.keys import file as keyfile
 
 NAME = "session"  # of the cookie, in development mode
-MARK = "robbed"  # the name of the cookie that tells the robbed browser from others
+MARK = "robbed"  # the name of the cookie by which the robbed browser is known
 PATIENCE = 30  # seconds: a machine may be busy with something else
 WRITES = 50
 SHOWN = 40  # lines of the log

@@ -150,8 +150,13 @@ def _columns(sheet: Sheet) -> Columns:
     bars = [bar for panel in sheet.panels for bar in panel.bars]
     first = MARGIN + GAP + max(width_of(bar.label, weight=_weight(bar)) for bar in bars)
     wide = (WIDTH - MARGIN - first + GAP) / len(sheet.columns)
-    values = [value for bar in bars for value in bar.values if value is not None]
-    room = 4 + max((width_of(sheet.say(value)) for value in values), default=0)
+    labels = [
+        width_of(sheet.say(value), weight=_weight(bar))
+        for bar in bars
+        for value in bar.values
+        if value is not None
+    ]
+    room = 4 + max(labels, default=0)
     return Columns(
         [first + wide * number for number in range(len(sheet.columns))], wide - GAP - room, wide - GAP
     )
