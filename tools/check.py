@@ -32,8 +32,8 @@ SCHEMAS = {
     "github-issue-forms": (".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/feature.yml"),
     "github-issue-config": (".github/ISSUE_TEMPLATE/config.yml",),
 }
-WORKERS = ("--numprocesses", os.environ.get("WORKERS", "2"))
-PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", *WORKERS)
+WORKERS = os.environ.get("WORKERS", "2")
+PYTEST = ("-m", "pytest", "--quiet", "-p", "tools.no_skips", "--numprocesses", WORKERS)
 ASKED = ("fluidauth SQLite, ASGI default",)
 # What may differ from one Python to the next: the interpreter's own dict, asyncio, sqlite3, and each store.
 CONTRACT = (
@@ -42,7 +42,6 @@ CONTRACT = (
     *("tests/behaviour/test_fields.py", "tests/behaviour/test_login.py", "tests/behaviour/test_lifetimes.py"),
     *(
         "tests/integrations/test_one_session.py",
-        "tests/integrations/test_examples.py",
         "tests/documentation/test_pages.py::test_each_block_runs[README.md]",
     ),
 )
@@ -108,8 +107,8 @@ def check_tests() -> None:
 
 
 def check_more_tests() -> None:
-    """Frameworks' own tests, servers that are killed, all that takes longer."""
-    python(*PYTEST, "-m", "check")
+    """Frameworks' own tests, servers that are killed, all that takes longer, much of it by waiting."""
+    python(*PYTEST, "--numprocesses", int(WORKERS) + 1, "-m", "check")
 
 
 def check_docs() -> None:
