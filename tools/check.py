@@ -16,13 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
+CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 MIN_COVERAGE = 95  # per cent of lines and branches
 CODE = ("fluidauth", "harness", "tests", "tools", "benchmarks", "examples", "typing_tests")
 SETTINGS = ("docs/conf.py", "hatch_build.py")  # read by programs whose types are not all there
@@ -108,12 +111,22 @@ def check_tests() -> None:
 
 def check_more_tests() -> None:
     """Frameworks' own tests, servers that are killed, all that takes longer, much of it by waiting."""
-    python(*PYTEST, "--numprocesses", int(WORKERS) + 1, "-m", "check")
+    with making_environments():
+        python(*PYTEST, "--numprocesses", int(WORKERS) + 1, "-m", "check")
 
 
 def check_docs() -> None:
     """Build the documentation; a link or name that leads nowhere fails it."""
     python("-m", "tools.site")
+
+
+@contextmanager
+def making_environments() -> Iterator[None]:
+    """Make the environments of the parts to come, while tests wait; a part makes its own if that failed."""
+    others = [version for version in VERSIONS if version != CURRENT and find_python(version)]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: [*map(environment_of, others), benchmark_environment()])
+        yield
 
 
 def check_wheel() -> None:
@@ -152,10 +165,15 @@ def environment_of(version: str) -> Path:
     return ROOT / folder
 
 
+def benchmark_environment() -> Path:
+    """Return the folder of the benchmarks' environment, made if there is none."""
+    run("make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv-bench/ready")
+    return ROOT / ".venv-bench"
+
+
 def check_benchmarks() -> None:
     """Try the adapter of every peer, then ask each question of one; the figures are for nobody here."""
-    run("make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv-bench/ready")
-    inside = ROOT / ".venv-bench" / "bin" / "python"
+    inside = benchmark_environment() / "bin" / "python"
     run(inside, "-m", "benchmarks.suite", "check")
     with tempfile.TemporaryDirectory() as folder:
         asked = [word for peer in ASKED for word in ("--peer", peer)]
@@ -190,12 +208,11 @@ def parts_of_lint() -> list[Part]:
 
 
 def parts_of_check() -> list[Part]:
-    current = f"{sys.version_info.major}.{sys.version_info.minor}"
-    others = [version for version in VERSIONS if version != current]
+    others = [version for version in VERSIONS if version != CURRENT]
     return [
         *parts_of_lint(),
-        Part(f"make test on Python {current}, with coverage", 180, check_tests),
-        Part(f"longer tests on Python {current}", 180, check_more_tests),
+        Part(f"make test on Python {CURRENT}, with coverage", 180, check_tests),
+        Part(f"longer tests on Python {CURRENT}", 180, check_more_tests),
         Part("documentation", 20, check_docs),
         Part("wheel", 30, check_wheel),
         *(
