@@ -86,7 +86,7 @@ class Canvas:
     ) -> None:
         """Write *words*; raise :class:`DoesNotFit` if they go past *end*."""
         right = x + (0 if "ha" in options else width_of(words, size, options.get("weight", "normal")))
-        if right > end:
+        if right > end + 0.5:  # of a point: the longest bar ends where its figure just fits
             raise DoesNotFit(f"{words!r} ends at {right:.0f} of {end:.0f} points")
         self.axes.text(x, y, words, color=COLOURS[colour], fontsize=size, va="center_baseline", **options)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -30,10 +32,29 @@ class Fleet:
     """The servers that serve at the moment; each request goes to any of them."""
 
     def __init__(self, *urls: str) -> None:
-        self.urls = urls
+        self._urls = urls
+        self._under_way = Counter[str]()
+        self._ended = threading.Condition()
+
+    def serve(self, *urls: str) -> None:
+        """Let *urls* alone serve; return when no other is answering a request any more.
+
+        As a roll-out does: a server of one step is not asked while those of the next but one are.
+        """
+        with self._ended:
+            self._urls = urls
+            self._ended.wait_for(lambda: all(url in urls for url in +self._under_way))
 
     def ask(self, kind: str, key: str, value: str, cookie: str) -> Answer:
-        return OverHTTP(random.choice(self.urls)).ask(kind, key, value, cookie)
+        with self._ended:
+            url = random.choice(self._urls)
+            self._under_way[url] += 1
+        try:
+            return OverHTTP(url).ask(kind, key, value, cookie)
+        finally:
+            with self._ended:
+                self._under_way[url] -= 1
+                self._ended.notify_all()
 
 
 @pytest.mark.timeout(300)
@@ -63,14 +84,14 @@ def test_a_service_goes_to_another_store_under_traffic(
         fleet = Fleet(urls[0])
         with load_on(fleet, steps=30) as history:
             for serves in (urls[:1], urls[:2], urls[1:2], urls[1:3], urls[2:3]):
-                fleet.urls = tuple(serves)
+                fleet.serve(*serves)
                 history.await_more(LOAD)
             with closing(store_from_url(places[2])) as both:
                 assert isinstance(both, MigratingStore)
                 *_, totals = move_all(both, int(time.time()))
                 left = both.old.scan()
             for serves in (urls[2:4], urls[3:4]):
-                fleet.urls = tuple(serves)
+                fleet.serve(*serves)
                 history.await_more(LOAD)
         signed_in = [Visitor(visitor.http, token).ask(f"{urls[3]}/whoami") for token in idle]
 
