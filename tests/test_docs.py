@@ -11,8 +11,7 @@ from fluidauth.engine.settings import DEFAULT_ABSOLUTE_TIMEOUT, DEFAULT_IDLE_TIM
 from fluidauth.meanings import EventName
 from harness import ROOT
 from harness.imports import SOURCES, TREES
-from tools import comparison
-from tools.architecture import BEGIN, END, PAGE, drawn
+from tools import architecture, comparison
 from tools.site import marks, tables
 from tools.site.standards import ASVS, NIST, Row
 
@@ -78,9 +77,7 @@ def test_the_standards_are_answered_in_whole() -> None:
 
 def test_the_comparison_is_that_of_the_results() -> None:
     """The README's figures are those that were measured: `python -m tools.comparison`."""
-    made = comparison.PAGE.read_text("utf-8").partition(comparison.BEGIN)[2].partition(comparison.END)[0]
-
-    assert made.strip().splitlines() == list(comparison.table())
+    assert comparison.PART.text() == comparison.made()
 
 
 @pytest.mark.requirement("10")
@@ -92,9 +89,7 @@ def test_the_documented_defaults_are_the_real_ones() -> None:
 
 def test_architecture_page_shows_the_imports() -> None:
     """The picture, and the law of each package, are those of the source: `python -m tools.architecture`."""
-    page = PAGE.read_text("utf-8")
-
-    assert page.partition(BEGIN)[2].partition(END)[0] == drawn()
+    assert architecture.PART.text() == architecture.drawn()
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "concepts.md"])

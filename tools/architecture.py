@@ -1,4 +1,4 @@
-"""Draw the packages, and write their laws into ``docs/architecture.md``: `python -m tools.architecture`."""
+"""Write the laws of the packages, below their picture, into a page: `python -m tools.architecture`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 from harness import ROOT
 from harness.imports import FLOORS, TREES
-from tools.pictures import FOLDER, PICTURES
+from tools.made import MadePart
 
-PAGE = ROOT / "docs" / "architecture.md"
-BEGIN, END = "<!-- drawn by tools/architecture.py -->\n", "<!-- end of what is drawn -->\n"
-PICTURE = "architecture.svg"
+PART = MadePart(
+    ROOT / "docs" / "architecture.md",
+    "<!-- drawn by tools/architecture.py -->\n",
+    "<!-- end of what is drawn -->\n",
+)
 ALT = "The packages of fluidauth on floors; each arrow leads down to a package that is imported"
 WITHOUT_LAW = (".", "__main__")
 
@@ -29,14 +31,8 @@ def laws() -> Iterator[str]:
 
 def drawn() -> str:
     """Return all of the page that is made from the source."""
-    return "\n".join([f"![{ALT}](pictures/{PICTURE})", "", *laws(), ""])
-
-
-def main() -> None:
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}{drawn()}{END}{rest.partition(END)[2]}", "utf-8")
-    (FOLDER / PICTURE).write_text(PICTURES["architecture"](), "utf-8")
+    return "\n".join([f"![{ALT}](pictures/architecture.svg)", "", *laws(), ""])
 
 
 if __name__ == "__main__":
-    main()
+    PART.put(drawn())

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness import ROOT
+from tools.made import MadePart
 
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
-PAGE = ROOT / "README.md"
-BEGIN, END = "<!-- made by python -m tools.comparison -->\n", "<!-- end of what is made -->\n"
+PART = MadePart(
+    ROOT / "README.md", "<!-- made by python -m tools.comparison -->\n", "<!-- end of what is made -->\n"
+)
 # The heading of each column, and the measured peers that it stands for, as installed.
 COLUMNS = {
     "fluidauth": ("fluidauth SQLite, WSGI default", "fluidauth SQLite, ASGI default"),
@@ -77,11 +79,10 @@ def _logout(rows: list[dict[str, Any]]) -> str:
     return "**no**: a slower request undoes it" if any(row["logout_is_undone"] for row in rows) else "yes"
 
 
-def main() -> None:
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    lines = "".join(f"{line}\n" for line in table())
-    PAGE.write_text(f"{before}{BEGIN}\n{lines}\n{END}{rest.partition(END)[2]}", "utf-8")
+def made() -> str:
+    """Return all of the README that is made from the results."""
+    return "\n".join(["", *table(), "", ""])
 
 
 if __name__ == "__main__":
-    main()
+    PART.put(made())
