@@ -24,7 +24,6 @@ extensions = [
     "sphinx_llm.txt",  # llms.txt, and each page as Markdown, for language models
     "tools.site.extension",  # tables made from the code and from the marks of the tests
 ]
-exclude_patterns: list[str] = []
 
 myst_heading_anchors = 4
 

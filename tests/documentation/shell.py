@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from harness import ROOT
 from harness.servers.ports import free_port, is_open
@@ -137,12 +136,6 @@ class Shell:
     def close(self) -> None:
         for named in list(self._servers):
             self._stop(named)
-
-    def __enter__(self) -> Shell:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
 
 
 def _look_at(command: str) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_each_block_runs(page: Path, tmp_path: Path) -> None:
         **({"redis://redis.internal:6379/0": empty_redis()} if "redis.internal" in text else {}),
         **({"postgresql://app@db.internal/app": empty_postgres()} if "db.internal" in text else {}),
     }
-    with Shell(tmp_path, known) as shell:
+    with closing(Shell(tmp_path, known)) as shell:
         for block in blocks:
             try:
                 run(block, shell)
