@@ -88,6 +88,24 @@ def test_pictures_show_the_stored_figures(name: str) -> None:
     assert any(bar.ours for bar in bars)
 
 
+@pytest.mark.parametrize("asked", [("read", "change"), ("read again", "read", "change")])
+def test_the_picture_of_cost_shows_what_was_asked(asked: tuple[str, ...]) -> None:
+    """Stored figures may know of no session that is read again; that it was read before is said."""
+    peers = {"fluidauth SQLite, WSGI default": {"data": "SQLite", "survives": "a power cut"}}
+    rows = [
+        {"peer": name, "workload": workload, "median": float(len(workload))}
+        for name in peers
+        for workload in (*asked, "login")
+    ]
+
+    sheet = QUESTIONS["cost"].draw(rows, peers)
+
+    assert sheet.columns == asked
+    bars = [bar.values for panel in sheet.panels for bar in panel.bars]
+    assert bars == [tuple(float(len(workload)) for workload in asked)]
+    assert any("a moment ago" in note for note in sheet.notes) is ("read again" in asked)
+
+
 def test_the_picture_of_growth_names_all_that_is_measured() -> None:
     """Its lines are drawn; their names and what grows are written."""
     graph = drawn("growth")

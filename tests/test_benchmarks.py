@@ -20,11 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from benchmarks.suite import __main__ as suite
 from benchmarks.suite import client, compare, figures, floors, targets, trials
 from benchmarks.suite.crew import Crew, WorkerFailed, selected
 from benchmarks.suite.peer import FIELDS_BYTES, Peer, Place, visitors
 from benchmarks.suite.peers import all_peers
 from benchmarks.suite.run import FULL, Run
+from benchmarks.suite.worker import HOT, WORKLOADS, Worker
 from fluidauth.keys import new_secret
 
 OURS = [name for name in all_peers() if name.startswith("fluidauth")]
@@ -74,6 +76,18 @@ def test_an_interval_is_as_sure_as_it_says() -> None:
 )
 def test_a_verdict_says_no_more_than_its_interval(lower: float, upper: float, word: str) -> None:
     assert compare.Verdict("peer", "read", 1.0, lower, upper, 0.99).word == word
+
+
+def test_all_verdicts_of_a_run_are_right_as_surely_as_promised() -> None:
+    """However many workloads there are: as many pairs as are made by default are enough for each."""
+    generations = next(each.default for each in suite.compare.params if each.name == "generations")
+    assert isinstance(generations, int)
+    _, _, sure = figures.interval(range(generations), compare.CONFIDENCE)
+
+    verdicts = len(compare.PEERS) * len(WORKLOADS)
+
+    assert sure >= compare.CONFIDENCE
+    assert verdicts * (1 - sure) <= compare.WRONG <= 0.05
 
 
 def test_a_revision_is_taken_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +208,21 @@ def test_the_adapter_of_fluidauth_does_what_it_says(name: str) -> None:
         assert took["bare"] < took["app"]
     assert storm["p50"] <= storm["p99"]
     assert storm["rate"] > 1
+
+
+@pytest.mark.parametrize(("workload", "asked"), [("read again", HOT), ("read", HOT + 500)])
+def test_what_is_read_again_is_one_of_few(tmp_path: Path, workload: str, asked: int) -> None:
+    """Each visit asks for the same ones; a read that is not said to be of those is of any session."""
+
+    async def cookies() -> set[bytes]:
+        worker = Worker()
+        await worker.start(MEMORY.name, str(tmp_path), secrets=[new_secret()])
+        await worker.populate(HOT + 500)
+        visits = [worker.requests(workload, 20_000) for _ in range(2)]
+        assert {scope["path"] for visit in visits for scope in visit} == {"/read"}
+        return {dict(scope["headers"])[b"cookie"] for visit in visits for scope in visit}
+
+    assert len(asyncio.run(cookies())) == asked
 
 
 def test_a_worker_that_fails_says_why_and_goes_on() -> None:

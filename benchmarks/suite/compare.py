@@ -23,7 +23,8 @@ from .worker import WORKLOADS
 
 PEERS = ("fluidauth SQLite, ASGI default", "fluidauth SQLite, WSGI tuned", "fluidauth memory, ASGI default")
 SESSIONS = 10_000
-CONFIDENCE = 0.995  # of each verdict; there are fifteen
+WRONG = 0.05  # how probable it may be that any verdict of a run is wrong
+CONFIDENCE = 1 - WRONG / (len(PEERS) * len(WORKLOADS))  # of each verdict
 
 
 class NoSuchRevision(ValueError):

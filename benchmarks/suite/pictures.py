@@ -20,6 +20,7 @@ WIDTH = 330.0
 MARGIN = 14.0
 TEXT, HEADING, TITLE = 9.0, 9.5, 12.5
 ROW, HEAD, SPACE = 15.5, 22.0, 14.0
+NAME = 12.0  # of a name that stands above its bars
 GAP = 8.0  # between names of peers, bars with their numbers, and the edge
 GRAPH, NAMES = 128.0, 126.0
 COLOURS = {
@@ -48,7 +49,7 @@ def height_of(picture: Sheet | Graph) -> float:
     top = MARGIN + TITLE + 6 + 13 * len(picture.notes) + 8
     if isinstance(picture, Graph):
         return top + len(picture.panels) * (HEAD + GRAPH + SPACE + 14) + MARGIN - SPACE
-    high = sum(HEAD + ROW * len(panel.bars) + SPACE for panel in picture.panels)
+    high = sum(HEAD + _row(picture) * len(panel.bars) + SPACE for panel in picture.panels)
     return top + (16 if any(picture.columns) else 0) + high + MARGIN - SPACE
 
 
@@ -138,7 +139,7 @@ def _head(canvas: Canvas, title: str, notes: tuple[str, ...]) -> float:
 
 
 class Columns(NamedTuple):
-    """Where the bars of a sheet stand: as far to the left as its longest name lets them."""
+    """Where the bars of a sheet stand: as far to the left as its names let them."""
 
     lefts: list[float]
     longest: float
@@ -146,9 +147,20 @@ class Columns(NamedTuple):
     wide: float
 
 
+def _names_above(sheet: Sheet) -> bool:
+    """Return whether each name has a line of its own: three columns leave no room next to a name."""
+    return len(sheet.columns) > 2
+
+
+def _row(sheet: Sheet) -> float:
+    return ROW + NAME if _names_above(sheet) else ROW
+
+
 def _columns(sheet: Sheet) -> Columns:
     bars = [bar for panel in sheet.panels for bar in panel.bars]
-    first = MARGIN + GAP + max(width_of(bar.label, weight=_weight(bar)) for bar in bars)
+    first = MARGIN
+    if not _names_above(sheet):
+        first += GAP + max(width_of(bar.label, weight=_weight(bar)) for bar in bars)
     wide = (WIDTH - MARGIN - first + GAP) / len(sheet.columns)
     labels = [
         width_of(sheet.say(value), weight=_weight(bar))
@@ -175,6 +187,7 @@ def _draw_sheet(canvas: Canvas, sheet: Sheet, y: float) -> None:
         full = [sheet.full or _greatest(panel, number) for number in range(len(sheet.columns))]
         for bar in panel.bars:
             canvas.text(MARGIN, y + ROW / 2, bar.label, "accent" if bar.ours else "ink", weight=_weight(bar))
+            y += NAME if _names_above(sheet) else 0
             for number, left in enumerate(columns.lefts):
                 _draw_bar(canvas, sheet, bar, number, (left, y), columns.longest / full[number])
             y += ROW

@@ -33,7 +33,9 @@ MIN_REQUESTS, MAX_REQUESTS = 30, 4000  # in one loop
 WARM_UP = 0.03  # seconds before each visit
 WARM_FILE = 1 << 20  # bytes; files that are smaller are not read before a visit
 THREADS = 64  # so that fifty blocking requests can be under way
-WORKLOADS = ("no cookie", "untouched", "read", "change", "login")
+WORKLOADS = ("no cookie", "untouched", "read again", "read", "change", "login")
+PATHS = {"no cookie": "untouched", "read again": "read"}  # the others have their own
+HOT = 1_000  # sessions that are read again and again, where the question is about those
 
 
 class Worker:
@@ -41,6 +43,8 @@ class Worker:
 
     def __init__(self) -> None:
         self.cookies: list[str] = []
+        self.hot: list[str] = []
+        """Some of them, drawn once."""
         self.counts: dict[str, int] = {}
         self.changes = 100_000
 
@@ -63,7 +67,7 @@ class Worker:
     async def populate(self, count: int, size: int = peer.FIELDS_BYTES) -> dict[str, Any]:
         """Store *count* sessions of *size* bytes; return what they take, in bytes, and the seconds."""
         disk, memory, start = disk_use(self.place.folder), resident(), time.perf_counter()
-        self.cookies = self.apps.populate(peer.visitors(count, size, self.place.encrypted))
+        await self.load_cookies(self.apps.populate(peer.visitors(count, size, self.place.encrypted)))
         took = time.perf_counter() - start
         checkpoint(self.place.folder)
         gc.collect()
@@ -79,6 +83,7 @@ class Worker:
 
     async def load_cookies(self, cookies: list[str]) -> None:
         self.cookies = cookies
+        self.hot = random.sample(cookies, min(HOT, len(cookies)))
 
     async def sample(self, count: int) -> list[str]:
         return random.sample(self.cookies, min(count, len(self.cookies)))
@@ -95,6 +100,8 @@ class Worker:
         await self._warm_up(workload)
         count = max(MIN_REQUESTS, int(self.counts[workload] * scale))
         requests = self.requests(workload, count)
+        if workload == "read again":
+            await client.drive(self.peer.protocol, self.apps.sessions, requests)  # the read before
         apps = {"app": self.apps.sessions, "bare": self.apps.bare}
         took: dict[str, float] = {}
         for name in random.sample(list(apps), 2):
@@ -115,9 +122,10 @@ class Worker:
 
     def requests(self, workload: str, count: int) -> list[dict[str, Any]]:
         """Return *count* requests by visitors at random, no two of which set the same value."""
-        path = "untouched" if workload == "no cookie" else workload
+        path = PATHS.get(workload, workload)
         is_new = workload in ("no cookie", "login")  # a login ends the session that the cookie names
-        cookies: Sequence[str | None] = [None] if is_new else self.cookies
+        known = self.hot if workload == "read again" else self.cookies
+        cookies: Sequence[str | None] = [None] if is_new else known
         self.changes += count
         return [
             client.prepare(self.peer.protocol, Request(path, str(self.changes - number), cookie))
