@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.suite import sheets
-from benchmarks.suite.questions import ALONE, BY_FLEET, FROM_OTHERS
+from benchmarks.suite.questions import ALONE, BY_FLEET, FROM_OTHERS, throughput
 from harness import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -104,6 +104,25 @@ def test_the_picture_of_cost_shows_what_was_asked(asked: tuple[str, ...]) -> Non
     bars = [bar.values for panel in sheet.panels for bar in panel.bars]
     assert bars == [tuple(float(len(workload)) for workload in asked)]
     assert any("a moment ago" in note for note in sheet.notes) is ("read again" in asked)
+
+
+def test_the_picture_of_throughput_shows_no_hot_storm() -> None:
+    """It is of another mix of requests, and has a column of its own in the table."""
+    peers = {"fluidauth SQLite, WSGI default": {"data": "SQLite", "survives": "a power cut"}}
+    kinds = [{"busy": busy, "concurrent": 32, "bare": False} for busy in (False, True)]
+    kinds = [*kinds, throughput.HOT._asdict()]  # the first two are as older results have them
+    rows = [
+        {"peer": name, **kind, "rate": float(number), "p50": 0.0, "p99": 0.0, "refused": 0}
+        for name in peers
+        for number, kind in enumerate(kinds)
+    ]
+
+    sheet = throughput.draw(rows, peers)
+    table = throughput.table(rows)
+
+    assert [bar.values for panel in sheet.panels for bar in panel.bars] == [(0.0, 1.0)]
+    assert [str(cell) for cell in table.columns[-1].cells] == ["2 / 0.0"]
+    assert table.columns[-1].header == "hot 32"
 
 
 def test_the_picture_of_growth_names_all_that_is_measured() -> None:

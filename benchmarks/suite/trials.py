@@ -20,6 +20,7 @@ from .client import Answer, Protocol, Request
 from .peer import Apps, Peer, Place, visitors
 
 KNOWN = 3  # sessions to look at
+CHANGES, HOT_CHANGES = 200, 100  # in a thousand requests of a storm
 
 
 class Browser:
@@ -137,9 +138,10 @@ async def logouts(peer: Peer, place: Place, apps: Apps) -> dict[str, bool]:
 class Storm:
     """Many requests under way to one application, each with a value that was not set before."""
 
-    def __init__(self, worker: Any, app: Any, seconds: float) -> None:
+    def __init__(self, worker: Any, app: Any, seconds: float, hot: bool) -> None:
         self._app = app
-        prepared = worker.requests("read", 800) + worker.requests("change", 200)
+        changes = HOT_CHANGES if hot else CHANGES
+        prepared = worker.requests("read", 1000 - changes, hot) + worker.requests("change", changes, hot)
         random.shuffle(prepared)
         self._requests, self._numbers = itertools.cycle(prepared), itertools.count(worker.changes + 1)
         self._start = time.perf_counter()
@@ -196,9 +198,9 @@ class Storm:
             self._refused.append(message["status"])
 
 
-async def storm(worker: Any, app: Any, concurrent: int, seconds: float) -> dict[str, float]:
-    """Keep *concurrent* requests under way for *seconds*; four in five read, the others change."""
-    found = Storm(worker, app, seconds)
+async def storm(worker: Any, app: Any, concurrent: int, seconds: float, hot: bool) -> dict[str, float]:
+    """Keep *concurrent* requests under way for *seconds*; four in five read, of *hot* ones nine in ten."""
+    found = Storm(worker, app, seconds, hot)
     if worker.peer.protocol == "ASGI":
         await found.by_tasks(concurrent)
     else:

@@ -120,11 +120,11 @@ class Worker:
         if workload not in self.counts:
             self.counts[workload] = min(MAX_REQUESTS, max(MIN_REQUESTS, int(VISIT * done / took)))
 
-    def requests(self, workload: str, count: int) -> list[dict[str, Any]]:
-        """Return *count* requests by visitors at random, no two of which set the same value."""
+    def requests(self, workload: str, count: int, hot: bool = False) -> list[dict[str, Any]]:
+        """Return *count* requests by visitors at random, or by *hot* ones; no two set the same value."""
         path = PATHS.get(workload, workload)
         is_new = workload in ("no cookie", "login")  # a login ends the session that the cookie names
-        known = self.hot if workload == "read again" else self.cookies
+        known = self.hot if hot or workload == "read again" else self.cookies
         cookies: Sequence[str | None] = [None] if is_new else known
         self.changes += count
         return [
@@ -132,12 +132,20 @@ class Worker:
             for number, cookie in enumerate(random.choices(cookies, k=count))
         ]
 
-    async def storm(self, concurrent: int, seconds: float, busy: bool, bare: bool) -> dict[str, float]:
-        """Keep *concurrent* requests under way; return how many a second end, and their waits."""
-        self.place.busy = busy
+    async def storm(
+        self, concurrent: int, seconds: float, busy: bool, bare: bool, hot: bool = False
+    ) -> dict[str, float]:
+        """Keep *concurrent* requests under way; return how many a second end, and their waits.
+
+        With *hot* they are for the hot sessions alone, all of which have been read before.
+        """
         app = self.apps.bare if bare else self.apps.sessions
+        if hot:
+            reads = [client.prepare(self.peer.protocol, Request("read", "", each)) for each in self.hot]
+            await client.drive(self.peer.protocol, app, reads)
+        self.place.busy = busy
         try:
-            return await trials.storm(self, app, concurrent, seconds)
+            return await trials.storm(self, app, concurrent, seconds, hot)
         finally:
             self.place.busy = False
 

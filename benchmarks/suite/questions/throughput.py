@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -14,35 +14,53 @@ from ..run import Row, Run
 from ..sheets import Peers, Sheet, panels_of, upside_down
 
 TITLE = "Requests a second in one process (four in five read a key, one changes one), and p99 in ms"
+CAPTION = (
+    "requests a second / p99; busy: 1 ms of computing each; hot: 1,000 sessions that were read before,"
+    " one request in ten changes a key"
+)
 DRAWN = 32  # at once
+
+
+class Kind(NamedTuple):
+    """What is under way; the names are those of :meth:`~benchmarks.suite.worker.Worker.storm`."""
+
+    busy: bool
+    concurrent: int
+    bare: bool
+    hot: bool = False
+    """Whether all is about a few sessions, and one request in ten changes a key."""
+
+
+HOT = Kind(busy=False, concurrent=32, bare=False, hot=True)
+HOT_TIMES = 3  # as long as the others, because a target is judged by it
 
 
 def ask(run: Run, fleet: list[Member]) -> list[Row]:
     """Return, for each peer, number of concurrent requests and kind of handler, medians of some rounds."""
     budget = run.budget
-    figures: dict[tuple[str, bool, int, bool], list[dict[str, float]]] = defaultdict(list)
-    visits = [
-        (member, busy, concurrent, bare)
-        for member in fleet
-        if member.peer in run.leading
+    figures: dict[tuple[str, Kind], list[dict[str, float]]] = defaultdict(list)
+    kinds = [
+        Kind(busy, concurrent, bare)
         for busy in (False, True)
         for concurrent in budget.concurrent
         for bare in (False, True)
         if not bare or concurrent == budget.concurrent[-1]
     ]
+    leading = [member for member in fleet if member.peer in run.leading]
+    visits = [(member, kind) for member in leading for kind in (*kinds, HOT)]
     with run.stage("throughput", len(visits) * budget.storm_rounds) as tell:
         for number in range(budget.storm_rounds):
-            for member, busy, concurrent, bare in random.sample(visits, len(visits)):
-                tell(f"round {number + 1}, {member.name}, {concurrent} at once", 1)
-                kind = {"concurrent": concurrent, "busy": busy, "bare": bare}
-                found = run.ask(member, "storm", seconds=budget.storm_seconds, **kind)
+            for member, kind in random.sample(visits, len(visits)):
+                tell(f"round {number + 1}, {member.name}, {kind.concurrent} at once", 1)
+                seconds = budget.storm_seconds * (HOT_TIMES if kind.hot else 1)
+                found = run.ask(member, "storm", seconds=seconds, **kind._asdict())
                 if found is not None:
-                    figures[member.name, busy, concurrent, bare].append(found)
+                    figures[member.name, kind].append(found)
     order = [member.name for member in fleet]
     return [
-        {"peer": name, "busy": busy, "concurrent": concurrent, "bare": bare, **medians(found)}
-        for (name, busy, concurrent, bare), found in sorted(
-            figures.items(), key=lambda item: (order.index(item[0][0]), item[0][1:])
+        {"peer": name, **kind._asdict(), **medians(found)}
+        for (name, kind), found in sorted(
+            figures.items(), key=lambda item: (order.index(item[0][0]), item[0][1])
         )
     ]
 
@@ -53,30 +71,34 @@ def medians(found: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
+def hot(row: Row) -> bool:
+    """Return whether a storm was about the hot sessions; results from before there were any do not say."""
+    return bool(row.get("hot"))
+
+
 def table(rows: list[Row], peers: Any = None) -> Table:
     concurrent = sorted({row["concurrent"] for row in rows if not row["bare"]})
-    found = Table(
-        title=TITLE, title_justify="left", caption="requests a second / p99; busy: 1 ms of computing each"
-    )
+    found = Table(title=TITLE, title_justify="left", caption=CAPTION)
     found.add_column("peer")
     for busy in ("", "busy "):
         for number in concurrent:
             found.add_column(f"{busy}{number}", justify="right")
         found.add_column(f"{busy}bare", justify="right")
+    found.add_column(f"hot {HOT.concurrent}", justify="right")
     cells: dict[str, dict[Any, str]] = defaultdict(dict)
     for row in rows:
-        column = (row["busy"], "bare" if row["bare"] else row["concurrent"])
+        column = "hot" if hot(row) else (row["busy"], "bare" if row["bare"] else row["concurrent"])
         refused = f" [red]{row['refused']:.0%} fail[/]" if row["refused"] else ""
         cells[row["peer"]][column] = f"{row['rate']:,.0f} / {row['p99'] * 1e3:.1f}{refused}"
     for name, own in cells.items():
         columns = [(busy, number) for busy in (False, True) for number in (*concurrent, "bare")]
-        found.add_row(name, *(own.get(column, "–") for column in columns))
+        found.add_row(name, *(own.get(column, "–") for column in (*columns, "hot")))
     return found
 
 
 def draw(rows: list[Row], peers: Peers) -> Sheet:
     """Show the number of concurrent requests that every budget has."""
-    own = [row for row in rows if row["concurrent"] == DRAWN and not row["bare"]]
+    own = [row for row in rows if row["concurrent"] == DRAWN and not row["bare"] and not hot(row)]
     rates = {(row["peer"], row["busy"]): row["rate"] for row in own}
     return Sheet(
         "Requests a second in one process",
