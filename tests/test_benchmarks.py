@@ -10,8 +10,11 @@ import asyncio
 import io
 import json
 import random
+import sqlite3
 import statistics
 import subprocess
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,9 @@ from benchmarks.suite import client, compare, figures, floors, targets, trials
 from benchmarks.suite.crew import Crew, WorkerFailed, selected
 from benchmarks.suite.peer import FIELDS_BYTES, Peer, Place, visitors
 from benchmarks.suite.peers import all_peers
+from benchmarks.suite.questions import page
 from benchmarks.suite.run import FULL, Run
+from benchmarks.suite.selects import Selects
 from benchmarks.suite.worker import HOT, WORKLOADS, Worker
 from fluidauth.keys import new_secret
 
@@ -225,6 +230,109 @@ def test_the_adapter_of_fluidauth_does_what_it_says(name: str) -> None:
     for storm in storms:
         assert storm["p50"] <= storm["p99"]
         assert storm["rate"] > 1
+
+
+# -- pages --------------------------------------------------------------------------------------
+
+
+def test_a_page_is_twenty_requests_of_one_session() -> None:
+    """One of them changes a key, all come within the time of a page, and any process may answer."""
+    made = page.plan(4.0)
+
+    own: dict[tuple[int, bool], list[page.Visit]] = {}
+    for visit in made.visits:
+        own.setdefault((visit.page, visit.bare), []).append(visit)
+    for visits in own.values():
+        assert sorted(visit.path for visit in visits) == ["change", *["read"] * (page.REQUESTS - 1)]
+        assert len({visit.session for visit in visits}) == 1
+        assert visits[-1].at - visits[0].at <= page.TAKES
+    assert {visit.process for visit in made.visits} == set(range(page.PROCESSES))
+    assert made.visits == sorted(made.visits)
+
+
+def test_pages_come_at_their_rate_and_are_timed_or_counted() -> None:
+    """In each second as many begin; none is timed while SELECTs are counted. Some have a bare twin."""
+    made = page.plan(4.0)
+    began = {visit.page: visit.at for visit in reversed(made.visits) if not visit.bare}
+    ended = {visit.page: visit.at for visit in made.visits}
+
+    seconds = [int(at) for at in began.values()]
+    assert {seconds.count(second) for second in range(int(made.count_from))} == {page.RATE}
+    assert made.timed
+    assert made.counted
+    assert all(page.WARM <= began[each] <= ended[each] <= made.count_from for each in made.timed)
+    assert all(began[each] >= made.count_from for each in made.counted)
+    assert {visit.page for visit in made.visits if visit.bare} & made.timed
+
+
+@pytest.mark.parametrize("opener", [sqlite3, sqlite3.dbapi2], ids=lambda module: module.__name__)
+def test_selects_are_counted_whoever_asks_for_them(tmp_path: Path, opener: Any) -> None:
+    """From when they are to be, on connections of before and after; statements of other kinds are not."""
+    selects = Selects()
+    selects.watch()
+    try:
+        with closing(opener.connect(tmp_path / "a.db", isolation_level=None)) as early:
+            opener.connect(":memory:").close()
+            early.execute("CREATE TABLE t (n INTEGER)")
+            early.execute("SELECT n FROM t")
+            selects.begin()
+            uncounted = selects.count
+            early.cursor().execute(" select n from t")
+            early.execute("INSERT INTO t SELECT 1 RETURNING n")
+            with closing(opener.connect(tmp_path / "a.db")) as late:
+                late.execute("SELECT n FROM t").fetchall()
+                late.execute("SELECT n FROM t").fetchall()
+                late.execute("PRAGMA data_version")
+    finally:
+        selects.leave()
+
+    assert (uncounted, selects.count) == (0, 3)
+    assert "Selects" not in repr(sqlite3.connect)
+
+
+def test_a_request_of_a_page_that_is_answered_with_an_error_is_one() -> None:
+    apps = MEMORY.build(Place(Path(), [new_secret()]))
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        async def refusing(message: Any) -> None:
+            await send(message | {"status": 503} if "status" in message else message)
+
+        await apps.sessions(scope, receive, refusing)
+
+    request = client.Request("untouched")
+    assert asyncio.run(trials.one("ASGI", apps.sessions, request)) > 0
+    with pytest.raises(RuntimeError, match=r"/untouched was answered with \[200, 503\]"):
+        asyncio.run(trials.one("ASGI", broken, request))
+
+
+@pytest.mark.check
+def test_pages_are_asked_of_peers_that_processes_share() -> None:
+    """A memory of one process is left out; what is counted on SQLite is a part of the reads."""
+    names = ["fluidauth SQLite, WSGI tuned", "fluidauth SQLite, ASGI default", MEMORY.name]
+    budget = replace(FULL, sessions=300, page_seconds=1)
+    with Crew() as crew:
+        run = Run(crew, [all_peers()[name] for name in names], budget, Console(file=io.StringIO()))
+        with run.fleet() as fleet:
+            rows = page.ask(run, fleet)
+            sibling = crew.sibling(fleet[0])
+            try:
+                (cookie,) = fleet[0].do("sample", count=1)
+                sibling.do("count_selects")
+                asked = {"path": "read", "query": "1", "cookie": cookie}
+                selects = [sibling.do("serve", **asked, bare=bare)[1] for bare in (True, False)]
+            finally:
+                sibling.stop()
+
+    assert run.failed == {}
+    assert [row["peer"] for row in rows] == names[:2]
+    for row in rows:
+        assert 0 <= row["without_select"] <= 1
+        assert 0 < row["bare"]["median"] < row["page"]["median"] <= row["page"]["p95"]
+    assert selects[0] == 0
+    assert selects[1] > 0  # what a process has never seen is in no cache of it
+
+
+# -- more about workers ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("workload", "asked"), [("read again", HOT), ("read", HOT + 500)])

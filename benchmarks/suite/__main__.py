@@ -82,13 +82,14 @@ def draw_all(results: dict[str, Any], out: Path) -> None:
 def ask(this: Run, only: Sequence[str]) -> dict[str, Any]:
     """Return rows by question."""
     found: dict[str, Any] = {}
-    if {"cost", "throughput", "floors", "memory"} & set(only):
+    if {*BY_FLEET, *FROM_OTHERS} & set(only):
         with this.fleet() as fleet:
             if {"cost", "floors"} & set(only):
                 found["cost"], floors = BY_FLEET["cost"].ask(this, fleet)
                 found["floors"] = FROM_OTHERS["floors"].rows_of(found["cost"], floors, this.peers)
-            if "throughput" in only:
-                found["throughput"] = BY_FLEET["throughput"].ask(this, fleet)
+            for name in ("throughput", "page"):
+                if name in only:
+                    found[name] = BY_FLEET[name].ask(this, fleet)
     found |= {name: question.ask(this) for name, question in ALONE.items() if name in only}
     if "memory" in only:
         found["memory"] = FROM_OTHERS["memory"].ask(this)

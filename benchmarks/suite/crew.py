@@ -146,6 +146,16 @@ class Crew:
         finally:
             member.stop()
 
+    def sibling(self, member: Member) -> Member:
+        """Return one more worker over what *member* stores, to be stopped by the caller.
+
+        It can count the SELECTs that it runs.
+        """
+        found = Member(member.peer, member.folder, member.redis, self._tree)
+        found.secrets = member.secrets
+        found.do("watch_selects")
+        return found.start()
+
     def successor(self, member: Member, **place: Any) -> Member:
         """Stop *member* and return a worker over what it stored, to be stopped by the caller."""
         member.stop()

@@ -33,6 +33,8 @@ class Budget:
     """Of each loop at one concurrency."""
     storm_rounds: int
     concurrent: tuple[int, ...]
+    page_seconds: float
+    """Of the pages that are timed."""
     http_seconds: float
     http_rounds: int
     growth: tuple[int, ...]
@@ -52,6 +54,7 @@ FULL = Budget(
     storm_seconds=0.1,
     storm_rounds=2,
     concurrent=(1, 8, 32, 128),
+    page_seconds=6,
     http_seconds=0.6,
     http_rounds=2,
     growth=(10_000, 100_000, 1_000_000),
@@ -67,6 +70,7 @@ QUICK = Budget(
     storm_seconds=0.1,
     storm_rounds=1,
     concurrent=(1, 32),
+    page_seconds=3,
     http_seconds=0.4,
     http_rounds=1,
     growth=(10_000, 100_000),

@@ -209,6 +209,27 @@ async def storm(worker: Any, app: Any, concurrent: int, seconds: float, hot: boo
     return found.told()
 
 
+async def one(protocol: Protocol, app: Any, request: Request) -> float:
+    """Return the seconds that one request takes; raise if its answer is no good one."""
+    prepared = [client.prepare(protocol, request)]
+    statuses: set[int] = set()
+
+    async def send(message: Any) -> None:
+        statuses.add(message.get("status", 200))
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        statuses.add(int(status[:3]))
+        return client.nothing
+
+    if protocol == "ASGI":
+        took = await client.drive_asgi(app, prepared, send)
+    else:
+        took = await asyncio.to_thread(client.drive_wsgi, app, prepared, start_response)
+    if statuses != {200}:
+        raise RuntimeError(f"/{request.path} was answered with {sorted(statuses)}")
+    return took
+
+
 async def profile(protocol: Protocol, app: Any, requests: list[dict[str, Any]]) -> str:
     """Return cProfile's table by internal time; threads of the application are not looked into."""
     profiler = cProfile.Profile()

@@ -26,6 +26,7 @@ from typing import Any
 from . import client, peer, trials
 from .client import Request
 from .peers import all_peers
+from .selects import Selects
 
 PAGE = resource.getpagesize()
 VISIT = 0.06  # seconds that a timed loop is to take
@@ -46,6 +47,7 @@ class Worker:
         self.hot: list[str] = []
         """Some of them, drawn once."""
         self.counts: dict[str, int] = {}
+        self.selects = Selects()
         self.changes = 100_000
 
     async def start(self, name: str, folder: str, **place: Any) -> dict[str, Any]:
@@ -148,6 +150,19 @@ class Worker:
             return await trials.storm(self, app, concurrent, seconds, hot)
         finally:
             self.place.busy = False
+
+    async def watch_selects(self) -> None:
+        """Let SELECTs be counted later; before :meth:`start`, so that no connection is missed."""
+        self.selects.watch()
+
+    async def count_selects(self) -> None:
+        self.selects.begin()
+
+    async def serve(self, path: str, query: str, cookie: str, bare: bool) -> tuple[float, int]:
+        """Answer one request; return the seconds that took, and the SELECTs that were counted."""
+        app, before = self.apps.bare if bare else self.apps.sessions, self.selects.count
+        took = await trials.one(self.peer.protocol, app, Request(path, query, cookie))
+        return took, self.selects.count - before
 
     # -- questions of behaviour --------------------------------------------------------------------
 
