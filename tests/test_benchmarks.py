@@ -31,6 +31,7 @@ from benchmarks.suite.peers import all_peers
 from benchmarks.suite.questions import page
 from benchmarks.suite.run import FULL, Run
 from benchmarks.suite.selects import Selects
+from benchmarks.suite.stores import LIFETIME
 from benchmarks.suite.worker import HOT, WORKLOADS, Worker
 from fluidauth.keys import new_secret
 
@@ -374,6 +375,17 @@ def test_a_hot_storm_asks_for_what_was_read_before(tmp_path: Path) -> None:
     assert {path for path, _ in before} == {"/read"}
     assert {cookie for _, cookie in storm} <= {cookie for _, cookie in before}
     assert 0 < sum(path == "/change" for path, _ in storm) < len(storm) / 5
+
+
+@pytest.mark.check
+def test_sessions_for_django_live_as_long_as_django_makes_them() -> None:
+    """They have no idle timeout. With one, a read some minutes later would be one that writes."""
+    with Crew() as crew, crew.member(all_peers()["fluidauth in Django SQLite, WSGI tuned"]) as member:
+        member.do("populate", count=3)
+        with closing(sqlite3.connect(member.folder / "sessions.db")) as connection:
+            lives = connection.execute("SELECT expires_at - created_at FROM fluidauth_sessions").fetchall()
+
+    assert lives == [(LIFETIME,)] * 3
 
 
 def test_a_worker_that_fails_says_why_and_goes_on() -> None:

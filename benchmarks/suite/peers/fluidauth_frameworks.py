@@ -11,6 +11,7 @@ from typing import Any
 from fluidauth import CookieOptions, SessionEngine, SQLiteStore
 
 from ..peer import Apps, Fields, Peer, Place, Traits
+from ..stores import LIFETIME
 from .django import applications
 from .flask import application, bare_application
 from .fluidauth import fill
@@ -29,7 +30,8 @@ def build_flask(place: Place, protocol: str, durability: Any) -> Apps:
 
     app = application(place, login)
     app.session_interface = FluidAuthSessionInterface(engine)
-    return Apps(app, bare_application(place), partial(populate, place, store, "session"), engine.close)
+    make_engine = partial(SessionEngine, place.secrets)
+    return Apps(app, bare_application(place), partial(populate, make_engine, store, "session"), engine.close)
 
 
 def build_django(place: Place, protocol: str, durability: Any) -> Apps:
@@ -40,12 +42,14 @@ def build_django(place: Place, protocol: str, durability: Any) -> Apps:
         SESSION_ENGINE="fluidauth.integrations.django",
         FLUIDAUTH={"store": store, "secret": place.secrets},
     )
-    return Apps(sessions, bare, partial(populate, place, store, "sessionid"))
+    # As Django's are: they end a time after their last change, and a read moves nothing.
+    make_engine = partial(SessionEngine, place.secrets, absolute_timeout=LIFETIME, idle_timeout=None)
+    return Apps(sessions, bare, partial(populate, make_engine, store, "sessionid"))
 
 
-def populate(place: Place, store: SQLiteStore, cookie: str, visitors: Iterable[Fields]) -> list[str]:
+def populate(make_engine: Any, store: SQLiteStore, cookie: str, visitors: Iterable[Fields]) -> list[str]:
     store.open()
-    return list(fill(store.path, partial(SessionEngine, place.secrets), visitors, cookie))
+    return list(fill(store.path, make_engine, visitors, cookie))
 
 
 def peer(framework: str, protocol: Any, setup: Any, durability: str, survives: str) -> Peer:
