@@ -24,7 +24,7 @@ PROCESSES = 4
 RATE = 5.0  # pages a second
 TAKES = 0.25  # seconds from the first request of a page to its last: six at a time, 70 ms for each
 ACTIVE = 200  # sessions that ask for pages
-WARM, COUNTED = 1.0, 2.0  # seconds before the pages that are timed, and after them
+WARM, COUNTED = 0.5, 2.0  # seconds before the pages that are timed, and after them
 TOGETHER = 7  # peers
 BARE = 3  # one page in so many has a twin that is asked of the bare application
 TITLE = (
@@ -97,6 +97,12 @@ class Service:
         self._reads: list[bool] = []
         """Of each read that was counted, whether it did without a SELECT."""
         self._late: list[float] = []
+
+    def arrive(self) -> None:
+        """Read each active session once. A first read after minutes may be one that writes."""
+        for cookie in self._cookies:
+            asked = {"path": "read", "query": "", "cookie": cookie, "bare": False}
+            self._run.ask(random.choice(self.processes), "serve", **asked)
 
     def count_selects(self) -> None:
         for each in self.processes:
@@ -189,6 +195,8 @@ def serving(run: Run, members: list[Member], tell: Tell) -> Iterator[list[Servic
 
 def live(services: list[Service], pages: Plan) -> None:
     """Send each request at its time, or as soon as what was due before it is answered."""
+    for service in services:
+        service.arrive()
     shifts = {service: random.uniform(0, 1 / RATE) for service in services}  # so that they do not meet
     due: list[tuple[float, Service, Visit | None]] = [
         (shift + visit.at, service, visit) for service, shift in shifts.items() for visit in pages.visits
