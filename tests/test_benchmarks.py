@@ -13,10 +13,12 @@ import random
 import sqlite3
 import statistics
 import subprocess
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -386,6 +388,19 @@ def test_sessions_for_django_live_as_long_as_django_makes_them() -> None:
             lives = connection.execute("SELECT expires_at - created_at FROM fluidauth_sessions").fetchall()
 
     assert lives == [(LIFETIME,)] * 3
+
+
+@pytest.mark.check
+def test_workers_that_start_at_once_share_a_server() -> None:
+    """Each has a database of its own in it."""
+    peer = all_peers()["fluidauth PostgreSQL, WSGI default"]
+
+    with Crew() as crew, ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        members = list(pool.map(lambda _: stack.enter_context(crew.member(peer)), range(2)))
+        servers = [urlsplit(member.servers["postgres"]) for member in members]
+
+    assert len({server.path for server in servers}) == 2
+    assert len({server.query for server in servers}) == 1
 
 
 def test_a_worker_that_fails_says_why_and_goes_on() -> None:

@@ -1,4 +1,4 @@
-"""The processes of a run: one worker for each peer, and the Redis server that some of them need."""
+"""The processes of a run: one worker for each peer, and the servers that some of them need."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,14 @@ class WorkerFailed(RuntimeError):
 class Member:
     """A worker process, seen from outside. *tree*: where it imports fluidauth from."""
 
-    def __init__(self, peer: Peer | None, folder: Path, redis: str = "", tree: Path = ROOT) -> None:
+    def __init__(
+        self, peer: Peer | None, folder: Path, servers: Mapping[str, str] | None = None, tree: Path = ROOT
+    ) -> None:
         self.name = peer.name if peer else "floors"
         self.peer = peer
         self.folder = folder
-        self.redis = redis
+        self.servers = dict(servers or {})
+        """URLs of the databases that are its own, by the names that a ``Place`` has for them."""
         self.secrets = [secrets.token_hex(32)]
         self.versions: dict[str, str] = {}
         environ = {
@@ -59,7 +63,7 @@ class Member:
 
     def start(self, **place: Any) -> Member:
         """Build the peer; *place* as :class:`~benchmarks.suite.peer.Place` takes it."""
-        place = {"secrets": self.secrets, "redis": self.redis, **place}
+        place = {"secrets": self.secrets, **self.servers, **place}
         told = self.do("start", name=self.name, folder=str(self.folder), **place)
         self.versions = told["versions"]
         self.imported = Path(told["fluidauth"])
@@ -105,7 +109,8 @@ class Crew:
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sessions-")))
         self._tree = tree
-        self._redis = ""
+        self._redis = self._postgres = ""
+        self._starting = threading.Lock()
         self._databases = iter(range(DATABASES))
 
     def __enter__(self) -> Crew:
@@ -117,16 +122,34 @@ class Crew:
     @property
     def redis(self) -> str:
         """The URL of the Redis server, which the first one to ask for starts."""
-        if not self._redis:
-            self._redis = self._stack.enter_context(redis_server(self.folder))
-        return self._redis
+        with self._starting:
+            if not self._redis:
+                self._redis = self._stack.enter_context(redis_server(self.folder))
+            return self._redis
+
+    @property
+    def postgres(self) -> str:
+        """The URL of the PostgreSQL server, which the first one to ask for starts."""
+        with self._starting:
+            if not self._postgres:
+                self._postgres = self._stack.enter_context(postgres_server(self.folder / "postgres"))
+            return self._postgres
+
+    def _servers(self, peer: Peer) -> dict[str, str]:
+        found = {}
+        if peer.uses_redis:
+            found["redis"] = f"{self.redis}/{next(self._databases)}"
+        if peer.uses_postgres:
+            from harness.servers.postgres import new_database
+
+            found["postgres"] = new_database(self.postgres)
+        return found
 
     @contextmanager
     def member(self, peer: Peer, tree: Path | None = None, **place: Any) -> Iterator[Member]:
         """Give a worker for *peer*, ended and with its folder removed when the block is left."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        redis = f"{self.redis}/{next(self._databases)}" if peer.uses_redis else ""
-        member = Member(peer, folder, redis, tree or self._tree)
+        member = Member(peer, folder, self._servers(peer), tree or self._tree)
         try:
             yield member.start(**place)
         finally:
@@ -151,7 +174,7 @@ class Crew:
 
         It can count the SELECTs that it runs.
         """
-        found = Member(member.peer, member.folder, member.redis, self._tree)
+        found = Member(member.peer, member.folder, member.servers, self._tree)
         found.secrets = member.secrets
         found.do("watch_selects")
         return found.start()
@@ -159,7 +182,7 @@ class Crew:
     def successor(self, member: Member, **place: Any) -> Member:
         """Stop *member* and return a worker over what it stored, to be stopped by the caller."""
         member.stop()
-        return Member(member.peer, member.folder, member.redis, self._tree).start(**place)
+        return Member(member.peer, member.folder, member.servers, self._tree).start(**place)
 
 
 @contextmanager
@@ -186,6 +209,18 @@ def redis_server(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL that answers on a socket; give its URL. No commit of it waits for the disk."""
+    from harness.servers.postgres import OwnPostgres
+
+    server = OwnPostgres(folder, "max_connections = 400", "synchronous_commit = off")
+    try:
+        yield server.url
+    finally:
+        server.stop()
 
 
 def free_port() -> int:

@@ -40,7 +40,7 @@ class Traits:
     """What a peer does and does not do; stands beside the figures, to compare like with like."""
 
     data: str
-    """Where the fields are: ``cookie``, ``memory``, ``files``, ``SQLite``, ``Redis``."""
+    """Where the fields are: ``cookie``, ``memory``, ``files``, ``SQLite``, ``Redis``, ``PostgreSQL``."""
     survives: str
     """What acknowledged changes survive: ``nothing``, ``a restart`` of the application, ``a power cut``."""
     writes_on_read: bool = False
@@ -104,6 +104,8 @@ class Place:
     """Newest first. A peer that knows no rotation takes the first alone."""
     redis: str = ""
     """URL of a database of the suite's own server, for peers that need it."""
+    postgres: str = ""
+    """The same."""
     encrypted: list[str] = field(default_factory=list)
     """Fields to encrypt, where the peer can."""
     gate: Gate = field(default_factory=Gate)
@@ -145,6 +147,7 @@ class Peer:
     tuning: str = ""
     """What ``tuned`` changes, as the library's documentation recommends."""
     uses_redis: bool = False
+    uses_postgres: bool = False
     without: tuple[str, ...] = ()
     """Modules that are hidden from the process, such as ``hiredis`` from a default set-up."""
     quick: bool = False

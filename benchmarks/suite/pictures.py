@@ -33,8 +33,10 @@ class DoesNotFit(ValueError):
 
 
 def draw(question: Any, rows: list[dict[str, Any]], peers: Peers, path: Path) -> None:
-    """Draw *rows* in the way of *question* into the file at *path*."""
+    """Draw *rows* in the way of *question* into the file at *path*, unless no peer is in them."""
     picture = question.draw(rows, peers)
+    if not picture.panels:
+        return
     canvas = Canvas(height_of(picture))
     top = _head(canvas, picture.title, picture.notes)
     if isinstance(picture, Sheet):

@@ -50,7 +50,7 @@ class Budget:
 
 FULL = Budget(
     sessions=100_000,
-    cost_seconds=100,
+    cost_seconds=120,
     storm_seconds=0.1,
     storm_rounds=2,
     concurrent=(1, 8, 32, 128),
@@ -61,7 +61,7 @@ FULL = Budget(
     payloads=(100, 1_000, 10_000, 60_000),
     keys=(1, 10, 100),
     encrypted=(0, 1, 10),
-    growth_rounds=4,
+    growth_rounds=3,
     soak=1_000_000,
 )
 QUICK = Budget(
@@ -154,9 +154,9 @@ class Run:
                 self.failed[peer.name] = "; ".join(complaints)
                 return None
             self.versions |= member.versions
-            used = self._redis_memory() if peer.uses_redis else 0
+            used = self._in_servers(member)
             stored = member.do("populate", count=self.budget.sessions)
-            stored["redis"] = self._redis_memory() - used if peer.uses_redis else 0
+            stored |= {name: taken - used[name] for name, taken in self._in_servers(member).items()}
             self.stored[peer.name] = stored
             tell(peer.name, 1)
             return member
@@ -184,12 +184,22 @@ class Run:
         except RuntimeError as error:
             self.failed[name] = str(error)
 
-    def _redis_memory(self) -> int:
-        import redis
+    def _in_servers(self, member: Member) -> dict[str, int]:
+        """Return the bytes that are in use in the servers of *member*, all of them for Redis."""
+        found = {}
+        if "redis" in member.servers:
+            import redis
 
-        with redis.Redis.from_url(self.crew.redis) as client:
-            info: Any = client.info("memory")
-            return int(info["used_memory"])
+            with redis.Redis.from_url(self.crew.redis) as client:
+                info: Any = client.info("memory")
+                found["redis"] = int(info["used_memory"])
+        if "postgres" in member.servers:
+            import psycopg
+
+            with psycopg.connect(member.servers["postgres"]) as link:
+                row: Any = link.execute("SELECT pg_database_size(current_database())").fetchone()
+                found["postgres"] = int(row[0])
+        return found
 
 
 def peer_of(member: Member) -> Peer:

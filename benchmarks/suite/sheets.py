@@ -24,6 +24,7 @@ GROUPS: dict[str, Callable[[str, str], bool]] = {
         data in ("files", "SQLite") and survives == "a power cut"
     ),
     "Another machine: Redis (here over loopback)": lambda data, survives: data == "Redis",
+    "Another machine: PostgreSQL (here over a socket)": lambda data, survives: data == "PostgreSQL",
 }
 """The panels, in their order, and what belongs into each by where the fields are and what they survive."""
 
@@ -114,7 +115,7 @@ def label_of(name: str, data: str) -> str:
     """Return the *name* of a peer, without what the heading of its panel says."""
     for setup in SETUPS:
         name = name.removesuffix(setup)
-    if data in ("cookie", "memory", "Redis"):
+    if data in ("cookie", "memory", "Redis", "PostgreSQL"):
         name = name.replace(f" {data},", ",")
     return name.replace(" and ", "+").replace(" in ", "/").replace(",", "")
 

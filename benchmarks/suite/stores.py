@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .peer import Place
+
 LIFETIME = 14 * 24 * 3600  # seconds
 BATCH = 1000
 WAL = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
@@ -22,6 +24,13 @@ def write_to_redis(url: str, rows: Mapping[Any, bytes], lifetime: int | None = L
             for name, row in items[start : start + BATCH]:
                 pipe.set(name, row, ex=lifetime)
             pipe.execute()
+
+
+def sqlalchemy_url(place: Place) -> str:
+    """Return where SQLAlchemy finds the database of *place*: PostgreSQL if it has one, else a file."""
+    if place.postgres:
+        return place.postgres.replace("postgresql:", "postgresql+psycopg:", 1)
+    return f"sqlite:///{place.folder}/sessions.db"
 
 
 def tune_sqlalchemy(engine: Any) -> None:

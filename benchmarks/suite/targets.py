@@ -13,6 +13,13 @@ SAME_FRAMEWORK = {
     "Django": ("Django SQLite, WSGI", "Django cookie, WSGI default", 0.9),
 }
 """By framework: who stores, whose cookie holds everything, and what of that a session read again may cost."""
+POSTGRES = {
+    "ASGI": ("Django PostgreSQL, ASGI default", "Django PostgreSQL, ASGI tuned"),
+    "WSGI": (
+        *("Django PostgreSQL, WSGI default", "Django PostgreSQL, WSGI tuned"),
+        *("Beaker PostgreSQL, WSGI default", "Beaker PostgreSQL, WSGI tuned"),
+    ),
+}
 FLASK_SESSION = ("Flask-Session Redis, WSGI default", "Flask-Session Redis, WSGI tuned")
 
 
@@ -58,6 +65,10 @@ TARGETS = (
     Target("fluidauth Redis, ASGI default", "change", 0.8, peers=STARSESSIONS),
     Target("fluidauth Redis, WSGI default", "read", 0.6, peers=FLASK_SESSION, goal=0.2),
     Target("fluidauth Redis, WSGI default", "change", 0.8, peers=FLASK_SESSION),
+    *(
+        Target(f"fluidauth PostgreSQL, {protocol} default", "read", 0.6, peers=peers, goal=0.2)
+        for protocol, peers in POSTGRES.items()
+    ),
     *(
         Target(f"fluidauth in {framework} SQLite, WSGI {setup}", workload, limit, peers=(peer,))
         for framework, (stored, cookie, again) in SAME_FRAMEWORK.items()

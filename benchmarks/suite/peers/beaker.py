@@ -1,4 +1,4 @@
-"""Beaker: WSGI middleware with sessions in memory, files, SQLite and Redis."""
+"""Beaker: WSGI middleware with sessions in memory, files, SQLite, Redis and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from ..peer import Apps, Fields, Peer, Place, Traits, answer
 from ..plain import bare_wsgi, wsgi_app
-from ..stores import WAL_TOLD, tune_sqlalchemy, write_to_redis
+from ..stores import WAL_TOLD, sqlalchemy_url, tune_sqlalchemy, write_to_redis
 
 COOKIE = "beaker.session.id"
 SAVED = ("change", "login", "logout", "slow")  # an application says itself when to save
@@ -36,7 +36,7 @@ def build(place: Place, store: str, tuned: bool) -> Apps:
             session.save()
         return text
 
-    use = {"memory": use_memory, "files": use_files, "SQLite": use_sqlite, "Redis": use_redis}[store]
+    use = {"memory": use_memory, "files": use_files, "Redis": use_redis}.get(store, use_sql)
     options, fill = use(place, tuned)
     options |= {"session.secret": place.secrets[0], "session.secure": True, "session.httponly": True}
     if tuned:
@@ -82,12 +82,12 @@ def use_files(place: Place, tuned: bool) -> tuple[dict[str, Any], Callable[[Rows
     return {"session.type": "file", "session.data_dir": folder}, fill
 
 
-def use_sqlite(place: Place, tuned: bool) -> tuple[dict[str, Any], Callable[[Rows], None]]:
+def use_sql(place: Place, tuned: bool) -> tuple[dict[str, Any], Callable[[Rows], None]]:
     import sqlalchemy
     from beaker.ext.sqla import SqlaNamespaceManager, make_cache_table
 
-    engine = sqlalchemy.create_engine(f"sqlite:///{place.folder}/sessions.db")
-    if tuned:
+    engine = sqlalchemy.create_engine(sqlalchemy_url(place))
+    if tuned and not place.postgres:
         tune_sqlalchemy(engine)
     SqlaNamespaceManager._init_dependencies()
     table = make_cache_table(sqlalchemy.MetaData())
@@ -116,7 +116,7 @@ def use_redis(place: Place, tuned: bool) -> tuple[dict[str, Any], Callable[[Rows
 
 def peer(store: str, survives: str, tuning: str | None = None, **more: Any) -> Peer:
     tuned = tuning is not None
-    client = {"SQLite": ("sqlalchemy",), "Redis": ("redis",)}
+    client = {"SQLite": ("sqlalchemy",), "PostgreSQL": ("sqlalchemy", "psycopg"), "Redis": ("redis",)}
     return Peer(
         library="Beaker",
         store=store,
@@ -127,6 +127,7 @@ def peer(store: str, survives: str, tuning: str | None = None, **more: Any) -> P
         packages=("beaker", *client.get(store, ())),
         tuning=", ".join(filter(None, (tuning, "save_accessed_time=False"))) if tuned else "",
         uses_redis=store == "Redis",
+        uses_postgres=store == "PostgreSQL",
         without=("hiredis",) if store == "Redis" and not tuned else (),
         **more,
     )
@@ -141,4 +142,6 @@ PEERS = [
     peer("SQLite", "a restart", WAL_TOLD, quick=True),
     peer("Redis", "a restart"),
     peer("Redis", "a restart", "hiredis"),
+    peer("PostgreSQL", "a restart"),
+    peer("PostgreSQL", "a restart", ""),
 ]

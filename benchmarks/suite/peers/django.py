@@ -1,4 +1,4 @@
-"""Django's sessions: in its database (SQLite), that behind a cache, and in a signed cookie; WSGI and ASGI."""
+"""Django's sessions: in its database, in that behind a cache, and in a signed cookie; WSGI and ASGI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..stores import LIFETIME, WAL, WAL_TOLD
 BATCH = 10_000
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"  # of a session key
 CACHED = "SQLite and cache"
-ENGINES = {"SQLite": "db", CACHED: "cached_db", "cookie": "signed_cookies"}
+ENGINES = {"SQLite": "db", "PostgreSQL": "db", CACHED: "cached_db", "cookie": "signed_cookies"}
 
 
 def build(place: Place, store: str, protocol: str, tuned: bool) -> Apps:
@@ -24,7 +24,7 @@ def build(place: Place, store: str, protocol: str, tuned: bool) -> Apps:
         protocol,
         INSTALLED_APPS=["django.contrib.sessions"],
         SESSION_ENGINE=f"django.contrib.sessions.backends.{ENGINES[store]}",
-        DATABASES={"default": database(place, tuned)},
+        DATABASES={"default": postgres(place, protocol, tuned) if place.postgres else database(place, tuned)},
         CACHES={"default": cache(place, store, tuned)},
     )
     if store != "cookie":
@@ -71,6 +71,19 @@ def database(place: Place, tuned: bool) -> dict[str, Any]:
     if tuned:
         found["CONN_MAX_AGE"] = None
         found["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "init_command": f"{';'.join(WAL)};"}
+    return found
+
+
+def postgres(place: Place, protocol: str, tuned: bool) -> dict[str, Any]:
+    from psycopg.conninfo import conninfo_to_dict
+
+    known = conninfo_to_dict(place.postgres)
+    found: dict[str, Any] = {"ENGINE": "django.db.backends.postgresql", "NAME": known["dbname"]}
+    found |= {name.upper(): known[name] for name in ("host", "port", "user", "password") if name in known}
+    if tuned and protocol == "WSGI":
+        found["CONN_MAX_AGE"] = None
+    elif tuned:
+        found["OPTIONS"] = {"pool": {"max_size": 32}}  # of four, as the pool has it, fifty writers time out
     return found
 
 
@@ -168,17 +181,18 @@ def stored(session: Any, visitors: Iterable[Fields], with_cache: bool) -> Iterat
 
 def peer(store: str, protocol: Any, survives: str, tuning: str = "", **more: Any) -> Peer:
     tuned = bool(tuning)
-    uses_redis = tuned and store == CACHED
+    uses_redis, uses_postgres = tuned and store == CACHED, store == "PostgreSQL"
     return Peer(
         library="Django",
         store=store,
         protocol=protocol,
         setup="tuned" if tuned else "default",
-        traits=Traits("cookie" if store == "cookie" else "SQLite", survives),
+        traits=Traits("SQLite" if store == CACHED else store, survives),
         build=partial(build, store=store, protocol=protocol, tuned=tuned),
-        packages=("django", *(("redis",) if uses_redis else ())),
+        packages=("django", *(("redis",) if uses_redis else ()), *(("psycopg",) if uses_postgres else ())),
         tuning=tuning,
         uses_redis=uses_redis,
+        uses_postgres=uses_postgres,
         **more,
     )
 
@@ -189,6 +203,10 @@ PEERS = [
     peer("SQLite", "WSGI", "a restart", TUNED, quick=True),
     peer("SQLite", "ASGI", "a power cut"),
     peer("SQLite", "ASGI", "a restart", TUNED),
+    peer("PostgreSQL", "WSGI", "a restart"),
+    peer("PostgreSQL", "WSGI", "a restart", "CONN_MAX_AGE=None"),
+    peer("PostgreSQL", "ASGI", "a restart"),
+    peer("PostgreSQL", "ASGI", "a restart", "a pool of connections"),
     peer(CACHED, "WSGI", "a power cut"),
     peer(CACHED, "WSGI", "a restart", f"{TUNED}, cache in Redis with hiredis"),
     peer(CACHED, "ASGI", "a power cut"),

@@ -1,4 +1,4 @@
-"""fluidauth itself, over both protocols, on SQLite, in Redis and in memory."""
+"""fluidauth itself, over both protocols, on SQLite, in Redis, in PostgreSQL and in memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,16 @@ INSERT = (
     " SELECT id, ?, ?, ?, ?, ?, ?, ? FROM fluidauth_namespaces"
 )
 
+COPY = (
+    "COPY fluidauth.sessions"
+    " (namespace, handle, user_id, created_at, expires_at, version, kid, payload, stamp) FROM STDIN"
+)
+CLIENTS = {"Redis": ("hiredis",), "PostgreSQL": ("psycopg",)}
+
 
 def build(
     place: Place,
-    store: Literal["SQLite", "Redis", "memory"],
+    store: Literal["SQLite", "Redis", "PostgreSQL", "memory"],
     protocol: Literal["WSGI", "ASGI"],
     durability: Any = "full",
 ) -> Apps:
@@ -62,6 +68,8 @@ def build(
         make_engine = partial(SessionEngine, place.secrets, encrypted_fields=place.encrypted)
         if store == "Redis":
             return list(fill_redis(place.redis, make_engine, visitors))
+        if store == "PostgreSQL":
+            return list(fill_postgres(place.postgres, make_engine, visitors))
         opened.open()
         return list(fill(opened.path, make_engine, visitors))
 
@@ -79,6 +87,12 @@ def open_store(place: Place, store: str, durability: Any) -> Any:
         from fluidauth.stores.redis import RedisStore
 
         return RedisStore(place.redis)
+    if store == "PostgreSQL":
+        from fluidauth.stores.postgres import PostgresStore
+
+        opened = PostgresStore(place.postgres)
+        opened.create_schema()
+        return opened
     return SQLiteStore(place.folder / "sessions.db", durability=durability)
 
 
@@ -127,6 +141,19 @@ def fill_redis(url: str, make_engine: Any, visitors: Iterable[Fields]) -> Iterat
         yield from (cookie for cookie, _ in rows)
 
 
+def fill_postgres(url: str, make_engine: Any, visitors: Iterable[Fields]) -> Iterator[str]:
+    """Put sessions into PostgreSQL by COPY."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as link:
+        for rows in made(make_engine, visitors):
+            with link.cursor() as cursor, cursor.copy(COPY) as copy:
+                for _, record in rows:
+                    copy.write_row(("fluidauth", bytes.fromhex(record.handle), *record[1:], 0))
+            yield from (cookie for cookie, _ in rows)
+        link.execute("VACUUM ANALYZE fluidauth.sessions")
+
+
 def peer(
     store: Any, protocol: Any, setup: Any, survives: str, *, quick: bool = False, **options: Any
 ) -> Peer:
@@ -137,8 +164,9 @@ def peer(
         setup=setup,
         traits=Traits(store, survives),
         build=partial(build, store=store, protocol=protocol, **options),
-        packages=("fluidauth", "cryptography", *(("hiredis",) if store == "Redis" else ())),
+        packages=("fluidauth", "cryptography", *CLIENTS.get(store, ())),
         uses_redis=store == "Redis",
+        uses_postgres=store == "PostgreSQL",
         tuning='durability="normal": the last second is lost with the power' if options else "",
         quick=quick,
     )
@@ -151,6 +179,8 @@ PEERS = [
     peer("SQLite", "WSGI", "tuned", "a restart", quick=True, durability="normal"),
     peer("Redis", "ASGI", "default", "a restart"),
     peer("Redis", "WSGI", "default", "a restart"),
+    peer("PostgreSQL", "ASGI", "default", "a restart"),
+    peer("PostgreSQL", "WSGI", "default", "a restart"),
     peer("memory", "ASGI", "default", "nothing", quick=True),
     peer("memory", "WSGI", "default", "nothing"),
 ]

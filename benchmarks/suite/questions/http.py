@@ -70,7 +70,7 @@ def over_http(member: Member, cookies: list[str], seconds: float, rounds: int) -
 def serving(member: Member, kind: str) -> Iterator[int]:
     """Run a server with two workers over what *member* stored; give its port."""
     peer, port = peer_of(member), free_port()
-    place = {"folder": str(member.folder), "secrets": member.secrets, "redis": member.redis}
+    place = {"folder": str(member.folder), "secrets": member.secrets, **member.servers}
     environ = {
         "BENCHMARK_PEER": peer.name,
         "BENCHMARK_KIND": kind,

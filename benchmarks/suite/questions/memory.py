@@ -13,6 +13,7 @@ from ..sheets import Peers, Sheet, panels_of
 
 TITLE = "Bytes of a session of 288 bytes of fields, and growth of the process"
 SESSIONS = 10_000
+PARTS = ("disk", "memory", "redis", "postgres")  # older results have no PostgreSQL
 
 
 def ask(run: Run) -> list[Row]:
@@ -25,6 +26,7 @@ def ask(run: Run) -> list[Row]:
             "disk": stored["disk"] / count,
             "memory": stored["memory"] / count if peer.traits.data == "memory" else None,
             "redis": stored["redis"] / count if peer.uses_redis else None,
+            "postgres": stored["postgres"] / count if peer.uses_postgres else None,
         }
         for peer in run.peers
         if (stored := run.stored.get(peer.name))
@@ -54,11 +56,11 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
     found = Table(
         title=TITLE, title_justify="left", caption="growth: of the process over so many requests, in KB"
     )
-    heads = ("peer", "cookie", "on disk", "in the process", "in Redis", "requests", "growth")
+    heads = ("peer", "cookie", "on disk", "in the process", "in Redis", "in PostgreSQL", "requests", "growth")
     for head in heads:
         found.add_column(head, justify="left" if head == "peer" else "right")
     for row in rows:
-        sizes = [row["cookie"], row["disk"] or None, row["memory"], row["redis"]]
+        sizes = [row["cookie"], row["disk"] or None, row["memory"], row["redis"], row.get("postgres")]
         grown = ["–", "–"]
         if "grown" in row:
             grown = [f"{row['requests']:,}", f"{row['grown'] / 1024:,.0f}"]
@@ -68,10 +70,7 @@ def table(rows: list[Row], peers: list[Peer]) -> Table:
 
 def draw(rows: list[Row], peers: Peers) -> Sheet:
     """Show what a session takes, at the browser and at the server."""
-    sizes = {
-        row["peer"]: (row["cookie"], sum(max(row[part] or 0, 0) for part in ("disk", "memory", "redis")))
-        for row in rows
-    }
+    sizes = {row["peer"]: (row["cookie"], sum(max(row.get(part) or 0, 0) for part in PARTS)) for row in rows}
     return Sheet(
         "Bytes of a session",
         ("With 288 bytes of fields; shorter is better.", "Each panel has its own scale."),
