@@ -25,7 +25,7 @@ RATE = 5.0  # pages a second
 TAKES = 0.25  # seconds from the first request of a page to its last: six at a time, 70 ms for each
 ACTIVE = 200  # sessions that ask for pages
 WARM, COUNTED = 0.5, 2.0  # seconds before the pages that are timed, and after them
-TOGETHER = 7  # peers
+TOGETHER = 9  # peers
 BARE = 3  # one page in so many has a twin that is asked of the bare application
 TITLE = (
     f"A session through its real life: {REQUESTS} requests a page, {PROCESSES} processes,"
