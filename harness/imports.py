@@ -31,7 +31,7 @@ PUBLIC = (
 
 # Lowest first. A package, or module at the top, may import what stands on a lower floor and nothing else.
 FLOORS = (
-    "after_fork meanings",
+    "after_fork meanings recent",
     "errors events concurrency secrecy",
     "records",
     "keys stores",

@@ -125,7 +125,7 @@ def test_a_store_knows_records_alone(module: str) -> None:
     """Neither keys nor cookies nor rules: what it cannot see it cannot leak or misjudge."""
     others = {name for name in own_imports(module) if not name.startswith("stores")}
 
-    assert others <= {"errors", "records", "after_fork", "secrecy", "concurrency"}
+    assert others <= {"errors", "records", "after_fork", "secrecy", "concurrency", "recent"}
 
 
 def test_the_import_lint_sees_imports() -> None:

@@ -179,6 +179,9 @@ def _of_store(store: SessionStore, ring: Keyring | None) -> Opinions:
         yield Opinion("warning", "store", sentence)
     if isinstance(store, SQLiteStore):
         yield from _of_room(store.path)
+        obstacle = store.why_select()
+        says = f"each one asks SQLite: {obstacle}" if obstacle else "from memory while nobody commits"
+        yield Opinion("ok", "reads", says)
     try:
         yield from _of_records(store, ring)
     except NotSupported:

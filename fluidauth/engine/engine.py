@@ -236,11 +236,13 @@ class SessionEngine(Clients):
     # -- the end ---------------------------------------------------------------------
 
     def close(self) -> None:
-        """Release the store's connections."""
+        """Release the store's connections, and forget what was read."""
+        self.policy.verified.forget()
         self.requests.store.close()
 
     async def aclose(self) -> None:
         """Do as :meth:`close`, without blocking."""
+        self.policy.verified.forget()
         await self.requests.twin.close()
 
     # -- helpers -----------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from fluidauth.after_fork import catch_up
 from fluidauth.errors import StoreError, TooManyCookies
 from fluidauth.events import EventLog, Notice
 from fluidauth.formats.cookies import MAX_HEADER_LENGTH, MAX_LEAVING, CookieOptions, CookiePlace, CookieSource
@@ -117,6 +118,7 @@ class Requests(StoreAccess):
             raise
 
     def _credentials(self, visit: Presenting) -> list[Credential]:
+        catch_up()
         self._keyring.refresh()
         state = visit.state
         if state is not None and state.credential is not None:  # a reload: maybe under a new id

@@ -88,9 +88,8 @@ def forbid_storing(
 
 def sets_cookie(headers: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], name: str) -> bool:
     """Return whether *headers* set the cookie *name*."""
-    begins = words.spell(f"{name}=")
     for key, value in headers:
-        if len(key) == 10 and key.lower() == words.set_cookie and value.startswith(begins):
+        if len(key) == 10 and key.lower() == words.set_cookie and value.startswith(words.spell(f"{name}=")):
             return True
     return False
 

@@ -113,8 +113,13 @@ class Sealer:
             raise RecordTampered("format") from None
         if not hmac.compare_digest(mac, payload[-_MAC_LENGTH:]):
             raise RecordTampered("mac")
+        return self.read(record)
+
+    def read(self, record: SessionRecord) -> Body | Tombstone:
+        """Do as :meth:`unseal`, for a record that was verified before."""
+        payload = record.payload
         try:
-            content = decode(str(text[_BODY_START:], "utf-8"))
+            content = decode(str(payload[_BODY_START:-_MAC_LENGTH], "utf-8"))
             if type(content[0]) is dict:
                 plain = len(content) == _PLAIN_LENGTH
                 body = Body(*content) if plain else self._decrypted(record.handle, content)
@@ -125,7 +130,7 @@ class Sealer:
                     and (idle is None or type(idle) is int)
                     and (auth_time is None or type(auth_time) is int)
                 ):
-                    return body if form == _FORMAT else body._replace(client=True)
+                    return body if payload[:1] == _FORMAT else body._replace(client=True)
             elif (
                 is_handle(content[0])
                 and content[1] in _REASONS

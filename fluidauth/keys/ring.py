@@ -30,22 +30,23 @@ _NONE: frozenset[str] = frozenset()
 class Keyring(HoldsSecrets):
     """One signing key, and others that verify. From a file, they change while the ring is in use.
 
+    ``by_kid`` has the keys that verify. It is another dict after each change of a key's state.
     ``stale`` has the ids of the keys whose cookies and rows must move to the signing key.
     ``revoked`` has the ids of keys that open nothing any more. Raise :class:`ConfigError` if
     two secrets derive one ``kid``, or are the same.
     """
 
-    __slots__ = ("__weakref__", "_by_kid", "_file", "revoked", "signing", "stale")
+    __slots__ = ("__weakref__", "_file", "by_kid", "revoked", "signing", "stale")
 
     def __init__(self, signing: Key, verifying: Iterable[Key] = ()) -> None:
         self._file: Follower | None = None
         self.signing: Key = signing
         verifying = list(verifying)
-        self._by_kid: dict[str, Key] = {}
+        self.by_kid: dict[str, Key] = {}
         for key in (signing, *verifying):
-            if key.kid in self._by_kid:
+            if key.kid in self.by_kid:
                 raise ConfigError(f"two secrets have the key id {key.kid!r}; remove the one given twice")
-            self._by_kid[key.kid] = key
+            self.by_kid[key.kid] = key
         self.stale: frozenset[str] = frozenset(key.kid for key in verifying)
         self.revoked: frozenset[str] = _NONE
 
@@ -129,15 +130,15 @@ class Keyring(HoldsSecrets):
 
     def find(self, kid: str) -> Key | None:
         """Return the key named *kid*, or None. If it is unknown, look at the file first."""
-        key = self._by_kid.get(kid)
+        key = self.by_kid.get(kid)
         if key is None and self._file is not None and kid not in self.revoked:
             self._file.look_early(self._install)
-            key = self._by_kid.get(kid)
+            key = self.by_kid.get(kid)
         return key
 
     def verifying_keys(self) -> tuple[Key, ...]:
         """Return the keys that verify, the signing one among them."""
-        return tuple(self._by_kid.values())
+        return tuple(self.by_kid.values())
 
     def refresh(self) -> None:
         """Follow the file if the interval has passed. If not, this only reads the clock."""
@@ -158,14 +159,14 @@ class Keyring(HoldsSecrets):
     @property
     def kids(self) -> tuple[str, ...]:
         """The ids of all keys that verify, the signing one first."""
-        others = [kid for kid in self._by_kid if kid != self.signing.kid]
-        return (self.signing.kid, *others) if self.signing.kid in self._by_kid else tuple(others)
+        others = [kid for kid in self.by_kid if kid != self.signing.kid]
+        return (self.signing.kid, *others) if self.signing.kid in self.by_kid else tuple(others)
 
     def state_of(self, kid: str) -> KeyState | Literal["unknown"]:
         """Return ``pending``, ``signing``, ``verifying``, ``revoked`` or ``unknown``."""
         if kid in self.revoked:
             return "revoked"
-        if kid not in self._by_kid:
+        if kid not in self.by_kid:
             return "unknown"
         return "signing" if kid == self.signing.kid else "verifying" if kid in self.stale else "pending"
 
@@ -176,7 +177,7 @@ class Keyring(HoldsSecrets):
     def _install(self, document: KeyDocument) -> None:
         """Put the keys of *document* in force; those that are in force already are kept."""
         keys = {
-            entry.kid: self._by_kid.get(entry.kid) or Key(entry.secret)
+            entry.kid: self.by_kid.get(entry.kid) or Key(entry.secret)
             for entry in document.entries
             if entry.secret is not None
         }
@@ -184,7 +185,7 @@ class Keyring(HoldsSecrets):
         states = document.states
         # Each of these is replaced as a whole, the keys first: another thread may be in the
         # middle of a request, and must find the key that signs.
-        self._by_kid = keys
+        self.by_kid = keys
         self.revoked = frozenset(kid for kid, state in states.items() if state == "revoked")
         self.signing = keys[signing.kid] if signing else NoKey()
         # Without a signing key nothing can be signed again.

@@ -6,7 +6,7 @@ at its file. Whatever a client sends or a row says, nothing here raises.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fluidauth.errors import RecordTampered
 from fluidauth.events import Notice
@@ -18,6 +18,7 @@ from fluidauth.formats.cookies import (
     find_values,
     request_cookies,
 )
+from fluidauth.keys import Keyring
 from fluidauth.meanings import EventName
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of
 from fluidauth.session.state import State, barred
@@ -27,6 +28,8 @@ from .expiry import next_expiry
 from .policy import Policy
 
 MAX_CLOCK_SKEW = 60  # seconds that two servers' clocks may disagree
+
+Verify = Callable[[Keyring, str], tuple[str, str] | tokens.Refusal]
 
 
 def identify(
@@ -45,35 +48,43 @@ def identify(
         return [], [Notice("cookie_rejected", "too_many")]
     credentials: list[Credential] = []
     notices: list[Notice] = []
-    for name, value in values:  # those under the current name first: that one counts
-        verified = tokens.verify(policy.keyring, value)
-        if isinstance(verified, str):
-            notices.append(Notice("cookie_rejected", verified))
-            continue
-        session_id, kid = verified
-        handle = handle_of(policy.handle_prefix, session_id)
-        if not credentials or handle not in [known.handle for known in credentials]:
-            credentials.append(Credential(name, session_id, kid, handle))
+    for presented in values:  # those under the current name first: that one counts
+        found = policy.verified.credential(presented)
+        if found is None:
+            name, token = presented
+            verified = tokens.verify(policy.keyring, token)
+            if isinstance(verified, str):
+                notices.append(Notice("cookie_rejected", verified))
+                continue
+            session_id, kid = verified
+            found = Credential(name, session_id, kid, handle_of(policy.handle_prefix, session_id), presented)
+        if not credentials or found.handle not in [known.handle for known in credentials]:
+            credentials.append(found)
     return credentials, notices
 
 
 def identify_client(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
     """Return the credential in *token*, a client's, if it is genuine."""
-    return _identified(policy, client_tokens.verify(policy.keyring, token), "", "token_rejected")
+    return _identified(policy, client_tokens.verify, "", token, "token_rejected")
 
 
 def identify_token(policy: Policy, token: str) -> tuple[list[Credential], list[Notice]]:
     """Return the credential in *token*, the value of a cookie of ours, if it is genuine."""
-    return _identified(policy, tokens.verify(policy.keyring, token), policy.cookie.name, "cookie_rejected")
+    return _identified(policy, tokens.verify, policy.cookie.name, token, "cookie_rejected")
 
 
 def _identified(
-    policy: Policy, verified: tuple[str, str] | tokens.Refusal, cookie: str, refused_as: EventName
+    policy: Policy, verify: Verify, cookie: str, token: str, refused_as: EventName
 ) -> tuple[list[Credential], list[Notice]]:
-    if isinstance(verified, str):
-        return [], [Notice(refused_as, verified)]
-    session_id, kid = verified
-    return [Credential(cookie, session_id, kid, handle_of(policy.handle_prefix, session_id))], []
+    presented = cookie, token
+    found = policy.verified.credential(presented)
+    if found is None:
+        verified = verify(policy.keyring, token)
+        if isinstance(verified, str):
+            return [], [Notice(refused_as, verified)]
+        session_id, kid = verified
+        found = Credential(cookie, session_id, kid, handle_of(policy.handle_prefix, session_id), presented)
+    return [found], []
 
 
 def admit(
@@ -95,9 +106,11 @@ def admit(
         return State(), [
             Notice("cookie_rejected" if credential.cookie else "token_rejected", "unknown_id", handle)
         ]
-    found = open_record(policy, record, handle, now)
+    found = open_record(policy, record, handle, now, credential.is_kept)
     if isinstance(found, Body):
         state = State(credential, record, found)
+        if not credential.is_kept:
+            policy.verified.keep_credential(credential)
         if next_expiry(record, found, now) != record.expires_at or _is_stale(policy, credential, record):
             state.due = True
         return state, ()
@@ -126,12 +139,17 @@ def _admit_several(
     return (live or [state for state in states if state.barred] or [State()])[0], notices
 
 
-def open_record(policy: Policy, record: SessionRecord, handle: str, now: int) -> Body | Tombstone | Notice:
-    """Return what *record*, the store's answer for *handle*, means at the time *now*."""
+def open_record(
+    policy: Policy, record: SessionRecord, handle: str, now: int, again: bool = False
+) -> Body | Tombstone | Notice:
+    """Return what *record*, the store's answer for *handle*, means at the time *now*.
+
+    If it was asked for *again*, it may have been verified before, or be worth keeping.
+    """
     if record.handle != handle:  # the answer to another question: the connection is out of step
         return Notice("record_tampered", "handle", handle)
     try:
-        body = policy.sealer.unseal(record)
+        body = policy.verified.unseal(record) if again else policy.sealer.unseal(record)
         if isinstance(body, Tombstone):
             return body if now < body.deadline else Notice("cookie_rejected", "unknown_id", handle)
         if now >= record.expires_at or now >= body.deadline:

@@ -11,6 +11,8 @@ from fluidauth.formats.payloads import Sealer
 from fluidauth.keys import Keyring
 from fluidauth.records import Lifetime, handle_prefix
 
+from .verified import Verified
+
 UserOf = Callable[[dict[str, Any]], str | None]
 """From the fields of a session, plain JSON, to a user id; None for nobody."""
 
@@ -20,6 +22,7 @@ class Policy:
     """Keys, cookie and timeouts of one engine."""
 
     sealer: Sealer
+    verified: Verified
     keyring: Keyring
     cookie: CookieOptions
     lifetime: Lifetime
@@ -45,4 +48,15 @@ class Policy:
     ) -> Policy:
         prefix = handle_prefix(namespace)
         keyring, names = sealer.keyring, cookie.names
-        return cls(sealer, keyring, cookie, lifetime, names, prefix, kin_digits, user_of, client_tokens)
+        return cls(
+            sealer,
+            Verified(sealer),
+            keyring,
+            cookie,
+            lifetime,
+            names,
+            prefix,
+            kin_digits,
+            user_of,
+            client_tokens,
+        )

@@ -7,17 +7,24 @@ from typing import NamedTuple, NoReturn
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.records import Lifetime
 
+Presented = tuple[str, str]
+"""The name of a cookie, or nothing for a client's token, and the token."""
+
 
 class Credential:
     """A session id that a genuine cookie presented. Its ``repr`` does not show the id."""
 
-    __slots__ = ("cookie", "handle", "kid", "session_id")
+    __slots__ = ("cookie", "handle", "is_kept", "kid", "presented", "session_id")
 
-    def __init__(self, cookie: str, session_id: str, kid: str, handle: str) -> None:
+    def __init__(
+        self, cookie: str, session_id: str, kid: str, handle: str, presented: Presented | None = None
+    ) -> None:
         self.cookie: str = cookie  # its name; empty for a client's token
         self.session_id: str = session_id
         self.kid: str = kid
         self.handle: str = handle
+        self.presented: Presented | None = presented
+        self.is_kept: bool = False  # in ``Verified``, so that its record should be kept there, too
 
     def __repr__(self) -> str:
         return f"<Credential {self.cookie} kid={self.kid}>"

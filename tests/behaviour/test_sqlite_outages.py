@@ -349,6 +349,8 @@ def test_a_log_made_anew_is_no_removed_one(visitor: Browser, file: Path, monkeyp
     monkeypatch.setattr(sqlite_file, "CHECK_INTERVAL", 3600.0)
     store = store_of(visitor)
     visitor.request(put)
+    store._opened().fresh.stop()
+    store._opened().fresh.resume()
     for connections in (store._opened().writers, store._opened().readers):
         while connection := connections.take():
             connections.discard(connection)

@@ -33,12 +33,17 @@ class Checkpoints:
     def count(self, rows: int) -> None:
         """Note that so many *rows* were changed; called by one thread at a time."""
         self._pending += rows
-        if self._pending < ROWS or (self._thread is not None and self._thread.is_alive()):
+        if self._pending < ROWS or self.is_running:
             return
         self._pending = 0
         self._thread = threading.Thread(target=self._run, name="fluidauth-checkpoint", daemon=True)
         with suppress(RuntimeError):  # at the interpreter's end no thread can be had
             self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a checkpoint is under way."""
+        return self._thread is not None and self._thread.is_alive()
 
     def close(self) -> None:
         """Wait for a checkpoint under way."""

@@ -79,7 +79,7 @@ def prepare(path: Path, namespace: str, timeout: float) -> int:
                 connection.execute(statement)
             connection.execute(_ADD_NAMESPACE, (namespace,))
             connection.execute("COMMIT")
-            return _space_in(connection, namespace)
+            return space_in(connection, namespace)
     except sqlite3.Error as error:
         if primary_code(error) == sqlite3.SQLITE_READONLY:
             raise ConfigError(f"{path} cannot be written; check its owner and mode") from error
@@ -138,14 +138,15 @@ def find_space(path: Path, namespace: str) -> int:
     """Return the number of *namespace* in a file that was ready before."""
     try:
         with closing(connect(path, "full")) as connection:
-            return _space_in(connection, namespace)
+            return space_in(connection, namespace)
     except sqlite3.Error as error:
         raise store_error("opened", error) from error
     except TypeError:  # no such namespace
         raise StoreError(f"{path} was replaced: it is not the session database that was opened") from None
 
 
-def _space_in(connection: sqlite3.Connection, namespace: str) -> int:
+def space_in(connection: sqlite3.Connection, namespace: str) -> int:
+    """Return the number of *namespace* in the file of *connection*."""
     number: int = connection.execute(_FIND_NAMESPACE, (namespace,)).fetchone()[0]
     return number
 

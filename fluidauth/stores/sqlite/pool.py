@@ -112,7 +112,7 @@ class Connections:
     def begin_anew(self, in_use: bool) -> None:
         """Close what is left from the parent process, unless the file was *in_use* there."""
         for connection in () if in_use else self._idle:
-            _close_inherited(connection)
+            close_inherited(connection)
         self._paused = False
         self._start()
 
@@ -172,7 +172,8 @@ class Connections:
         self._serve()
 
 
-def _close_inherited(connection: sqlite3.Connection) -> None:
+def close_inherited(connection: sqlite3.Connection) -> None:
+    """Close a connection of the parent in a forked child."""
     if sys.version_info >= (3, 12):  # its view of the log may be old: it must not clean that up
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
     with suppress(sqlite3.Error):

@@ -26,13 +26,14 @@ from . import transactions, writes
 from .async_store import AsyncSQLiteStore
 from .file import SessionFile
 from .group_commit import GroupCommit
-from .locking import is_busy, store_error
-from .opening import LOCK_WAIT, advice, identity_of, leave_in_use
+from .opening import advice, identity_of, leave_in_use
 from .place import file_at
-from .reads import CHECK, COUNT, GET, LIST, SCAN, decoded, record_in
+from .reads import CHECK, COUNT, GET, LIST, SCAN, record_in
 from .waiting import Write
 
 T = TypeVar("T")
+
+_new: Any = tuple.__new__  # for ``SessionRecord._make``, which is a call more
 
 _logger = logging.getLogger("fluidauth")
 
@@ -100,8 +101,19 @@ class SQLiteStore(DelegatingStore):
         return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"
 
     def get(self, handle: str) -> SessionRecord | None:
+        catch_up()
+        file, known = self._file, None
+        if file is not None and time.monotonic() < file.check_at:
+            fresh, known = file.fresh.find(handle)
+            if fresh is not None:
+                return fresh
         rows = self._read(GET, (bytes.fromhex(handle),))
-        return SessionRecord._make((handle, *rows[0])) if rows else None
+        if not rows:
+            return None
+        record: SessionRecord = _new(SessionRecord, (handle, *rows[0]))
+        if known is not None and file is not None and file is self._file:
+            file.fresh.keep(known, record)
+        return record
 
     def update(self, record: SessionRecord) -> bool:
         commits = self._commits
@@ -139,6 +151,11 @@ class SQLiteStore(DelegatingStore):
         except (OSError, sqlite3.Error) as error:
             return [f"{self.path} cannot be checked: {error}"]
 
+    def why_select(self) -> str:
+        """Return why each read asks SQLite, or nothing if what is unchanged is answered from memory."""
+        self._read(GET, (b"",))
+        return self._opened().fresh.obstacle
+
     def create_schema(self) -> bool:
         is_new = not self.path.exists()
         self.open()
@@ -166,17 +183,14 @@ class SQLiteStore(DelegatingStore):
         with self._opening:
             if self._file is None:
                 self._is_opening = True
+                settings = self.namespace, self._durability, self._timeout, self._pool_size
                 try:
-                    self._file = self._file_there()
+                    # One that was there is not created again: it is lost, or will come back soon.
+                    self._file = SessionFile(self.path, *settings, create=not self._was_open)
                 finally:
                     self._is_opening = False
                 self._was_open = True
             return self._file
-
-    def _file_there(self) -> SessionFile:
-        # A file that was there before is not created again: its sessions are lost, or it will come back soon.
-        settings = self.namespace, self._durability, self._timeout, self._pool_size
-        return SessionFile(self.path, *settings, create=not self._was_open)
 
     def _left(self, file: SessionFile) -> None:
         """Let go of *file*, which is not the one at its path any more."""
@@ -211,33 +225,11 @@ class SQLiteStore(DelegatingStore):
     def _read_once(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         catch_up()
         file = self._file
-        if file is None:
-            file = self._opened()
+        file = file or self._opened()
         if time.monotonic() >= file.check_at and not file.is_in_place():
             self._left(file)
             file = self._opened()
-        pool = file.writers  # a second connection would read again what the first one wrote
-        connection = pool.take()
-        if connection is None:
-            pool = file.readers
-            connection = pool.take() or pool.borrow(LOCK_WAIT if on_asyncio() else None)
-        try:
-            rows = connection.execute(statement, (file.space, *values)).fetchall()
-        except sqlite3.Error as error:
-            if "decode" in str(error):  # text that is not UTF-8 was planted; its MAC will fail
-                connection.text_factory = decoded
-                pool.give_back(connection)
-                return self._read_once(statement, values)
-            if is_busy(error):
-                pool.give_back(connection)
-            else:
-                pool.discard(connection)
-            raise store_error("read", error) from error
-        except BaseException:
-            pool.discard(connection)
-            raise
-        pool.give_back(connection)
-        return rows
+        return file.select(statement, values)
 
     def _update_at_once(self, record: SessionRecord) -> bool | None:
         """Do as :meth:`_carry_out` for what most requests write; None if anything prevented it.
@@ -249,7 +241,9 @@ class SQLiteStore(DelegatingStore):
         connection = file.writers.take() if file else None
         if file is None or connection is None:
             return None
+        fresh = file.fresh
         try:
+            fresh.is_committing = True
             done = writes.update(connection, file.space, record)
         except writes.OWN_ERRORS:  # the queue meets it again, and knows what to do
             file.writers.give_back(connection)
@@ -257,6 +251,11 @@ class SQLiteStore(DelegatingStore):
         except BaseException:
             file.writers.discard(connection)
             raise
+        else:
+            if done:
+                fresh.committed(fresh.noted(), (record,))
+        finally:
+            fresh.is_committing = False
         file.writers.give_back(connection)
         self._written(file, done)
         return done
@@ -278,11 +277,14 @@ class SQLiteStore(DelegatingStore):
             raise StoreBusy("the connection that writes is in use")
         before = connection.total_changes
         try:
+            file.fresh.is_committing = True
             relaxed = self._durability == "full" and not any(write.durable for write in batch)
-            is_sound = transactions.carry_out(connection, file.space, batch, timeout, relaxed)
+            is_sound = transactions.carry_out(connection, file.space, file.fresh, batch, timeout, relaxed)
         except BaseException:
             file.writers.discard(connection)
             raise
+        finally:
+            file.fresh.is_committing = False
         changes = connection.total_changes - before
         if is_sound:
             file.writers.give_back(connection)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fluidauth.errors import StoreBusy
+from fluidauth.records import SessionRecord
 
+from .freshness import Freshness
 from .locking import give_up_after, is_busy, patiently, primary_code, store_error
 from .waiting import Write
 from .writes import OWN_ERRORS, update, update_together
@@ -18,30 +20,37 @@ _MAX_ROWS = 256  # updated by one statement
 
 
 def carry_out(
-    connection: sqlite3.Connection, space: int, writes: Writes, timeout: float | None, relaxed: bool = False
+    connection: sqlite3.Connection,
+    space: int,
+    fresh: Freshness,
+    writes: Writes,
+    timeout: float | None,
+    relaxed: bool = False,
 ) -> bool:
     """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock, if at all.
 
     They are one transaction. If that fails, they are done one by one, so that only those
-    fail that cannot be done. If *relaxed*, nothing waits for the disk. Return whether the
-    connection is still good.
+    fail that cannot be done. If *relaxed*, nothing waits for the disk. What is known to be *fresh*
+    follows each commit. Return whether the connection is still good.
     """
     give_up = give_up_after(timeout)
     if relaxed:
         connection.execute("PRAGMA synchronous = NORMAL")
     if len(writes) == 1:
-        is_sound = _alone(connection, space, writes[0], give_up)
-    elif _together(connection, space, writes, give_up):
+        is_sound = _alone(connection, space, fresh, writes[0], give_up)
+    elif _together(connection, space, fresh, writes, give_up):
         is_sound = True
     else:
-        outcomes = [_alone(connection, space, write, give_up) for write in writes]
+        outcomes = [_alone(connection, space, fresh, write, give_up) for write in writes]
         is_sound = all(outcomes)
     if relaxed:
         connection.execute("PRAGMA synchronous = FULL")
     return is_sound
 
 
-def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_up: float) -> bool:
+def _together(
+    connection: sqlite3.Connection, space: int, fresh: Freshness, writes: Writes, give_up: float
+) -> bool:
     """Return whether all of *writes* were committed, or are known to be hopeless."""
     try:
         patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up)
@@ -51,7 +60,9 @@ def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_u
         for write in writes:  # one by one they would fail, too
             write.error = store_error("written", error)
         return True
+    held = b""
     try:
+        held = fresh.held()
         for write in _left_over(connection, space, writes):
             _inside(connection, space, write)
         connection.execute("COMMIT")
@@ -66,6 +77,7 @@ def _together(connection: sqlite3.Connection, space: int, writes: Writes, give_u
         if foreign:
             raise
         return False  # the write that caused it meets it again alone
+    _account(fresh, held, writes)
     return True
 
 
@@ -100,11 +112,18 @@ def _inside(connection: sqlite3.Connection, space: int, write: Write[Any]) -> No
         write.error = error
 
 
-def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], give_up: float) -> bool:
+def _alone(
+    connection: sqlite3.Connection, space: int, fresh: Freshness, write: Write[Any], give_up: float
+) -> bool:
     """Do *write* as a transaction of its own; return whether the connection is still good."""
 
     def attempt() -> None:
-        write.answer = write.work(connection, space, *write.values)
+        if write.work is update:  # a single statement, which notes the header itself
+            write.answer = write.work(connection, space, *write.values)
+            held = fresh.noted()
+        else:
+            held = _in_transaction(connection, space, fresh, write)
+        _account(fresh, held, (write,))
 
     write.error = None
     try:
@@ -125,6 +144,37 @@ def _alone(connection: sqlite3.Connection, space: int, write: Write[Any], give_u
     except OWN_ERRORS as error:
         write.error = error
     return True
+
+
+def _in_transaction(connection: sqlite3.Connection, space: int, fresh: Freshness, write: Write[Any]) -> bytes:
+    """Do *write* and commit it; return the header as it was during the transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        held = fresh.held()
+        write.answer = write.work(connection, space, *write.values)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return held
+
+
+def _account(fresh: Freshness, held: bytes, writes: Writes) -> None:
+    """Have what is known follow the commit of *writes*; the header was *held* during it."""
+    updated: list[SessionRecord] = []
+    others: list[str] = []
+    for write in writes:
+        if write.handles is None:
+            return
+        if not write.has_changed():
+            continue
+        if write.work is update:
+            updated.append(write.values[0])
+        else:
+            others.extend(write.handles)
+    if updated or others:
+        fresh.committed(held, updated, others)
 
 
 def _wants_room(error: sqlite3.Error) -> bool:

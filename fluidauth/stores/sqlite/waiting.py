@@ -18,16 +18,24 @@ _PENDING: Any = object()
 class Write(Generic[T]):
     """One call's work, and its outcome.
 
-    *work* is called with what the store passes on, then *values*. Unless *durable*, the
-    write counts as done before it is on disk.
+    *work* is called with what the store passes on, then *values*. Unless *durable*, the write
+    counts as done before it is on disk. *handles* are those of the rows that it may change, or
+    None if only SQLite knows them.
     """
 
-    __slots__ = ("answer", "durable", "error", "values", "work")
+    __slots__ = ("answer", "durable", "error", "handles", "values", "work")
 
-    def __init__(self, work: Callable[..., T], *values: Any, durable: bool = True) -> None:
+    def __init__(
+        self,
+        work: Callable[..., T],
+        *values: Any,
+        durable: bool = True,
+        handles: Sequence[str] | None = None,
+    ) -> None:
         self.work: Callable[..., T] = work
         self.values: tuple[Any, ...] = values
         self.durable: bool = durable
+        self.handles: Sequence[str] | None = handles
         self.answer: T = _PENDING
         self.error: Exception | None = None
 
@@ -35,6 +43,13 @@ class Write(Generic[T]):
         """Forget its outcome, because it was undone."""
         self.answer = _PENDING
         self.error = None
+
+    def has_changed(self) -> bool:
+        """Return whether it has certainly changed a row, if its transaction is committed."""
+        answer: Any = self.answer
+        if self.error is not None or answer is _PENDING:
+            return False
+        return any(answer) if isinstance(answer, list) else answer is None or answer > 0
 
     def result(self) -> T:
         """Return what the work returned, or raise what it raised."""

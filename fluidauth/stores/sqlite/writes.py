@@ -19,9 +19,10 @@ _CREATE = """INSERT INTO fluidauth_sessions
     VALUES (:space, :handle, :user_id, :created_at, :expires_at, :version, :kid, :payload)"""
 _CREATE_ABSENT = f"{_CREATE} ON CONFLICT DO NOTHING"
 # In most updates neither the user nor the expiry changes. Then their indexes are not
-# touched, which halves the pages written.
+# touched, which halves the pages written. The function of ``freshness`` says nothing about rows.
 _UPDATE_PAYLOAD = """UPDATE fluidauth_sessions SET version = ?, kid = ?, payload = ?
-    WHERE handle = ? AND namespace = ? AND version = ? AND user_id IS ? AND expires_at >= ?"""
+    WHERE handle = ? AND namespace = ? AND version = ? AND user_id IS ? AND expires_at >= ?
+    AND fluidauth_note_header() IS NULL"""
 _UPDATE_PAYLOADS = """WITH given (version, kid, payload, handle, space, former, user_id, expires_at)
         AS (VALUES {rows})
     UPDATE fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
@@ -33,7 +34,8 @@ _UPDATE_PAYLOADS = """WITH given (version, kid, payload, handle, space, former, 
 _UPDATE = """UPDATE fluidauth_sessions
     SET user_id = :user_id, expires_at = max(expires_at, :expires_at),
         version = :version, kid = :kid, payload = :payload
-    WHERE handle = :handle AND namespace = :space AND version = :version - 1"""
+    WHERE handle = :handle AND namespace = :space AND version = :version - 1
+    AND fluidauth_note_header() IS NULL"""
 _BURY = """UPDATE fluidauth_sessions
     SET user_id = :user_id, expires_at = :expires_at,
         version = :version, kid = :kid, payload = :payload
@@ -182,48 +184,49 @@ def _columns(space: int, record: SessionRecord) -> dict[str, Any]:
 
 def creation(record: SessionRecord) -> Write[None]:
     """Return the insertion of *record*."""
-    return Write(insert, record)
+    return Write(insert, record, handles=(record.handle,))
 
 
 def updating(record: SessionRecord) -> Write[bool]:
     """Return the compare and swap to *record*."""
-    return Write(update, record)
+    return Write(update, record, handles=(record.handle,))
 
 
 def updating_all(records: Sequence[SessionRecord]) -> Write[list[bool]]:
     """Return the compare and swap to each of *records*."""
-    return Write(update_all, records)
+    return Write(update_all, records, handles=[record.handle for record in records])
 
 
 def creation_of_absent(records: Sequence[SessionRecord]) -> Write[list[bool]]:
     """Return the insertion of those of *records* that are not there."""
-    return Write(insert_absent, records)
+    return Write(insert_absent, records, handles=[record.handle for record in records])
 
 
 def burials(pairs: Sequence[tuple[SessionRecord, SessionRecord]]) -> Write[list[bool]]:
     """Return the swap to each tombstone and the insertion of its record."""
-    return Write(bury_and_insert_all, pairs)
+    return Write(bury_and_insert_all, pairs, handles=[record.handle for pair in pairs for record in pair])
 
 
 def deletions(keys: Sequence[tuple[str, int | None]]) -> Write[list[bool]]:
     """Return the removal of each handle, at its version if given."""
-    return Write(remove_all, keys)
+    return Write(remove_all, keys, handles=[handle for handle, _ in keys])
 
 
 def deletion(handle: str, version: int | None) -> Write[bool]:
     """Return the removal of *handle*, at *version* if given."""
-    return Write(changed, _DELETE, {"handle": bytes.fromhex(handle), "version": version})
+    values = {"handle": bytes.fromhex(handle), "version": version}
+    return Write(changed, _DELETE, values, handles=(handle,))
 
 
 def touching(handle: str, expires_at: int) -> Write[bool]:
     """Return the move of the expiry forward; a power cut may undo it."""
     values = {"handle": bytes.fromhex(handle), "expires_at": expires_at}
-    return Write(changed, _TOUCH, values, durable=False)
+    return Write(changed, _TOUCH, values, durable=False, handles=(handle,))
 
 
 def burial(tombstone: SessionRecord, record: SessionRecord) -> Write[bool]:
     """Return the swap to *tombstone* and the insertion of *record*."""
-    return Write(bury_and_insert, tombstone, record)
+    return Write(bury_and_insert, tombstone, record, handles=(tombstone.handle, record.handle))
 
 
 def revocation(user_id: str, except_handle: str | None) -> Write[int]:

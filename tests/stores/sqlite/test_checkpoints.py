@@ -70,4 +70,4 @@ def test_a_touch_does_not_wait_for_the_disk(store: SQLiteStore, transactions: li
     )
 
     assert levels == [1, 2, 2]
-    assert transactions[:3] == ["PRAGMA", "UPDATE", "PRAGMA"]
+    assert transactions[:5] == ["PRAGMA", "BEGIN", "UPDATE", "COMMIT", "PRAGMA"]

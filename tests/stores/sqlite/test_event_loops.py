@@ -185,7 +185,7 @@ def test_a_write_that_met_a_lock_is_done_with_the_next(store: SQLiteStore) -> No
     file = store._opened()
     connection = file.writers.borrow()
 
-    carry_out(connection, file.space, [*again, Write(writes.update, record(1, 2))], 1.0)
+    carry_out(connection, file.space, file.fresh, [*again, Write(writes.update, record(1, 2))], 1.0)
     file.writers.give_back(connection)
 
     assert [write.result() for write in again] == [True, None]

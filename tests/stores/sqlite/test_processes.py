@@ -142,7 +142,7 @@ def test_child_forked_while_the_file_is_opened_refuses_to_work(path: Path, heard
     SQLiteStore(path).open()
     store = SQLiteStore(path, timeout=0.2)
     told: list[str] = []
-    found = opening._space_in
+    found = opening.space_in
 
     def forks(*values: Any) -> int:
         patch.undo()  # else the child would come here as well
@@ -150,7 +150,7 @@ def test_child_forked_while_the_file_is_opened_refuses_to_work(path: Path, heard
         return found(*values)
 
     with pytest.MonkeyPatch.context() as patch, closing(store):
-        patch.setattr(opening, "_space_in", forks)
+        patch.setattr(opening, "space_in", forks)
         store.open()
 
         assert ["forked while the session database was in use" in each for each in told] == [True]

@@ -1,0 +1,74 @@
+"""What was used lately, up to a number of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+L = TypeVar("L")
+V = TypeVar("V")
+
+_PLACES = 1 << 14  # a thousand keys at a time are noticed when they come again, of ten thousand half
+
+
+class Recent(Generic[L, K, V]):
+    """Values by key, all of them good for one *label*, of at most *limit* bytes together.
+
+    Callers keep a value when its key comes again. Many keys come once, and room for them costs more than it
+    saves. A key is noted by a byte of its hash, until other keys take that place. Two dicts stand for a list
+    in order of use, because then a hit writes nothing. When the younger one holds half of the limit, it
+    becomes the older one, whose values are forgotten.
+    """
+
+    __slots__ = ("_half", "_seen", "_size", "label", "older", "younger")
+
+    def __init__(self, label: L, limit: int, seen: bytearray | None = None) -> None:
+        self.label: L = label
+        self.younger: dict[K, V] = {}
+        self.older: dict[K, V] = {}
+        self._half = limit // 2
+        self._seen = seen or bytearray(_PLACES)
+        self._size = 0  # bytes that were put into the younger one
+
+    def find(self, key: K) -> V | None:
+        """Return the value of *key*, if it is there, and keep it longer."""
+        value = self.younger.get(key)
+        if value is None and self.older:
+            value = self.older.pop(key, None)
+            if value is not None:
+                self.younger[key] = value
+        return value
+
+    def comes_again(self, key: K) -> bool:
+        """Note that *key* came; return whether it came before."""
+        seen, mark = self._seen, hash(key)
+        place, byte = mark % _PLACES, mark // _PLACES % 256
+        if seen[place] == byte:
+            return True
+        seen[place] = byte
+        return False
+
+    def put(self, key: K, value: V, size: int) -> None:
+        """Keep *value*, of so many bytes, unless it would take a tenth of the limit."""
+        if size > self._half // 5:
+            return
+        if self._size + size > self._half:
+            self.older, self.younger, self._size = self.younger, {}, 0
+        self.younger[key] = value
+        self._size += size
+
+    def drop(self, key: K) -> None:
+        """Forget the value of *key*."""
+        self.younger.pop(key, None)
+        self.older.pop(key, None)
+
+    def emptied(self, label: L) -> Recent[L, K, V]:
+        """Return one for another *label*, without the values."""
+        return Recent(label, self._half * 2, self._seen)
+
+    def good_for(self, label: L) -> Recent[L, K, V]:
+        """Return one with the same values under another *label*. This one must not be used any more."""
+        other = self.emptied(label)
+        other.younger, other.older, other._size = self.younger, self.older, self._size
+        return other

@@ -1,0 +1,100 @@
+"""What was verified a moment ago, so that the same bytes are not verified again.
+
+A token that is not genuine is never kept, nor one without a live session. So nobody can fill this memory from
+outside. Tokens are looked up by Python's keyed hash of them. Equal bytes are compared only if that is the
+same. So the time it takes says nothing about parts of a token.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fluidauth.after_fork import renew_in_child
+from fluidauth.formats.json_values import CONTAINERS
+from fluidauth.formats.payloads import Sealer
+from fluidauth.keys import Key
+from fluidauth.recent import Recent
+from fluidauth.records import Body, SessionRecord, Tombstone
+from fluidauth.secrecy import HoldsSecrets
+from fluidauth.session.wish import Credential, Presented
+
+MAX_TOKEN_BYTES = 2 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+_TOKEN_BYTES = 700  # what one credential takes with its key, and its place in a dict
+_BODY_BYTES = 1_000  # what one body takes besides its fields, which take twice the bytes of their payload
+
+Keys = dict[str, Key]
+
+
+class _Opened(NamedTuple):
+    """A record whose MAC is right, and what it says."""
+
+    record: SessionRecord
+    fields: dict[str, Any] | None
+    """None if they are read each time: a list or dict may change, and nothing encrypted is kept decrypted."""
+    rest: tuple[Any, ...]
+    """What a ``Body`` has after its fields."""
+
+
+class Verified(HoldsSecrets):
+    """The tokens and records of one engine that were genuine, under the keys that verify now.
+
+    All of it is forgotten when a key changes its state, in a forked child, and by :meth:`forget`.
+    """
+
+    __slots__ = ("__weakref__", "_bodies", "_credentials", "_keyring", "_sealer")
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._keyring = sealer.keyring
+        self.forget()
+        renew_in_child(self, Verified.forget)
+
+    def forget(self) -> None:
+        """Forget everything."""
+        keys = self._keyring.by_kid
+        self._credentials = Recent[Keys, Presented, Credential](keys, MAX_TOKEN_BYTES)
+        self._bodies = Recent[Keys, str, _Opened](keys, MAX_BODY_BYTES)
+
+    def credential(self, presented: Presented) -> Credential | None:
+        """Return the credential that was *presented*; None if it must be verified."""
+        known = self._credentials
+        if known.label is not self._keyring.by_kid:
+            self.forget()
+            return None
+        return known.younger.get(presented) or (known.find(presented) if known.older else None)
+
+    def keep_credential(self, credential: Credential) -> None:
+        """Keep *credential*, which has opened a live session, if it does so again."""
+        known, presented = self._credentials, credential.presented
+        # Its key may have been revoked since it was verified.
+        is_good = known.label is self._keyring.by_kid and credential.kid in known.label
+        if presented is not None and is_good and known.comes_again(presented):
+            known.put(presented, credential, _TOKEN_BYTES)
+            credential.is_kept = True
+
+    def unseal(self, record: SessionRecord) -> Body | Tombstone:
+        """Do as :meth:`Sealer.unseal`, but verify nothing that was verified before.
+
+        No two calls return the same mutable value.
+        """
+        known, keys = self._bodies, self._keyring.by_kid
+        if known.label is not keys:
+            self.forget()
+            known = self._bodies
+        opened = known.find(record.handle)
+        if opened is not None and opened.record == record:
+            if opened.fields is None:
+                return self._sealer.read(record)
+            return Body(opened.fields.copy(), *opened.rest)
+        body = self._sealer.unseal(record)
+        if isinstance(body, Body):
+            known.put(record.handle, _opened(record, body), 2 * len(record.payload) + _BODY_BYTES)
+        return body
+
+
+def _opened(record: SessionRecord, body: Body) -> _Opened:
+    for value in body.fields.values():
+        if isinstance(value, CONTAINERS):
+            return _Opened(record, None, ())
+    return _Opened(record, None if body.locked else body.fields.copy(), body[1:])

@@ -1,0 +1,49 @@
+"""What is kept of what was used lately."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fluidauth.recent import Recent
+
+LIMIT = 1_000
+SIZES = st.integers(0, 400)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), SIZES), max_size=200))
+def test_bytes_never_exceed_the_limit(puts: list[tuple[int, int]]) -> None:
+    recent = Recent[str, int, tuple[int, int]]("label", LIMIT)
+    for key, size in puts:
+        recent.put(key, (key, size), size)
+
+        kept = {**recent.older, **recent.younger}
+        assert sum(size for _, size in kept.values()) <= LIMIT
+        assert recent.find(key) == kept.get(key)
+
+
+def test_what_is_used_outlives_what_is_not() -> None:
+    recent = Recent[str, str, str]("label", LIMIT)
+    recent.put("used", "used", 10)
+    recent.put("unused", "unused", 10)
+    for number in range(200):
+        recent.put(str(number), "", 10)
+        assert recent.find("used") == "used"
+
+    assert recent.find("unused") is None
+
+
+def test_key_that_came_is_noted_under_every_label() -> None:
+    recent = Recent[str, str, str]("first", LIMIT)
+
+    assert not recent.comes_again("key")
+    assert recent.comes_again("key")
+    assert recent.emptied("second").comes_again("key")
+
+
+def test_values_go_with_their_label_or_not() -> None:
+    recent = Recent[str, str, str]("first", LIMIT)
+    recent.put("key", "value", 10)
+
+    assert recent.good_for("second").find("key") == "value"
+    assert recent.emptied("second").find("key") is None
