@@ -110,7 +110,7 @@ def admit(
     if isinstance(found, Body):
         state = State(credential, record, found)
         if not credential.is_kept:
-            policy.verified.keep_credential(credential)
+            policy.verified.keep(credential, record, found)
         if next_expiry(record, found, now) != record.expires_at or _is_stale(policy, credential, record):
             state.due = True
         return state, ()

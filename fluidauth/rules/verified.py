@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from fluidauth.after_fork import renew_in_child
 from fluidauth.formats.json_values import CONTAINERS
-from fluidauth.formats.payloads import Sealer
+from fluidauth.formats.payloads import Sealer, sealed_by
 from fluidauth.keys import Key
 from fluidauth.recent import Recent
 from fluidauth.records import Body, SessionRecord, Tombstone
@@ -60,28 +60,26 @@ class Verified(HoldsSecrets):
         """Return the credential that was *presented*; None if it must be verified."""
         known = self._credentials
         if known.label is not self._keyring.by_kid:
-            self.forget()
+            self._credentials = known.emptied(self._keyring.by_kid)
             return None
         return known.younger.get(presented) or (known.find(presented) if known.older else None)
 
-    def keep_credential(self, credential: Credential) -> None:
-        """Keep *credential*, which has opened a live session, if it does so again."""
+    def keep(self, credential: Credential, record: SessionRecord, body: Body) -> None:
+        """Keep *credential*, and what it has opened, if it was here before."""
         known, presented = self._credentials, credential.presented
-        # Its key may have been revoked since it was verified.
-        is_good = known.label is self._keyring.by_kid and credential.kid in known.label
-        if presented is not None and is_good and known.comes_again(presented):
+        if presented is not None and known.comes_again(presented) and self._verifies(known, credential.kid):
             known.put(presented, credential, _TOKEN_BYTES)
             credential.is_kept = True
+            self._keep(record, body)
 
     def unseal(self, record: SessionRecord) -> Body | Tombstone:
         """Do as :meth:`Sealer.unseal`, but verify nothing that was verified before.
 
         No two calls return the same mutable value.
         """
-        known, keys = self._bodies, self._keyring.by_kid
-        if known.label is not keys:
-            self.forget()
-            known = self._bodies
+        known = self._bodies
+        if known.label is not self._keyring.by_kid:
+            known = self._bodies = known.emptied(self._keyring.by_kid)
         opened = known.find(record.handle)
         if opened is not None and opened.record == record:
             if opened.fields is None:
@@ -89,8 +87,17 @@ class Verified(HoldsSecrets):
             return Body(opened.fields.copy(), *opened.rest)
         body = self._sealer.unseal(record)
         if isinstance(body, Body):
-            known.put(record.handle, _opened(record, body), 2 * len(record.payload) + _BODY_BYTES)
+            self._keep(record, body)
         return body
+
+    def _keep(self, record: SessionRecord, body: Body) -> None:
+        known = self._bodies
+        if self._verifies(known, sealed_by(record)):
+            known.put(record.handle, _opened(record, body), 2 * len(record.payload) + _BODY_BYTES)
+
+    def _verifies(self, known: Recent[Keys, Any, Any], kid: str) -> bool:
+        """Return whether a key still verifies. It may have been revoked since it did."""
+        return known.label is self._keyring.by_kid and kid in known.label
 
 
 def _opened(record: SessionRecord, body: Body) -> _Opened:

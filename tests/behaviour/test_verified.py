@@ -19,13 +19,13 @@ from fluidauth.formats import tokens
 from fluidauth.keys import Key, new_secret
 from fluidauth.keys import file as keyfile
 from fluidauth.keys.key import kid_of
-from fluidauth.records import SessionRecord
+from fluidauth.records import Body, SessionRecord
 from fluidauth.rules import verified
 from fluidauth.testing import FakeClock
 from fluidauth.testing.forks import begin_child
 from tests.keys.documents import FIRST, NOW, SECOND
 from tests.stores.sqlite.writers import PATIENCE
-from tests.support import Browser, FlakyStore
+from tests.support import Browser, FlakyStore, state_of
 
 SECRET_WORD = "swordfish-in-the-clear"
 
@@ -231,6 +231,27 @@ def test_no_two_requests_share_a_value(browser: Browser, fields: dict[str, Any])
     for _ in range(3):
         browser.twin().request(spoil, status=500, catch=True)  # nothing of it is kept
         assert browser.get(dict) == fields
+
+
+@pytest.mark.requirement("73")
+@pytest.mark.parametrize("fields", [{"theme": "dark"}, {"list": [1]}], ids=["flat", "nested"])
+def test_each_call_returns_values_of_its_own(browser: Browser, fields: dict[str, Any]) -> None:
+    warmed(browser, **fields)
+    record = state_of_twin(browser)
+
+    first, second = (browser.engine.policy.verified.unseal(record) for _ in range(2))
+
+    assert isinstance(first, Body)
+    assert isinstance(second, Body)
+    assert first == second
+    assert first.fields is not second.fields
+    assert "list" not in fields or first.fields["list"] is not second.fields["list"]
+
+
+def state_of_twin(browser: Browser) -> SessionRecord:
+    record = browser.twin().get(lambda session: state_of(session).record)
+    assert isinstance(record, SessionRecord)
+    return record
 
 
 @pytest.mark.requirement("73")

@@ -175,7 +175,8 @@ def test_foreign_commit_during_a_select_is_seen(
 @pytest.mark.requirement("72")
 def test_own_commit_during_a_select_is_seen(other: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader is a thread that got its row before another one changed it, and keeps it only then."""
-    other.get(ONE.handle)
+    for each in (TWO, ONE):  # the first one opens the file, and the second one is noted
+        other.get(each.handle)
     read = other._read
 
     def interrupted(statement: str, values: tuple[Any, ...]) -> Any:
