@@ -186,26 +186,26 @@ def _update_in(requests: Any, record: SessionRecord) -> None:
 def test_key_revoked_while_the_session_is_read_keeps_nothing(
     browser: Browser, path: Path, ring_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The token was genuine when it was verified. It is not when the store has answered."""
+    """Token and record were genuine when they were verified. They are not when they are kept."""
     browser.request(lambda session: session.login("ada"))
     browser.get(dict)
-    engine = browser.engine
-    admit = engine.requests._admit
+    kept, keep = browser.engine.policy.verified, verified.Verified.keep
 
-    def late(*values: Any) -> Any:
+    def late(*values: Any) -> None:
         keyfile.change(path, lambda document: document.added(SECOND, NOW))
         keyfile.change(path, lambda document: document.promoted(kid_of(SECOND), NOW))
         keyfile.change(path, lambda document: document.revoked(kid_of(FIRST), NOW))
         ring_clock.advance(5)
-        engine.policy.keyring.refresh()
-        engine.policy.verified.credential(("", ""))  # another request
-        return admit(*values)
+        browser.engine.policy.keyring.refresh()
+        assert kept.credential(("", "")) is None  # another request
+        keep(*values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.requests, "_admit", late)
+        patch.setattr(verified.Verified, "keep", late)
         browser.get(dict)
 
-    assert not engine.policy.verified._credentials.younger
+    assert not kept._credentials.younger
+    assert not kept._bodies.younger
     assert browser.get(dict) == {}
 
 
