@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 
 from fluidauth.errors import StoreError
 
+from .locking import waiting
 from .pool import Connections
 
 ROWS = 1_000  # changed between two checkpoints of a process; SQLite itself takes a thousand pages
@@ -74,6 +75,7 @@ class Checkpoints:
         """Move the little that was written meanwhile, so that the log can begin again."""
         connection = self._writers.borrow()  # nothing of this process is written now
         try:
-            connection.execute("PRAGMA wal_checkpoint(RESTART)")
+            with waiting(connection):
+                connection.execute("PRAGMA wal_checkpoint(RESTART)")
         finally:
             self._writers.give_back(connection)

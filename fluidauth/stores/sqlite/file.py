@@ -15,10 +15,10 @@ from fluidauth.errors import StoreError
 
 from .checkpoints import Checkpoints
 from .freshness import Freshness
-from .locking import is_busy, store_error
-from .opening import LOCK_WAIT, Identity, connect, find_space, identity_of, leave_in_use, prepare, space_in
+from .locking import LOCK_WAIT, is_busy, store_error, wait_for_nobody, waiting
+from .opening import Identity, connect, find_space, identity_of, leave_in_use, prepare, space_in
 from .pool import Connections
-from .reads import decoded
+from .reads import decoded, rows_of
 from .wal_index import view_of
 
 CHECK_INTERVAL = 5.0  # seconds between two looks at whether the file was removed or replaced
@@ -82,7 +82,7 @@ class SessionFile:
             pool = self.readers
             connection = pool.take() or pool.borrow(LOCK_WAIT if on_asyncio() else None)
         try:
-            rows = connection.execute(statement, (self.space, *values)).fetchall()
+            rows = rows_of(connection, statement, (self.space, *values))
         except sqlite3.Error as error:
             if "decode" in str(error):  # text that is not UTF-8 was planted; its MAC will fail
                 connection.text_factory = decoded
@@ -107,7 +107,8 @@ class SessionFile:
                 return
             try:
                 if identity_of(self._path) == self._identity and None in self._journals_now():
-                    connection.execute("PRAGMA wal_checkpoint(FULL)")
+                    with waiting(connection):
+                        connection.execute("PRAGMA wal_checkpoint(FULL)")
             finally:
                 self.writers.give_back(connection)
 
@@ -180,6 +181,7 @@ class SessionFile:
     def _connect(self, read_only: bool = False) -> sqlite3.Connection:
         try:
             connection = connect(self.path, self._durability, read_only)
+            wait_for_nobody(connection)
         except sqlite3.Error as error:
             raise store_error("opened", error) from error
         if identity_of(self._path) != self._identity:

@@ -34,37 +34,45 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from fluidauth.after_fork import catch_up, renew_in_child
 from fluidauth.errors import StoreBusy
 
-from .waiting import Party, WaitingTasks, WaitingThread, Write
+from .locking import RETRY
+from .waiting import Join, Party, WaitingTasks, WaitingThread, Write, nobody
 
 T = TypeVar("T")
 
-MAX_BATCH = 256  # writes in one transaction, so that other processes get their turn
+MAX_BATCH = 256  # writes in one transaction
 CLOSE_LIMIT = 5.0  # seconds that close() waits if writes never cease
 QUICK = 0.0005  # seconds; a shorter commit costs a loop less than two changes of thread
 INSTANT = 0.0001  # seconds; a shorter commit costs a loop less than gathering a turn's writes
 _DECAY = 0.9  # how much of a slow commit is remembered at the next one
+_PAUSE = 2 * RETRY  # seconds between two slow commits at most, so that a process that waits gets the lock
+_SHARE = 4  # a pause lasts one in so many parts of the commit; below RETRY it would help nobody
+_REMEMBERED = 1.0  # seconds that another process is reckoned with after this one had to wait for it
 
 
 class GroupCommit:
     """A queue of writes before *carry_out*, which one caller at a time runs for all.
 
     The function *carry_out* gives every write its answer or error, and raises nothing. Its
-    second argument says whether it may wait for a lock. If nobody else writes, it runs in the
+    second argument says whether it may wait for a lock. If it had to, it calls the third, which
+    takes what has queued up since into the first. If nobody else writes, it runs in the
     caller's thread, so nothing is slower than without a queue. A single write of an event loop
     also runs there, as long as the disk answers at once.
     """
 
     def __init__(
-        self, carry_out: Callable[[Sequence[Write[Any]], bool], None], max_batch: int = MAX_BATCH
+        self, carry_out: Callable[[Sequence[Write[Any]], bool, Join], None], max_batch: int = MAX_BATCH
     ) -> None:
         self._carry_out = carry_out
         self._max_batch = max_batch
         self._slowest = QUICK  # seconds that commits took lately
+        self._pause_ends = 0.0  # on the clock of perf_counter, as the next
+        self._contended_until = 0.0
         self._start()
         renew_in_child(self, GroupCommit._start)
 
@@ -89,10 +97,7 @@ class GroupCommit:
                 self._queue.append(me)
             self._led = True
         if me is None:
-            try:
-                self._commit((write,))
-            finally:
-                self.pass_on()
+            self._lead(write)
         elif self._is_to_lead(me):
             self._lead()
         return write.result()
@@ -198,31 +203,49 @@ class GroupCommit:
         except RuntimeError:  # at the interpreter's end no thread can be had
             self._lead()
 
-    def _lead(self) -> None:
-        """Carry out the queue as it is now, in the caller's thread."""
-        parties, writes = self._next_batch()
+    def _lead(self, *first: Write[Any]) -> None:
+        """Carry out the write that came *first*, or else the queue, in the caller's thread."""
+        parties: list[Party] = []
+        writes = [*first]
         try:
-            self._commit(writes)
+            if not writes:
+                self._pause()
+                self._join(parties, writes)
+            self._commit(writes, join=partial(self._join_late, parties, writes))
         finally:
             for party in parties:
                 party.finish()
             self.pass_on()
 
-    def _commit(self, writes: Sequence[Write[Any]], may_wait: bool = True) -> None:
+    def _commit(self, writes: Sequence[Write[Any]], may_wait: bool = True, join: Join = nobody) -> None:
         start = time.perf_counter()
-        self._carry_out(writes, may_wait)
-        self._slowest = max(time.perf_counter() - start, self._slowest * _DECAY)
+        self._carry_out(writes, may_wait, join)
+        end = time.perf_counter()
+        self._slowest = max(end - start, self._slowest * _DECAY)
+        pause = (end - start) / _SHARE if end < self._contended_until else 0.0
+        self._pause_ends = end + min(pause, _PAUSE) if pause >= RETRY else 0.0
 
-    def _next_batch(self) -> tuple[list[Party], list[Write[Any]]]:
-        parties: list[Party] = []
-        writes: list[Write[Any]] = []
+    def _pause(self) -> None:
+        """Leave SQLite's lock free for a moment after a slow commit, if other processes want it, too.
+
+        They look only from time to time. If this process went on at once, they could miss the lock again
+        and again.
+        """
+        rest = self._pause_ends - time.perf_counter()
+        if rest > 0:
+            time.sleep(rest)
+
+    def _join_late(self, parties: list[Party], writes: list[Write[Any]]) -> None:
+        """Do as :meth:`_join`, after a wait for another process."""
+        self._contended_until = time.perf_counter() + _REMEMBERED
+        self._join(parties, writes)
+
+    def _join(self, parties: list[Party], writes: list[Write[Any]]) -> None:
+        """Take what has queued up into *writes*, up to the limit."""
         with self._lock:
-            while self._queue and (
-                not parties or len(writes) + len(self._queue[0].writes) <= self._max_batch
-            ):
+            while self._queue and (not writes or len(writes) + len(self._queue[0].writes) <= self._max_batch):
                 parties.append(self._queue.popleft())
                 writes.extend(parties[-1].writes)
-        return parties, writes
 
     def pass_on(self) -> None:
         """Let the first in the queue lead, if there is one."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fluidauth.errors import ConfigError, StoreError
 
-from .locking import give_up_after, is_busy, patiently, primary_code, store_error
+from .locking import LOCK_WAIT, give_up_after, is_busy, patiently, primary_code, store_error
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS fluidauth_namespaces (
@@ -46,7 +46,6 @@ _FIND_NAMESPACE = "SELECT id FROM fluidauth_namespaces WHERE name = ?"
 
 _SYNCHRONOUS = {"full": "PRAGMA synchronous = FULL", "normal": "PRAGMA synchronous = NORMAL"}
 _RETRY = 0.01  # seconds
-LOCK_WAIT = 0.02  # seconds that one call waits for a lock: an event loop may be waiting too
 
 Identity = tuple[int, int]
 

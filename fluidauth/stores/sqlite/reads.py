@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from fluidauth.records import SessionRecord
+
+from .locking import LOCK_WAIT, give_up_after, is_busy, patiently
 
 # The handle is known. All else is covered by the payload's MAC.
 GET = """SELECT user_id, created_at, expires_at, version, kid, payload
@@ -18,6 +21,16 @@ COUNT = "SELECT kid, count(*) FROM fluidauth_sessions WHERE namespace = ? GROUP 
 SCAN = """SELECT handle, user_id, created_at, expires_at, version, kid, payload
     FROM fluidauth_sessions INDEXED BY sqlite_autoindex_fluidauth_sessions_1
     WHERE namespace = ? AND handle > ? ORDER BY handle LIMIT ?"""
+
+
+def rows_of(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Return what *statement* finds. Only a lock on the whole file makes it wait, for a moment."""
+    try:
+        return connection.execute(statement, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+    return patiently(lambda: connection.execute(statement, values).fetchall(), give_up_after(LOCK_WAIT))
 
 
 def record_in(row: tuple[Any, ...]) -> SessionRecord:

@@ -29,7 +29,8 @@ from .group_commit import GroupCommit
 from .opening import advice, identity_of, leave_in_use
 from .place import file_at
 from .reads import CHECK, COUNT, GET, LIST, SCAN, record_in
-from .waiting import Write
+from .waiting import Join, nobody
+from .writes import Writes
 
 T = TypeVar("T")
 
@@ -260,31 +261,30 @@ class SQLiteStore(DelegatingStore):
         self._written(file, done)
         return done
 
-    def _carry_out(self, batch: Sequence[Write[Any]], may_wait: bool) -> None:
+    def _carry_out(self, batch: Writes, may_wait: bool, join: Join = nobody) -> None:
         """Carry out *batch* on the one connection that writes; each write gets its outcome."""
         try:
             file = self._file or (self._until_free(self._opened) if may_wait else self._opened())
-            self._carry_out_on(file, batch, self._timeout if may_wait else None)
+            self._carry_out_on(file, batch, self._timeout if may_wait else None, join)
         except (StoreError, ConfigError, sqlite3.Error) as error:
             for write in batch:
                 kind = StoreBusy if isinstance(error, StoreBusy) else StoreError
                 write.error = kind(f"session database cannot be written: {error}")
                 write.error.__cause__ = error
 
-    def _carry_out_on(self, file: SessionFile, batch: Sequence[Write[Any]], timeout: float | None) -> None:
+    def _carry_out_on(self, file: SessionFile, batch: Writes, timeout: float | None, join: Join) -> None:
         connection = file.writers.borrow() if timeout is not None else file.writers.take()
         if connection is None:
             raise StoreBusy("the connection that writes is in use")
         before = connection.total_changes
         try:
-            file.fresh.is_committing = True
             relaxed = self._durability == "full" and not any(write.durable for write in batch)
-            is_sound = transactions.carry_out(connection, file.space, file.fresh, batch, timeout, relaxed)
+            is_sound = transactions.carry_out(
+                connection, file.space, file.fresh, batch, timeout, relaxed, join
+            )
         except BaseException:
             file.writers.discard(connection)
             raise
-        finally:
-            file.fresh.is_committing = False
         changes = connection.total_changes - before
         if is_sound:
             file.writers.give_back(connection)

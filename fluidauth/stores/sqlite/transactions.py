@@ -10,8 +10,8 @@ from fluidauth.errors import StoreBusy
 from fluidauth.records import SessionRecord
 
 from .freshness import Freshness
-from .locking import give_up_after, is_busy, patiently, primary_code, store_error
-from .waiting import Write
+from .locking import give_up_after, is_busy, patiently, primary_code, store_error, waiting
+from .waiting import Join, Write, nobody
 from .writes import OWN_ERRORS, update, update_together
 
 Writes = Sequence[Write[Any]]
@@ -26,34 +26,50 @@ def carry_out(
     writes: Writes,
     timeout: float | None,
     relaxed: bool = False,
+    join: Join = nobody,
 ) -> bool:
     """Do all of *writes*, each with its own outcome, and wait up to *timeout* seconds for a lock, if at all.
 
     They are one transaction. If that fails, they are done one by one, so that only those
-    fail that cannot be done. If *relaxed*, nothing waits for the disk. What is known to be *fresh*
-    follows each commit. Return whether the connection is still good.
+    fail that cannot be done. If *relaxed*, nothing waits for the disk. *join* is called when the
+    lock was waited for, and takes more into *writes*. What is known to be *fresh* follows each
+    commit. Return whether the connection is still good.
     """
     give_up = give_up_after(timeout)
     if relaxed:
         connection.execute("PRAGMA synchronous = NORMAL")
-    if len(writes) == 1:
-        is_sound = _alone(connection, space, fresh, writes[0], give_up)
-    elif _together(connection, space, fresh, writes, give_up):
-        is_sound = True
-    else:
-        outcomes = [_alone(connection, space, fresh, write, give_up) for write in writes]
-        is_sound = all(outcomes)
+    fresh.is_committing = True
+    try:
+        # What has come since may have to be on disk.
+        is_sound = _all(connection, space, fresh, writes, give_up, nobody if relaxed else join)
+    finally:
+        fresh.is_committing = False
     if relaxed:
         connection.execute("PRAGMA synchronous = FULL")
     return is_sound
 
 
+def _all(
+    connection: sqlite3.Connection, space: int, fresh: Freshness, writes: Writes, give_up: float, join: Join
+) -> bool:
+    if len(writes) == 1:
+        is_sound = _alone(connection, space, fresh, writes[0], 0.0)
+        if not give_up or not isinstance(writes[0].error, StoreBusy):
+            return is_sound
+    # Others come during the wait for a lock. If they had to wait for the next transaction, they would
+    # wait for this process twice, and for the others in between.
+    if _together(connection, space, fresh, writes, give_up, join):
+        return True
+    outcomes = [_alone(connection, space, fresh, write, give_up) for write in writes]
+    return all(outcomes)
+
+
 def _together(
-    connection: sqlite3.Connection, space: int, fresh: Freshness, writes: Writes, give_up: float
+    connection: sqlite3.Connection, space: int, fresh: Freshness, writes: Writes, give_up: float, join: Join
 ) -> bool:
     """Return whether all of *writes* were committed, or are known to be hopeless."""
     try:
-        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up)
+        has_waited = _begin(connection, give_up)
     except sqlite3.Error as error:
         if not is_busy(error):
             return False
@@ -63,6 +79,8 @@ def _together(
     held = b""
     try:
         held = fresh.held()
+        if has_waited:
+            join()
         for write in _left_over(connection, space, writes):
             _inside(connection, space, write)
         connection.execute("COMMIT")
@@ -79,6 +97,18 @@ def _together(
         return False  # the write that caused it meets it again alone
     _account(fresh, held, writes)
     return True
+
+
+def _begin(connection: sqlite3.Connection, give_up: float) -> bool:
+    """Return whether the lock had to be waited for."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), give_up)
+        return True
+    return False
 
 
 def _left_over(connection: sqlite3.Connection, space: int, writes: Writes) -> Writes:
@@ -136,7 +166,8 @@ def _alone(
                 raise StoreBusy("the log must be moved first, which is not for an event loop") from error
             # A full disk may still have room for a small change, a logout above all,
             # once the log gives back its own.
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with waiting(connection):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             patiently(attempt, give_up)
     except sqlite3.Error as error:
         write.error = store_error("written", error)

@@ -12,7 +12,14 @@ from fluidauth.errors import StoreError
 
 T = TypeVar("T")
 
+Join = Callable[[], object]
+"""Takes what has queued up meanwhile into the writes that are about to be carried out."""
+
 _PENDING: Any = object()
+
+
+def nobody() -> None:
+    """Take nothing more into the writes."""
 
 
 class Write(Generic[T]):

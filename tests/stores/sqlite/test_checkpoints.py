@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fluidauth import SQLiteStore
 from fluidauth.stores.sqlite import checkpoints, writes
 from fluidauth.stores.sqlite.waiting import Write
 from fluidauth.testing import BEGINNING
-from tests.stores.sqlite.writers import record, together
+from tests.stores.sqlite.writers import PATIENCE, another_process, queued, record, together, wait_until
 
 
 def test_statistics_do_not_mislead_the_joint_update(store: SQLiteStore, path: Path) -> None:
@@ -71,3 +72,24 @@ def test_a_touch_does_not_wait_for_the_disk(store: SQLiteStore, transactions: li
 
     assert levels == [1, 2, 2]
     assert transactions[:5] == ["PRAGMA", "BEGIN", "UPDATE", "COMMIT", "PRAGMA"]
+
+
+@pytest.mark.requirement("54")
+def test_nothing_that_must_be_on_disk_joins_a_touch(store: SQLiteStore, path: Path) -> None:
+    """What comes while a touch waits for the lock has a transaction of its own, which waits for the disk."""
+    levels: list[int] = []
+
+    def level(connection: sqlite3.Connection, space: int) -> None:
+        levels.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    with ThreadPoolExecutor(2) as threads:
+        with another_process(path) as other:
+            touch = threads.submit(store.touch, record(1).handle, BEGINNING + 3_000)
+            wait_until(lambda: store._commits._led)
+            durable = threads.submit(store._commits.run, Write(level))
+            wait_until(lambda: queued(store) == 1)
+            other.execute("COMMIT")
+        touch.result(PATIENCE)
+        durable.result(PATIENCE)
+
+    assert levels == [2]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +20,7 @@ from fluidauth.stores.sqlite.group_commit import INSTANT, MAX_BATCH
 from fluidauth.stores.sqlite.transactions import carry_out
 from fluidauth.stores.sqlite.waiting import Write
 from fluidauth.testing.ticker import Ticker
-from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
+from tests.stores.sqlite.writers import PATIENCE, SEVERAL, another_process, queued, record, writer_held
 
 
 def test_a_turn_is_one_transaction(store: SQLiteStore, transactions: list[str]) -> None:
@@ -170,6 +172,48 @@ def test_another_process_does_not_hold_up_the_loop(store: SQLiteStore, path: Pat
 
     assert done
     assert longest < 0.05 + 0.005
+
+
+def test_later_turns_join_what_waits_for_a_lock(
+    store: SQLiteStore, path: Path, transactions: list[str]
+) -> None:
+    """What the loop asks for during the wait is in the same transaction."""
+    twin = store.async_twin()
+
+    async def until(condition: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0)
+
+    async def main(other: sqlite3.Connection) -> None:
+        tasks = [asyncio.create_task(twin.create(record(1)))]
+        await until(lambda: store._commits._led)
+        await until(lambda: not queued(store))  # a thread has begun to wait
+        for number in (2, 3):
+            tasks.append(asyncio.create_task(twin.create(record(number))))
+            await until(lambda number=number: queued(store) == number - 1)  # type: ignore[misc]
+        other.execute("COMMIT")
+        await asyncio.gather(*tasks)
+
+    with another_process(path) as other:
+        asyncio.run(main(other))
+
+    assert transactions[-5:] == ["BEGIN", "INSERT", "INSERT", "INSERT", "COMMIT"]
+
+
+@pytest.mark.requirement("53")
+def test_sqlite_itself_waits_for_no_lock(store: SQLiteStore) -> None:
+    """Its own waiting would hold up the loop. That is so after a checkpoint, too."""
+    file = store._opened()
+    waits = []
+    for work in (file.is_in_place, file.checkpoints._catch_up, file.save_log):
+        work()
+        connection = file.writers.borrow()
+        waits.append(connection.execute("PRAGMA busy_timeout").fetchone())
+        file.writers.give_back(connection)
+
+    assert waits == [(0,)] * 3
 
 
 def test_a_write_that_met_a_lock_is_done_with_the_next(store: SQLiteStore) -> None:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fluidauth import SQLiteStore, StoreError
 from fluidauth.errors import RecordExists
+from fluidauth.stores.sqlite import group_commit
 from fluidauth.stores.sqlite.group_commit import GroupCommit
 from fluidauth.stores.sqlite.waiting import Write
 from fluidauth.testing import BEGINNING
-from tests.stores.sqlite.writers import PATIENCE, SEVERAL, queued, record, together, wait_until
+from tests.stores.sqlite.writers import (
+    PATIENCE,
+    SEVERAL,
+    another_process,
+    queued,
+    record,
+    together,
+    wait_until,
+)
 
 
 def test_writes_that_wait_share_a_transaction(store: SQLiteStore, transactions: list[str]) -> None:
@@ -31,6 +41,87 @@ def test_writes_that_wait_share_a_transaction(store: SQLiteStore, transactions: 
         *("BEGIN", "WITH", "COMMIT"),
     ]
     assert {found.version for found in store.scan()} == {2}
+
+
+def test_what_comes_during_the_wait_for_a_lock_joins(
+    store: SQLiteStore, path: Path, transactions: list[str]
+) -> None:
+    """It does not wait for the lock a second time, behind the other process."""
+    with ThreadPoolExecutor(SEVERAL) as threads:
+        with another_process(path) as other:
+            answers = [threads.submit(store.create, record(0))]
+            wait_until(lambda: store._commits._led)
+            answers += [threads.submit(store.create, record(number)) for number in range(1, SEVERAL)]
+            wait_until(lambda: queued(store) == SEVERAL - 1)
+            other.execute("COMMIT")
+        assert [answer.result(PATIENCE) for answer in answers] == [None] * SEVERAL
+
+    assert transactions[-SEVERAL - 2 :] == ["BEGIN", *["INSERT"] * SEVERAL, "COMMIT"]
+
+
+def test_no_more_join_than_the_limit(store: SQLiteStore, path: Path, transactions: list[str]) -> None:
+    """A long queue is several transactions, so that others get their turn."""
+    store._commits._max_batch = 2
+    with ThreadPoolExecutor(3) as threads:
+        with another_process(path) as other:
+            answers = [threads.submit(store.create, record(0))]
+            wait_until(lambda: store._commits._led)
+            answers += [threads.submit(store.create, record(number)) for number in (1, 2)]
+            wait_until(lambda: queued(store) == 2)
+            other.execute("COMMIT")
+        assert [answer.result(PATIENCE) for answer in answers] == [None] * 3
+
+    assert transactions[-5:] == ["BEGIN", "INSERT", "INSERT", "COMMIT", "INSERT"]
+
+
+def test_the_lock_is_free_for_a_moment_after_a_slow_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another process wants it, that gets in before the queue of this one is carried out."""
+    clock = FakeTime()
+    monkeypatch.setattr(group_commit, "time", clock)
+
+    def pauses(seconds: float, contended: bool) -> list[float]:
+        """Return how long the second of two writes slept, if each takes so many *seconds*."""
+        begun, go = threading.Event(), threading.Event()
+
+        def carry_out(writes: Any, may_wait: bool, join: Any) -> None:
+            if contended:
+                join()
+            begun.set()
+            assert go.wait(PATIENCE)
+            clock.now += seconds
+            for write in writes:
+                write.answer = "done"
+
+        group = GroupCommit(carry_out)
+        clock.slept = []
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(group.run, Write(print))
+            assert begun.wait(PATIENCE)
+            second = threads.submit(group.run, Write(print))
+            wait_until(lambda: len(group._queue) == 1)
+            go.set()
+            assert [first.result(PATIENCE), second.result(PATIENCE)] == ["done", "done"]
+        return clock.slept
+
+    assert pauses(0.008, contended=True) == pytest.approx([0.001])
+    assert pauses(0.003, contended=True) == pytest.approx([0.003 / 4])
+    assert pauses(0.001, contended=True) == []
+    assert pauses(0.008, contended=False) == []
+
+
+class FakeTime:
+    """What the queue uses of the module ``time``. Nobody really sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept: list[float] = []
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 def test_each_write_has_its_own_outcome(store: SQLiteStore) -> None:
@@ -133,7 +224,7 @@ def test_interrupted_follower_blocks_no_writer() -> None:
     """A signal that ends the wait of a queued thread: the others go on without it."""
     begun, go = threading.Event(), threading.Event()
 
-    def carry_out(writes: Any, may_wait: bool) -> None:
+    def carry_out(writes: Any, may_wait: bool, join: Any) -> None:
         begun.set()
         assert go.wait(PATIENCE)
         for write in writes:
@@ -225,7 +316,7 @@ def test_an_interrupted_leader_leaves_no_false_success() -> None:
     begun, go = threading.Event(), threading.Event()
     calls: list[int] = []
 
-    def carry_out(writes: Any, may_wait: bool) -> None:
+    def carry_out(writes: Any, may_wait: bool, join: Any) -> None:
         calls.append(len(writes))
         if len(calls) == 1:
             begun.set()

@@ -18,7 +18,7 @@ import pytest
 from fluidauth import SQLiteStore, StoreError, after_fork
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.sqlite import opening
-from fluidauth.stores.sqlite.opening import LOCK_WAIT
+from fluidauth.stores.sqlite.locking import LOCK_WAIT
 from fluidauth.testing.forks import begin_child
 from tests.stores.sqlite.writers import PATIENCE, SEVERAL, record, writer_held
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from fluidauth import SQLiteStore
@@ -27,6 +29,14 @@ def writer_held(store: SQLiteStore) -> Iterator[None]:
     connection = pool.borrow()
     yield
     pool.give_back(connection)
+
+
+@contextmanager
+def another_process(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection of nobody here that holds SQLite's lock until it commits."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
 
 
 def queued(store: SQLiteStore) -> int:
