@@ -6,6 +6,10 @@ loop iteration are committed together by a thread, so the loop never waits for t
 the loop, because a change of thread would cost more. These are a single write while commits take under 0.5
 ms, and any write while they take under 0.1 ms.
 
+Another process may hold SQLite's lock. A thread waits for it, not the event loop. What queues up meanwhile
+joins the transaction that waits. After a slow commit the lock stays free for a moment, so the other process
+gets it. Without the two, p99 over HTTP is twice as long on a slow disk (``benchmarks/tail.py``).
+
 Requests per second that change a key, 32 at a time in one process with full durability. The first column is
 without other work, the second during a thread that computes (``benchmarks/group_commit.py``):
 
@@ -19,7 +23,8 @@ a thread commits a turn's writes                        9180  406
 ======================================================  ====  ===
 
 We also tried to commit on the loop without waiting for the disk, while a thread waits once for all. It is not
-faster: 6,400 and 380 one by one, 9,700 and 530 turn by turn.
+faster: 6,400 and 380 one by one, 9,700 and 530 turn by turn. Other processes would also see, and acknowledge,
+what a power cut may undo.
 
 During a computing thread it matters how often the writer releases the interpreter's lock. Each time it may
 wait 5 ms to get it back. A turn's writes as one statement release it about as often as one write does.
