@@ -71,7 +71,8 @@ def test_no_more_join_than_the_limit(store: SQLiteStore, path: Path, transaction
             other.execute("COMMIT")
         assert [answer.result(PATIENCE) for answer in answers] == [None] * 3
 
-    assert transactions[-5:] == ["BEGIN", "INSERT", "INSERT", "COMMIT", "INSERT"]
+    first, second = ["BEGIN", "INSERT", "INSERT", "COMMIT"], ["BEGIN", "INSERT", "COMMIT"]
+    assert transactions[-7:] == [*first, *second]
 
 
 def test_the_lock_is_free_for_a_moment_after_a_slow_commit(monkeypatch: pytest.MonkeyPatch) -> None:
