@@ -27,6 +27,8 @@ from fluidauth.session import Session
 
 from .plain_http import warn_of_plain_http
 
+_LENGTHS = (len("vary"), len("set-cookie"))  # of the names that decide what is to be added
+
 OnStoreError = Literal["respond", "raise"]
 
 
@@ -175,7 +177,15 @@ class ResponseVisit(Visit):
         self, given: Iterable[tuple[AnyStr, AnyStr]], words: Words[AnyStr], request: Mapping[str, Any]
     ) -> list[tuple[AnyStr, AnyStr]]:
         """Return *given* with those that the use of the session needs; *request* is its environ or scope."""
-        requests, amended = self.requests, vary(given, words)
+        requests, headers = self.requests, list(given)
+        if not (self.set_cookies or requests.policy.client_tokens):
+            for name, _ in headers:
+                if len(name) in _LENGTHS:
+                    break
+            else:  # nearly always: nothing to look into
+                headers.append((words.vary, words.cookie))
+                return headers
+        amended = vary(headers, words)
         if requests.policy.client_tokens:
             amended = vary(amended, words, words.authorization)
         if not requests.warned_conflict and sets_cookie(amended, words, requests.policy.cookie.name):

@@ -62,12 +62,15 @@ class Verified(HoldsSecrets):
         if known.label is not self._keyring.by_kid:
             self._credentials = known.emptied(self._keyring.by_kid)
             return None
-        return known.younger.get(presented) or (known.find(presented) if known.older else None)
+        credential = known.younger.get(presented) or known.older.get(presented)
+        if credential is not None and known.older:
+            known.find(presented)
+        return credential
 
     def keep(self, credential: Credential, record: SessionRecord, body: Body) -> None:
-        """Keep *credential*, and what it has opened, if it was here before."""
+        """Keep *credential*, and what it has opened, if it comes often."""
         known, presented = self._credentials, credential.presented
-        if presented is not None and known.comes_again(presented) and self._verifies(known, credential.kid):
+        if presented is not None and known.comes_often(presented) and self._verifies(known, credential.kid):
             known.put(presented, credential, _TOKEN_BYTES)
             credential.is_kept = True
             self._keep(record, body)

@@ -33,6 +33,12 @@ def rows_of(connection: sqlite3.Connection, statement: str, values: tuple[Any, .
     return patiently(lambda: connection.execute(statement, values).fetchall(), give_up_after(LOCK_WAIT))
 
 
+def found(handle: str, rows: list[tuple[Any, ...]]) -> SessionRecord | None:
+    """Return the record of *handle* that :data:`GET` finds, if it finds one."""
+    # As ``SessionRecord._make``, which is a call more.
+    return tuple.__new__(SessionRecord, (handle, *rows[0])) if rows else None
+
+
 def record_in(row: tuple[Any, ...]) -> SessionRecord:
     """Return the record of a *row* of :data:`LIST` or :data:`SCAN`."""
     return SessionRecord(row[0].hex(), *row[1:])

@@ -28,13 +28,11 @@ from .file import SessionFile
 from .group_commit import GroupCommit
 from .opening import advice, identity_of, leave_in_use
 from .place import file_at
-from .reads import CHECK, COUNT, GET, LIST, SCAN, record_in
+from .reads import CHECK, COUNT, GET, LIST, SCAN, found, record_in
 from .waiting import Join, nobody
 from .writes import Writes
 
 T = TypeVar("T")
-
-_new: Any = tuple.__new__  # for ``SessionRecord._make``, which is a call more
 
 _logger = logging.getLogger("fluidauth")
 
@@ -103,16 +101,18 @@ class SQLiteStore(DelegatingStore):
 
     def get(self, handle: str) -> SessionRecord | None:
         catch_up()
-        file, known = self._file, None
-        if file is not None and time.monotonic() < file.check_at:
-            fresh, known = file.fresh.find(handle)
-            if fresh is not None:
-                return fresh
-        rows = self._read(GET, (bytes.fromhex(handle),))
-        if not rows:
-            return None
-        record: SessionRecord = _new(SessionRecord, (handle, *rows[0]))
-        if known is not None and file is not None and file is self._file:
+        file = self._file
+        if file is None or time.monotonic() >= file.check_at:
+            return found(handle, self._read(GET, (bytes.fromhex(handle),)))
+        record, known = file.fresh.find(handle)
+        if record is not None:
+            return record
+        values = (bytes.fromhex(handle),)
+        try:
+            record = found(handle, file.select(GET, values))
+        except StoreBusy:  # as the other reads, which may wait
+            return found(handle, self._read(GET, values))
+        if known is not None and record is not None:
             file.fresh.keep(known, record)
         return record
 

@@ -11,26 +11,28 @@ import pytest
 
 from fluidauth import SQLiteStore
 from fluidauth.stores import SessionRecord
+from fluidauth.stores.sqlite.file import SessionFile
 from fluidauth.stores.sqlite.reads import GET, record_in
 
 
 def selects(store: SQLiteStore, patch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that grows with each statement that *store* reads by."""
     found: list[str] = []
-    read = store._read
+    select = SessionFile.select
 
-    def noted(statement: str, values: tuple[Any, ...]) -> Any:
-        found.append(statement)
-        return read(statement, values)
+    def noted(file: SessionFile, statement: str, values: tuple[Any, ...]) -> Any:
+        if file is store._file:
+            found.append(statement)
+        return select(file, statement, values)
 
-    patch.setattr(store, "_read", noted)
+    patch.setattr(SessionFile, "select", noted)
     return found
 
 
 def warm(store: SQLiteStore, *records: SessionRecord) -> None:
     """Read each of *records* until it is known."""
     for record in records:
-        for _ in range(3):
+        for _ in range(4):
             store.get(record.handle)
         assert knows(store, record)
 
