@@ -17,10 +17,11 @@ _TWICE = 128  # is added to those when a key comes again
 class Recent(Generic[L, K, V]):
     """Values by key, all of them good for one *label*, of at most *limit* bytes together.
 
-    Callers keep a value when its key comes for the third time. Many keys come once in a while, and room for
-    them costs more than it saves. A key is noted by a part of its hash, until other keys take that place. Two
-    dicts stand for a list in order of use, because then a hit writes nothing. When the younger one holds half
-    of the limit, it becomes the older one, whose values are forgotten.
+    Two dicts stand for a list in order of use, because then a hit writes nothing. When the younger one holds
+    half of the limit, it becomes the older one, whose values are forgotten.
+
+    Many keys come once in a while, and room for them costs more than it saves. So a caller may ask whether a
+    key comes often. It is noted by a part of its hash, until other keys take that place.
     """
 
     __slots__ = ("_half", "_seen", "_size", "label", "older", "younger")

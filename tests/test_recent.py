@@ -36,9 +36,7 @@ def test_what_is_used_outlives_what_is_not() -> None:
 def test_key_that_came_is_noted_under_every_label() -> None:
     recent = Recent[str, str, str]("first", LIMIT)
 
-    assert not recent.comes_often("key")
-    assert not recent.comes_often("key")
-    assert recent.comes_often("key")
+    assert [recent.comes_often("key") for _ in range(4)] == [False, False, True, True]
     assert recent.emptied("second").comes_often("key")
 
 

@@ -91,7 +91,8 @@ class Requests(StoreAccess):
             credentials = self._credentials(visit)
             records: list[SessionRecord | None] = []
             for credential in credentials:  # a comprehension is a call of its own before Python 3.12
-                records.append(self.store.get(credential.handle))
+                get = self.store.get_again if credential.is_kept else self.store.get
+                records.append(get(credential.handle))
             state = self._admit(credentials, records)
             if self._adopters and not credentials and visit.bearer is None:
                 found = self._adopters.find(self.policy, self.store, visit.cookies, self.now())
@@ -107,7 +108,8 @@ class Requests(StoreAccess):
             credentials = self._credentials(visit)
             records: list[SessionRecord | None] = []
             for credential in credentials:
-                records.append(await self.twin.get(credential.handle))
+                get = self.twin.get_again if credential.is_kept else self.twin.get
+                records.append(await get(credential.handle))
             state = self._admit(credentials, records)
             if self._adopters and not credentials and visit.bearer is None:
                 found = await self._adopters.afind(self.policy, self.twin, visit.cookies, self.now())

@@ -40,6 +40,9 @@ def identify(
     The store is asked for these only. If there are more than *limit* candidates, none is read.
     """
     header = request_cookies(source)
+    only = policy.verified.in_header(policy.cookie_names, header)
+    if only is not None:
+        return [only], []
     if len(header) > MAX_HEADER_LENGTH:
         ours = any(name in header for name in policy.cookie_names)
         return [], [Notice("cookie_rejected", "too_long")] if ours else []
@@ -60,6 +63,8 @@ def identify(
             found = Credential(name, session_id, kid, handle_of(policy.handle_prefix, session_id), presented)
         if not credentials or found.handle not in [known.handle for known in credentials]:
             credentials.append(found)
+    if len(values) == 1 and credentials and credentials[0].is_kept:
+        policy.verified.keep_header(policy.cookie_names, header, credentials[0])
     return credentials, notices
 
 

@@ -7,6 +7,7 @@ same. So the time it takes says nothing about parts of a token.
 
 from __future__ import annotations
 
+import marshal
 from typing import Any, NamedTuple
 
 from fluidauth.after_fork import renew_in_child
@@ -18,12 +19,15 @@ from fluidauth.records import Body, SessionRecord, Tombstone
 from fluidauth.secrecy import HoldsSecrets
 from fluidauth.session.wish import Credential, Presented
 
-MAX_TOKEN_BYTES = 2 * 1024 * 1024
+MAX_TOKEN_BYTES = 4 * 1024 * 1024
 MAX_BODY_BYTES = 8 * 1024 * 1024
+_HEADER_BYTES = 300  # what the place of a header takes besides its text
 _TOKEN_BYTES = 700  # what one credential takes with its key, and its place in a dict
 _BODY_BYTES = 1_000  # what one body takes besides its fields, which take twice the bytes of their payload
 
 Keys = dict[str, Key]
+_Key = Presented | tuple[tuple[str, ...], str]
+"""What was presented, or the names of cookies and the header in which one of them was."""
 
 
 class _Opened(NamedTuple):
@@ -31,7 +35,9 @@ class _Opened(NamedTuple):
 
     record: SessionRecord
     fields: dict[str, Any] | None
-    """None if they are read each time: a list or dict may change, and nothing encrypted is kept decrypted."""
+    """Without lists and dicts; None if they are read each time, because some are encrypted."""
+    nested: bytes
+    """The lists and dicts by their names, of which each request gets its own; empty if there are none."""
     rest: tuple[Any, ...]
     """What a ``Body`` has after its fields."""
 
@@ -53,7 +59,7 @@ class Verified(HoldsSecrets):
     def forget(self) -> None:
         """Forget everything."""
         keys = self._keyring.by_kid
-        self._credentials = Recent[Keys, Presented, Credential](keys, MAX_TOKEN_BYTES)
+        self._credentials = Recent[Keys, _Key, Credential](keys, MAX_TOKEN_BYTES)
         self._bodies = Recent[Keys, str, _Opened](keys, MAX_BODY_BYTES)
 
     def credential(self, presented: Presented) -> Credential | None:
@@ -62,10 +68,21 @@ class Verified(HoldsSecrets):
         if known.label is not self._keyring.by_kid:
             self._credentials = known.emptied(self._keyring.by_kid)
             return None
-        credential = known.younger.get(presented) or known.older.get(presented)
-        if credential is not None and known.older:
-            known.find(presented)
-        return credential
+        return known.younger.get(presented) or (known.find(presented) if known.older else None)
+
+    def in_header(self, names: tuple[str, ...], header: str) -> Credential | None:
+        """Return the credential that is the only one under *names* in a *header*, if that is known."""
+        known = self._credentials
+        if known.label is not self._keyring.by_kid:
+            return None
+        key = names, header
+        return known.younger.get(key) or (known.find(key) if known.older else None)
+
+    def keep_header(self, names: tuple[str, ...], header: str, credential: Credential) -> None:
+        """Keep that *credential*, which is kept itself, is the only one under *names* in *header*."""
+        known = self._credentials
+        if self._verifies(known, credential.kid):
+            known.put((names, header), credential, _HEADER_BYTES + len(header))
 
     def keep(self, credential: Credential, record: SessionRecord, body: Body) -> None:
         """Keep *credential*, and what it has opened, if it comes often."""
@@ -83,11 +100,14 @@ class Verified(HoldsSecrets):
         known = self._bodies
         if known.label is not self._keyring.by_kid:
             known = self._bodies = known.emptied(self._keyring.by_kid)
-        opened = known.find(record.handle)
+        opened = known.younger.get(record.handle) or known.find(record.handle)
         if opened is not None and opened.record == record:
             if opened.fields is None:
                 return self._sealer.read(record)
-            return Body(opened.fields.copy(), *opened.rest)
+            fields = opened.fields.copy()
+            if opened.nested:
+                fields.update(marshal.loads(opened.nested))  # noqa: S302  what we made ourselves
+            return tuple.__new__(Body, (fields, *opened.rest))
         body = self._sealer.unseal(record)
         if isinstance(body, Body):
             self._keep(record, body)
@@ -104,7 +124,8 @@ class Verified(HoldsSecrets):
 
 
 def _opened(record: SessionRecord, body: Body) -> _Opened:
-    for value in body.fields.values():
-        if isinstance(value, CONTAINERS):
-            return _Opened(record, None, ())
-    return _Opened(record, None if body.locked else body.fields.copy(), body[1:])
+    if body.locked:
+        return _Opened(record, None, b"", ())
+    nested = {name: value for name, value in body.fields.items() if isinstance(value, CONTAINERS)}
+    fields = {**body.fields, **dict.fromkeys(nested)}
+    return _Opened(record, fields, marshal.dumps(nested) if nested else b"", body[1:])

@@ -37,6 +37,12 @@ class AsyncSQLiteStore(AsyncDelegatingStore):
         except StoreBusy:
             return await self._in_thread(self._store.get, handle)
 
+    async def get_again(self, handle: str) -> SessionRecord | None:
+        try:
+            return self._store.get_again(handle)
+        except StoreBusy:
+            return await self._in_thread(self._store.get, handle)
+
     async def update(self, record: SessionRecord) -> bool:
         return await self._commit(writes.updating(record))
 

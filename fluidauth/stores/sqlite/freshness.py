@@ -90,12 +90,12 @@ class Freshness:
         return None, records
 
     def keep(self, records: Records, record: SessionRecord) -> None:
-        """Keep *record*, which was selected after *records* was returned, if it comes often.
+        """Keep *record*, which was selected after *records* was returned.
 
         It is not kept if a commit of our own came in between. This waits for no other thread: the caller may
         be a signal handler, which has interrupted that thread.
         """
-        if records.label and records.comes_often(record.handle) and self._changing.acquire(blocking=False):
+        if records.label and self._changing.acquire(blocking=False):
             try:
                 if self._records is records:
                     records.put(record.handle, record, size_of(record))

@@ -100,18 +100,20 @@ class SQLiteStore(DelegatingStore):
         return f"<SQLiteStore {str(self.path)!r} namespace={self.namespace!r}>"
 
     def get(self, handle: str) -> SessionRecord | None:
+        return found(handle, self._read(GET, (bytes.fromhex(handle),)))
+
+    def get_again(self, handle: str) -> SessionRecord | None:
         catch_up()
         file = self._file
         if file is None or time.monotonic() >= file.check_at:
-            return found(handle, self._read(GET, (bytes.fromhex(handle),)))
+            return self.get(handle)
         record, known = file.fresh.find(handle)
         if record is not None:
             return record
-        values = (bytes.fromhex(handle),)
         try:
-            record = found(handle, file.select(GET, values))
-        except StoreBusy:  # as the other reads, which may wait
-            return found(handle, self._read(GET, values))
+            record = found(handle, file.select(GET, (bytes.fromhex(handle),)))
+        except StoreBusy:  # another try, if it may wait
+            return self.get(handle)
         if known is not None and record is not None:
             file.fresh.keep(known, record)
         return record

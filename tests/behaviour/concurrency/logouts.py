@@ -43,9 +43,11 @@ def look(store: SQLiteStore, ended: memoryview, chance: random.Random) -> str:
     """Read a live session, then one that ended before; return what is wrong, if anything is."""
     place = chance.randrange(PLACES)
     before: int = ended[place]
-    store.get(session(place, before + 1).handle)
+    store.get_again(session(place, before + 1).handle)
     gone = session(place, before)
-    return f"session {before} of place {place} is still there" if before and store.get(gone.handle) else ""
+    return (
+        f"session {before} of place {place} is still there" if before and store.get_again(gone.handle) else ""
+    )
 
 
 def end_one(store: SQLiteStore, ended: memoryview, place: int) -> None:

@@ -65,7 +65,7 @@ def test_two_stores_on_a_file_keep_their_locks_whichever_closes_first(path: Path
                     stores[name].close()
                     open_ones.remove(name)
                 else:
-                    if not stores[name].get(record(1).handle):
+                    if not stores[name].get_again(record(1).handle):
                         stores[name].create(record(1))
                     warm(stores[name], record(1))
                     open_ones.add(name)
@@ -81,7 +81,7 @@ def test_store_collected_without_close_leaves_the_locks_of_the_other(path: Path)
         warm(kept, record(1))
         for _ in range(3):
             passing = SQLiteStore(path)
-            passing.get(record(1).handle)
+            passing.get_again(record(1).handle)
             passing._opened().retire()
             del passing
 
@@ -121,7 +121,7 @@ def test_more_files_than_are_mapped_work_without(tmp_path: Path, monkeypatch: py
                 else:
                     assert store.update(record(1, 2))
                 for _ in range(3):
-                    assert store.get(record(1).handle) == record(1, version)
+                    assert store.get_again(record(1).handle) == record(1, version)
 
         assert sum(knows(store, record(1)) for store in stores) <= 2 + 1  # one may have been let go
         assert not knows(stores[-1], record(1))
@@ -148,7 +148,7 @@ def test_header_of_another_format_is_not_read(
     """A later SQLite may write another one: then each read asks it."""
     with closing(SQLiteStore(path)) as first:
         first.create(record(1))
-        first.get(record(1).handle)
+        first.get_again(record(1).handle)
         index = os.open(f"{path}-shm", os.O_RDWR)  # never closed: that would cost SQLite its locks
         found = os.pread(index, 1, place)
         os.pwrite(index, b"\x07", place)
