@@ -40,12 +40,12 @@ def identify(
     The store is asked for these only. If there are more than *limit* candidates, none is read.
     """
     header = request_cookies(source)
-    only = policy.verified.in_header(policy.cookie_names, header)
-    if only is not None:
-        return [only], []
     if len(header) > MAX_HEADER_LENGTH:
         ours = any(name in header for name in policy.cookie_names)
         return [], [Notice("cookie_rejected", "too_long")] if ours else []
+    only = policy.verified.in_header(policy.cookie_names, header)
+    if only is not None:
+        return [only], []
     values = find_values(header, policy.cookie_names, limit)
     if len(values) > limit:
         return [], [Notice("cookie_rejected", "too_many")]

@@ -7,11 +7,10 @@ same. So the time it takes says nothing about parts of a token.
 
 from __future__ import annotations
 
-import marshal
 from typing import Any, NamedTuple
 
 from fluidauth.after_fork import renew_in_child
-from fluidauth.formats.json_values import CONTAINERS
+from fluidauth.formats.json_values import CONTAINERS, decode, encode
 from fluidauth.formats.payloads import Sealer, sealed_by
 from fluidauth.keys import Key
 from fluidauth.recent import Recent
@@ -36,8 +35,8 @@ class _Opened(NamedTuple):
     record: SessionRecord
     fields: dict[str, Any] | None
     """Without lists and dicts; None if they are read each time, because some are encrypted."""
-    nested: bytes
-    """The lists and dicts by their names, of which each request gets its own; empty if there are none."""
+    nested: str
+    """JSON of the lists and dicts by their names, of which each request gets its own; empty if there are none."""
     rest: tuple[Any, ...]
     """What a ``Body`` has after its fields."""
 
@@ -106,7 +105,7 @@ class Verified(HoldsSecrets):
                 return self._sealer.read(record)
             fields = opened.fields.copy()
             if opened.nested:
-                fields.update(marshal.loads(opened.nested))  # noqa: S302  what we made ourselves
+                fields.update(decode(opened.nested))
             return tuple.__new__(Body, (fields, *opened.rest))
         body = self._sealer.unseal(record)
         if isinstance(body, Body):
@@ -125,7 +124,7 @@ class Verified(HoldsSecrets):
 
 def _opened(record: SessionRecord, body: Body) -> _Opened:
     if body.locked:
-        return _Opened(record, None, b"", ())
+        return _Opened(record, None, "", ())
     nested = {name: value for name, value in body.fields.items() if isinstance(value, CONTAINERS)}
     fields = {**body.fields, **dict.fromkeys(nested)}
-    return _Opened(record, fields, marshal.dumps(nested) if nested else b"", body[1:])
+    return _Opened(record, fields, encode(nested) if nested else "", body[1:])

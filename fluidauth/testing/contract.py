@@ -111,6 +111,22 @@ class StoreContract:
 
         assert self.store.get(record.handle) == record
 
+    def test_a_record_that_is_asked_for_again_is_as_it_is_now(self) -> None:
+        """After each change and removal ``get_again`` answers as ``get`` does."""
+        record, absent = make_record(), make_record("absent")
+        self.store.create(record)
+        for version in range(2, 5):
+            for _ in range(3):
+                assert self.store.get_again(record.handle) == self.store.get(record.handle)
+            assert self.store.update(record._replace(version=version))
+        assert [self.store.get_again(each.handle) for each in (record, absent)] == [
+            record._replace(version=4),
+            None,
+        ]
+
+        assert self.store.delete(record.handle)
+        assert self.store.get_again(record.handle) is None
+
     def test_a_record_needs_no_user(self) -> None:
         """A session without a user keeps None, not an empty text."""
         record = make_record(user_id=None)

@@ -22,13 +22,16 @@ from .ports import free_port
 
 START_TIMEOUT = 60
 STOP_TIMEOUT = 10
-WORKERS = {"uvicorn-workers": 4, "gunicorn": 4}
+WORKERS = {"uvicorn-workers": 4, "gunicorn": 4, "gunicorn-threads": 4}
 
 COMMANDS = {
     "uvicorn": "uvicorn --host 127.0.0.1 --port {port} harness.servers.apps:asgi_app",
     "hypercorn": "hypercorn --bind 127.0.0.1:{port} harness.servers.apps:asgi_app",
     "uvicorn-workers": "uvicorn --host 127.0.0.1 --port {port} --workers 4 harness.servers.apps:asgi_app",
     "gunicorn": "gunicorn --bind 127.0.0.1:{port} --workers 4 harness.servers.apps:wsgi_app",
+    "gunicorn-threads": (
+        "gunicorn --bind 127.0.0.1:{port} --workers 4 --threads 8 harness.servers.apps:wsgi_app"
+    ),
     "waitress": "waitress --listen 127.0.0.1:{port} --threads 16 harness.servers.apps:wsgi_app",
 }
 

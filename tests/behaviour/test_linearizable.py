@@ -44,11 +44,11 @@ DATABASE_KILLS = 4
 # -- sound servers ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "uvicorn-workers"])
+@pytest.mark.parametrize("server", ["gunicorn", "gunicorn-threads", "uvicorn-workers"])
 def test_four_workers_keep_every_promise(server: str, tmp_path: Path) -> None:
     """Of all that four processes on one file acknowledged nothing is lost, and nothing revives."""
     database, former = tmp_path / "sessions.db", new_secret()
-    endings = ENDINGS if server == "gunicorn" else (*ENDINGS, "socket")
+    endings = (*ENDINGS, "socket") if server == "uvicorn-workers" else ENDINGS
     with serving(server, database, new_secret(), environ={"TEST_FORMER_SECRET": former}) as url:
         history = run_lives(OverHTTP(url), range(12), endings=endings, former=cookies_of_starlette(former))
 

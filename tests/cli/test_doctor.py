@@ -12,6 +12,7 @@ from fluidauth import SessionEngine
 from fluidauth.keys import file as keyfile
 from fluidauth.keys import new_secret
 from fluidauth.keys.key import kid_of
+from fluidauth.stores.sqlite import wal_index
 from tests.cli.support import LONG_AGO, NEW, OLD, Cli, sign_in
 
 
@@ -24,6 +25,23 @@ def test_a_healthy_deployment_has_no_errors(cli: Cli, engine: SessionEngine) -> 
     assert found.code == 0
     assert {opinion["subject"] for opinion in opinions} >= {"clock", "secrets", "disk", "store", "cookie"}
     assert [o for o in opinions if o["level"] == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("is_supported", "says"),
+    [
+        (True, "from memory while nobody commits"),
+        (False, "each one asks SQLite: this system or Python cannot"),
+    ],
+)
+def test_doctor_says_how_reads_go(
+    cli: Cli, engine: SessionEngine, monkeypatch: pytest.MonkeyPatch, is_supported: bool, says: str
+) -> None:
+    monkeypatch.setattr(wal_index, "is_supported", lambda: is_supported)
+
+    opinions = cli("doctor", "--json").json["opinions"]
+
+    assert next(opinion["says"] for opinion in opinions if opinion["subject"] == "reads").startswith(says)
 
 
 def test_doctor_says_what_is_wrong_and_what_to_do(
