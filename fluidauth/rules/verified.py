@@ -36,7 +36,7 @@ class _Opened(NamedTuple):
     fields: dict[str, Any] | None
     """Without lists and dicts; None if they are read each time, because some are encrypted."""
     nested: str
-    """JSON of the lists and dicts by their names, of which each request gets its own; empty if there are none."""
+    """JSON of the lists and dicts by their names, of which each request gets its own; or nothing."""
     rest: tuple[Any, ...]
     """What a ``Body`` has after its fields."""
 
