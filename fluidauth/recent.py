@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from fluidauth.secrecy import HoldsSecrets
+
 K = TypeVar("K", bound=Hashable)
 L = TypeVar("L")
 V = TypeVar("V")
@@ -14,11 +16,11 @@ _MARK = (_PLACES << 7) - 1  # the bits of a hash that count: the place, and seve
 _TWICE = 128  # is added to those when a key comes again
 
 
-class Recent(Generic[L, K, V]):
+class Recent(HoldsSecrets, Generic[L, K, V]):
     """Values by key, all of them good for one *label*, of at most *limit* bytes together.
 
-    Two dicts stand for a list in order of use, because then a hit writes nothing. When the younger one holds
-    half of the limit, it becomes the older one, whose values are forgotten.
+    There are two dicts. When the younger one holds half of the limit, it becomes the older one, whose values
+    are forgotten. So a hit writes nothing, and a value that is in use comes back when it is next asked for.
 
     Many keys come once in a while, and room for them costs more than it saves. So a caller may ask whether a
     key comes often. It is noted by a part of its hash, until other keys take that place.
@@ -35,13 +37,8 @@ class Recent(Generic[L, K, V]):
         self._size = 0  # bytes that were put into the younger one
 
     def find(self, key: K) -> V | None:
-        """Return the value of *key*, if it is there, and keep it longer."""
-        value = self.younger.get(key)
-        if value is None and self.older:
-            value = self.older.pop(key, None)
-            if value is not None:
-                self.younger[key] = value
-        return value
+        """Return the value of *key*, if it is there."""
+        return self.younger.get(key) or self.older.get(key)
 
     def comes_often(self, key: K) -> bool:
         """Note that *key* came; return whether it came twice before."""

@@ -1,8 +1,8 @@
 """What was verified a moment ago, so that the same bytes are not verified again.
 
 A token that is not genuine is never kept, nor one without a live session. So nobody can fill this memory from
-outside. Tokens are looked up by Python's keyed hash of them. Equal bytes are compared only if that is the
-same. So the time it takes says nothing about parts of a token.
+outside. Tokens are looked up by a hash of the whole token. Equal bytes are compared only if all its bits are
+the same. So the time it takes says nothing about parts of a token.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from fluidauth.secrecy import HoldsSecrets
 from fluidauth.session.wish import Credential, Presented
 
 MAX_TOKEN_BYTES = 4 * 1024 * 1024
+MAX_HEADER_BYTES = 2 * 1024 * 1024
 MAX_BODY_BYTES = 8 * 1024 * 1024
 _HEADER_BYTES = 300  # what the place of a header takes besides its text
+_LONGEST_HEADER = 2_048  # characters
 _TOKEN_BYTES = 700  # what one credential takes with its key, and its place in a dict
 _BODY_BYTES = 1_000  # what one body takes besides its fields, which take twice the bytes of their payload
 
 Keys = dict[str, Key]
-_Key = Presented | tuple[tuple[str, ...], str]
-"""What was presented, or the names of cookies and the header in which one of them was."""
 
 
 class _Opened(NamedTuple):
@@ -40,6 +40,9 @@ class _Opened(NamedTuple):
     rest: tuple[Any, ...]
     """What a ``Body`` has after its fields."""
 
+    def __repr__(self) -> str:
+        return f"<_Opened {self.record.handle}>"
+
 
 class Verified(HoldsSecrets):
     """The tokens and records of one engine that were genuine, under the keys that verify now.
@@ -47,7 +50,7 @@ class Verified(HoldsSecrets):
     All of it is forgotten when a key changes its state, in a forked child, and by :meth:`forget`.
     """
 
-    __slots__ = ("__weakref__", "_bodies", "_credentials", "_keyring", "_sealer")
+    __slots__ = ("__weakref__", "_bodies", "_credentials", "_headers", "_keyring", "_sealer")
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
@@ -58,30 +61,46 @@ class Verified(HoldsSecrets):
     def forget(self) -> None:
         """Forget everything."""
         keys = self._keyring.by_kid
-        self._credentials = Recent[Keys, _Key, Credential](keys, MAX_TOKEN_BYTES)
+        self._credentials = Recent[Keys, Presented, Credential](keys, MAX_TOKEN_BYTES)
+        self._headers = Recent[Keys, tuple[tuple[str, ...], str], Credential](keys, MAX_HEADER_BYTES)
         self._bodies = Recent[Keys, str, _Opened](keys, MAX_BODY_BYTES)
+
+    def _follow(self) -> None:
+        """Forget what was verified under other keys than those that verify now."""
+        keys = self._keyring.by_kid
+        self._credentials = self._credentials.emptied(keys)
+        self._headers = self._headers.emptied(keys)
+        self._bodies = self._bodies.emptied(keys)
 
     def credential(self, presented: Presented) -> Credential | None:
         """Return the credential that was *presented*; None if it must be verified."""
         known = self._credentials
         if known.label is not self._keyring.by_kid:
-            self._credentials = known.emptied(self._keyring.by_kid)
+            self._follow()
             return None
-        return known.younger.get(presented) or (known.find(presented) if known.older else None)
+        return known.younger.get(presented) or known.older.get(presented)
 
     def in_header(self, names: tuple[str, ...], header: str) -> Credential | None:
         """Return the credential that is the only one under *names* in a *header*, if that is known."""
-        known = self._credentials
+        known = self._headers
         if known.label is not self._keyring.by_kid:
             return None
         key = names, header
-        return known.younger.get(key) or (known.find(key) if known.older else None)
+        return known.younger.get(key) or known.older.get(key)
 
     def keep_header(self, names: tuple[str, ...], header: str, credential: Credential) -> None:
-        """Keep that *credential*, which is kept itself, is the only one under *names* in *header*."""
-        known = self._credentials
-        if self._verifies(known, credential.kid):
-            known.put((names, header), credential, _HEADER_BYTES + len(header))
+        """Keep that *credential*, which is kept itself, is the only one under *names* in *header*.
+
+        Only a short header that comes often is kept, and it takes no room from tokens. Other cookies in a
+        header may change each time.
+        """
+        known, key = self._headers, (names, header)
+        if (
+            len(header) <= _LONGEST_HEADER
+            and known.comes_often(key)
+            and self._verifies(known, credential.kid)
+        ):
+            known.put(key, credential, _HEADER_BYTES + len(header))
 
     def keep(self, credential: Credential, record: SessionRecord, body: Body) -> None:
         """Keep *credential*, and what it has opened, if it comes often."""
@@ -96,10 +115,9 @@ class Verified(HoldsSecrets):
 
         No two calls return the same mutable value.
         """
-        known = self._bodies
-        if known.label is not self._keyring.by_kid:
-            known = self._bodies = known.emptied(self._keyring.by_kid)
-        opened = known.younger.get(record.handle) or known.find(record.handle)
+        if self._bodies.label is not self._keyring.by_kid:
+            self._follow()
+        opened = self._bodies.find(record.handle)
         if opened is not None and opened.record == record:
             if opened.fields is None:
                 return self._sealer.read(record)

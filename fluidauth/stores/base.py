@@ -68,7 +68,8 @@ class SessionStore(ABC):
     def get_again(self, handle: str) -> SessionRecord | None:
         """Do as :meth:`get`, for a handle that is asked for often.
 
-        The answer may come from memory if the store knows that nobody has changed it since.
+        The answer may come from memory if the store knows that nobody has changed it since. A subclass that
+        overrides :meth:`get` of such a store must override this one, too.
         """
         return self.get(handle)
 

@@ -41,8 +41,6 @@ class MemoryStore(SessionStore):
     def get(self, handle: str) -> SessionRecord | None:
         return self._records.get(handle)
 
-    get_again = get
-
     def create(self, record: SessionRecord) -> None:
         with self._lock:
             self._insert(record)
@@ -145,8 +143,6 @@ class AsyncMemoryStore(AsyncDelegatingStore):
 
     async def get(self, handle: str) -> SessionRecord | None:
         return self._store.get(handle)
-
-    get_again = get
 
     async def update(self, record: SessionRecord) -> bool:
         return self._store.update(record)

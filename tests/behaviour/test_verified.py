@@ -279,7 +279,8 @@ def _reached(start: object) -> Iterator[object]:
 
 
 def _texts(kept: verified.Verified) -> str:
-    values = [kept._credentials.younger, kept._credentials.older, kept._bodies.younger, kept._bodies.older]
+    recent = (kept._credentials, kept._headers, kept._bodies)
+    values = [each for values in recent for each in (values.younger, values.older)]
     return repr([found for found in _reached(values) if isinstance(found, str | bytes)])
 
 
@@ -354,6 +355,23 @@ def test_bytes_are_bounded(browser: Browser, monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < len({**kept._credentials.younger, **kept._credentials.older}) <= 8_000 // verified._TOKEN_BYTES
     assert 0 < len({**kept._bodies.younger, **kept._bodies.older}) <= 40_000 // 1_500
     assert all(visitor.get(dict) == {"pad": "x" * 500} for visitor in visitors)
+
+
+@pytest.mark.requirement("73")
+@pytest.mark.parametrize("length", [100, 4_000])
+def test_other_cookies_that_change_push_nobody_out(browser: Browser, length: int) -> None:
+    """A visitor with one session sends another header each time."""
+    others = [warmed(browser.with_cookie(None), theme="dark") for _ in range(3)]
+    warmed(browser, theme="dark")
+    kept = browser.engine.policy.verified
+    before = set(kept._credentials.younger)
+    for number in range(50):
+        header = f"other={str(number) * length}; {browser.name}={browser.cookie}"
+        assert browser.get(dict, cookie_header=header) == {"theme": "dark"}
+
+    assert set(kept._credentials.younger) == before
+    assert len(kept._headers.younger) <= len(others) + 1
+    assert kept._headers._size <= verified.MAX_HEADER_BYTES
 
 
 @pytest.mark.requirement("73")

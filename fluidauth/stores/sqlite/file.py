@@ -129,6 +129,7 @@ class SessionFile:
     def begin_anew(self) -> None:
         """Go on in a forked child."""
         in_use = self.checkpoints.begin_anew() or self.readers.in_use or self.writers.in_use
+        in_use = in_use or self.fresh.is_closing
         if in_use:
             leave_in_use(self._identity)
         self.fresh.begin_anew(in_use)
@@ -161,21 +162,21 @@ class SessionFile:
 
     def _watch(self) -> tuple[memoryview, sqlite3.Connection] | str:
         """Return a view of the header of the log's index, and a connection that keeps it; or why not."""
+        connection = self._connect(read_only=True)
         try:
-            connection = self._connect(read_only=True)
-            try:
-                space_in(connection, self._namespace)  # SQLite opens the log at the first read
-                index = identity_of(self._index_path)
-                view = view_of(self._index_path, index, self)
-                if not isinstance(view, str):
-                    self._journals = identity_of(self._log_path), index
-                    return view, connection
-            except BaseException:
-                connection.close()
-                raise
+            space_in(connection, self._namespace)  # SQLite opens the log at the first read
+            index = identity_of(self._index_path)
+            view = view_of(self._index_path, index, self._identity, self)
+            if not isinstance(view, str):
+                self._journals = identity_of(self._log_path), index
+                return view, connection
+        except sqlite3.Error as error:
             connection.close()
-        except (sqlite3.Error, StoreError) as error:  # the call that needs a connection meets it, too
-            return str(error)
+            raise store_error("opened", error) from error
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
         return view
 
     def _connect(self, read_only: bool = False) -> sqlite3.Connection:

@@ -8,8 +8,10 @@ in Python 3.11, an ``UPDATE`` 6 times, and one within a transaction of its own 1
 A commit of our own store moves the header, too, and we know what it changed. The other records stay under
 four conditions. The header was read while we had the write lock. It is the one that the records count to. A
 row was certainly changed. The counter moved by exactly one. Then nobody else has committed, neither before
-nor since. The counter alone proves nothing: our refused write moves it by none, and another process by one
-meanwhile.
+nor since. The counter alone proves nothing: our refused write moves it by none, and another
+process by one meanwhile. One case is left. Recovery sets the counter to zero, so a process would have to die
+in the middle of a header, between our commit and our next step. As many commits of others must then follow in
+that moment as bring the counter to the very number.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from fluidauth.records import SessionRecord
 from .pool import close_inherited
 from .wal_index import HEADER_LENGTH, follows
 
-MAX_BYTES = 16 * 1024 * 1024  # of records that a file keeps
+MAX_BYTES = 8 * 1024 * 1024  # of records that a file keeps
 NOTE = "fluidauth_note_header"
 """The SQL function that notes the header. In a statement that writes, SQLite holds the write lock by then."""
 _OVERHEAD = 500  # bytes of a record besides its payload
@@ -56,6 +58,8 @@ class Freshness:
         self._noted = bytearray(HEADER_LENGTH)
         self._records = Records(b"", MAX_BYTES)
         self._is_tried = False
+        self.is_closing = False
+        """Whether the connection is being closed, so that a child that is forked now may not."""
         self.obstacle: str = ""
         """Why nothing can be known."""
         self.is_committing = False
@@ -81,11 +85,8 @@ class Freshness:
         except ValueError:  # the view was just given up
             return None, None
         if header == records.label:
-            record = records.younger.get(handle)
-            if record is None and records.older and (record := records.older.get(handle)) is not None:
-                self.keep(records, record)
-            return record, records
-        if self.is_committing:
+            return records.younger.get(handle) or records.older.get(handle), records
+        if self.is_committing or records is not self._records:
             return None, None
         records = self._records = records.emptied(header)
         return None, records
@@ -128,6 +129,8 @@ class Freshness:
             return  # then the records count to a former header, and are of no more use
         try:
             records, header = self._records, self.held()
+            if header and header == held:
+                self._distrust()
             if held != records.label or not header or not follows(header, held):
                 return
             for record in updated:
@@ -137,6 +140,14 @@ class Freshness:
             self._records = records.good_for(header)
         finally:
             self._changing.release()
+
+    def _distrust(self) -> None:
+        """Stop, because a commit has left the header as it was: it belongs to another index.
+
+        Somebody removed the file of the index while a connection was open. SQLite goes on with that one.
+        """
+        self.stop()
+        self.obstacle = "the index of the log was replaced while it was in use"
 
     def register(self, connection: sqlite3.Connection) -> None:
         """Give *connection*, which writes, the function :data:`NOTE`.
@@ -153,11 +164,11 @@ class Freshness:
     # -- the view ----------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to watch, unless that was tried before."""
+        """Begin to watch, unless that was tried before. Raise ``StoreError`` if that fails for now."""
         with self._watching:
             if not self._is_tried:
-                self._is_tried = True
                 found = self._watch()
+                self._is_tried = True
                 if isinstance(found, str):
                     self.obstacle = found
                 else:
@@ -170,10 +181,11 @@ class Freshness:
             self._header.release()  # a thread that reads it is done, or will find it so
             self._header = memoryview(b"")
             self._records = Records(b"", MAX_BYTES)
-            anchor, self._anchor = self._anchor, None
-            if anchor is not None:
+            if self._anchor is not None:
+                self.is_closing = True
                 with suppress(sqlite3.Error):
-                    anchor.close()
+                    self._anchor.close()
+                self._anchor, self.is_closing = None, False
 
     def resume(self) -> None:
         """Let the next connection start again."""

@@ -247,16 +247,16 @@ class SQLiteStore(DelegatingStore):
         fresh = file.fresh
         try:
             fresh.is_committing = True
-            done = writes.update(connection, file.space, record)
-        except writes.OWN_ERRORS:  # the queue meets it again, and knows what to do
-            file.writers.give_back(connection)
-            return None
+            try:
+                done = writes.update(connection, file.space, record)
+            except writes.OWN_ERRORS:  # the queue meets it again, and knows what to do
+                file.writers.give_back(connection)
+                return None
+            if done:
+                fresh.committed(fresh.noted(), (record,))
         except BaseException:
             file.writers.discard(connection)
             raise
-        else:
-            if done:
-                fresh.committed(fresh.noted(), (record,))
         finally:
             fresh.is_committing = False
         file.writers.give_back(connection)

@@ -59,21 +59,28 @@ class _Mapping(NamedTuple):
     descriptor: int
     address: int | None
     """None if it could not be mapped."""
+    database: Identity | None
     holders: weakref.WeakSet[Holder]
+
+    def is_in_use(self) -> bool:
+        return any(each.is_open for each in self.holders)
 
     def is_done(self) -> bool:
         """Return whether nobody can have a lock that would be lost."""
-        return not os.fstat(self.descriptor).st_nlink and not any(each.is_open for each in self.holders)
+        return not os.fstat(self.descriptor).st_nlink and not self.is_in_use()
 
 
 _mappings: dict[Identity, _Mapping] = {}
 _lock = ProcessLock()
 
 
-def view_of(path: str, identity: Identity | None, holder: Holder) -> memoryview | str:
+def view_of(
+    path: str, identity: Identity | None, database: Identity | None, holder: Holder
+) -> memoryview | str:
     """Return a view of the header in the index at *path*, for *holder*, which has a connection open.
 
     Return why there is none if the file is not the one of this *identity*, or if it cannot be mapped or read.
+    All connections of a process to one *database* share an index, even after that file was replaced.
     """
     if not is_supported():
         return "this system or Python cannot map the index of the log"
@@ -81,7 +88,13 @@ def view_of(path: str, identity: Identity | None, holder: Holder) -> memoryview 
         return "the log has no index"
     with _lock:
         _let_go()
-        mapping = _mappings.get(identity) or _map(path, identity)
+        if any(
+            other.database == database and other.is_in_use()
+            for known, other in _mappings.items()
+            if known != identity
+        ):
+            return "the index of the log was replaced while it was in use"
+        mapping = _mappings.get(identity) or _map(path, identity, database)
         if mapping is None or mapping.address is None:
             return f"the index of the log cannot be mapped, or {MAX_MAPPINGS} others are"
         mapping.holders.add(holder)
@@ -108,7 +121,7 @@ def is_supported() -> bool:
     )
 
 
-def _map(path: str, identity: Identity) -> _Mapping | None:
+def _map(path: str, identity: Identity, database: Identity | None) -> _Mapping | None:
     if len(_mappings) >= MAX_MAPPINGS or identity_of(path) != identity:
         return None
     try:
@@ -120,9 +133,8 @@ def _map(path: str, identity: Identity) -> _Mapping | None:
     if (found.st_dev, found.st_ino) == identity and found.st_size >= mmap.PAGESIZE:
         address = _libc().mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
     # Kept even if it is of no use: to close the descriptor would cost others their locks.
-    mapping = _Mapping(descriptor, None if address == _FAILED else address, weakref.WeakSet())
-    _mappings[found.st_dev, found.st_ino] = mapping
-    return mapping
+    mapping = _Mapping(descriptor, None if address == _FAILED else address, database, weakref.WeakSet())
+    return _mappings.setdefault((found.st_dev, found.st_ino), mapping) if address is not None else None
 
 
 def _let_go() -> None:

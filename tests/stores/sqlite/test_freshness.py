@@ -18,6 +18,7 @@ from fluidauth import SQLiteStore, StoreError
 from fluidauth.records import END_OF_TIME
 from fluidauth.stores import SessionRecord
 from fluidauth.stores.sqlite import freshness, wal_index
+from fluidauth.stores.sqlite.reads import GET
 from fluidauth.stores.sqlite.waiting import Write
 from fluidauth.testing.forks import begin_child
 from tests.stores.sqlite.knowing import knows, selects, truth, warm
@@ -109,14 +110,14 @@ def test_own_commit_is_seen_by_the_next_read(other: SQLiteStore, path: Path, wri
 
 
 @pytest.mark.requirement("72")
-@pytest.mark.parametrize("write", [name for name in WRITES if "many" not in name and "clean" not in name])
+@pytest.mark.parametrize("write", sorted(WRITES.keys() - {"clean", "clean everything", "delete_for_user"}))
 def test_own_commit_leaves_the_other_records(other: SQLiteStore, write: str) -> None:
-    """Only SQLite knows which rows the commands for many remove: those forget everything."""
+    """Only SQLite knows which rows a cleaning or the removal of a user's sessions concerns."""
     warm(other, ONE, TWO)
 
     WRITES[write](other)
 
-    assert knows(other, TWO) or write == "delete_for_user"
+    assert knows(other, TWO) or write == "update_many"  # which changes both
 
 
 @pytest.mark.requirement("72")
@@ -220,7 +221,7 @@ def _set_equal(connection: sqlite3.Connection, space: int) -> bool:
 
 @pytest.mark.requirement("72")
 @pytest.mark.parametrize("own", OWN)
-@pytest.mark.parametrize("moment", ["before the lock", "after the commit"])
+@pytest.mark.parametrize("moment", ["before the statement", "after the commit"])
 def test_foreign_commit_next_to_an_own_one_is_seen(
     store: SQLiteStore, other: SQLiteStore, monkeypatch: pytest.MonkeyPatch, own: str, moment: str
 ) -> None:
@@ -262,6 +263,58 @@ def test_thread_that_reads_during_an_own_commit_empties_nothing(other: SQLiteSto
     assert found == [record(1, 2), TWO]
     assert knows(other, TWO)
     assert knows(other, ONE)
+
+
+@pytest.mark.requirement("72")
+def test_commit_that_leaves_the_header_as_it_was_ends_it(
+    other: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header is that of another index: somebody removed the file, and SQLite goes on with the old one."""
+    warm(other, ONE, TWO)
+    fresh = other._opened().fresh
+    frozen = memoryview(fresh.held())
+    fresh._header, view = frozen, fresh._header
+
+    assert other.touch(TWO.handle, LATER)
+
+    assert not knows(other, ONE)
+    assert "replaced while it was in use" in other.why_select()
+    assert other.delete(ONE.handle)
+    assert other.get_again(ONE.handle) is None
+    view.release()
+
+
+@pytest.mark.requirement("72")
+def test_lock_at_the_first_read_does_not_last(store: SQLiteStore, other: SQLiteStore, path: Path) -> None:
+    """Another process closes its last connection just then, as when workers start again."""
+    other.close()
+    store.close()
+    other.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError):
+            other._opened().select(GET, (bytes.fromhex(ONE.handle),))
+        holder.execute("COMMIT")
+
+    warm(other, ONE)
+
+
+@pytest.mark.requirement("72")
+def test_interrupted_update_keeps_no_connection(other: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler raises after the commit: the connection that writes is not lost."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    warm(other, ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(other._opened().fresh, "committed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            other.update(record(1, 2))
+
+    assert other.update(record(1, 3))
+    assert other.get_again(ONE.handle) == record(1, 3)
 
 
 # -- the file --------------------------------------------------------------------------
