@@ -22,7 +22,7 @@ TEXT, HEADING, TITLE = 9.0, 9.5, 12.5
 ROW, HEAD, SPACE = 15.5, 22.0, 14.0
 NAME = 12.0  # of a name that stands above its bars
 GAP = 8.0  # between names of peers, bars with their numbers, and the edge
-GRAPH, NAMES = 128.0, 126.0
+GRAPH, NAMES = 128.0, 142.0
 COLOURS = {
     name: f"#0102{number:02x}" for number, name in enumerate(LIGHT)
 }  # stand for those of the page, which are set by a style
