@@ -58,11 +58,11 @@ class Freshness:
         self._noted = bytearray(HEADER_LENGTH)
         self._records = Records(b"", MAX_BYTES)
         self._is_tried = False
-        self.is_closing = False
+        self.is_closing: bool = False
         """Whether the connection is being closed, so that a child that is forked now may not."""
         self.obstacle: str = ""
         """Why nothing can be known."""
-        self.is_committing = False
+        self.is_committing: bool = False
         """Whether our commit may have moved the header already, and :meth:`committed` is still to come."""
         self._changing = threading.Lock()
         self._watching = threading.RLock()
@@ -185,7 +185,8 @@ class Freshness:
                 self.is_closing = True
                 with suppress(sqlite3.Error):
                     self._anchor.close()
-                self._anchor, self.is_closing = None, False
+                self._anchor = None
+                self.is_closing = False
 
     def resume(self) -> None:
         """Let the next connection start again."""
