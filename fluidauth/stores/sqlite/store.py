@@ -288,10 +288,8 @@ class SQLiteStore(DelegatingStore):
             file.writers.discard(connection)
             raise
         changes = connection.total_changes - before
-        if is_sound:
-            file.writers.give_back(connection)
-        else:
-            file.writers.discard(connection)
+        settle = file.writers.give_back if is_sound else file.writers.discard
+        settle(connection)
         self._written(file, changes)
 
     def _written(self, file: SessionFile, changes: int) -> None:
