@@ -31,18 +31,6 @@ SECRET_WORD = "swordfish-in-the-clear"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "keyring.json"
-    keyfile.change(path, lambda empty: empty.added(FIRST, NOW))
-    return path
-
-
-@pytest.fixture
-def ring_clock() -> FakeClock:
-    return FakeClock(0)
-
-
-@pytest.fixture
 def engine(
     path: Path, ring_clock: FakeClock, store: Any, clock: FakeClock, events: list[SessionEvent]
 ) -> Iterator[SessionEngine]:

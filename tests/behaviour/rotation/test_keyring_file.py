@@ -21,19 +21,6 @@ from tests.support import Browser, state_of
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A keyring file with one signing key."""
-    path = tmp_path / "keyring.json"
-    keyfile.change(path, lambda empty: empty.added(FIRST, NOW))
-    return path
-
-
-@pytest.fixture
-def ring_clock() -> FakeClock:
-    return FakeClock(0)
-
-
-@pytest.fixture
 def engine(
     path: Path, ring_clock: FakeClock, store: Any, clock: FakeClock, events: list[SessionEvent]
 ) -> Iterator[SessionEngine]:
