@@ -8,21 +8,25 @@ from __future__ import annotations
 
 __all__ = [
     "ConfigError",
+    "CrossOriginError",
     "FieldError",
     "FieldFormatError",
     "FieldKeyMissing",
     "FieldTampered",
     "FluidAuthError",
     "FreshLoginRequired",
+    "ImpersonationError",
     "KeyStateError",
     "NoSigningKey",
     "NoSuchSession",
     "NotEnded",
+    "NotRedeemable",
     "NotSupported",
     "OutcomeUnknown",
     "PayloadError",
     "RecordExists",
     "RecordTampered",
+    "Refusal",
     "SessionClosed",
     "SessionNotLoaded",
     "StoreBusy",
@@ -78,18 +82,83 @@ class NotSupported(FluidAuthError, NotImplementedError):
     """The store does not offer this optional capability."""
 
 
-# -- the visitor's: answer by asking for credentials again ----------------------------
+# -- the visitor's: answered by a response of its own, unless the application catches them ----
 
 
-class FreshLoginRequired(FluidAuthError, PermissionError):
-    """The last login is too long ago, or nobody is signed in. The response is 401, unless you catch this.
+class Refusal(FluidAuthError, PermissionError):
+    """A request may not do what it asks for.
 
-    ``max_age`` is the greatest age of the login in seconds. None means that any login is enough.
+    Unless you catch this, ``status`` is that of the response, and ``told`` is what it says to the visitor.
     """
 
-    def __init__(self, message: str, max_age: int | None = None) -> None:
+    status = 403
+    told = "This is not allowed."
+
+    def headers(self) -> dict[str, str]:
+        """Return what the response says besides its status."""
+        return {}
+
+
+class FreshLoginRequired(Refusal):
+    """The user must authenticate again, or by another method, or nobody is signed in. The response is 401.
+
+    ``max_age`` is the greatest age of the login in seconds, and ``methods`` are those of which one is wanted.
+    None and nothing mean that any login is enough. If the engine has a ``login_url`` and the request loads a
+    page, ``location`` is the address of the page that asks for it, and the response leads there (303).
+    """
+
+    status = 401
+    told = "Please sign in again, and repeat what you did."
+
+    def __init__(
+        self,
+        message: str,
+        max_age: int | None = None,
+        methods: tuple[str, ...] = (),
+        location: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.max_age = max_age
+        self.methods = methods
+        self.location = location
+        if location is not None:
+            self.status = 303
+
+    def headers(self) -> dict[str, str]:
+        """Return where to go, or what to do: the error and its parameters are those of RFC 9470.
+
+        A 401 must name a scheme (RFC 9110, section 15.5.2). Browsers ignore one that they do not know.
+        """
+        if self.location is not None:
+            return {"Location": self.location}
+        age = "" if self.max_age is None else f', max_age="{self.max_age}"'
+        methods = f', acr_values="{" ".join(self.methods)}"' if self.methods else ""
+        return {"WWW-Authenticate": f'Session error="insufficient_user_authentication"{age}{methods}'}
+
+
+class CrossOriginError(Refusal):
+    """A page of another origin made the request, or its form has no token of this session: 403."""
+
+    told = "This was sent from another site, so it was not done. Please do it on a page of this site."
+
+
+class ImpersonationError(Refusal):
+    """This cannot be done in another user's name, or nobody acts in one: 403."""
+
+
+class NotRedeemable(Refusal):
+    """The one-time value is not one of this session for this purpose, or it was used, or is too old: 400."""
+
+    status = 400
+    told = "This was used already, or is too old. Please begin again."
+
+
+REFUSALS: tuple[type[Refusal], ...] = (
+    FreshLoginRequired,
+    CrossOriginError,
+    ImpersonationError,
+    NotRedeemable,
+)
 
 
 # -- the environment's: the store is out of order -------------------------------------

@@ -22,7 +22,10 @@ WINDOW = 60  # seconds
 
 # Each of these follows a genuine sign-in or sign-out, so an audit must find them all.
 _UNLIMITED = frozenset(
-    ("session_created", "session_adopted", "session_renewed", "session_logout", "session_revoked")
+    (
+        *("session_created", "session_adopted", "session_renewed", "session_logout", "session_revoked"),
+        *("impersonation_begun", "impersonation_ended"),
+    )
 )
 
 logger: logging.Logger = logging.getLogger("fluidauth")
@@ -38,6 +41,10 @@ class SessionEvent:
     handle: str | None = None
     user_id: str | None = None
     count: int | None = None
+    actor: str | None = None
+    """The user who acts in the name of ``user_id``."""
+    origin: str | None = None
+    """Of a request of another origin: the value of ``Origin``, or of ``Sec-Fetch-Site`` without one."""
 
     @property
     def message(self) -> str:
@@ -47,7 +54,13 @@ class SessionEvent:
 
     def __str__(self) -> str:
         # %r escapes CR and LF: a user id cannot forge a line.
-        details = (("reason", self.reason), ("handle", self.handle), ("user_id", self.user_id))
+        details = (
+            ("reason", self.reason),
+            ("handle", self.handle),
+            ("user_id", self.user_id),
+            ("actor", self.actor),
+            ("origin", self.origin),
+        )
         shown = [f"{name}={value!r}" for name, value in details if value is not None]
         if self.count is not None:
             shown.append(f"count={self.count}")
@@ -122,3 +135,5 @@ class Notice(NamedTuple):
     handle: str | None = None
     user_id: str | None = None
     number: int | None = None  # the event's count, which is the name of a method here
+    actor: str | None = None
+    origin: str | None = None

@@ -14,11 +14,14 @@ EventName = Literal[
     "session_expired",
     "session_logout",
     "session_revoked",
+    "impersonation_begun",
+    "impersonation_ended",
     "revoke_failed",
     "cookie_rejected",
     "token_rejected",
     "cookie_insecure",
     "development_mode",
+    "cross_origin",
     "cookie_conflict",
     "session_replaced",
     "cache_overridden",
@@ -76,6 +79,10 @@ MEANINGS: dict[EventName, Meaning] = {
         "Sessions were ended from outside of their own requests.",
         {"late": "The store works again, and a session that could not be ended before has ended."},
     ),
+    "impersonation_begun": Meaning(
+        logging.INFO, "A user began to act in the name of another one, for the reason given."
+    ),
+    "impersonation_ended": Meaning(logging.INFO, "A user does not act in the name of another one any more."),
     "revoke_failed": Meaning(
         logging.ERROR,
         (
@@ -91,6 +98,7 @@ MEANINGS: dict[EventName, Meaning] = {
             "replaced": (
                 "The browser sent the cookie from before a login or regenerate(), and that opens nothing."
             ),
+            "actor_gone": "The session of the user who acted in another's name has ended, so this has.",
             "too_long": "The Cookie header is longer than 64 KiB, so nothing in it was used.",
             "too_many": "The Cookie header has more than four cookies of our name, so none was used.",
             "old_system": "The cookie of the former system is forged, expired or unknown there.",
@@ -120,6 +128,22 @@ MEANINGS: dict[EventName, Meaning] = {
         "Development mode is on: only requests from this machine are served.",
         {"refused": "Development mode refused a request that came from elsewhere."},
         logging.WARNING,
+    ),
+    "cross_origin": Meaning(
+        logging.WARNING,
+        (
+            "A page of another origin made a request under our cookie. It is refused if cross_origin is "
+            "'block'."
+        ),
+        {
+            "login": (
+                "A page of another origin wanted to sign somebody in. It may not if cross_origin is 'block'."
+            ),
+            "socket": (
+                "A page of another origin opened a WebSocket under our cookie. It is refused if cross_origin "
+                "is 'block'."
+            ),
+        },
     ),
     "cookie_conflict": Meaning(
         logging.WARNING,
@@ -158,6 +182,7 @@ MEANINGS: dict[EventName, Meaning] = {
                 "The key of the cookie was revoked during the request, so its changes were dropped."
             ),
             "followed": "The session goes on under a new id, so a late change under the old id was dropped.",
+            "revoked": "The user's sessions were ended while a login was under way, so it ended as well.",
         },
     ),
     "record_tampered": Meaning(

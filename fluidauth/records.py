@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from .errors import ConfigError, FieldError
@@ -176,7 +177,8 @@ def is_handle(handle: object) -> bool:
     return isinstance(handle, str) and _HANDLE.fullmatch(handle) is not None
 
 
-RenewalReason = Literal["login", "regenerate", "adopt"]
+RenewalReason = Literal["login", "regenerate", "adopt", "since"]
+"""Why a record leads to another one. The last two lead nowhere: see ``operations.marks``."""
 
 
 class Locked(NamedTuple):
@@ -198,6 +200,8 @@ class Body(NamedTuple):
     """Encrypted fields as read; an unchanged one keeps its envelope when sealed again."""
     client: bool = False
     """Whether a client's token opens it, instead of a cookie."""
+    notes: Mapping[str, Any] = MappingProxyType({})
+    """What the engine notes, and no application writes. Never changed in place."""
 
     def unreadable(self) -> frozenset[str]:
         """Return the names of the encrypted fields that could not be read."""

@@ -24,7 +24,7 @@ from .output import Output, Refused
 SHOWN = 12  # digits of a handle, enough to name a session among millions
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_ENDED = ("replaced", "adoption", "claim")  # what is left of a session
+_ENDED = ("replaced", "adoption", "mark", "claim")  # what is left of a session
 _OF_USERS = ("signed-in", "client")
 Order = Callable[[SessionRecord], tuple[Any, ...]]
 _ORDERS: dict[str, Order] = {

@@ -141,7 +141,7 @@ def _living(out: Output, store: SessionStore) -> tuple[Counter[str], int]:
     living = Counter[str]()
     for record in tracked_records(out, store, "counting"):
         stored += 1
-        if record.expires_at > at and (kind := kind_of(record)) not in ("replaced", "adoption"):
+        if record.expires_at > at and (kind := kind_of(record)) not in ("replaced", "adoption", "mark"):
             living[kind] += 1
     return living, stored
 

@@ -57,6 +57,8 @@ class StoreAccess:
         """Whether it was reported that something else sets a cookie of our name."""
         self.replaced_by: set[str] = set()
         """The middlewares that were reported to keep sessions in the place of ours."""
+        self.crossings: int = 0
+        """How many requests and logins of other origins this process has met."""
         self._keyring = policy.keyring
         self._keyring.report_to(self)
 
@@ -69,6 +71,10 @@ class StoreAccess:
         if not 0 <= now <= _LATEST_TIME:
             raise ConfigError(f"the engine's clock returned {now}, which is no Unix time")
         return now
+
+    def moment(self) -> float:
+        """Return the time in Unix seconds, with its fractions."""
+        return max(float(self.now()), float(self._clock()))
 
     # -- asking the store --------------------------------------------------------
 
@@ -126,8 +132,9 @@ class StoreAccess:
     def report(self, notices: Iterable[Notice]) -> None:
         """Make events of *notices*."""
         for notice in notices:
-            name, reason, handle, user_id, number = notice
-            self._events.emit(SessionEvent(name, self.now(), reason, handle, user_id, number))
+            name, reason, handle, user_id, number, actor, origin = notice
+            event = SessionEvent(name, self.now(), reason, handle, user_id, number, actor, origin)
+            self._events.emit(event)
 
     def report_failure(self, what: str) -> None:
         """Report that the store failed while doing *what*."""

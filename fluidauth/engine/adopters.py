@@ -48,6 +48,11 @@ class AdopterList:
         self._told: int | None = None
         """Until when sessions are adopted, as the log says; None before the store was asked."""
 
+    @property
+    def cookie_names(self) -> tuple[str, ...]:
+        """The names of the cookies that are adopted."""
+        return tuple({each.cookie.name for each in self._by_name.values()})
+
     def __bool__(self) -> bool:
         return bool(self._by_name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from fluidauth.events import Notice
-from fluidauth.operations import manage, revoke
+from fluidauth.operations import manage, moments, revoke
 from fluidauth.operations.runner import Steps
 from fluidauth.records import SessionInfo
 from fluidauth.rules.policy import Policy
@@ -42,6 +42,24 @@ class AllSessions:
         steps = revoke.revoke_user(self.policy, user_id, except_handle, self._now(), self.requests.adopts)
         return self._revoked(await self._arun(steps, "revoke"), user_id)
 
+    def revoke_before(
+        self, user_id: str, moment: float | None = None, except_handle: str | None = None
+    ) -> int:
+        """End the sessions of *user_id* that began before *moment*, by default now; return how many.
+
+        Logins that are under way end as well, if their request began before *moment* (Unix seconds). So no
+        login by a former password survives. The session *except_handle* stays. Raise ``ValueError`` for a
+        moment that is still to come.
+        """
+        return self._revoked(self._run(self._before(user_id, moment, except_handle), "revoke"), user_id)
+
+    async def arevoke_before(
+        self, user_id: str, moment: float | None = None, except_handle: str | None = None
+    ) -> int:
+        """Do as :meth:`revoke_before`, without blocking."""
+        steps = self._before(user_id, moment, except_handle)
+        return self._revoked(await self._arun(steps, "revoke"), user_id)
+
     def revoke_all(self) -> int:
         """End every session of this store's namespace; return how many records were removed.
 
@@ -64,6 +82,10 @@ class AllSessions:
         return await self._arun(manage.clean(self._now()), "clean")
 
     # -- helpers -----------------------------------------------------------------
+
+    def _before(self, user_id: str, moment: float | None, except_handle: str | None) -> Steps[int]:
+        at = self.requests.moment() if moment is None else moment
+        return moments.revoke_before(self.policy, user_id, at, except_handle, self._now())
 
     def _now(self) -> int:
         return self.requests.now()

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fluidauth.adoption import Adopter
-from fluidauth.errors import NoSuchSession, StoreError
-from fluidauth.events import EventLog, Notice, SessionEvent, logger
+from fluidauth.errors import StoreError
+from fluidauth.events import EventLog, SessionEvent, logger
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
-from fluidauth.operations import adoption_period, manage
-from fluidauth.operations.explain import Explanation, Headers, explain
-from fluidauth.operations.lookup import Live
-from fluidauth.operations.runner import Steps
+from fluidauth.formats.request_head import RequestHead
+from fluidauth.operations import adoption_period
 from fluidauth.records import Lifetime, system_time
+from fluidauth.rules.origins import Mode, rules_of
 from fluidauth.rules.policy import Policy
-from fluidauth.rules.saving import Outcome
 from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey, first_of, user_finder
-from fluidauth.rules.versions import token_for
 from fluidauth.secrecy import without_locals
-from fluidauth.session import Session
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.memory import MemoryStore
 from fluidauth.stores.under_test import run
 
 from . import settings
 from .adopters import AdopterList
-from .clients import Clients
 from .development import is_on, keyring_for
-from .outside import READ_ONLY, check_saved, shut
+from .one_session import OneSession
 from .requests import Requests
-from .visit import Visit
 
 T = TypeVar("T")
 
 
-class SessionEngine(Clients):
+class SessionEngine(OneSession):
     """Sessions for one application: secrets, store, timeouts and cookie.
 
     Use one engine from as many threads and event loops as you like.
@@ -60,6 +54,20 @@ class SessionEngine(Clients):
     :param client_tokens: Whether ``Authorization: Bearer`` opens the sessions of :meth:`create_client_token`.
     :param adopt: Former systems whose sessions go on here, each an :class:`~fluidauth.adoption.Adopter`.
     :param adopt_until: When adoption ends. By default that is when the last of their cookies has expired.
+    :param cross_origin: What becomes of a request under our cookie that a page of another origin made, and of
+        a login by one. With ``"block"`` it is refused with 403, with ``"report"`` only reported, with
+        ``"off"`` not looked at. Methods that change nothing pass, but handshakes of WebSockets do not.
+    :param trusted_origins: Other origins that may make requests, such as ``"https://app.example.com"``.
+    :param cross_origin_exempt: Paths that are not looked at, such as ``"/saml/acs"``. One that ends with
+        ``/*`` stands for all below it.
+    :param counts_as_activity: A function of a :class:`RequestHead`: whether that request prolongs a session.
+        By default each does, but for those with the header ``Session-Activity: none``.
+    :param status_path: A path where the middleware says, in JSON, how long the session still lasts, without
+        prolonging it. A ``POST`` prolongs it. The script at this path with ``.js`` shows a countdown.
+    :param login_url: The page that asks for the password, such as ``"/login"``. A page that needs a fresh
+        login leads there, with the way back as ``next``. Without it, and for scripts, the response is 401.
+    :param clear_site_data: What browsers forget at a logout (W3C, Clear Site Data): of ``"cache"``,
+        ``"cookies"``, ``"storage"``, ``"executionContexts"`` and others; ``"*"`` for all.
     :param connect: ``"eager"`` fails at once if the store does not answer. ``"lazy"`` starts, and requests
         that use a session get 503 until it answers.
     :param on_event: Called with each :class:`SessionEvent`.
@@ -86,12 +94,19 @@ class SessionEngine(Clients):
         client_tokens: bool = False,
         adopt: Sequence[Adopter] = (),
         adopt_until: datetime | None = None,
+        cross_origin: Mode = "report",
+        trusted_origins: Collection[str] = (),
+        cross_origin_exempt: Collection[str] = (),
+        counts_as_activity: Callable[[RequestHead], bool] | None = None,
+        status_path: str | None = None,
+        login_url: str | None = None,
+        clear_site_data: Collection[str] = (),
         connect: settings.Connect = "eager",
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = system_time,
         development: bool | None = None,
     ) -> None:
-        settings.check_callables(clock=clock, on_event=on_event)
+        settings.check_callables(clock=clock, on_event=on_event, counts_as_activity=counts_as_activity)
         self.development: bool = is_on(development)
         options = settings.cookie_of(cookie, self.development)
         found = settings.store_of(store)
@@ -109,9 +124,14 @@ class SessionEngine(Clients):
             blocking.kin_digits,
             user_of,
             settings.switch("client_tokens", client_tokens),
+            origins=rules_of(cross_origin, trusted_origins, cross_origin_exempt),
+            activity=counts_as_activity,
+            login_url=settings.page("login_url", login_url),
+            clear_site_data=settings.site_data(clear_site_data),
         )
         log = EventLog(on_event)
         self.requests: Requests = Requests(self.policy, blocking, twin, log, clock, adopters)
+        self.requests.status_path = settings.page("status_path", status_path)
         if adopters and not isinstance(store, AsyncSessionStore):  # a running loop could not ask that
             with suppress(StoreError) if connect == "lazy" else nullcontext():  # a request asks again
                 self.requests.perform(adoption_period.begin(self.policy, self._now(), first=True), "open")
@@ -125,114 +145,6 @@ class SessionEngine(Clients):
             return "<SessionEngine, not built>"
         return f"<SessionEngine {self.policy.keyring!r} store={self.requests.store!r}>"
 
-    # -- one session -------------------------------------------------------------
-
-    def create_session(
-        self, user_id: str | None, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
-    ) -> tuple[str, Session]:
-        """Begin a session without a request; return its token (a secret) and the session."""
-        steps = manage.begin(self.policy, user_id, data, lifetime, self._now())
-        return self._handed_out(self._run(steps, "create"))
-
-    async def acreate_session(
-        self, user_id: str | None, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
-    ) -> tuple[str, Session]:
-        """Do as :meth:`create_session`, without blocking."""
-        steps = manage.begin(self.policy, user_id, data, lifetime, self._now())
-        return self._handed_out(await self._arun(steps, "create"))
-
-    def get_session(self, handle: str) -> Session | None:
-        """Return the live session named *handle*, for reading; None if there is none."""
-        return self._reading(self._run(self._fetching(handle), "get"))
-
-    async def aget_session(self, handle: str) -> Session | None:
-        """Do as :meth:`get_session`, without blocking."""
-        return self._reading(await self._arun(self._fetching(handle), "get"))
-
-    @contextmanager
-    def edit(self, handle: str) -> Iterator[Session]:
-        """Open the session named *handle* for changes. Save them at the end, merged with those of others.
-
-        If the block raises, only a logout is saved. Raise :class:`NoSuchSession` if there is
-        no such session, or none is left at the end.
-        """
-        visit = self._editing(self._run(self._fetching(handle), "get"))
-        session = Session(visit)
-        try:
-            yield session
-        except BaseException:
-            visit.carry_out(session, visit.plan(session, keep=False))  # a logout is kept
-            raise
-        else:
-            visit.save(session)
-            check_saved(visit)
-        finally:
-            shut(visit)
-
-    @asynccontextmanager
-    async def aedit(self, handle: str) -> AsyncIterator[Session]:
-        """Do as :meth:`edit`, without blocking."""
-        visit = self._editing(await self._arun(self._fetching(handle), "get"))
-        session = Session(visit)
-        try:
-            yield session
-        except BaseException:
-            await visit.acarry_out(session, visit.plan(session, keep=False))  # as above
-            raise
-        else:
-            await visit.asave(session)
-            check_saved(visit)
-        finally:
-            shut(visit)
-
-    def delete_session(self, handle: str, *, user_id: str | None = None) -> bool:
-        """End the session named *handle*, also under the id it was renewed to; return whether one ended.
-
-        With *user_id* it ends only if it belongs to that user: give it if a page sends the handle back.
-        """
-        steps = self._deleting(handle, user_id)
-        return self._revoked_one(handle, self._run(steps, "revoke"))
-
-    async def adelete_session(self, handle: str, *, user_id: str | None = None) -> bool:
-        """Do as :meth:`delete_session`, without blocking."""
-        steps = self._deleting(handle, user_id)
-        return self._revoked_one(handle, await self._arun(steps, "revoke"))
-
-    def extend_session(self, handle: str, seconds: int | timedelta) -> bool:
-        """Let the session idle for *seconds* from now, up to its absolute deadline; return if it is live."""
-        return self._run(manage.extend(self.policy, handle, seconds, self._now()), "extend")
-
-    async def aextend_session(self, handle: str, seconds: int | timedelta) -> bool:
-        """Do as :meth:`extend_session`, without blocking."""
-        return await self._arun(manage.extend(self.policy, handle, seconds, self._now()), "extend")
-
-    def set_cookie_header(self, token: str) -> str:
-        """Return the ``Set-Cookie`` value for *token*; raise :class:`NoSuchSession` if it opens none."""
-        steps = manage.set_cookie_header(self.policy, token, self._now())
-        del token  # a traceback that prints locals must not show it while the store fails
-        return self._run(steps, "get")
-
-    async def aset_cookie_header(self, token: str) -> str:
-        """Do as :meth:`set_cookie_header`, without blocking."""
-        steps = manage.set_cookie_header(self.policy, token, self._now())
-        del token  # as above
-        return await self._arun(steps, "get")
-
-    def explain(self, headers: Headers, *, offline: bool = False) -> Explanation:
-        """Say why a request with *headers* is in a session, or is not. If *offline*, do not ask the store.
-
-        *headers* is a mapping or pairs, in text or bytes, a WSGI environ, or the headers of an ASGI scope.
-        """
-        steps = explain(self.policy, headers, self._now(), offline)
-        del headers  # as above
-        return self._run(steps, "explain")
-
-    async def aexplain(self, headers: Headers, *, offline: bool = False) -> Explanation:
-        """Do as :meth:`explain`, without blocking."""
-        steps = explain(self.policy, headers, self._now(), offline)
-        del headers  # as above
-        return await self._arun(steps, "explain")
-
     # -- the end ---------------------------------------------------------------------
 
     def close(self) -> None:
@@ -244,31 +156,3 @@ class SessionEngine(Clients):
         """Do as :meth:`close`, without blocking."""
         self.policy.verified.forget()
         await self.requests.twin.close()
-
-    # -- helpers -----------------------------------------------------------------
-
-    def _fetching(self, handle: str) -> Steps[Live | None]:
-        return manage.fetch(self.policy, handle, self._now())
-
-    def _handed_out(self, outcome: Outcome) -> tuple[str, Session]:
-        record, body, credential = outcome.record, outcome.body, outcome.credential
-        self.requests.report(outcome.notices)
-        if record is None or body is None or credential is None:
-            raise StoreError("the new session was not stored")
-        token = token_for(self.policy, record, credential.session_id)
-        return token, Session(Visit.outside(self.requests, Live(record, body), READ_ONLY))
-
-    def _editing(self, live: Live | None) -> Visit:
-        if live is None:
-            raise NoSuchSession("no live session has this handle")
-        return Visit.outside(self.requests, live)
-
-    def _deleting(self, handle: str, user_id: str | None) -> Steps[bool]:
-        if user_id is None:
-            return manage.delete(self.policy, handle)
-        return manage.delete_of(self.policy, handle, user_id, self._now())
-
-    def _revoked_one(self, handle: str, ended: bool) -> bool:
-        if ended:
-            self.requests.report([Notice("session_revoked", None, handle)])
-        return ended

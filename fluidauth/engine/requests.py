@@ -16,7 +16,8 @@ from fluidauth.errors import StoreError, TooManyCookies
 from fluidauth.events import EventLog, Notice
 from fluidauth.formats.cookies import MAX_HEADER_LENGTH, MAX_LEAVING, CookieOptions, CookiePlace, CookieSource
 from fluidauth.operations import adopt
-from fluidauth.operations.runner import Steps
+from fluidauth.operations.acting import accompanied
+from fluidauth.operations.runner import Steps, arun, run
 from fluidauth.operations.save import carry_out
 from fluidauth.records import SessionRecord
 from fluidauth.rules.loading import admit, identify, identify_client, identify_token
@@ -58,6 +59,10 @@ class Requests(StoreAccess):
     ) -> None:
         super().__init__(policy, store, twin, events, clock)
         self._adopters = adopters
+        self.status_path: str | None = None
+        """Of the page that says how long the session still lasts."""
+        self.former_names: tuple[str, ...] = adopters.cookie_names
+        """Of cookies that may open a session besides ours."""
 
     def with_cookie(
         self, cookie: CookieOptions, translated: Callable[[UserOf], UserOf] | None = None
@@ -97,6 +102,9 @@ class Requests(StoreAccess):
             if self._adopters and not credentials and visit.bearer is None:
                 found = self._adopters.find(self.policy, self.store, visit.cookies, self.now())
                 state = self._or_former(state, found)
+            elif state.acting is not None:
+                steps = accompanied(self.policy, state, state.acting, self.now())
+                state = self._noted(run(self.store, steps))
             return state
         except StoreError as error:
             self.failed("load", error)
@@ -114,6 +122,9 @@ class Requests(StoreAccess):
             if self._adopters and not credentials and visit.bearer is None:
                 found = await self._adopters.afind(self.policy, self.twin, visit.cookies, self.now())
                 state = self._or_former(state, found)
+            elif state.acting is not None:
+                steps = accompanied(self.policy, state, state.acting, self.now())
+                state = self._noted(await arun(self.twin, steps))
             return state
         except StoreError as error:
             self.failed("load", error)
@@ -152,6 +163,12 @@ class Requests(StoreAccess):
         if not now < self.clean_at <= now + CLEAN_INTERVAL:
             self.cleaning_due = True
         return (self._denied(credentials) or state) if self.denylist.denied else state
+
+    def _noted(self, found: tuple[State, list[Notice]]) -> State:
+        state, notices = found
+        if notices:
+            self.report(notices)
+        return state
 
     def _or_former(self, state: State, found: Found) -> State:
         """Return the session that a cookie of a former system stands for, else *state*."""

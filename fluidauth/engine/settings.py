@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
-from typing import Literal
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal, TypedDict
 
 from fluidauth.errors import ConfigError, StoreError
 from fluidauth.events import logger
 from fluidauth.formats.cookies import CookieOptions
+from fluidauth.formats.local_path import local_path
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.keys import Keyring
 from fluidauth.keys.named import NamedSecrets
 from fluidauth.keys.ring import variables_set
 from fluidauth.keys.strength import names_store, problem_with
+from fluidauth.rules.origins import Mode
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
 from fluidauth.stores.bridge import SyncBridge, to_async
 from fluidauth.stores.under_test import run
@@ -26,7 +30,22 @@ DEFAULT_PATH = "fluidauth.db"
 DEFAULT_ABSOLUTE_TIMEOUT = 24 * 60 * 60  # seconds
 DEFAULT_IDLE_TIMEOUT = 60 * 60  # seconds
 MAX_PAYLOAD = 64 * 1024  # bytes
+
+
+class Guards(TypedDict, total=False):
+    """The arguments of a :class:`SessionEngine` that an integration hands on when it makes one."""
+
+    cross_origin: Mode
+    trusted_origins: Collection[str]
+    cross_origin_exempt: Collection[str]
+    counts_as_activity: Callable[[RequestHead], bool] | None
+    status_path: str | None
+    login_url: str | None
+    clear_site_data: Collection[str]
+
+
 _SMALLEST_PAYLOAD = 512
+_KIND = re.compile(r"[A-Za-z]+(:[A-Za-z]+)?|\*")
 
 
 def keyring_of(secret: Secret | None) -> Keyring:
@@ -105,6 +124,20 @@ def switch(name: str, value: bool) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{name}={value!r} must be True or False")
     return value
+
+
+def page(name: str, path: str | None) -> str | None:
+    """Return *path*, of a page of this site; raise :class:`ConfigError` for another one."""
+    if path is not None and local_path(path, "") != path:
+        raise ConfigError(f"{name}={path!r} must be a path on this site, such as '/login'")
+    return path
+
+
+def site_data(kinds: Collection[str]) -> str | None:
+    """Return the value of ``Clear-Site-Data`` for *kinds*; None if there are none."""
+    if isinstance(kinds, str) or not all(isinstance(each, str) and _KIND.fullmatch(each) for each in kinds):
+        raise ConfigError(f"clear_site_data={kinds!r} must be a tuple such as ('cache', 'storage')")
+    return ", ".join(f'"{each}"' for each in kinds) or None
 
 
 def payload_limit(size: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fluidauth.errors import Refusal
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.user_fields import TAKEN_BACK, FieldsOfUser, own_fields, user_before, wish_by_fields
 from fluidauth.session import Session
@@ -22,6 +23,7 @@ class Following(Protocol):
 
     def now(self) -> int: ...
     def wish_end(self, session: Session) -> None: ...
+    def login_refusal(self, cross_site: bool | None) -> Refusal | None: ...
 
 
 def follow_fields(visit: Following, session: Session, keep: bool = True) -> None:
@@ -50,6 +52,9 @@ def follow_fields(visit: Following, session: Session, keep: bool = True) -> None
         visit.wish_end(session)
         dict.update(session, kept)
     elif wish.login is not None:
+        refusal = visit.login_refusal(None)
+        if refusal is not None:
+            raise refusal
         _sign_in(policy, state, session, wish.login)
 
 

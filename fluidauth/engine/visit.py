@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from time import monotonic
 
 from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import SessionClosed, SessionNotLoaded, StoreError
@@ -20,6 +21,7 @@ from fluidauth.session.frozen import OVER
 from fluidauth.session.state import State
 from fluidauth.session.wish import Credential
 
+from .at_once import AtOnce
 from .requests import Requests
 from .user_fields import follow_fields
 
@@ -34,7 +36,7 @@ _NOT_LOADED = (
 )
 
 
-class Visit:
+class Visit(AtOnce):
     """What one request presented, what was found for it, and what was done with that.
 
     If *may_block*, the store may be asked at the first access. If *responds*, its failure is answered by 503.
@@ -50,6 +52,7 @@ class Visit:
         "found",
         "is_late",
         "keep",
+        "logged_out",
         "may_block",
         "over",
         "presented",
@@ -58,6 +61,7 @@ class Visit:
         "responds",
         "saving",
         "set_cookies",
+        "since",
         "started",
         "state",
         "token",
@@ -85,9 +89,11 @@ class Visit:
         self.saving: Awaitable[None] | None = None
         self.set_cookies: dict[CookiePlace, str] = _NO_COOKIES
         self.keep: bool = False
+        self.logged_out: bool = False
         self.started: bool = False
         self.unavailable: bool = False  # whether we answer instead of the application
         self.answer: Answer = UNAVAILABLE
+        self.since: float = monotonic()  # when the request began
 
     @classmethod
     def outside(cls, requests: Requests, live: Live, closed: str | None = None) -> Visit:
@@ -215,7 +221,7 @@ class Visit:
         policy, now = self.requests.policy, self.requests.now()
         if policy.user_of is not None:
             follow_fields(self, session, keep)
-        return plan(policy, state, session, now, self.answerable, keep)
+        return plan(policy, state, session, now, self.answerable, keep, self.counts)
 
     def save(self, session: Session) -> None:
         """Save all changes until now; raise ``StoreError`` if they are not all in the store."""
@@ -285,6 +291,7 @@ class Visit:
 
     def _settle(self, session: Session, plan: SavePlan, outcome: Outcome) -> None:
         self.failed = False
+        self.logged_out = self.logged_out or plan.state.wish.ends
         if self.state is not None:
             self.state = settle(self.state, session, plan, outcome)
         if outcome.cookie is not None and self.answerable:

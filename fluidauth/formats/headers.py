@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import AnyStr, Generic, NamedTuple
+
+from fluidauth.errors import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Answer(NamedTuple):
     status: str
     body: bytes
     more: tuple[tuple[str, str], ...] = ()
+    kind: str = "text/plain; charset=utf-8"
+    cached: str = "no-store"
 
     @property
     def code(self) -> int:
@@ -114,9 +119,9 @@ class Answer(NamedTuple):
     @property
     def headers(self) -> list[tuple[str, str]]:
         return [
-            ("content-type", "text/plain; charset=utf-8"),
+            ("content-type", self.kind),
             ("content-length", str(len(self.body))),
-            ("cache-control", "no-store"),
+            ("cache-control", self.cached),
             *self.more,
         ]
 
@@ -131,17 +136,8 @@ TOO_MANY_COOKIES = Answer("400 Bad Request", b"Too many cookies came with this. 
 """The answer to a logout with more cookies than we read: it clears ours."""
 
 
-def challenge(max_age: int | None) -> str:
-    """Return the value of ``WWW-Authenticate``: it asks for a login, at most *max_age* seconds ago.
-
-    A 401 must have one (RFC 9110, section 15.5.2). Browsers ignore a scheme that they do not know. The error
-    and its parameter are those of RFC 9470.
-    """
-    age = "" if max_age is None else f', max_age="{max_age}"'
-    return f'Session error="insufficient_user_authentication"{age}'
-
-
-def login_again(max_age: int | None) -> Answer:
-    """Return the answer if the login was longer than *max_age* seconds ago, or nobody is signed in."""
-    more = (("www-authenticate", challenge(max_age)),)
-    return Answer("401 Unauthorized", b"Please sign in again, and repeat what you did.\n", more)
+def refuse(error: Refusal) -> Answer:
+    """Return the answer to a request that raised *error*."""
+    more = tuple((name.lower(), value) for name, value in error.headers().items())
+    status = f"{error.status} {HTTPStatus(error.status).phrase}"
+    return Answer(status, f"{error.told}\n".encode("ascii"), more)

@@ -21,11 +21,15 @@ from quart.wrappers.response import IterableBody
 
 from fluidauth.engine.housekeeping import atidy
 from fluidauth.errors import ConfigError
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.integrations.flask.interface import OPEN, OPENED, with_all_names
 from fluidauth.integrations.flask.responses import end_unanswered, finish_head, make_unavailable
 from fluidauth.integrations.flask.sessions import FLASKS_NAMES, FlaskFace, FlaskSession, mirror_of
 from fluidauth.integrations.flask.settings import REFUSED_AS, Discarded, Sessions, ask_first
+from fluidauth.middleware import status
 from fluidauth.middleware.development import refusal_of_scope
+from fluidauth.middleware.response import ResponseVisit
+from fluidauth.middleware.status import is_status
 from fluidauth.session.faces import hides_names
 
 __all__ = ["FluidAuthSessionInterface", "session"]
@@ -52,6 +56,15 @@ class QuartFace(FlaskFace):
             mirror_of(self).visit.accessed = False
 
 
+class _QuartVisit(ResponseVisit):
+    __slots__ = ()
+
+    def request_head(self) -> RequestHead | None:
+        if quart.has_request_context():
+            return RequestHead(quart.request.scope)
+        return RequestHead(quart.websocket.scope) if quart.has_websocket_context() else None
+
+
 class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of an engine for ``app.session_interface``; arguments as for Flask.
 
@@ -60,6 +73,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     """
 
     session_class: type[FlaskSession] = QuartFace
+    visit_class = _QuartVisit
 
     def check(self, app: Any) -> None:
         """Do so at the start of the server, too, when the application is surely configured."""
@@ -69,12 +83,17 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> SessionMixin | None:
         # Its test client names no peer, and puts a mark into the scope, where no client of a server can.
         in_process = "_quart._preserve_context" in request.scope
-        answer = self.refusal(app, partial(refusal_of_scope, request.scope, in_process))
+        cookies, tokens = (request.headers.getlist(name) for name in ("Cookie", "Authorization"))
+        answer = self.refusal(
+            app, partial(refusal_of_scope, request.scope, in_process), request.scope, "; ".join(cookies)
+        )
         if answer is not None:
             request.scope[REFUSED_AS] = answer  # type: ignore[literal-required]  # a key of ours
             ask_first(app.before_request_funcs, _stop_if_refused)
             ask_first(app.before_websocket_funcs, _stop_if_refused)
             return Discarded()
+        if self.has_status(app):
+            ask_first(app.before_request_funcs, _say_status)
         if app not in self.followed:
             # Quart sends this signal at the end of each request, also after an error.
             quart.signals.request_tearing_down.connect(self._torn_down, app)
@@ -82,7 +101,6 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             # Those signals are not sent after a teardown function that raises. This one is.
             quart.signals.appcontext_tearing_down.connect(self._left_behind, app)
             self.followed.add(app)
-        cookies, tokens = (request.headers.getlist(name) for name in ("Cookie", "Authorization"))
         found = self.begin(app, "; ".join(cookies), [(b"authorization", each.encode()) for each in tokens])
         if found is not None:
             quart.g.setdefault(OPEN, {})[id(found)] = found
@@ -152,6 +170,17 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.flush(session)
         await mirror.visit.asave_end(mirror.plain)
         mirror.visit.over = True
+
+
+async def _say_status() -> Response | None:
+    """Answer for the page of ``status_path``, which no route needs to have."""
+    found = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+    head = RequestHead(quart.request.scope)
+    requests = mirror_of(found).visit.requests if isinstance(found, FlaskSession) else None
+    if requests is None or not is_status(requests.status_path, head.path):
+        return None
+    said = await status.aanswer(mirror_of(found).plain, head.path, head.method, requests.now())
+    return Response(said.body, said.code, dict(said.headers))
 
 
 async def _stop_if_refused() -> None:

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -20,10 +20,9 @@ from starlette.requests import HTTPConnection
 from fluidauth.adoption import Adopted, Adopter
 from fluidauth.concurrency import on_asyncio
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.settings import Store, unless_our_own
-from fluidauth.errors import ConfigError, FreshLoginRequired
+from fluidauth.engine.settings import Guards, Store, unless_our_own
+from fluidauth.errors import ConfigError, Refusal
 from fluidauth.formats.cookies import CookieOptions
-from fluidauth.formats.headers import challenge
 from fluidauth.keys.named import NamedSecrets, numbered
 from fluidauth.middleware import ASGISessionMiddleware
 from fluidauth.middleware.asgi import ASGIApp, Receive, Scope, Send, session_in
@@ -52,15 +51,12 @@ class _MarkAccessed:
         raise AttributeError(ADVICE.format(name="mark_accessed"))
 
 
-class LoginTooOld(FreshLoginRequired, HTTPException):
-    """A ``FreshLoginRequired`` that Starlette answers as its other errors of HTTP, FastAPI in JSON."""
-
-    def __init__(self, message: str, max_age: int | None = None) -> None:
-        FreshLoginRequired.__init__(self, message, max_age)
-        HTTPException.__init__(self, 401, message, {"WWW-Authenticate": challenge(max_age)})
+def as_http_error(told: Any, error: Refusal) -> None:
+    """Have *told* be answered as Starlette's other errors of HTTP, by FastAPI in JSON."""
+    HTTPException.__init__(told, error.status, str(error), error.headers())
 
 
-@tells_by(LoginTooOld)
+@tells_by(lambda status: HTTPException, as_http_error)
 @hides_names(ADVICE)
 class StarletteFace(Session):
     """``request.session`` itself, with the names of a dict."""
@@ -85,10 +81,11 @@ class SessionMiddleware(ASGISessionMiddleware):
     the last of their cookies may live. Until then anyone who has the secret can sign in as any user. With
     *adopt* false they do not go on.
 
-    The arguments *store*, *user_key*, *adopt*, *autoload*, *on_store_error* and *development* are fluidauth's
-    own (see :class:`~fluidauth.SessionEngine`). An *engine* replaces all arguments except *autoload* and
-    *on_store_error*. Raise :class:`ConfigError` for a weak secret or a wrong setting. If a server runs
-    already, it stops with that message.
+    The arguments *store*, *user_key*, *adopt*, *development* and *guards* (from ``cross_origin`` to
+    ``clear_site_data``) are those of :class:`~fluidauth.SessionEngine`. An *engine* replaces all arguments
+    except *autoload*, *on_store_error* and *frames_are_activity*, which are those of
+    :class:`~fluidauth.ASGISessionMiddleware`. Raise :class:`ConfigError` for a weak secret or a wrong
+    setting. If a server runs already, it stops with that message.
     """
 
     session_class: type[Session] = StarletteFace
@@ -114,7 +111,9 @@ class SessionMiddleware(ASGISessionMiddleware):
         adopt_until: datetime | None = None,
         autoload: bool = True,
         on_store_error: OnStoreError = "respond",
+        frames_are_activity: bool = False,
         development: bool | None = None,
+        **guards: Unpack[Guards],
     ) -> None:
         try:
             if engine is None:
@@ -128,13 +127,19 @@ class SessionMiddleware(ASGISessionMiddleware):
                     persistent=max_age is not None,
                 )
                 engine = _engine_of(
-                    cookie, store, secret_key, max_age, user_key, adopt, adopt_until, development
+                    cookie, store, secret_key, max_age, user_key, adopt, adopt_until, development, guards
                 )
-            elif (secret_key, store, user_key, adopt, adopt_until, development) != _NO_OTHERS:
+            elif guards or (secret_key, store, user_key, adopt, adopt_until, development) != _NO_OTHERS:
                 raise ConfigError(
                     "give either an engine, or secret, store, user_key and what to adopt, not both"
                 )
-            super().__init__(app, engine=engine, autoload=autoload, on_store_error=on_store_error)
+            super().__init__(
+                app,
+                engine=engine,
+                autoload=autoload,
+                on_store_error=on_store_error,
+                frames_are_activity=frames_are_activity,
+            )
         except ConfigError as error:
             if not on_asyncio():
                 raise
@@ -174,6 +179,7 @@ def _engine_of(
     adopt: bool,
     adopt_until: datetime | None,
     development: bool | None,
+    guards: Guards,
 ) -> SessionEngine:
     """Return an engine with Starlette's defaults, which adopts Starlette's sessions if it may."""
     secrets = _named(secret_key)
@@ -191,6 +197,7 @@ def _engine_of(
         adopt_until=adopt_until,
         connect="lazy",  # as Starlette's own, it starts even without its store
         development=development,
+        **guards,
     )
 
 

@@ -53,7 +53,15 @@ _SESSION_INFO = length_prefixed(_LABEL + b"session") + (64).to_bytes(4, "big")
 class Key(HoldsSecrets):
     """The subkeys of one secret. It shows only its ``kid``, and cannot be copied or pickled."""
 
-    __slots__ = ("_adoption_mac", "_client_mac", "_cookie_mac", "_field_root", "_record_mac", "kid")
+    __slots__ = (
+        "_adoption_mac",
+        "_client_mac",
+        "_cookie_mac",
+        "_field_root",
+        "_form_mac",
+        "_record_mac",
+        "kid",
+    )
 
     def __init__(self, secret: str | bytes) -> None:
         try:
@@ -64,6 +72,7 @@ class Key(HoldsSecrets):
         self._cookie_mac = hmac.HMAC(_expand(root, b"cookie-mac"), hashes.SHA256())
         self._client_mac = hmac.HMAC(_expand(root, b"client-mac"), hashes.SHA256())
         self._record_mac = hmac.HMAC(_expand(root, b"record-mac"), hashes.SHA256())
+        self._form_mac = hmac.HMAC(_expand(root, b"csrf"), hashes.SHA256())
         self._adoption_mac = hmac.HMAC(_expand(root, b"adoption"), hashes.SHA256())
         self._field_root = hmac.HMAC(_expand(root, b"field-encryption"), hashes.SHA256())
         self._field_root.update(_SESSION_INFO)
@@ -91,6 +100,12 @@ class Key(HoldsSecrets):
     def adoption_mac(self, message: bytes) -> bytes:
         """Return the 32-byte HMAC-SHA-256 of *message*, a cookie of a former system."""
         mac = self._adoption_mac.copy()
+        mac.update(message)
+        return mac.finalize()
+
+    def form_mac(self, message: bytes) -> bytes:
+        """Return the 32-byte HMAC-SHA-256 of *message*, the handle of a session, for its forms."""
+        mac = self._form_mac.copy()
         mac.update(message)
         return mac.finalize()
 
@@ -126,6 +141,9 @@ class NoKey(Key):
         self._refuse()
 
     def record_mac(self, message: bytes) -> NoReturn:
+        self._refuse()
+
+    def form_mac(self, message: bytes) -> NoReturn:
         self._refuse()
 
     def field_key(self, handle: str) -> NoReturn:

@@ -7,11 +7,17 @@ from functools import partial
 from typing import Any
 
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.cross_origin import refusal
 from fluidauth.engine.housekeeping import atidy
+from fluidauth.engine.requests import Requests
+from fluidauth.formats.request_head import RequestHead
+from fluidauth.rules.origins import SAFE_METHODS
 from fluidauth.session import Session
+from fluidauth.session.session import visit_of
 
+from . import status
 from .asgi_visits import ASGIApp as ASGIApp
-from .asgi_visits import ASGIVisit, HTTPVisit, WebSocketVisit
+from .asgi_visits import ASGIVisit, HTTPVisit, WebSocketVisit, send_refusal
 from .asgi_visits import Message as Message
 from .asgi_visits import Receive as Receive
 from .asgi_visits import Scope as Scope
@@ -20,6 +26,7 @@ from .development import refuse
 from .replaced import OURS, tell_of_others
 from .response import OnStoreError, check_settings
 from .shared_scope import SharedHTTPVisit, SharedWebSocketVisit, outside, within
+from .status import is_status
 from .visits import is_nested, is_over
 from .visits import session_in as session_in
 
@@ -33,7 +40,8 @@ class ASGISessionMiddleware:
     A local store is read at the first access. For a remote store, *autoload* says whether
     to read before the application runs: always, never, or if a predicate on the scope says
     so. If never, the application awaits ``session.aload()``. The option *on_store_error* is
-    that of :class:`~fluidauth.WSGISessionMiddleware`.
+    that of :class:`~fluidauth.WSGISessionMiddleware`. With *frames_are_activity* each message
+    that a WebSocket receives prolongs its session, as a request does.
     """
 
     session_class: type[Session] = Session
@@ -54,6 +62,7 @@ class ASGISessionMiddleware:
         engine: SessionEngine,
         autoload: bool | Callable[[Scope], bool] = True,
         on_store_error: OnStoreError = "respond",
+        frames_are_activity: bool = False,
     ) -> None:
         check_settings(engine, on_store_error)
         self.app = app
@@ -63,6 +72,11 @@ class ASGISessionMiddleware:
         self._requests = engine.requests
         self._inline = engine.requests.store.inline
         self._refuses = engine.development
+        self._inner: ASGIApp = app
+        if engine.requests.status_path is not None:
+            self._inner = partial(_or_status, self._inner, engine.requests)
+        if frames_are_activity:
+            self._inner = partial(_prolonged, self._inner)
         self._class, self._shares = self.session_class, self.shares_scope  # read in each request
         self._visits = self.visits or (_SHARED_VISITS if self._shares else _VISITS)
         self._begins = self.visits is not None or self._requests.policy.client_tokens or not self._inline
@@ -74,7 +88,7 @@ class ASGISessionMiddleware:
         if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
             await self._pass_on(scope, receive, send)
             return
-        if self._refuses and await refuse(scope, send, requests):
+        if (self._refuses or _may_change(scope)) and await self._refused(scope, send):
             return
         visit = self._visits[kind](requests, scope["headers"], self._inline, self._responds)
         visit.session = self._class(visit)
@@ -89,7 +103,7 @@ class ASGISessionMiddleware:
             await self._begin(visit)
         token = within.set(visit) if self._shares else None
         try:
-            await self.app(visit.request, receive, visit.send)
+            await self._inner(visit.request, receive, visit.send)
         except BaseException as error:
             if not await visit.fail(error):
                 raise
@@ -110,6 +124,17 @@ class ASGISessionMiddleware:
             tell_of_others(self._requests, self.app)
         await self.app(scope, receive, send)
 
+    async def _refused(self, scope: Scope, send: Send) -> bool:
+        """Answer a request that must not be served; return whether it was one."""
+        if self._refuses and await refuse(scope, send, self._requests):
+            return True
+        answer = None
+        if _may_change(scope):
+            answer = refusal(self._requests, RequestHead(scope), scope["headers"])
+        if answer is not None:
+            await send_refusal(answer, scope, send)
+        return answer is not None
+
     async def _begin(self, visit: ASGIVisit) -> None:
         """Do what comes before the application, if there is anything."""
         visit.begin()
@@ -118,3 +143,23 @@ class ASGISessionMiddleware:
 
     def _autoloads(self, scope: Scope) -> bool:
         return self.autoload(scope) if callable(self.autoload) else self.autoload
+
+
+def _may_change(scope: Scope) -> bool:
+    """Return whether a request may change something, so that its origin counts."""
+    return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+
+
+async def _or_status(app: ASGIApp, requests: Requests, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve the page that says how long the session still lasts, or else *app*."""
+    if scope["type"] == "http" and is_status(requests.status_path, scope["path"]):
+        await status.asgi(requests.now, scope, receive, send)
+    else:
+        await app(scope, receive, send)
+
+
+async def _prolonged(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Have each message that a WebSocket receives prolong its session."""
+    if scope["type"] == "websocket":
+        receive = partial(visit_of(scope["session"]).received, receive)
+    await app(scope, receive, send)

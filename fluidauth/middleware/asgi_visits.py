@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
+from fluidauth.errors import StoreError
 from fluidauth.formats.headers import BYTES, Answer
 
 from .visits import MiddlewareVisit
@@ -15,7 +17,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_TRY_AGAIN_LATER = 1013  # WebSocket close code
+_TRY_AGAIN_LATER = 1013  # WebSocket close codes
+_POLICY_VIOLATION = 1008
 _REFUSED = 503  # a handshake that the application closes counts as this: only a logout is kept
 
 
@@ -113,6 +116,14 @@ class WebSocketVisit(ASGIVisit):
         else:
             await self.head_of_refusal(message)
 
+    async def received(self, receive: Receive) -> Message:
+        """Receive the next message. If it is a frame, it prolongs the session, if that was read."""
+        message = await receive()
+        if message["type"] == "websocket.receive" and self.state is not None and not self.over:
+            with suppress(StoreError):  # reported; the next one tries again
+                await self.aextend()
+        return message
+
     async def head_of_refusal(self, message: Message) -> None:
         """Pass on a close before accept: servers answer 403, without headers of ours."""
         if not await self.asave_head(self.session, _REFUSED):
@@ -136,6 +147,14 @@ async def send_http(
     spelled = [(BYTES.spell(name), BYTES.spell(value)) for name, value in headers]
     await send({"type": f"{prefix}.start", "status": answer.code, "headers": spelled})
     await send({"type": f"{prefix}.body", "body": answer.body})
+
+
+async def send_refusal(answer: Answer, scope: Scope, send: Send) -> None:
+    """Send *answer* instead of asking the application, which may not be asked."""
+    if scope["type"] == "websocket":
+        await send_to_socket(send, scope, answer, answer.headers, _POLICY_VIOLATION)
+    else:
+        await send_http(send, answer, answer.headers)
 
 
 async def send_to_socket(

@@ -17,11 +17,10 @@ from typing import Any
 from fluidauth.engine.requests import Requests
 from fluidauth.events import Notice
 from fluidauth.formats.headers import Answer
+from fluidauth.formats.loopback import is_local_name, is_loopback
 
-from .asgi_visits import Scope, Send, send_http, send_to_socket
-from .loopback import is_local_name, is_loopback
+from .asgi_visits import Scope, Send, send_refusal
 
-_POLICY_VIOLATION = 1008  # WebSocket close code
 REFUSED = Notice("development_mode", "refused")
 _OF_PROXIES = re.compile(
     r"(x-)?forwarded.*|via|x-real-ip|(x-|x-cluster-|true-|fastly-)client-ip|cf-.*|x-original-.*"
@@ -63,10 +62,7 @@ async def refuse(scope: Scope, send: Send, requests: Requests) -> bool:
     if answer is None:
         return False
     requests.report([REFUSED])
-    if scope["type"] == "websocket":
-        await send_to_socket(send, scope, answer, answer.headers, _POLICY_VIOLATION)
-    else:
-        await send_http(send, answer, answer.headers)
+    await send_refusal(answer, scope, send)
     return True
 
 

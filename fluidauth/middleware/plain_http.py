@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fluidauth.engine.requests import Requests
-
-from .loopback import is_local_name
+from fluidauth.formats.loopback import is_local_name
 
 _BROWSER = re.compile(r"\b(Chrome|HeadlessChrome|Chromium|Firefox)/(\d{1,4})")
 _KEEPS_SINCE = {"Firefox": 75}  # the others: 89

@@ -11,7 +11,7 @@ from typing import Any, AnyStr, Literal
 
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.visit import Visit
-from fluidauth.errors import ConfigError, FreshLoginRequired, StoreError, TooManyCookies
+from fluidauth.errors import ConfigError, Refusal, StoreError, TooManyCookies
 from fluidauth.formats.client_tokens import bearer_in
 from fluidauth.formats.headers import (
     TOO_MANY_COOKIES,
@@ -19,7 +19,7 @@ from fluidauth.formats.headers import (
     Answer,
     Words,
     forbid_storing,
-    login_again,
+    refuse,
     sets_cookie,
     vary,
 )
@@ -97,6 +97,9 @@ class ResponseVisit(Visit):
         try:
             self.take_in(session)
             self.carry_out(session, None if self.started else self.plan(session, self.keep))
+        except Refusal as error:  # of a login by a field, which is looked for only now
+            self.answer = refuse(error)
+            return self._gives_way()
         except StoreError:
             if not self.responds:
                 raise
@@ -113,6 +116,9 @@ class ResponseVisit(Visit):
             await self.quiet()  # first: a save under way counts, whatever the application put in our place
             await self.atake_in(session)
             await self.acarry_out(session, None if self.started else self.plan(session, self.keep))
+        except Refusal as error:  # of a login by a field, which is looked for only now
+            self.answer = refuse(error)
+            return self._gives_way()
         except StoreError:
             if not self.responds:
                 raise
@@ -142,8 +148,8 @@ class ResponseVisit(Visit):
         """Return whether *error*, raised by the application, becomes a 503, a 400 or a 401."""
         if self.started and not self.unavailable:
             return False
-        if isinstance(error, FreshLoginRequired) and not self.unavailable:
-            self.answer = login_again(error.max_age)
+        if isinstance(error, Refusal) and not self.unavailable:
+            self.answer = refuse(error)
             return True
         if not self.responds:
             return False
@@ -178,7 +184,7 @@ class ResponseVisit(Visit):
     ) -> list[tuple[AnyStr, AnyStr]]:
         """Return *given* with those that the use of the session needs; *request* is its environ or scope."""
         requests, headers = self.requests, list(given)
-        if not (self.set_cookies or requests.policy.client_tokens):
+        if not (self.set_cookies or self.logged_out or requests.policy.client_tokens):
             for name, _ in headers:
                 if len(name) in _LENGTHS:
                     break
@@ -190,6 +196,8 @@ class ResponseVisit(Visit):
             amended = vary(amended, words, words.authorization)
         if not requests.warned_conflict and sets_cookie(amended, words, requests.policy.cookie.name):
             requests.report_conflict()
+        if self.logged_out and requests.policy.clear_site_data is not None:
+            amended.append((words.spell("clear-site-data"), words.spell(requests.policy.clear_site_data)))
         if not self.set_cookies:
             return amended
         warn_of_plain_http(requests, request)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from fluidauth.engine.requests import Requests
 from fluidauth.errors import ConfigError, PayloadError
 from fluidauth.formats.json_values import decode, encode, is_same
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.session import Session
 from fluidauth.session.faces import view_of
 from fluidauth.session.session import visit_of
@@ -46,6 +47,11 @@ class MiddlewareVisit(ResponseVisit, Generic[PassOn]):
         """Nothing more will come: hold neither the request nor its session, which takes no more changes."""
         self.end()
         del self.request, self.session
+
+    def request_head(self) -> RequestHead | None:
+        """Return the head of the request, as long as it goes on."""
+        request = getattr(self, "request", None)
+        return None if request is None else RequestHead(request)
 
     def owes_more(self) -> bool:
         """Return whether there may be something to save, or a failure to report."""

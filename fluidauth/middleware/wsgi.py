@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.cross_origin import refusal
 from fluidauth.engine.housekeeping import tidy
-from fluidauth.formats.headers import TEXT
+from fluidauth.formats.headers import TEXT, Answer
+from fluidauth.formats.request_head import RequestHead
+from fluidauth.rules.origins import SAFE_METHODS
 from fluidauth.session import Session
 
+from . import status
 from .development import REFUSED, refusal_of_environ
 from .replaced import tell_of_others
 from .response import OnStoreError, check_settings
+from .status import is_status
 from .visits import MiddlewareVisit, is_nested
 
 if TYPE_CHECKING:
@@ -42,6 +48,7 @@ class WSGISessionMiddleware:
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
         self._refuses = engine.development
+        self._status = engine.requests.status_path
         tell_of_others(self._requests, app)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -50,15 +57,26 @@ class WSGISessionMiddleware:
             return self.app(environ, start_response)
         if self._refuses and (answer := refusal_of_environ(environ)) is not None:
             self._requests.report([REFUSED])
-            start_response(answer.status, answer.headers)
-            return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else answer.body]
+            return _answered(answer, environ, start_response)
+        if environ.get("REQUEST_METHOD") not in SAFE_METHODS:
+            answer = refusal(self._requests, RequestHead(environ), environ.get("HTTP_COOKIE", ""))
+            if answer is not None:
+                return _answered(answer, environ, start_response)
         visit = _WSGIVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
         if self._requests.policy.client_tokens:
             visit.present(environ.get("HTTP_AUTHORIZATION", ""))
         visit.session = environ[self.environ_key] = Session(visit)
         visit.request, visit.key, visit.pass_on = environ, self.environ_key, start_response
         visit.inside = self.app
-        return visit.respond(self.app)
+        if self._status is None:
+            return visit.respond(self.app)
+        return visit.respond(self._or_status(environ))
+
+    def _or_status(self, environ: WSGIEnvironment) -> WSGIApplication:
+        """Return the page of ``status_path`` if that is asked for, or else the application."""
+        if is_status(self._status, RequestHead(environ).path):
+            return partial(status.wsgi, self._requests.now, self.environ_key)
+        return self.app
 
 
 class _WSGIVisit(MiddlewareVisit["StartResponse"]):
@@ -177,6 +195,11 @@ class _Body:
     def _replace(self, chunks: list[bytes]) -> bytes:
         self._replaced = True
         return b"".join(chunks)
+
+
+def _answered(answer: Answer, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    start_response(answer.status, answer.headers)
+    return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else answer.body]
 
 
 def _close(body: Iterable[bytes]) -> None:

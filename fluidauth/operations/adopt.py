@@ -38,9 +38,9 @@ from fluidauth.session.state import State
 from fluidauth.session.wish import Adoption, Credential, Login, Wish
 
 from . import adoption_period, calls
-from .adoption_period import NOBODY
 from .end import end
 from .lookup import check_time, deadline
+from .marks import NOBODY
 from .new_id import create
 from .runner import Steps
 from .save import CLOSED, carry_out, merged

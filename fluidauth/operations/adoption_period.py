@@ -7,18 +7,14 @@ sessions of a user, or of everybody, also ends those that were not adopted yet.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from fluidauth.errors import RecordExists, RecordTampered
-from fluidauth.records import MAX_LIFETIME, SessionRecord, Tombstone, handle_of
+from fluidauth.records import MAX_LIFETIME, SessionRecord, Tombstone
 from fluidauth.rules.policy import Policy
 
 from . import calls
-from .lookup import check_time, deadline
+from .marks import mark, write
 from .runner import Steps
 
-NOBODY = "0" * 64
-"""The successor in a note that leads nowhere."""
 _FOR_GOOD = 10 * 365 * 24 * 60 * 60  # seconds that the beginning is kept: long after the last cookie
 _ENDED = 0  # Unix seconds: a beginning so long ago that the end is past
 _OVER = "over"  # what the note says then
@@ -31,7 +27,7 @@ def begin(policy: Policy, now: int, first: bool) -> Steps[int]:
     was removed with all sessions, and is not made again. A note that no key of ours sealed does
     not count.
     """
-    note = _note(policy, "began", now, now + _FOR_GOOD)
+    note = mark(policy, "adoption began", "adopt", now, now + _FOR_GOOD)
     record = yield from calls.get(note.handle)
     if record is None and first:
         try:
@@ -57,47 +53,22 @@ def _beginning(policy: Policy, record: SessionRecord) -> Steps[int]:
 
 def is_barred(policy: Policy, user_id: str, now: int) -> Steps[bool]:
     """Return whether the sessions of *user_id* were ended since the period began."""
-    return (yield from calls.get(_note(policy, f"bars {user_id}", now, now).handle)) is not None
+    return (
+        yield from calls.get(mark(policy, f"adoption bars {user_id}", "adopt", now, now).handle)
+    ) is not None
 
 
 def bar(policy: Policy, user_id: str, now: int, adopts: bool) -> Steps[None]:
     """Adopt no former session of *user_id* any more, if any could be, here or in another process."""
     if adopts or (yield from has_begun(policy, now)):
-        yield from _write(policy, f"bars {user_id}", now, now + MAX_LIFETIME)
+        yield from write(policy, f"adoption bars {user_id}", "adopt", now, now + MAX_LIFETIME)
 
 
 def end(policy: Policy, now: int) -> Steps[None]:
     """Adopt no former session any more, of anybody."""
-    yield from _write(policy, "began", now, now + _FOR_GOOD, _OVER)
+    yield from write(policy, "adoption began", "adopt", now, now + _FOR_GOOD, _OVER)
 
 
 def has_begun(policy: Policy, now: int) -> Steps[bool]:
     """Return whether this store adopts former sessions, or did, in any process."""
-    return (yield from calls.get(_note(policy, "began", now, now).handle)) is not None
-
-
-def _write(policy: Policy, what: str, now: int, until: int, says: str = "") -> Steps[None]:
-    """Write a note, also over an existing one, so that there is always one."""
-    note = _note(policy, what, now, until, says)
-    give_up = deadline()
-    while True:
-        found = yield from calls.get(note.handle)
-        if found is None:
-            with suppress(RecordExists):
-                yield from calls.create(note)
-                break
-        elif (yield from calls.update(_note(policy, what, found.created_at, until, says, found.version + 1))):
-            break
-        check_time(give_up)
-    yield from calls.delete(
-        note.handle, 0
-    )  # no record has this version: a store with replicas waits for them
-
-
-def _note(
-    policy: Policy, what: str, made: int, until: int, says: str = "", version: int = 1
-) -> SessionRecord:
-    """Return a record that opens nothing. Its existence and its time are the message."""
-    handle = handle_of(policy.handle_prefix, f"adoption {what}")
-    record = SessionRecord(handle, None, made, until, version, policy.keyring.signing.kid, b"")
-    return policy.sealer.seal(record, Tombstone(NOBODY, "adopt", until, says))
+    return (yield from calls.get(mark(policy, "adoption began", "adopt", now, now).handle)) is not None

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from fluidauth.errors import NoSuchSession, NotSupported
+from fluidauth.events import Notice
 from fluidauth.formats import client_tokens
 from fluidauth.formats.json_values import check
 from fluidauth.formats.payloads import is_client
@@ -22,12 +23,15 @@ from fluidauth.rules.loading import identify, identify_client
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import new_body, next_version, token_for
+from fluidauth.session.notes import acting_in
 
 from . import calls
 from .end import end
-from .lookup import MAX_CHAIN, Live, find
+from .lookup import MAX_CHAIN, Live, find, find_live
+from .moments import survives
 from .new_id import create
 from .runner import Steps
+from .save import CLOSED
 
 _PAGE = 500
 CLEAN_BATCH = 250  # short transactions, so that requests get their turn
@@ -40,10 +44,11 @@ def begin(
     lifetime: Lifetime | None,
     now: int,
     client: bool = False,
+    since: float | None = None,
 ) -> Steps[Outcome]:
     """Store a new session of *user_id*; raise ``TypeError`` or ``PayloadError`` for what it cannot hold.
 
-    With *client*, a client's token opens it, and no cookie.
+    With *client*, a client's token opens it, and no cookie. If it is a login, its request began at *since*.
     """
     data = {} if data is None else data
     if user_id is not None:
@@ -54,7 +59,14 @@ def begin(
     check(data, "data")
     auth_time = None if user_id is None else now
     body = new_body(policy, dict(data), now, lifetime, auth_time)
-    return (yield from create(policy, user_id, body._replace(client=client), now))
+    outcome = yield from create(policy, user_id, body._replace(client=client), now)
+    if user_id is not None and since is not None and not (yield from survives(policy, user_id, since, now)):
+        if outcome.record is not None:
+            yield from end(policy, outcome.record.handle)
+        return Outcome(
+            closed=CLOSED["revoked"], notices=[*outcome.notices, Notice("write_dropped", "revoked")]
+        )
+    return outcome
 
 
 def names_session(handle: str) -> bool:
@@ -72,7 +84,14 @@ def fetch(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
     if not names_session(handle):
         return None
     found = yield from find(policy, handle, now)
-    return found if isinstance(found, Live) else None
+    if not isinstance(found, Live):
+        return None
+    acting = acting_in(found.body.notes)
+    if acting is not None:  # it opens nothing after its time, or without the own session of who acts
+        own = yield from find_live(policy, acting.session, now)
+        if isinstance(own, str) or now >= acting.until:
+            return None
+    return found
 
 
 def delete(policy: Policy, handle: str) -> Steps[bool]:

@@ -10,6 +10,7 @@ from fluidauth.rules.expiry import is_expired
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import first_version, tombstone_of
+from fluidauth.session.notes import actor_in
 
 from . import calls
 from .lookup import Live
@@ -19,7 +20,12 @@ ID_TRIES = 3
 
 
 def create(
-    policy: Policy, user_id: str | None, body: Body, now: int, reserved: str | None = None
+    policy: Policy,
+    user_id: str | None,
+    body: Body,
+    now: int,
+    reserved: str | None = None,
+    actor: str | None = None,
 ) -> Steps[Outcome]:
     """Store a new session under a new id, or the *reserved* one. An id that is taken is never used."""
     for _ in range(ID_TRIES):
@@ -29,7 +35,7 @@ def create(
         except RecordExists:
             reserved = None
             continue
-        notice = Notice("session_created", None, record.handle, user_id)
+        notice = Notice("session_created", None, record.handle, user_id, actor=actor)
         return Outcome(record, body, credential, "issue", notices=[notice])
     raise _taken()
 
@@ -42,22 +48,30 @@ def supersede(
     body: Body,
     reason: RenewalReason,
     now: int,
+    used: int | None = None,
+    reserved: str | None = None,
 ) -> Steps[Outcome | None]:
-    """Turn *live* into a tombstone and store its successor; None as for :func:`_update`."""
+    """Turn *live* into a tombstone and store its successor; None as for :func:`_update`.
+
+    It was *used* last now, or at that time. Its id is the *reserved* one, if there is any.
+    """
     if is_expired(live.record, live.body, now):
         return None
     for _ in range(ID_TRIES):
-        credential, successor = first_version(policy, user_id, created_at, body, now, live.record.handle)
+        credential, successor = first_version(
+            policy, user_id, created_at, body, now if used is None else used, live.record.handle, reserved
+        )
         try:
             done = yield from _replace(
                 tombstone_of(policy, live.record, successor.handle, reason, now), successor
             )
         except RecordExists:
+            reserved = None
             continue
         if not done:
             return None
         name: EventName = "session_created" if reason == "login" else "session_renewed"
-        notice = Notice(name, reason, successor.handle, user_id)
+        notice = Notice(name, reason, successor.handle, user_id, actor=actor_in(body.notes))
         return Outcome(successor, body, credential, "issue", notices=[notice])
     raise _taken()
 

@@ -13,6 +13,7 @@ from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
 
 from . import calls
+from .at_once import touch
 from .lookup import Live, check_time, deadline, find
 from .runner import Steps
 
@@ -24,30 +25,32 @@ def refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
     reissue = plan.reissues(live.record)
     try:
         if plan.upgrades and _is_behind(policy, live.record, reissue):
-            moved = yield from _move(policy, live, reissue, plan.now)
+            moved = yield from _move(policy, plan, live, reissue)
             if moved is None:
                 return outcome
             outcome.record, outcome.body = moved
         elif plan.touch_to > live.record.expires_at and slides(policy, plan, live):
             # Not a touch, which would not find out that the id was replaced.
-            reissue = yield from calls.update(_resealed(policy, live, False, plan.now))
+            reissue = yield from calls.update(_resealed(policy, plan, live, False))
         elif plan.touch_to > live.record.expires_at:
             try:
                 yield from calls.touch(live.record.handle, plan.touch_to)
             except NotSupported:
-                yield from calls.update(_resealed(policy, live, False, plan.now))
+                yield from calls.update(_resealed(policy, plan, live, False))
     except StoreError:
         outcome.notices.append(Notice("store_error", "refresh", live.record.handle))
         return outcome
+    if state.acting is not None and plan.touch_to > live.record.expires_at:
+        yield from touch(state.acting.session, plan.touch_to)
     outcome.cookie = "issue" if reissue else None
     return outcome
 
 
-def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | None]:
+def _move(policy: Policy, plan: SavePlan, live: Live, reissue: bool) -> Steps[Live | None]:
     """Bring *live* under the signing key, unless another request does so; None if it ended."""
-    give_up = deadline()
+    give_up, now = deadline(), plan.now
     while not is_expired(live.record, live.body, now):
-        following = _resealed(policy, live, reissue, now)
+        following = _resealed(policy, plan, live, reissue)
         if (yield from calls.update(following)):
             return Live(following, live.body)
         found = yield from find(policy, live.record.handle, now)
@@ -60,11 +63,12 @@ def _move(policy: Policy, live: Live, reissue: bool, now: int) -> Steps[Live | N
     return None
 
 
-def _resealed(policy: Policy, live: Live, reissue: bool, now: int) -> SessionRecord:
+def _resealed(policy: Policy, plan: SavePlan, live: Live, reissue: bool) -> SessionRecord:
     """Return the next version of *live* without changes. It may be larger than new ones may be."""
     record = live.record
     kid = policy.keyring.signing.kid if reissue else record.kid
-    following = record._replace(kid=kid, expires_at=next_expiry(record, live.body, now))
+    due = next_expiry(record, live.body, plan.used_at(record, live.body))
+    following = record._replace(kid=kid, expires_at=due)
     return policy.sealer.reseal(following, live.body)
 
 

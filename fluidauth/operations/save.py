@@ -15,6 +15,8 @@ regenerates the id  regenerated the id     the other's id counts; the changes fo
 logs in             changed fields         the new session has the merged fields
 logs in             logged in              both new sessions are live, each under its own cookie
 logs in             logged out             the login counts, without the fields of what ended
+logs in             revoked the user       the login ends as well, if its request began before that
+begins to act       ended                  it does not begin
 logs out            anything but a login   all is ended, under each id that it was renewed to
 logs out            logged in              the new session is ended as well: it came from this one
 empties it, no user changed fields         the other's fields are kept
@@ -36,12 +38,16 @@ from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
 from fluidauth.rules.versions import new_body, next_version
 from fluidauth.session.edits import merge
+from fluidauth.session.notes import NO_NOTES
 from fluidauth.session.state import State
 from fluidauth.session.wish import Login
 
 from . import calls
+from .acting import begin as begin_acting
+from .acting import leave
 from .end import end
 from .lookup import Live, check_time, deadline, find, find_live
+from .moments import revoke_before, survives
 from .new_id import create, supersede
 from .re_sign import refresh, slides
 from .runner import Steps
@@ -55,6 +61,7 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     if state.closed and not (wish.ends or wish.login):
         return _dropped(next(reason for reason, text in CLOSED.items() if text == state.closed), state)
     ended = bool(wish.ends or wish.login) and (yield from _end_all(policy, state))
+    left = (yield from leave(policy, *wish.leaves)) if wish.leaves else None
     if wish.login is not None:
         outcome = yield from _log_in(policy, plan, wish.login)
         ended = ended or wish.login.user_id is None
@@ -66,16 +73,33 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     elif wish.renews or (wish.lifetime and _ends_sooner(policy, plan, Live(state.record, state.body))):
         # A store lets no expiry move back: that needs a new record.
         outcome = yield from _regenerate(policy, plan, Live(state.record, state.body))
-    elif plan.edits or wish.lifetime:
+    elif plan.edits or wish.lifetime or wish.notes:
         outcome = yield from _change(policy, plan, Live(state.record, state.body), plan.fields)
     else:
         outcome = yield from refresh(policy, plan, Live(state.record, state.body))
     if ended:
         user_id = state.record.user_id if state.record else None
         handle = state.credential.handle if state.credential else None
-        outcome.notices.insert(0, Notice("session_logout", None, handle, user_id))
+        actor = state.acting.user_id if state.acting else None
+        outcome.notices.insert(0, Notice("session_logout", None, handle, user_id, actor=actor))
         outcome.cookie = outcome.cookie or "expire"
+    if left is not None:
+        outcome.notices.insert(0, left)
+    if wish.alone_since is not None:
+        yield from _end_others(policy, state, outcome, wish.alone_since, plan.now)
     return outcome
+
+
+def _end_others(policy: Policy, state: State, outcome: Outcome, since: float, now: int) -> Steps[None]:
+    """End all other sessions of the user, and logins that are under way."""
+    user_id, kept = state.user_id, outcome.record
+    if user_id is None:
+        return
+    if kept is None and state.record is not None:
+        found = yield from find_live(policy, state.record.handle, now)  # renewed by another request
+        kept = None if isinstance(found, str) else found.record
+    count = yield from revoke_before(policy, user_id, since, kept.handle if kept else None, now)
+    outcome.notices.append(Notice("session_revoked", user_id=user_id, number=count))
 
 
 def _end_all(policy: Policy, state: State) -> Steps[bool]:
@@ -86,6 +110,8 @@ def _end_all(policy: Policy, state: State) -> Steps[bool]:
         handles[state.credential.handle] = state.record.version if state.record else None
     if wish.login:
         handles.update({credential.handle: None for credential in state.others})
+    if state.parent is not None and not (wish.login and wish.login.acting):
+        handles[state.parent[0].handle] = None
     ended = False
     left: dict[str, str] = {}
     for handle, version in handles.items():
@@ -105,35 +131,53 @@ def _begin(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
         # The request came under an id that was replaced or is denied. A new cookie here
         # would overwrite the one that a newer response carries.
         return _dropped(state.barred, state)
-    if not plan.edits:
+    if not plan.edits and not state.wish.notes:
         return Outcome()
-    body = new_body(policy, merge(plan.edits, {}), plan.now, state.wish.lifetime)
+    body = new_body(policy, merge(plan.edits, {}), plan.now, state.wish.lifetime, None, state.notes)
     return (yield from create(policy, None, body, plan.now, state.reserved))
 
 
 def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
     """Replace the session that was loaded by a new one, if it is still live."""
-    state, fields = plan.state, plan.fields
+    if login.acting is not None:
+        begun = yield from begin_acting(policy, plan, login, login.acting)
+        return _dropped(begun, plan.state) if isinstance(begun, str) else begun
+    outcome = yield from _replaced(policy, plan, login)
+    record, user_id = outcome.record, login.user_id
+    if record is None or user_id is None or (yield from survives(policy, user_id, login.begun, plan.now)):
+        return outcome
+    yield from end(policy, record.handle)
+    dropped = _dropped("revoked", plan.state)
+    dropped.notices[:0] = outcome.notices
+    return dropped
+
+
+def _replaced(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
+    """Store the new session in the place of the one that was loaded."""
+    state, fields, notes = plan.state, plan.fields, plan.state.notes
     live = Live(state.record, state.body) if state.record and state.body and not state.wish.ends else None
     lifetime = login.lifetime or state.wish.lifetime
     give_up = deadline()
     while live is not None:
-        body = new_body(policy, fields, plan.now, lifetime, login.auth_time)
+        body = new_body(policy, fields, plan.now, lifetime, login.auth_time, notes)
         if login.auth_time is None:  # nobody authenticated, so the session gets no more time
             body = body._replace(deadline=min(body.deadline, live.body.deadline))
-        outcome = yield from supersede(policy, live, login.user_id, plan.now, body, "login", plan.now)
+        outcome = yield from supersede(
+            policy, live, login.user_id, plan.now, body, "login", plan.now, reserved=state.reserved
+        )
         if outcome is not None:
             return outcome
         found = yield from find(policy, live.record.handle, plan.now)
         live = found if isinstance(found, Live) else None
         if live is not None and not state.detached:
             # Another request changed the session meanwhile: the work of the same person.
-            fields = merged(plan, live.body.fields)
+            fields, notes = merged(plan, live.body.fields), state.noted_on(live.body.notes)
         elif found is None:
             fields = merge(plan.edits, {})  # the fields of what ended are not kept
+            notes = state.noted_on(NO_NOTES)
         check_time(give_up)
-    body = new_body(policy, fields, plan.now, lifetime, login.auth_time)
-    return (yield from create(policy, login.user_id, body, plan.now))
+    body = new_body(policy, fields, plan.now, lifetime, login.auth_time, notes)
+    return (yield from create(policy, login.user_id, body, plan.now, state.reserved))
 
 
 def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
@@ -144,7 +188,18 @@ def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
         record, body = _as_wished(policy, plan, live)
         body = body._replace(fields=fields, locked={})
         user_id = plan.state.wish.named or record.user_id
-        outcome = yield from supersede(policy, live, user_id, record.created_at, body, "regenerate", plan.now)
+        used = plan.used_at(live.record, body)
+        outcome = yield from supersede(
+            policy,
+            live,
+            user_id,
+            record.created_at,
+            body,
+            "regenerate",
+            plan.now,
+            used,
+            plan.state.reserved,
+        )
         if outcome is not None:
             return outcome
         found = yield from find_live(policy, handle, plan.now)
@@ -154,7 +209,7 @@ def _regenerate(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
         if live.record.handle != handle:
             # Two tabs regenerated at once. A second new id would leave the first tab's cookie dead.
             wish = plan.state.wish
-            if plan.edits or wish.lifetime or wish.confirmed_at:
+            if plan.edits or wish.lifetime or wish.confirmed_at or wish.notes:
                 return (yield from _change(policy, plan, live, fields))
             return Outcome(closed=CLOSED["followed"])
         check_time(give_up)
@@ -205,15 +260,15 @@ def _update(policy: Policy, plan: SavePlan, live: Live, fields: dict[str, Any]) 
     locked = body.locked
     if locked:
         locked = {name: kept for name, kept in locked.items() if name not in edits.names}
-    if record.user_id is None and not fields and not locked and edits.removals:
+    if record.user_id is None and not (fields or locked or body.notes) and edits.removals:
         if not (yield from calls.delete(record.handle, record.version)):
             return None
         notice = Notice("session_logout", "emptied", record.handle)
         return Outcome(cookie="expire", notices=[notice])
     reissue = plan.reissues(record)
-    body = Body(fields, *body[1:-2], locked, body.client)
+    body = Body(fields, *body[1:-3], locked, body.client, body.notes)
     kid = policy.keyring.signing.kid if reissue else record.kid
-    following = next_version(policy, record, body, plan.now, kid)
+    following = next_version(policy, record, body, plan.used_at(record, body), kid)
     if not (yield from calls.update(following)):
         return None
     reissue = reissue or (following.expires_at > record.expires_at and slides(policy, plan, live))
@@ -224,9 +279,12 @@ def _as_wished(policy: Policy, plan: SavePlan, live: Live) -> Live:
     """Return *live* with the lifetime and the time of login that the request asked for, if it did."""
     wish = plan.state.wish
     if wish.lifetime is not None:
-        live = Live(*with_lifetime(*live, wish.lifetime, policy.lifetime.absolute_seconds, plan.now))
+        limit, used = policy.lifetime.absolute_seconds, plan.used_at(*live)
+        live = Live(*with_lifetime(*live, wish.lifetime, limit, plan.now, used))
     if wish.confirmed_at is not None:
         live = Live(live.record, live.body._replace(auth_time=wish.confirmed_at))
+    if wish.notes:
+        live = Live(live.record, live.body._replace(notes=plan.state.noted_on(live.body.notes)))
     return live
 
 
@@ -236,6 +294,7 @@ CLOSED = {
     "key_revoked": "the key of its cookie was revoked",
     "replaced": "its id was replaced",
     "followed": "it goes on under a new id",
+    "revoked": "its user's sessions were ended after this request had begun",
 }
 
 

@@ -35,16 +35,16 @@ def is_expired(record: SessionRecord, body: Body, now: int) -> bool:
 
 
 def with_lifetime(
-    record: SessionRecord, body: Body, lifetime: Lifetime, limit: int, now: int
+    record: SessionRecord, body: Body, lifetime: Lifetime, limit: int, now: int, used: int
 ) -> tuple[SessionRecord, Body]:
-    """Return a live session with *lifetime* from now on.
+    """Return a live session with *lifetime* from now on, which was *used* last then.
 
     A deadline may move back, and forward up to *limit* seconds after the login or beginning.
     """
     begun = record.created_at if body.auth_time is None else body.auth_time
     deadline = min(now + lifetime.absolute_seconds, max(body.deadline, begun + limit))
     body = body._replace(deadline=deadline, idle=lifetime.idle_seconds, persistent=lifetime.persistent)
-    return record._replace(expires_at=expiry_from(body, now)), body
+    return record._replace(expires_at=expiry_from(body, used)), body
 
 
 def shortens_idle(body: Body, lifetime: Lifetime) -> bool:

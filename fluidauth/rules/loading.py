@@ -21,6 +21,7 @@ from fluidauth.formats.cookies import (
 from fluidauth.keys import Keyring
 from fluidauth.meanings import EventName
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of
+from fluidauth.session.notes import actor_in
 from fluidauth.session.state import State, barred
 from fluidauth.session.wish import Credential
 
@@ -158,7 +159,7 @@ def open_record(
         if isinstance(body, Tombstone):
             return body if now < body.deadline else Notice("cookie_rejected", "unknown_id", handle)
         if now >= record.expires_at or now >= body.deadline:
-            return Notice("session_expired", None, handle, record.user_id)
+            return Notice("session_expired", None, handle, record.user_id, actor=actor_in(body.notes))
     except RecordTampered as error:
         return Notice("record_tampered", error.reason, handle)
     except TypeError:  # expires_at, which no MAC covers, is no number

@@ -8,9 +8,11 @@ from typing import Any
 
 from fluidauth.formats.cookies import CookieOptions
 from fluidauth.formats.payloads import Sealer
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.keys import Keyring
 from fluidauth.records import Lifetime, handle_prefix
 
+from .origins import REPORT, OriginRules
 from .verified import Verified
 
 UserOf = Callable[[dict[str, Any]], str | None]
@@ -34,6 +36,14 @@ class Policy:
     """Finds the signed-in user, if the application says so in fields."""
     client_tokens: bool = False
     """Whether tokens in ``Authorization: Bearer`` open sessions as well."""
+    origins: OriginRules = REPORT
+    """What is done with requests of other origins."""
+    activity: Callable[[RequestHead], bool] | None = None
+    """Whether a request prolongs its session; by default each does."""
+    login_url: str | None = None
+    """The page that asks for the password."""
+    clear_site_data: str | None = None
+    """The header of that name in the response of a logout."""
 
     @classmethod
     def of(
@@ -45,6 +55,7 @@ class Policy:
         kin_digits: int = 0,
         user_of: UserOf | None = None,
         client_tokens: bool = False,
+        **more: Any,
     ) -> Policy:
         prefix = handle_prefix(namespace)
         keyring, names = sealer.keyring, cookie.names
@@ -59,4 +70,5 @@ class Policy:
             kin_digits,
             user_of,
             client_tokens,
+            **more,
         )

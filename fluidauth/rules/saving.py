@@ -5,6 +5,7 @@ Pure: no I/O, and the clock is passed in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +14,7 @@ from fluidauth.formats.cookies import CookiePlace
 from fluidauth.records import Body, SessionRecord
 from fluidauth.session.edits import NO_EDITS, Edits, bring_up_to_date, edits_of
 from fluidauth.session.state import State
-from fluidauth.session.wish import Credential
+from fluidauth.session.wish import Credential, Wish
 
 from .expiry import is_expired, next_expiry
 from .loading import is_stale
@@ -36,6 +37,14 @@ class SavePlan(NamedTuple):
     """The cookie or the row is under an older key or name, or the cookie's expiry changes."""
     touch_to: int = 0
     """The new expiry of a session that was only read, if nothing else is written."""
+    counts: bool = True
+    """Whether the request counts as activity, so that the session lives on from now."""
+
+    def used_at(self, record: SessionRecord, body: Body) -> int:
+        """Return when the session was used last, in Unix seconds, if this request counts or not."""
+        if self.counts or body.idle is None:
+            return self.now
+        return min(self.now, record.expires_at - body.idle)
 
     def answers(self, record: SessionRecord) -> bool:
         """Return whether the response may carry a cookie of *record*: the request presented its id."""
@@ -60,14 +69,23 @@ class Outcome:
     cookie: Literal["issue", "expire"] | None = None
     closed: str | None = None
     notices: list[Notice] = field(default_factory=list)
+    parent: tuple[SessionRecord, Body] | None = None
+    """The own session of who acts in another's name from now on."""
 
 
 def plan(
-    policy: Policy, state: State, fields: dict[str, Any], now: int, answerable: bool, keep: bool = True
+    policy: Policy,
+    state: State,
+    fields: dict[str, Any],
+    now: int,
+    answerable: bool,
+    keep: bool = True,
+    counts: Callable[[], bool] = lambda: True,
 ) -> SavePlan | None:
     """Return what must be stored of a session with *fields*; None if nothing.
 
-    *keep* is false for a request that failed. Then only a logout is carried out. Raise
+    *keep* is false for a request that failed. Then only a logout is carried out. *counts* says whether the
+    request is activity, and is asked only if the session would live longer by it. Raise
     :class:`PayloadError` for a field that is not JSON.
     """
     if not keep:
@@ -75,8 +93,19 @@ def plan(
     edits = edits_of(state, fields) if state.is_changed(fields) else NO_EDITS
     if state.wish.ends or state.wish.login or _asks(state, edits):
         upgrades = is_stale(policy, state) or state.wish.lifetime is not None
-        return SavePlan(state.snapshot(), dict(dict.items(fields)), edits, now, answerable, upgrades)
-    return _plan_refresh(policy, state, now, answerable)
+        active = not _slides(state, now) or counts()
+        return SavePlan(
+            state.snapshot(), dict(dict.items(fields)), edits, now, answerable, upgrades, counts=active
+        )
+    return _plan_refresh(policy, state, now, answerable, counts)
+
+
+def _slides(state: State, now: int) -> bool:
+    """Return whether a session that goes on would live longer because of this save."""
+    record, body, wish = state.record, state.body, state.wish
+    if record is None or body is None or wish.login or wish.ends:
+        return False
+    return bool(wish.renews or wish.lifetime) or next_expiry(record, body, now) != record.expires_at
 
 
 def _asks(state: State, edits: Edits) -> bool:
@@ -84,17 +113,24 @@ def _asks(state: State, edits: Edits) -> bool:
     if state.closed:
         return bool(edits)
     wish, adoption = state.wish, state.adoption
-    return bool(wish.renews or wish.lifetime or edits or (adoption and not adoption.taken))
+    asked = wish.renews or wish.lifetime or wish.notes or edits
+    return bool(asked or (adoption and not adoption.taken))
 
 
-def _plan_refresh(policy: Policy, state: State, now: int, answerable: bool) -> SavePlan | None:
+def _plan_refresh(
+    policy: Policy, state: State, now: int, answerable: bool, counts: Callable[[], bool]
+) -> SavePlan | None:
     """Return the touch, re-seal or new signature that is due for a session only read, once."""
     record, body = state.record, state.body
     if not state.due or record is None or body is None or is_expired(record, body, now):
         return None
     state.due = False
     upgrades, touch_to = is_stale(policy, state), next_expiry(record, body, now)
-    return SavePlan(state.snapshot(), body.fields, NO_EDITS, now, answerable, upgrades, touch_to)
+    active = touch_to == record.expires_at or counts()
+    if not (upgrades or active):
+        return None
+    touch_to = touch_to if active else 0
+    return SavePlan(state.snapshot(), body.fields, NO_EDITS, now, answerable, upgrades, touch_to, active)
 
 
 def settle(later: State, fields: dict[str, Any], plan: SavePlan, outcome: Outcome) -> State:
@@ -108,10 +144,12 @@ def settle(later: State, fields: dict[str, Any], plan: SavePlan, outcome: Outcom
         asked.carry_on(later, since)
         later.refuse_changes(outcome.closed)
         later.count_from(plan.fields, plan.edits.texts)
-        later.wish = asked.wish._replace(renews=False, lifetime=None, confirmed_at=None, named=None)
+        later.wish = Wish(asked.wish.ends, asked.wish.gone, asked.wish.formers, asked.wish.login)
         later.modified = asked.wish.ends or asked.wish.login is not None
         return later
     fresh = State(outcome.credential, outcome.record, outcome.body)
+    if fresh.acting is not None:
+        fresh.parent = outcome.parent or since.parent
     if fresh.carry_on(later, since):
         # What was handed out during the save is watched as well.
         texts = {**later.texts, **plan.edits.texts} if later.texts else plan.edits.texts

@@ -95,6 +95,19 @@ def user_in(user_of: UserOf, fields: dict[str, Any]) -> str | None:
         return None
 
 
+def fields_naming(user_of: UserOf | None, fields: dict[str, Any], user_id: str) -> dict[str, Any]:
+    """Return the field that names *user_id*, as one of *fields* names its user; none if none does.
+
+    A function can find a user, but cannot say in which field.
+    """
+    names = user_of.names if isinstance(user_of, FieldsOfUser) else ()
+    for name in names:
+        found = dict.get(fields, name)
+        if _user_id(name, found) is not None:
+            return {name: int(user_id) if isinstance(found, int) and user_id.isdecimal() else user_id}
+    return {}
+
+
 def wish_by_fields(
     policy: Policy, state: State, fields: dict[str, Any], now: int, answerable: bool, keep: bool = True
 ) -> Wish:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fluidauth.formats import tokens
 from fluidauth.records import Body, Lifetime, RenewalReason, SessionRecord, Tombstone, handle_of
+from fluidauth.session.notes import NO_NOTES, Notes
 from fluidauth.session.wish import Credential
 
 from .expiry import expiry_from, next_expiry
@@ -22,12 +23,12 @@ def new_body(
     now: int,
     lifetime: Lifetime | None = None,
     auth_time: int | None = None,
+    notes: Notes = NO_NOTES,
 ) -> Body:
     """Return the body of a session that begins now. See ``Session.set_lifetime`` for its deadline."""
     lifetime = lifetime or policy.lifetime
-    return Body(
-        fields, now + lifetime.absolute_seconds, lifetime.idle_seconds, lifetime.persistent, auth_time
-    )
+    deadline = now + lifetime.absolute_seconds
+    return Body(fields, deadline, lifetime.idle_seconds, lifetime.persistent, auth_time, notes=notes)
 
 
 def first_version(

@@ -13,7 +13,7 @@ from functools import wraps
 from types import FunctionType
 from typing import Any, NoReturn, TypeVar
 
-from fluidauth.errors import FreshLoginRequired
+from fluidauth.errors import REFUSALS, Refusal
 
 from .lazydict import PLACEHOLDER, LazyDict
 from .protocol import VisitProtocol
@@ -54,14 +54,36 @@ def hides_names(advice: str, *, beside: tuple[str, ...] = ()) -> Callable[[AnyCl
     return hide
 
 
-def tells_by(error: type[FreshLoginRequired]) -> Callable[[AnySession], AnySession]:
-    """Have a class of sessions raise *error* for a login that is too old; its framework answers with 401."""
+Fill = Callable[[Any, Refusal], object]
+"""Sets up the part of an error that is the framework's."""
+
+
+def tells_by(
+    framework_error: Callable[[int], type[Exception]], fill: Fill
+) -> Callable[[AnySession], AnySession]:
+    """Have a class of sessions raise refusals that are also errors of its framework, which answers them.
+
+    *framework_error* returns that class of errors for a status.
+    """
+    kinds = {kind: _mixed(kind, framework_error(kind.status)) for kind in REFUSALS}
+
+    def tell(error: Refusal) -> Refusal:
+        kind = kinds[type(error)]
+        told = kind.__new__(kind, *error.args)
+        told.__dict__.update(error.__dict__)
+        fill(told, error)
+        return told
 
     def told(session_class: AnySession) -> AnySession:
-        session_class._too_old = error
+        session_class._told = staticmethod(tell)  # type: ignore[method-assign]  # that of this framework
         return session_class
 
     return told
+
+
+def _mixed(kind: type[Refusal], framework_error: type[Exception]) -> type[Refusal]:
+    mixed: type[Refusal] = type(kind.__name__, (kind, framework_error), {"__doc__": kind.__doc__})
+    return mixed
 
 
 def asks_behind(view_class: AnyClass) -> AnyClass:

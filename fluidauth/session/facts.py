@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .lazydict import LazyDict
+from .notes import methods_in
 from .state import State
 
 
@@ -37,6 +38,11 @@ class Facts(LazyDict):
         return self._read().auth_time
 
     @property
+    def methods(self) -> dict[str, int]:
+        """How the user authenticated: each method, and when it was used last, in Unix seconds."""
+        return methods_in(self._read().notes)
+
+    @property
     def handle(self) -> str | None:
         """The digest that names this session in the store, in logs and in admin calls.
 
@@ -48,6 +54,12 @@ class Facts(LazyDict):
     def created_at(self) -> int | None:
         """Unix seconds; None until the session is stored."""
         return (record := self._read().stored) and record.created_at
+
+    @property
+    def ends_at(self) -> int | None:
+        """The absolute deadline, in Unix seconds; None until the session is stored."""
+        state = self._read()
+        return None if state.stored is None or state.body is None else state.body.deadline
 
     @property
     def expires_at(self) -> int | None:

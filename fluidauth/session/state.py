@@ -13,6 +13,7 @@ from fluidauth.errors import PayloadError
 from fluidauth.formats.json_values import CONTAINERS, decode, encode
 from fluidauth.records import Body, SessionRecord
 
+from .notes import NO_NOTES, Acting, NoteChange, Notes, acting_in, acts, of_another_login, proven
 from .wish import NO_WISH, Adoption, Credential, Wish
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -41,6 +42,12 @@ class State:
     adoption: Adoption | None = None
     reserved: str | None = None
     """The id of a session that begins, if it was drawn before the session is stored."""
+    acting: Acting | None = None
+    """Who acts here in the name of the user."""
+    parent: tuple[SessionRecord, Body] | None = None
+    """The own session of who acts here."""
+    counts: bool | None = None
+    """Whether the request is activity, as the application says."""
     due: bool = False
     """Whether a request that only reads still needs a touch, a re-seal or a new signature."""
     # -- done --
@@ -80,6 +87,8 @@ class State:
             self.base = {}
         else:
             self.base = body.fields
+            if body.notes:
+                self.acting = acting_in(body.notes)
             if body.locked:
                 self.unreadable = body.unreadable()
 
@@ -106,6 +115,25 @@ class State:
         if self.wish.confirmed_at is not None:
             return self.wish.confirmed_at
         return self.body.auth_time if self.body is not None and not self.detached else None
+
+    @property
+    def notes(self) -> Notes:
+        """What the engine notes, with all changes so far."""
+        return self.noted_on(self.body.notes if self.body is not None and not self.detached else NO_NOTES)
+
+    def noted_on(self, notes: Notes) -> Notes:
+        """Return *notes*, as another request may have left them, with all changes of this one."""
+        login = self.wish.login
+        if login is not None:
+            notes = acts(login.acting) if login.acting else of_another_login(notes)
+            notes = proven(login.methods, login.auth_time or 0, notes)
+        for change in self.wish.notes:
+            notes = change(notes)
+        return notes
+
+    def note_change(self, change: NoteChange) -> None:
+        """Have the next save make *change* to the engine's notes."""
+        self.ask(notes=(*self.wish.notes, change))
 
     @property
     def stored(self) -> SessionRecord | None:
@@ -217,6 +245,7 @@ class State:
         """Return what remains of a failed request that logged out: the logout."""
         state = State(self.credential, self.record, self.body)
         state.barred, state.others, state.adoption = self.barred, self.others, self.adoption
+        state.acting, state.parent = self.acting, self.parent
         state.wish = self.wish.only_end()
         return state
 
@@ -227,6 +256,7 @@ class State:
         login while the save waited for the store.
         """
         wish, before = later.wish, since.wish
+        self.counts = later.counts
         if wish.ends and not before.ends:
             self.detach()
             self.wish = wish.only_end()
@@ -237,14 +267,27 @@ class State:
             self.ask(login=wish.login)
         elif (wish.renews and not before.renews) or wish.confirmed_at != before.confirmed_at:
             self.ask(renews=True, confirmed_at=wish.confirmed_at)
+        if wish.alone_since != before.alone_since:
+            self.ask(alone_since=wish.alone_since)
         if wish.lifetime is not before.lifetime:
             self.ask(lifetime=wish.lifetime)
+        if wish.notes != before.notes:
+            known = len(before.notes) if wish.notes[: len(before.notes)] == before.notes else 0
+            self.ask(notes=wish.notes[known:])
         for name, (kind, amounts) in later.additions.items():
             noted, counted = since.additions.get(name, (kind, []))
             if noted == kind:
                 for amount in amounts[len(counted) :]:
                     self.note(name, kind, amount)
         return not self.detached
+
+
+def back_to_own(state: State, parent: tuple[SessionRecord, Body]) -> State:
+    """Return the state of the own session of who acts in *state*. It gets a new id, and *state* ends."""
+    own = State(state.credential, *parent)
+    if state.record is not None and state.acting is not None:
+        own.ask(renews=True, leaves=(state.record, state.acting))
+    return own
 
 
 def barred(credential: Credential, reason: str) -> State:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple, NoReturn
 
 from fluidauth.formats.cookies import CookieOptions
-from fluidauth.records import Lifetime
+from fluidauth.records import Lifetime, SessionRecord
+
+from .notes import Acting, NoteChange
 
 Presented = tuple[str, str]
 """The name of a cookie, or nothing for a client's token, and the token."""
@@ -43,6 +45,12 @@ class Login(NamedTuple):
     """None if nobody knows when it was."""
     by_field: bool = False
     """Whether a field of the session says so. This may change until it is stored."""
+    methods: tuple[str, ...] = ()
+    """How the user authenticated."""
+    begun: float | None = None
+    """When the request of the login began, in Unix seconds; None if nobody knows."""
+    acting: Acting | None = None
+    """Who acts in the name of *user_id*, in a session beside that user's own. Nobody authenticated then."""
 
 
 class Adoption(NamedTuple):
@@ -85,6 +93,12 @@ class Wish(NamedTuple):
     """When the signed-in user authenticated again, in Unix seconds. This renews the session as well."""
     named: str | None = None
     """The user that the fields name and the record does not have yet. This renews the session as well."""
+    notes: tuple[NoteChange, ...] = ()
+    """Changes of the engine's notes, in their order."""
+    alone_since: float | None = None
+    """When all other sessions of the user were to end, in Unix seconds. This renews the session as well."""
+    leaves: tuple[SessionRecord, Acting] | None = None
+    """A session in another's name, which ends, and who acted there. That user's own session is renewed."""
 
     def only_end(self) -> Wish:
         """Return the logout alone."""

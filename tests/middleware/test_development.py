@@ -12,7 +12,7 @@ from fluidauth import MemoryStore, SessionEngine, SessionMiddleware
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.middleware.development import refusal_of_environ, why_refused
-from fluidauth.middleware.loopback import is_local_name, is_loopback
+from fluidauth.formats.loopback import is_local_name, is_loopback
 
 PROXY = "this request came through a proxy, as one of its headers says. Ask the server itself"
 PEER = (

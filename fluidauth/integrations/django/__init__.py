@@ -10,6 +10,7 @@ where sessions are kept, and more. In ``INSTALLED_APPS`` this module checks thes
 from .adopters import DjangoSessions
 from .configuration import get_engine
 from .facts import SessionFacts, asession_of, session_of
+from .impersonation import aend_impersonation, aimpersonate, end_impersonation, impersonate
 from .keys import handle_of
 from .serving import trusting_keys
 from .store import SessionStore
@@ -18,9 +19,13 @@ __all__ = [
     "DjangoSessions",
     "SessionFacts",
     "SessionStore",
+    "aend_impersonation",
+    "aimpersonate",
     "asession_of",
+    "end_impersonation",
     "get_engine",
     "handle_of",
+    "impersonate",
     "session_of",
     "trusting_keys",
 ]

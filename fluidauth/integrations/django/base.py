@@ -32,7 +32,7 @@ from .configuration import get_engine
 from .keys import handle_in, key_of
 from .serving import amay_open, keys_open, may_open
 from .states import loaded_state, remaining, token_of, untouched, visit_of_state
-from .token_visit import TokenVisit
+from .token_visit import DjangoVisit, TokenVisit
 
 _EXPIRY = "_session_expiry"  # where Django keeps what was given to ``set_expiry()``
 
@@ -50,10 +50,17 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
     _modified = False
     _confirms = False
     """Whether the signed-in user authenticated again."""
+    _methods: tuple[str, ...] = ()
+    """How, if the application said so."""
+    _alone = False
+    """Whether all other sessions of the user are to end."""
+    _left = False
+    """Whether this request ended a session."""
     _failed = False
     """Whether the store failed the last time that it was asked for this session."""
     _was_ended = False
     """Whether this goes on empty, because another request ended the session."""
+    _session_cache: dict[str, Any]
     _shares = False
     """Whether Django has the same dict of fields as the state, and may change it."""
 
@@ -139,7 +146,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
                 self._session_key = None
             return {}
         self._visit = visit
-        self._due = state.due
+        self._due = state.due or state.wish.renews  # back from another user's name, whose time is over
         if self._modified and not self._is_named:
             self._session_key = token_of(state)
         # All that this serializer does is copy. If anything is saved, untouched() makes the copy.
@@ -166,10 +173,18 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
 
     def _beginning(self, requests: Requests) -> Steps[Outcome]:
         fields = self._json(self._get_session(no_load=True))
-        return manage.begin(requests.policy, user_in(fields), fields, self._lifetime(), requests.now())
+        user_id, since = user_in(fields), None
+        if user_id is not None:
+            visit = DjangoVisit(requests)
+            refusal, since = visit.login_refusal(None), visit.begun()
+            if refusal is not None:
+                raise refusal
+        return manage.begin(requests.policy, user_id, fields, self._lifetime(), requests.now(), since=since)
 
     def _created(self, requests: Requests, outcome: Outcome) -> None:
         requests.report(outcome.notices)
+        if outcome.closed:
+            raise UpdateError
         state = State(outcome.credential, outcome.record, outcome.body)
         self._visit, self._session_behind, self._shares = visit_of_state(state), None, False
         self._session_key = token_of(state)
@@ -188,16 +203,19 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         user_id = user_in(fields)
         if user_id == user_in(loaded):  # any other login, not by django.contrib.auth
             if self._confirms and before is not None:
-                behind.confirm()
+                behind.confirm(self._methods)
             elif renews:
                 behind.regenerate()
             self._confirms = False
         elif user_id is None:
             behind.logout()
         else:
-            behind.login(user_id)
+            behind.login(user_id, methods=self._methods)
             if before not in (None, user_id):  # another user's fields are not kept
                 fields = {name: value for name, value in fields.items() if loaded.get(name) != value}
+        if self._alone:
+            behind.keep_only_this()
+        self._methods, self._alone = (), False
         for name in dict.keys(behind) - fields.keys():
             json_mirror.remove(behind, name)
         for name, value in fields.items():
@@ -219,6 +237,15 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         json_mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
         return True
 
+    def _switched(self, visit: Visit, behind: Session) -> None:
+        """Take over that *behind*, which is saved, is another session now, with fields of its own."""
+        state = loaded_state(visit)
+        if state.closed:
+            raise UpdateError
+        self._session_key, self._shares = token_of(state), False
+        self._session_cache = self._python(dict(dict.items(behind)))
+        self.modified = True
+
     def _renewed(self) -> Steps[Live | str] | None:
         """Return the steps that find the session under its new id; None if it has none."""
         state, engine = None if self._visit is None else self._visit.state, get_engine()
@@ -237,7 +264,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             return
         self._session_key, self._was_ended = None, True
         if before is not None:  # otherwise there are only this request's fields
-            self._session_cache: dict[str, Any] = {}
+            self._session_cache = {}
 
     def _rebase(self, before: Session, newer: dict[str, Any]) -> None:
         """Bring the fields to *newer* ones, merged with the changes made since *before*."""

@@ -34,6 +34,13 @@ OPTIONS = (
     "max_payload",
     "adopt",
     "adopt_until",
+    "cross_origin",
+    "trusted_origins",
+    "cross_origin_exempt",
+    "counts_as_activity",
+    "status_path",
+    "login_url",
+    "clear_site_data",
     "connect",
     "on_event",
     "development",
@@ -54,9 +61,9 @@ def get_engine() -> SessionEngine:
 
     ``settings.FLUIDAUTH`` may have these arguments of :class:`~fluidauth.SessionEngine`: ``store``,
     ``secret``, ``absolute_timeout``, ``idle_timeout``, ``encrypted_fields``, ``max_payload``, ``adopt``,
-    ``adopt_until``, ``connect``, ``on_event`` and ``development``. There ``on_event`` can also be a dotted
-    path, and ``adopt`` can have the name of a former ``SESSION_ENGINE``. ``keyring`` is the path of a keyring
-    file. Django's own settings describe the cookie.
+    ``adopt_until``, those from ``cross_origin`` to ``clear_site_data``, ``connect``, ``on_event`` and
+    ``development``. There functions can also be dotted paths, and ``adopt`` can have the name of a former
+    ``SESSION_ENGINE``. ``keyring`` is the path of a keyring file. Django's own settings describe the cookie.
 
     As with Django, a session ends ``SESSION_COOKIE_AGE`` after its last change. ``absolute_timeout`` limits
     that (400 days by default), and ``idle_timeout`` counts from the last use. If ``FLUIDAUTH`` has no secret,
@@ -91,7 +98,10 @@ def build_engine(connect: str | None = None) -> SessionEngine:
     _notice_tests()  # the runner checks settings before anything asks for a session
     if run.goes_on and not _overrides:
         options["store"] = run.store()
-    path, on_event = options.pop("keyring", None), options.pop("on_event", None)
+    path = options.pop("keyring", None)
+    for name in ("on_event", "counts_as_activity"):
+        if isinstance(options.get(name), str):
+            options[name] = import_string(options[name])
     adopt = [DjangoSessions(each) if isinstance(each, str) else each for each in options.pop("adopt", ())]
     if path is not None and "secret" in options:
         raise ConfigError("FLUIDAUTH has a secret and a keyring; give one of them")
@@ -99,7 +109,6 @@ def build_engine(connect: str | None = None) -> SessionEngine:
         options["secret"] = Keyring.from_file(path)
     return SessionEngine(
         _secret(options.pop("secret", None)),
-        on_event=import_string(on_event) if isinstance(on_event, str) else on_event,
         cookie=_cookie(),
         adopt=adopt,
         user_key=None,  # Django's own is followed when the session is saved

@@ -19,14 +19,17 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseFor
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
-from fluidauth.errors import FreshLoginRequired, StoreError
-from fluidauth.formats.headers import UNAVAILABLE, Answer, login_again
+from fluidauth.engine.cross_origin import refusal
+from fluidauth.errors import Refusal, StoreError
+from fluidauth.formats.headers import UNAVAILABLE, Answer, refuse
 from fluidauth.middleware.development import REFUSED, refusal_of_environ
 from fluidauth.middleware.plain_http import sender_of_environ, warn_sender
+from fluidauth.rules.origins import SAFE_METHODS
 
+from . import status_page
 from .configuration import get_engine
 from .request_session import RequestSession, afollowed, followed, value_for_cookie
-from .serving import serving
+from .serving import head_of, serving
 from .store import SessionStore
 
 
@@ -34,7 +37,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
     SessionStore: Any
 
     def __init__(self, get_response: Any) -> None:
-        super().__init__(get_response)
+        super().__init__(status_page.before(get_response))
         store = self.SessionStore
         self._is_ours = issubclass(store, SessionStore)
         if self._is_ours:  # or a subclass in the application, with its name in key_salt
@@ -50,8 +53,8 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer for a view that needed its session while the store failed, or a newer login."""
-        if isinstance(exception, FreshLoginRequired):
-            return _answered(login_again(exception.max_age))
+        if isinstance(exception, Refusal):
+            return _answered(refuse(exception))
         return _unavailable() if isinstance(exception, StoreError) else None
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -82,9 +85,10 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
             response = super().process_response(request, response)
             _hand_out(request, response)
             _follow(request, response)
-        except StoreError:
+        except (StoreError, Refusal) as error:  # a login that another origin made is refused when it is saved
             response.close()
-            return _unavailable()
+            return _answered(refuse(error)) if isinstance(error, Refusal) else _unavailable()
+        _clear_site(request, response)
         if settings.SESSION_COOKIE_NAME in response.cookies and "private" not in response.get(
             "Cache-Control", ""
         ):
@@ -113,6 +117,14 @@ def _send_over_plain_http(request: HttpRequest, morsel: Any) -> None:
         morsel["secure"] = ""
     if morsel["secure"]:
         warn_sender(requests, sender_of_environ(request.META))
+
+
+def _clear_site(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Have the browser forget what it keeps of a site that the user has left."""
+    kinds, session = get_engine().policy.clear_site_data, getattr(request, "session", None)
+    left = isinstance(session, RequestSession) and session._left and session._signed_in[0] is None
+    if kinds is not None and left:
+        response["Clear-Site-Data"] = kinds
 
 
 def _follow(request: HttpRequest, response: HttpResponseBase) -> None:
@@ -146,13 +158,14 @@ got_request_exception.connect(_note)
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
-    """Return the answer to a request that development mode does not serve."""
+    """Return the answer to a request that is not served: in development mode, or because of its origin."""
     engine = get_engine()
     answer = refusal_of_environ(request.META) if engine.development else None
-    if answer is None:
-        return None
-    engine.requests.report([REFUSED])
-    return HttpResponseForbidden(answer.body, headers=dict(answer.headers))
+    if answer is not None:
+        engine.requests.report([REFUSED])
+    elif request.method not in SAFE_METHODS:
+        answer = refusal(engine.requests, head_of(request), request.META.get("HTTP_COOKIE", ""))
+    return None if answer is None else HttpResponseForbidden(answer.body, headers=dict(answer.headers))
 
 
 def _unavailable() -> HttpResponse:

@@ -15,12 +15,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any
 
+from django.core.exceptions import DisallowedHost
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest
 
 from fluidauth.concurrency import serves_a_loop
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.records import SessionRecord
 
 _requested: ContextVar[int] = ContextVar("fluidauth_requested", default=0)
@@ -34,6 +37,7 @@ class Serving:
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
         self.tokens: dict[str, str] = {}
+        self.since = monotonic()
 
 
 _serving: ContextVar[Serving | None] = ContextVar("fluidauth_serving", default=None)
@@ -62,6 +66,33 @@ def trusting_keys() -> Iterator[None]:
         yield
     finally:
         _trusting.reset(before)
+
+
+def request_head() -> RequestHead | None:
+    """Return the head of the request that is served, as Django's settings say what a proxy may tell of it."""
+    now = _serving.get()
+    return None if now is None else head_of(now.request)
+
+
+def served() -> HttpRequest | None:
+    """Return the request that is served."""
+    now = _serving.get()
+    return None if now is None else now.request
+
+
+def served_since() -> float | None:
+    """Return when the request that is served began, by the monotonic clock."""
+    now = _serving.get()
+    return None if now is None else now.since
+
+
+def head_of(request: HttpRequest) -> RequestHead:
+    """Return the head of *request*."""
+    try:
+        host = request.get_host()
+    except DisallowedHost:  # no page of ours is there
+        host = ""
+    return RequestHead({**request.META, "wsgi.url_scheme": request.scheme, "HTTP_HOST": host})
 
 
 def remember(key: str, token: str) -> None:

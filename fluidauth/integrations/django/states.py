@@ -11,11 +11,12 @@ from fluidauth.rules.versions import token_for
 from fluidauth.session.state import State
 
 from .configuration import get_engine
+from .token_visit import DjangoVisit
 
 
 def visit_of_state(state: State) -> Visit:
     """Return a visit that begins with *state*, which is in the store already."""
-    visit = Visit(get_engine().requests)
+    visit = DjangoVisit(get_engine().requests)
     visit.state = state
     return visit
 

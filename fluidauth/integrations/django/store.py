@@ -204,6 +204,7 @@ class SessionStore(StoredSession):
         return _opened(engine, self._session_key)
 
     def _deleted(self, engine: SessionEngine, handle: str, ended: bool) -> None:
+        self._left = True
         if ended:
             engine.requests.report([Notice("session_logout", None, handle)])
 

@@ -17,7 +17,11 @@ from werkzeug.local import LocalProxy
 
 from fluidauth.engine.housekeeping import tidy
 from fluidauth.errors import ConfigError
+from fluidauth.formats.request_head import RequestHead
+from fluidauth.middleware import status
 from fluidauth.middleware.development import refusal_of_environ
+from fluidauth.middleware.response import ResponseVisit
+from fluidauth.middleware.status import is_status
 
 from . import login_signals
 from .responses import end_unanswered, finish_head, make_unavailable
@@ -37,6 +41,13 @@ OPEN = "_fluidauth_sessions"  # in the request's environ, and in ``flask.g``
 OPENED = "_fluidauth_opened"  # in ``flask.g``: that of each request, and none that a test opens itself
 
 
+class _FlaskVisit(ResponseVisit):
+    __slots__ = ()
+
+    def request_head(self) -> RequestHead | None:
+        return RequestHead(flask.request.environ) if flask.has_request_context() else None
+
+
 class FluidAuthSessionInterface(Sessions, SessionInterface):
     """Sessions of *engine* for ``app.session_interface``.
 
@@ -54,12 +65,19 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     key or a wrong setting, too: at once if a configured *app* is given, or else at the first request.
     """
 
+    visit_class = _FlaskVisit
+
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
-        answer = self.refusal(app, partial(refusal_of_environ, request.environ))
+        cookies, authorization = (
+            request.environ.get(f"HTTP_{name}", "") for name in ("COOKIE", "AUTHORIZATION")
+        )
+        answer = self.refusal(app, partial(refusal_of_environ, request.environ), request.environ, cookies)
         if answer is not None:
             request.environ[REFUSED_AS] = answer
             ask_first(app.before_request_funcs, _stop_if_refused)
             return Discarded()
+        if self.has_status(app):
+            ask_first(app.before_request_funcs, _say_status)
         if app not in self.followed:
             # Flask sends this signal at the end of each request, also after an error.
             flask.request_tearing_down.connect(self._torn_down, app)
@@ -67,9 +85,6 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             flask.appcontext_tearing_down.connect(self._left_behind, app)
             login_signals.follow(app)
             self.followed.add(app)
-        cookies, authorization = (
-            request.environ.get(f"HTTP_{name}", "") for name in ("COOKIE", "AUTHORIZATION")
-        )
         found = request.environ[OPEN] = self.begin(app, cookies, authorization)
         if found is not None:
             flask.g.setdefault(OPEN, {})[id(found)] = found
@@ -121,6 +136,17 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
         mirror.flush(session)
         mirror.visit.save_end(mirror.plain)
         mirror.visit.over = True
+
+
+def _say_status() -> Response | None:
+    """Answer for the page of ``status_path``, which no route needs to have."""
+    found = flask.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+    head = RequestHead(flask.request.environ)
+    requests = mirror_of(found).visit.requests if isinstance(found, FlaskSession) else None
+    if requests is None or not is_status(requests.status_path, head.path):
+        return None
+    said = status.answer(mirror_of(found).plain, head.path, head.method, requests.now())
+    return Response(said.body, said.code, said.headers)
 
 
 def _stop_if_refused() -> None:

@@ -110,6 +110,10 @@ class Mirror:
         """Return *value*, of the field *name*, as JSON."""
         return tagged(self.serializer, name, value)
 
+    def all_json(self, fields: Fields | None) -> Fields:
+        """Return *fields* as JSON."""
+        return {name: self.json(name, value) for name, value in (fields or {}).items()}
+
     def python(self, value: Any) -> Any:
         """Return the JSON *value* as Flask holds it."""
         return untagged(self.serializer, value)

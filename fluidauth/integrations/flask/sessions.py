@@ -6,69 +6,53 @@ well; see :mod:`.mirror`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, NoReturn
 
 from flask.sessions import SessionMixin
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import HTTPException, default_exceptions
 
-from fluidauth.errors import FreshLoginRequired, SessionClosed
-from fluidauth.formats.headers import challenge
+from fluidauth.errors import Refusal, SessionClosed
 from fluidauth.formats.json_values import CONTAINERS, check_key
-from fluidauth.records import Lifetime
 from fluidauth.session import Session
 from fluidauth.session.faces import asks_behind, hides_names, tells_by
 from fluidauth.session.frozen import OVER
-from fluidauth.session.lazydict import PLACEHOLDER, LazyDict
+from fluidauth.session.lazydict import PLACEHOLDER
 
+from .methods import Methods
 from .mirror import Mirror
 
 FLASKS_NAMES = ("accessed", "modified", "new", "permanent")
 
 
-def _of_session(name: str) -> Any:
-    """Return a property that asks the session behind."""
-
-    def asked(self: FlaskSession) -> Any:
-        self._read()
-        return getattr(self._mirror.plain, name)
-
-    return property(asked, doc=getattr(Session, name).__doc__)
-
-
-class LoginTooOld(FreshLoginRequired, Unauthorized):
-    """A ``FreshLoginRequired`` that Flask and Quart answer as ``abort(401)``, by its handler."""
-
-    def __init__(self, message: str, max_age: int | None = None) -> None:
-        FreshLoginRequired.__init__(self, message, max_age)
-        Unauthorized.__init__(self, message)
+class _Answered(HTTPException):
+    """The part of a refusal that Flask and Quart answer as ``abort()``, by the handler of its status."""
 
     def get_headers(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
-        return [*super().get_headers(*args, **options), ("WWW-Authenticate", challenge(self.max_age))]
+        refusal: Any = self
+        return [*super().get_headers(*args, **options), *refusal.headers().items()]
 
 
-@tells_by(LoginTooOld)
+def _answered(status: int) -> type[Exception]:
+    return type("Answered", (_Answered, default_exceptions[status]), {})
+
+
+def _as_http_error(told: Any, error: Refusal) -> None:
+    HTTPException.__init__(told, str(error))
+    told.code = error.status  # 303 has no class of its own
+
+
+@tells_by(_answered, _as_http_error)
 class PlainSession(Session):
     """The session of plain JSON behind one of Flask's."""
 
     __slots__ = ()
 
 
-class FlaskSession(LazyDict, SessionMixin):
+class FlaskSession(Methods, SessionMixin):
     """A session as Flask documents it, with the methods of :class:`~fluidauth.Session`.
 
     It raises as a ``Session`` does, and :class:`PayloadError` for a value that Flask's serializer refuses.
     """
-
-    user_id: str | None = _of_session("user_id")
-    is_authenticated: bool = _of_session("is_authenticated")
-    new: bool = _of_session("is_new")
-    auth_time: int | None = _of_session("auth_time")
-    handle: str | None = _of_session("handle")
-    sid: str | None = handle
-    created_at: int | None = _of_session("created_at")
-    expires_at: int | None = _of_session("expires_at")
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
@@ -139,93 +123,6 @@ class FlaskSession(LazyDict, SessionMixin):
             self._mirror.plain.reload()
             self._mirror.was_modified = False
             touched.clear()
-
-    # -- what a Session does -----------------------------------------------------
-
-    def behind(self) -> Session:
-        """Return the session of plain JSON, with all changes made so far."""
-        self._read()
-        self._mirror.flush(self)
-        return self._mirror.plain
-
-    def login(
-        self, user_id: str, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
-    ) -> None:
-        """Do as :meth:`Session.login`."""
-        fields = {name: self._mirror.json(name, value) for name, value in (data or {}).items()}
-        _through(self, lambda session: session.login(user_id, fields, lifetime=lifetime))
-
-    def regenerate(self) -> None:
-        """Do as :meth:`Session.regenerate`."""
-        _through(self, Session.regenerate)
-
-    def confirm(self) -> None:
-        """Do as :meth:`Session.confirm`."""
-        _through(self, Session.confirm)
-
-    def logout(self) -> None:
-        """Do as :meth:`Session.logout`."""
-        _emptied(self, Session.logout)
-
-    destroy = logout
-
-    def clear(self) -> None:
-        """Do as :meth:`Session.clear`."""
-        _emptied(self, Session.clear)
-
-    def add(self, key: str, amount: float = 1) -> None:
-        """Do as :meth:`Session.add`."""
-        plain = self._mirror.plain
-        self._mirror.flush_one(self, key)
-        plain.add(key, amount)
-        dict.__setitem__(self, key, dict.__getitem__(plain, key))
-
-    def append(self, key: str, item: Any) -> None:
-        """Do as :meth:`Session.append`."""
-        mirror = self._mirror
-        value, items = mirror.json(key, item), self.get(key, [])
-        if key not in mirror.appended:  # once: a loop of appends would be quadratic
-            mirror.flush_one(self, key)
-        mirror.plain.append(key, value)
-        mirror.appended.add(key)
-        items.append(mirror.python(value))
-        dict.__setitem__(self, key, items)
-
-    def require_fresh(self, max_age: int | timedelta) -> None:
-        """Do as :meth:`Session.require_fresh`. Flask answers its error as ``abort(401)``."""
-        FlaskSession.behind(self).require_fresh(max_age)
-
-    def set_lifetime(self, lifetime: Lifetime) -> None:
-        """Do as :meth:`Session.set_lifetime`. Setting ``permanent`` later overrides it."""
-        _through(self, lambda session: session.set_lifetime(lifetime))
-
-    def save(self) -> None:
-        """Do as :meth:`Session.save`."""
-        _through(self, Session.save)
-
-    async def aload(self) -> None:
-        """Do as :meth:`Session.aload`."""
-        await self._mirror.plain.aload()
-
-    async def asave(self) -> None:
-        """Do as :meth:`Session.asave`."""
-        await self._mirror.plain.aload()
-        await FlaskSession.behind(self).asave()
-        self._mirror.refill(self)
-
-
-def _through(session: FlaskSession, call: Callable[[Session], object]) -> None:
-    """Have *call* change the session of plain JSON, with all changes made so far."""
-    call(FlaskSession.behind(session))
-    mirror_of(session).refill(session)
-
-
-def _emptied(session: FlaskSession, call: Callable[[Session], object]) -> None:
-    """Have *call* empty the session of plain JSON. Nothing is read for it."""
-    mirror = mirror_of(session)
-    call(mirror.plain)
-    mirror.touched = set()
-    mirror.refill(session)
 
 
 @hides_names("session.{name} has it; from fluidauth.integrations.flask import session", beside=FLASKS_NAMES)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 from weakref import WeakSet
 
 from flask.json.tag import TaggedJSONSerializer
@@ -14,17 +14,20 @@ from flask.sessions import SessionMixin, session_json_serializer
 
 from fluidauth.after_fork import ProcessLock
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.cross_origin import refusal
 from fluidauth.engine.development import is_on
 from fluidauth.engine.requests import Requests
-from fluidauth.engine.settings import Store, unless_our_own
+from fluidauth.engine.settings import Guards, Store, unless_our_own
 from fluidauth.errors import ConfigError
-from fluidauth.formats.cookies import CookieOptions
+from fluidauth.formats.cookies import CookieOptions, CookieSource
 from fluidauth.formats.headers import Answer
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.keys.named import NamedSecrets, numbered
 from fluidauth.keys.ring import variables_set
 from fluidauth.middleware.development import REFUSED
 from fluidauth.middleware.response import OnStoreError, ResponseVisit, check_settings
 from fluidauth.records import MAX_LIFETIME, Lifetime, seconds
+from fluidauth.rules.origins import SAFE_METHODS
 from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey
 from fluidauth.secrecy import without_locals
 
@@ -57,6 +60,7 @@ class Sessions:
 
     serializer: TaggedJSONSerializer = session_json_serializer
     session_class: type[FlaskSession] = FlaskFace
+    visit_class: type[ResponseVisit] = ResponseVisit
 
     def __init__(
         self,
@@ -69,10 +73,11 @@ class Sessions:
         on_store_error: OnStoreError = "respond",
         development: bool | None = None,
         app: Any = None,
+        **guards: Unpack[Guards],
     ) -> None:
         others = (store, user_key, adopt, adopt_until, development)
-        if engine is not None and others != (None, FLASK_LOGIN, True, None, None):
-            raise ConfigError("give either an engine, or store, user_key and what to adopt, not both")
+        if engine is not None and (others != (None, FLASK_LOGIN, True, None, None) or guards):
+            raise ConfigError("give either an engine, or store, user_key and its other options, not both")
         if engine is not None:
             check_settings(engine, on_store_error)
         self.responds: bool = on_store_error == "respond"
@@ -81,6 +86,7 @@ class Sessions:
         self._store = store
         self._user_key, self._adopts, self._adopt_until = user_key, adopt, adopt_until
         self._development = development
+        self._guards = guards
         self._secrets: tuple[str | bytes, ...] = ()
         self._requests: dict[tuple[Any, ...], Requests] = {}
         self._lock = ProcessLock()
@@ -131,6 +137,7 @@ class Sessions:
             idle_timeout=PERMANENT_LIFETIME,
             cookie=CookieOptions(name=COOKIE_NAME, secure=False),
             development=self._development,
+            **self._guards,
         )
 
     def _former(self: Any, secrets: list[str | bytes], app: Any) -> list[FlaskCookie]:
@@ -175,13 +182,29 @@ class Sessions:
             return None
         return seconds("PERMANENT_SESSION_LIFETIME", min(lasts, timedelta(seconds=MAX_LIFETIME)))
 
-    def refusal(self, app: Any, looked_at: Callable[[], Answer | None]) -> Answer | None:
-        """Return the answer to a request that development mode does not serve; None for any other."""
+    def refusal(
+        self, app: Any, looked_at: Callable[[], Answer | None], asked: Any, cookies: CookieSource
+    ) -> Answer | None:
+        """Return the answer to a request that must not be served; None for any other.
+
+        *looked_at* says what development mode answers. *asked* is the request's environ or scope.
+        """
         engine = self.engine_for(app)
-        answer = looked_at() if engine is not None and engine.development else None
-        if engine is not None and answer is not None:
+        if engine is None:
+            return None
+        answer = looked_at() if engine.development else None
+        if answer is not None:
             engine.requests.report([REFUSED])
-        return answer
+            return answer
+        method = asked.get("REQUEST_METHOD") or asked.get("method")
+        if method in SAFE_METHODS:
+            return None
+        return refusal(self.requests_for(app, engine), RequestHead(asked), cookies)
+
+    def has_status(self, app: Any) -> bool:
+        """Return whether there is a page of ``status_path``."""
+        engine = self.engine_for(app)
+        return engine is not None and engine.requests.status_path is not None
 
     def is_null_session(self: Any, found: object) -> bool:
         """Return whether *found* is no session, so that the framework does not save it.
@@ -206,7 +229,7 @@ class Sessions:
         engine = self.engine_for(app)
         if engine is None:
             return None
-        visit = ResponseVisit(self.requests_for(app, engine), cookies, True, self.responds)
+        visit = self.visit_class(self.requests_for(app, engine), cookies, True, self.responds)
         if engine.policy.client_tokens:
             visit.present(authorization)
         rule = partial(self.lifetime_of, app, engine)

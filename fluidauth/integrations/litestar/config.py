@@ -15,7 +15,7 @@ from litestar.stores.base import Store
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from fluidauth.engine import SessionEngine
-from fluidauth.engine.settings import Secret
+from fluidauth.engine.settings import Guards, Secret
 from fluidauth.engine.settings import Store as OurStore
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions
@@ -119,6 +119,8 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
     """The field by which the application signs users in, if no engine is given."""
     autoload: bool | Callable[[Any], bool] = field(default=True, kw_only=True)
     on_store_error: OnStoreError = field(default="respond", kw_only=True)
+    guards: Guards = field(default_factory=Guards, kw_only=True)
+    """More arguments of the engine, from ``cross_origin`` to ``clear_site_data``, if no engine is given."""
     development: bool | None = field(default=None, kw_only=True)
     """Whether development mode is on, if no engine is given."""
 
@@ -129,7 +131,7 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
             raise ConfigError("session_id_bytes cannot be chosen: fluidauth's ids have 24 random bytes")
         if self.engine is None:
             self.engine, self.secret = self._build(), None
-        elif (self.secret, self.store, self.user_key, self.development) != (None, None, FLASK_LOGIN, None):
+        elif self.guards or (self.secret, self.store, self.user_key, self.development) != _NO_OTHERS:
             raise ConfigError("give either an engine, or secret, store and user_key, not both")
         else:
             self._take_over(self.engine)
@@ -152,6 +154,7 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
             user_key=self.user_key,
             development=self.development,
             connect="lazy",  # as Litestar's own, it starts even without its store
+            **self.guards,
         )
 
     def _take_over(self, engine: SessionEngine) -> None:
@@ -190,4 +193,5 @@ class FluidAuthSessionConfig(ServerSideSessionConfig):
         return SessionsAsStore(self.engine_in_use)
 
 
+_NO_OTHERS = (None, None, FLASK_LOGIN, None)  # of the fields that an engine stands for
 _DEFAULTS = {each.name: each.default for each in fields(ServerSideSessionConfig)}

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    NotAuthorizedException,
+    PermissionDeniedException,
+)
 from litestar.types import ASGIApp as LitestarApp
 
 from fluidauth.engine import SessionEngine
-from fluidauth.errors import ConfigError, FreshLoginRequired
+from fluidauth.errors import ConfigError, Refusal
 from fluidauth.events import logger
-from fluidauth.formats.headers import challenge
 from fluidauth.middleware import ASGISessionMiddleware
 from fluidauth.middleware.asgi import Receive, Scope, Send, session_in
 from fluidauth.middleware.replaced import layers
@@ -29,16 +33,16 @@ _INSIDE_CORS = (
 )
 
 
-class LoginTooOld(FreshLoginRequired, NotAuthorizedException):
-    """A ``FreshLoginRequired`` that Litestar answers as its other errors of HTTP."""
-
-    def __init__(self, message: str, max_age: int | None = None) -> None:
-        FreshLoginRequired.__init__(self, message, max_age)
-        headers = {"WWW-Authenticate": challenge(max_age)}
-        NotAuthorizedException.__init__(self, detail=message, headers=headers)
+def _error_of(status: int) -> type[Exception]:
+    return {400: ClientException, 401: NotAuthorizedException}.get(status, PermissionDeniedException)
 
 
-@tells_by(LoginTooOld)
+def _as_http_error(told: Any, error: Refusal) -> None:
+    """Have *told* be answered as Litestar's other errors of HTTP."""
+    HTTPException.__init__(told, detail=str(error), status_code=error.status, headers=error.headers())
+
+
+@tells_by(_error_of, _as_http_error)
 @hides_names("session_of(request).{name} has it; from fluidauth.integrations.litestar import session_of")
 class LitestarFace(Session):
     """``request.session`` itself, with the names of a dict."""

@@ -112,7 +112,7 @@ class _LitestarVisit(ASGIVisit):
         if state is not None:
             if state.record is not None or state.wish.ends:
                 self.reserved = ""  # what has ended never lives again under its id
-            state.reserved = self.reserved or None
+            state.reserved = state.reserved or self.reserved or None
         return super().plan(session, keep)
 
     def close_head(self, readable: bool = False) -> None:

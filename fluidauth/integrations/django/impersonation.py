@@ -1,0 +1,98 @@
+"""Act in the name of another of Django's users: its fields, and ``request.user``, go with the session."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, aget_user, get_user
+from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
+
+from fluidauth.errors import FreshLoginRequired, ImpersonationError
+from fluidauth.session import Session
+from fluidauth.session.impersonation import LIFETIME
+
+from .base import StoredSession
+from .facts import ours
+
+
+def impersonate(
+    request: HttpRequest, user: Any, reason: str, *, lifetime: int | timedelta = LIFETIME
+) -> None:
+    """Do as :meth:`fluidauth.Session.impersonate`, for a user of Django. The session is saved at once.
+
+    ``request.user`` is *user* from then on. The view decides who may.
+    """
+    session = ours(request)
+    session._get_session()
+    if session.modified:
+        session.save()
+    behind = _begun(session, user, reason, lifetime)
+    _visit(session).save(behind)
+    _switch(request, session, behind)
+    request.user = user
+
+
+async def aimpersonate(
+    request: HttpRequest, user: Any, reason: str, *, lifetime: int | timedelta = LIFETIME
+) -> None:
+    """Do as :func:`impersonate`, without blocking."""
+    session = ours(request)
+    await session._aget_session()
+    if session.modified:
+        await session.asave()
+    behind = _begun(session, user, reason, lifetime)
+    await _visit(session).asave(behind)
+    _switch(request, session, behind)
+    request.user = user
+
+
+def end_impersonation(request: HttpRequest) -> None:
+    """Do as :meth:`fluidauth.Session.end_impersonation`. ``request.user`` is the real one again."""
+    session = ours(request)
+    session._get_session()
+    behind = _ended(session)
+    _visit(session).save(behind)
+    _switch(request, session, behind)
+    request.user = get_user(request)
+
+
+async def aend_impersonation(request: HttpRequest) -> None:
+    """Do as :func:`end_impersonation`, without blocking."""
+    session = ours(request)
+    await session._aget_session()
+    behind = _ended(session)
+    await _visit(session).asave(behind)
+    _switch(request, session, behind)
+    request.user = await aget_user(request)
+
+
+def _begun(session: StoredSession, user: Any, reason: str, lifetime: int | timedelta) -> Session:
+    behind = session._behind
+    if behind is None:
+        raise FreshLoginRequired("nobody is signed in who could act in another's name")
+    fields = {
+        SESSION_KEY: user._meta.pk.value_to_string(user),  # as auth.login()
+        BACKEND_SESSION_KEY: session.get(BACKEND_SESSION_KEY),
+        HASH_SESSION_KEY: user.get_session_auth_hash(),
+    }
+    behind.impersonate(str(user.pk), reason, data=fields, lifetime=lifetime)
+    return behind
+
+
+def _ended(session: StoredSession) -> Session:
+    behind = session._behind
+    if behind is None:
+        raise ImpersonationError("nobody acts in another user's name here")
+    behind.end_impersonation()
+    return behind
+
+
+def _visit(session: StoredSession) -> Any:
+    return session._visit
+
+
+def _switch(request: HttpRequest, session: StoredSession, behind: Session) -> None:
+    session._switched(_visit(session), behind)
+    rotate_token(request)

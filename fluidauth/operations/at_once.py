@@ -1,0 +1,69 @@
+"""Changes that do not wait for the response: they are in the store when the call returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from fluidauth.errors import NotSupported, StoreError
+from fluidauth.rules.expiry import next_expiry
+from fluidauth.rules.policy import Policy
+from fluidauth.rules.versions import next_version
+from fluidauth.session.notes import Notes, acting_in
+
+from . import calls
+from .lookup import Live, check_time, deadline, find_live
+from .runner import Steps
+
+T = TypeVar("T")
+Taking = Callable[[Notes], tuple[Notes, T] | None]
+"""From notes to those without something, and that; None if it is not there."""
+
+
+def take(policy: Policy, handle: str, now: int, taking: Taking[T]) -> Steps[tuple[Live, T] | None]:
+    """Take something out of the notes of a live session, also under an id that it was renewed to.
+
+    Of concurrent calls one gets it, as each is a compare and swap. Return None if it is not there.
+    """
+    alone, give_up = False, 0.0
+    while True:
+        live = yield from find_live(policy, handle, now)
+        found = None if isinstance(live, str) else taking(live.body.notes)
+        if isinstance(live, str) or found is None:
+            return None
+        notes, what = found
+        body = live.body._replace(notes=notes)
+        following = next_version(policy, live.record, body, now, live.record.kid)
+        if (yield from calls.update(following)):
+            return Live(following, body), what
+        if not alone:  # as in operations.save
+            yield from calls.lock(handle)
+            alone, give_up = True, deadline()
+        check_time(give_up)
+
+
+def prolong(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
+    """Count as activity now. Return the session, or None if it has ended: it is never revived."""
+    live = yield from find_live(policy, handle, now)
+    if isinstance(live, str):
+        return None
+    due = next_expiry(live.record, live.body, now)
+    if due > live.record.expires_at:
+        try:
+            yield from calls.touch(live.record.handle, due)
+        except NotSupported:
+            following = next_version(policy, live.record, live.body, now, live.record.kid)
+            if (yield from calls.update(following)):
+                return live._replace(record=following)
+            return live
+        acting = acting_in(live.body.notes)
+        if acting is not None:
+            yield from touch(acting.session, due)
+    return live._replace(record=live.record._replace(expires_at=due))
+
+
+def touch(handle: str, due: int) -> Steps[None]:
+    """Keep the own session of who acts in another's name from idling out meanwhile."""
+    with suppress(NotSupported, StoreError):
+        yield from calls.touch(handle, due)

@@ -1,0 +1,77 @@
+"""A moment since which a user must have signed in again: kept in the store, for logins that are under way.
+
+Ending all sessions of a user does not find a login that is not stored yet. So the moment is written first.
+Each login looks for it after it is stored, and ends again if its request began before that. Whichever comes
+first, one of the two finds the other.
+"""
+
+from __future__ import annotations
+
+from fluidauth.errors import RecordTampered
+from fluidauth.records import Tombstone, check_user_id, is_handle
+from fluidauth.rules.policy import Policy
+
+from . import adoption_period, calls
+from .end import end
+from .marks import mark, write
+from .runner import Steps
+
+_KEPT = 24 * 60 * 60  # seconds: no request of a login takes as long
+_PAGE = 500
+_MOST_PASSES = 10
+
+
+def revoke_before(
+    policy: Policy, user_id: str, moment: float, except_handle: str | None, now: int
+) -> Steps[int]:
+    """End the sessions of *user_id* that began before *moment*, and logins whose request did.
+
+    Except the session *except_handle*. Return how many ended. Raise ``ValueError`` for a moment to come.
+    """
+    check_user_id(user_id)
+    if isinstance(moment, bool) or not isinstance(moment, int | float) or not 0 <= moment < now + 1:
+        raise ValueError(f"moment={moment!r} must be Unix seconds, not later than now")
+    if except_handle is not None and not is_handle(except_handle):
+        raise ValueError(f"except_handle={except_handle!r} is no handle")
+    yield from adoption_period.bar(policy, user_id, now, adopts=False)  # in this process or another one
+    latest = yield from _moment(policy, user_id, now)
+    if latest is None or latest < moment:
+        yield from write(policy, f"since {user_id}", "since", now, now + _KEPT, repr(float(moment)))
+    if moment >= now:
+        return (yield from calls.delete_for_user(user_id, except_handle))
+    return (yield from _end_older(policy, user_id, moment, except_handle))
+
+
+def survives(policy: Policy, user_id: str, begun: float | None, now: int) -> Steps[bool]:
+    """Return whether a login of *user_id* by a request that *begun* then goes on. Ask after it is stored."""
+    since = yield from _moment(policy, user_id, now)
+    return since is None or begun is None or since <= begun
+
+
+def _moment(policy: Policy, user_id: str, now: int) -> Steps[float | None]:
+    record = yield from calls.get(mark(policy, f"since {user_id}", "since", now, now).handle)
+    if record is None:
+        return None
+    try:
+        found = policy.sealer.unseal(record)
+    except RecordTampered:  # under a key that was revoked since, or by somebody who could delete it as well
+        return None
+    return float(found.nonce) if isinstance(found, Tombstone) else None
+
+
+def _end_older(policy: Policy, user_id: str, moment: float, except_handle: str | None) -> Steps[int]:
+    """End the sessions that began before *moment*. One that is renewed meanwhile is found by another pass."""
+    ended = 0
+    for _ in range(_MOST_PASSES):
+        before, after = ended, None
+        while True:
+            page = yield from calls.list_for_user(user_id, after, _PAGE)
+            for record in page:
+                if record.created_at < moment and record.handle != except_handle:
+                    ended += yield from end(policy, record.handle)
+            if len(page) < _PAGE:
+                break
+            after = page[-1].handle
+        if ended == before:
+            break
+    return ended
