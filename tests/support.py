@@ -44,6 +44,10 @@ class Task:
     status: int = 200
     headers: Headers = field(default_factory=list)
     scheme: str = "https"
+    method: str = "GET"
+    path: str = "/"
+    sent: dict[str, str] = field(default_factory=dict)
+    """More headers of the request."""
     later: Handler | None = None
     value: Any = None
 
@@ -149,14 +153,15 @@ class Browser:
 
 def _drive_wsgi(app: Any, task: Task, cookie: str) -> Response:
     environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": "/",
+        "REQUEST_METHOD": task.method,
+        "PATH_INFO": task.path,
         "wsgi.url_scheme": task.scheme,
         "HTTP_X_FORWARDED_PROTO": "https",
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
         "HTTP_COOKIE": cookie,
         "test.task": task,
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in task.sent.items()},
     }
     head: list[Any] = [0, []]
 
@@ -182,9 +187,13 @@ def _drive_asgi(app: Any, task: Task, cookie: str, run: Callable[[Any], object])
     scope = {
         "type": "http",
         "scheme": task.scheme,
-        "method": "GET",
-        "path": "/",
-        "headers": [(b"x-forwarded-proto", b"https"), (b"cookie", cookie.encode("latin-1"))],
+        "method": task.method,
+        "path": task.path,
+        "headers": [
+            (b"x-forwarded-proto", b"https"),
+            (b"cookie", cookie.encode("latin-1")),
+            *((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in task.sent.items()),
+        ],
         "test.task": task,
     }
     messages: list[Any] = []

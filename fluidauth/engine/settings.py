@@ -128,7 +128,7 @@ def switch(name: str, value: bool) -> bool:
 
 def page(name: str, path: str | None) -> str | None:
     """Return *path*, of a page of this site; raise :class:`ConfigError` for another one."""
-    if path is not None and local_path(path, "") != path:
+    if path is not None and local_path(path) != path:
         raise ConfigError(f"{name}={path!r} must be a path on this site, such as '/login'")
     return path
 

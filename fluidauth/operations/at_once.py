@@ -10,7 +10,7 @@ from fluidauth.errors import NotSupported, StoreError
 from fluidauth.rules.expiry import next_expiry
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.versions import next_version
-from fluidauth.session.notes import Notes, acting_in
+from fluidauth.session.notes import Acting, Notes, acting_in
 
 from . import calls
 from .lookup import Live, check_time, deadline, find_live
@@ -50,20 +50,24 @@ def prolong(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
         return None
     due = next_expiry(live.record, live.body, now)
     if due > live.record.expires_at:
-        try:
-            yield from calls.touch(live.record.handle, due)
-        except NotSupported:
-            following = next_version(policy, live.record, live.body, now, live.record.kid)
-            if (yield from calls.update(following)):
-                return live._replace(record=following)
-            return live
-        acting = acting_in(live.body.notes)
-        if acting is not None:
-            yield from touch(acting.session, due)
+        yield from _move(policy, live, due)
+        yield from accompany(policy, acting_in(live.body.notes), due, now)
     return live._replace(record=live.record._replace(expires_at=due))
 
 
-def touch(handle: str, due: int) -> Steps[None]:
-    """Keep the own session of who acts in another's name from idling out meanwhile."""
-    with suppress(NotSupported, StoreError):
-        yield from calls.touch(handle, due)
+def accompany(policy: Policy, acting: Acting | None, due: int, now: int) -> Steps[None]:
+    """Keep the own session of who acts in another's name from idling out meanwhile, as well as can be."""
+    if acting is None:
+        return
+    with suppress(StoreError):  # the next touch tries again
+        own = yield from find_live(policy, acting.session, now)
+        if not isinstance(own, str) and own.record.expires_at < due:
+            yield from _move(policy, own, min(due, own.body.deadline))
+
+
+def _move(policy: Policy, live: Live, due: int) -> Steps[None]:
+    """Move the expiry of *live* to *due*. Another request that changes it meanwhile moves it as well."""
+    try:
+        yield from calls.touch(live.record.handle, due)
+    except NotSupported:
+        yield from calls.update(policy.sealer.reseal(live.record._replace(expires_at=due), live.body))

@@ -13,7 +13,7 @@ from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
 
 from . import calls
-from .at_once import touch
+from .at_once import accompany
 from .lookup import Live, check_time, deadline, find
 from .runner import Steps
 
@@ -40,8 +40,8 @@ def refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
     except StoreError:
         outcome.notices.append(Notice("store_error", "refresh", live.record.handle))
         return outcome
-    if state.acting is not None and plan.touch_to > live.record.expires_at:
-        yield from touch(state.acting.session, plan.touch_to)
+    if plan.touch_to > live.record.expires_at:
+        yield from accompany(policy, state.acting, plan.touch_to, plan.now)
     outcome.cookie = "issue" if reissue else None
     return outcome
 

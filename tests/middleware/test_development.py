@@ -10,9 +10,9 @@ import pytest
 
 from fluidauth import MemoryStore, SessionEngine, SessionMiddleware
 from fluidauth.events import SessionEvent
+from fluidauth.formats.loopback import is_local_name, is_loopback
 from fluidauth.keys import new_secret
 from fluidauth.middleware.development import refusal_of_environ, why_refused
-from fluidauth.formats.loopback import is_local_name, is_loopback
 
 PROXY = "this request came through a proxy, as one of its headers says. Ask the server itself"
 PEER = (
