@@ -50,7 +50,7 @@ class StoreAccess:
         self.clean_at: int = 0
         """When that is due next, in Unix seconds."""
         self._events = events
-        self._clock = clock
+        self.clock: Callable[[], float] = clock
         self._plain_hosts = set[str]()
         """The hosts whose Secure cookie went over plain http, and was reported."""
         self.warned_conflict: bool = False
@@ -65,7 +65,7 @@ class StoreAccess:
     def now(self) -> int:
         """Return the time in Unix seconds; raise :class:`ConfigError` for an impossible clock."""
         try:
-            now = int(self._clock())
+            now = int(self.clock())
         except (ValueError, OverflowError) as error:
             raise ConfigError(f"the engine's clock returned no time: {error}") from None
         if not 0 <= now <= _LATEST_TIME:
@@ -74,7 +74,7 @@ class StoreAccess:
 
     def moment(self) -> float:
         """Return the time in Unix seconds, with its fractions."""
-        return max(float(self.now()), float(self._clock()))
+        return max(float(self.now()), float(self.clock()))
 
     # -- asking the store --------------------------------------------------------
 

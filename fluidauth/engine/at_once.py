@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any, TypeVar
 
 from fluidauth.errors import Refusal
@@ -49,7 +48,7 @@ class AtOnce:
 
     def begun(self) -> float:
         """Return when the request began, in Unix seconds."""
-        return self.requests.moment() - (monotonic() - self.since)
+        return self.since
 
     def moment(self) -> float:
         return self.requests.moment()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from time import monotonic
 
 from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import SessionClosed, SessionNotLoaded, StoreError
@@ -93,7 +92,7 @@ class Visit(AtOnce):
         self.started: bool = False
         self.unavailable: bool = False  # whether we answer instead of the application
         self.answer: Answer = UNAVAILABLE
-        self.since: float = monotonic()  # when the request began
+        self.since: float = requests.clock()  # when the request began, in Unix seconds
 
     @classmethod
     def outside(cls, requests: Requests, live: Live, closed: str | None = None) -> Visit:

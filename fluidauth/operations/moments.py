@@ -8,11 +8,15 @@ first, one of the two finds the other.
 from __future__ import annotations
 
 from fluidauth.errors import RecordTampered
+from fluidauth.events import Notice
 from fluidauth.records import Tombstone, check_user_id, is_handle
 from fluidauth.rules.policy import Policy
+from fluidauth.rules.saving import Outcome
+from fluidauth.session.state import State
 
 from . import adoption_period, calls
 from .end import end
+from .lookup import find_live
 from .marks import mark, write
 from .runner import Steps
 
@@ -40,6 +44,18 @@ def revoke_before(
     if moment >= now:
         return (yield from calls.delete_for_user(user_id, except_handle))
     return (yield from _end_older(policy, user_id, moment, except_handle))
+
+
+def end_others(policy: Policy, state: State, outcome: Outcome, since: float, now: int) -> Steps[None]:
+    """End all other sessions of the user, and logins that are under way."""
+    user_id, kept = state.user_id, outcome.record
+    if user_id is None:
+        return
+    if kept is None and state.record is not None:
+        found = yield from find_live(policy, state.record.handle, now)  # renewed by another request
+        kept = None if isinstance(found, str) else found.record
+    count = yield from revoke_before(policy, user_id, since, kept.handle if kept else None, now)
+    outcome.notices.append(Notice("session_revoked", user_id=user_id, number=count))
 
 
 def survives(policy: Policy, user_id: str, begun: float | None, now: int) -> Steps[bool]:

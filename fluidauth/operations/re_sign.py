@@ -13,7 +13,6 @@ from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome, SavePlan
 
 from . import calls
-from .at_once import accompany
 from .lookup import Live, check_time, deadline, find
 from .runner import Steps
 
@@ -31,19 +30,26 @@ def refresh(policy: Policy, plan: SavePlan, live: Live) -> Steps[Outcome]:
             outcome.record, outcome.body = moved
         elif plan.touch_to > live.record.expires_at and slides(policy, plan, live):
             # Not a touch, which would not find out that the id was replaced.
-            reissue = yield from calls.update(_resealed(policy, plan, live, False))
+            reissue = yield from _touch_by_update(policy, plan, live, outcome)
         elif plan.touch_to > live.record.expires_at:
             try:
                 yield from calls.touch(live.record.handle, plan.touch_to)
+                outcome.record = live.record._replace(expires_at=plan.touch_to)
             except NotSupported:
-                yield from calls.update(_resealed(policy, plan, live, False))
+                yield from _touch_by_update(policy, plan, live, outcome)
     except StoreError:
         outcome.notices.append(Notice("store_error", "refresh", live.record.handle))
         return outcome
-    if plan.touch_to > live.record.expires_at:
-        yield from accompany(policy, state.acting, plan.touch_to, plan.now)
     outcome.cookie = "issue" if reissue else None
     return outcome
+
+
+def _touch_by_update(policy: Policy, plan: SavePlan, live: Live, outcome: Outcome) -> Steps[bool]:
+    following = _resealed(policy, plan, live, False)
+    done = yield from calls.update(following)
+    if done:
+        outcome.record = following
+    return done
 
 
 def _move(policy: Policy, plan: SavePlan, live: Live, reissue: bool) -> Steps[Live | None]:

@@ -45,9 +45,10 @@ from fluidauth.session.wish import Login
 from . import calls
 from .acting import begin as begin_acting
 from .acting import leave
+from .at_once import accompany
 from .end import end
 from .lookup import Live, check_time, deadline, find, find_live
-from .moments import revoke_before, survives
+from .moments import end_others, survives
 from .new_id import create, supersede
 from .re_sign import refresh, slides
 from .runner import Steps
@@ -62,22 +63,8 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
         return _dropped(next(reason for reason, text in CLOSED.items() if text == state.closed), state)
     ended = bool(wish.ends or wish.login) and (yield from _end_all(policy, state))
     left = (yield from leave(policy, *wish.leaves)) if wish.leaves else None
-    if wish.login is not None:
-        outcome = yield from _log_in(policy, plan, wish.login)
-        ended = ended or wish.login.user_id is None
-    elif wish.ends or state.record is None or state.body is None:
-        outcome = yield from _begin(policy, plan)
-    elif state.credential is not None and policy.keyring.find(state.credential.kid) is None:
-        # Revoked since the request began: it must not get a cookie under another key.
-        outcome = _dropped("key_revoked", state)
-    elif wish.renews or (wish.lifetime and _ends_sooner(policy, plan, Live(state.record, state.body))):
-        # A store lets no expiry move back: that needs a new record.
-        outcome = yield from _regenerate(policy, plan, Live(state.record, state.body))
-    elif plan.edits or wish.lifetime or wish.notes:
-        outcome = yield from _change(policy, plan, Live(state.record, state.body), plan.fields)
-    else:
-        outcome = yield from refresh(policy, plan, Live(state.record, state.body))
-    if ended:
+    outcome = yield from _outcome(policy, plan)
+    if ended or (wish.login is not None and wish.login.user_id is None):
         user_id = state.record.user_id if state.record else None
         handle = state.credential.handle if state.credential else None
         actor = state.acting.user_id if state.acting else None
@@ -85,21 +72,30 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
         outcome.cookie = outcome.cookie or "expire"
     if left is not None:
         outcome.notices.insert(0, left)
+    if state.acting is not None and outcome.record is not None and plan.counts:
+        yield from accompany(policy, state.acting, outcome.record.expires_at, plan.now)
     if wish.alone_since is not None:
-        yield from _end_others(policy, state, outcome, wish.alone_since, plan.now)
+        yield from end_others(policy, state, outcome, wish.alone_since, plan.now)
     return outcome
 
 
-def _end_others(policy: Policy, state: State, outcome: Outcome, since: float, now: int) -> Steps[None]:
-    """End all other sessions of the user, and logins that are under way."""
-    user_id, kept = state.user_id, outcome.record
-    if user_id is None:
-        return
-    if kept is None and state.record is not None:
-        found = yield from find_live(policy, state.record.handle, now)  # renewed by another request
-        kept = None if isinstance(found, str) else found.record
-    count = yield from revoke_before(policy, user_id, since, kept.handle if kept else None, now)
-    outcome.notices.append(Notice("session_revoked", user_id=user_id, number=count))
+def _outcome(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
+    """Store what *plan* asks for, after all that it ends."""
+    state, wish = plan.state, plan.state.wish
+    if wish.login is not None:
+        return (yield from _log_in(policy, plan, wish.login))
+    if wish.ends or state.record is None or state.body is None:
+        return (yield from _begin(policy, plan))
+    if state.credential is not None and policy.keyring.find(state.credential.kid) is None:
+        # Revoked since the request began: it must not get a cookie under another key.
+        return _dropped("key_revoked", state)
+    live = Live(state.record, state.body)
+    if wish.renews or (wish.lifetime and _ends_sooner(policy, plan, live)):
+        # A store lets no expiry move back: that needs a new record.
+        return (yield from _regenerate(policy, plan, live))
+    if plan.edits or wish.lifetime or wish.notes:
+        return (yield from _change(policy, plan, live, plan.fields))
+    return (yield from refresh(policy, plan, live))
 
 
 def _end_all(policy: Policy, state: State) -> Steps[bool]:

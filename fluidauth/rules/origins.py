@@ -35,7 +35,9 @@ class OriginRules(NamedTuple):
     """Paths of routes that are not checked; one that ends with ``/*`` stands for all below it."""
 
     def exempts(self, path: str) -> bool:
-        """Return whether the route at *path* is not checked."""
+        """Return whether the route at *path* is not checked. What leads up again is no such route."""
+        if ".." in path.split("/"):
+            return False
         return any(
             path.startswith(each[:-1]) if each.endswith("/*") else path == each for each in self.exempt
         )

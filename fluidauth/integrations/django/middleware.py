@@ -46,6 +46,9 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
                 store.__name__, (RequestSession, store), {"__qualname__": store.__qualname__}
             )
 
+    def _since(self) -> float:
+        return get_engine().requests.clock() if self._is_ours else 0.0
+
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
         if isinstance(request.session, RequestSession):
@@ -61,7 +64,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
         """Answer also for an error page that needed the session, and so became an error itself."""
         if self._is_ours and not self.async_mode and (refused := _refusal(request)) is not None:
             return refused
-        with serving(request):
+        with serving(request, self._since()):
             try:
                 return super().__call__(request)
             except StoreError:
@@ -70,7 +73,7 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         if self._is_ours and (refused := _refusal(request)) is not None:
             return refused
-        with serving(request):
+        with serving(request, self._since()):
             try:
                 response: HttpResponseBase = await super().__acall__(request)
             except StoreError:

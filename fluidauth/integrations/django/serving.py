@@ -15,7 +15,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from time import monotonic
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
@@ -34,19 +33,19 @@ _trusting: ContextVar[bool] = ContextVar("fluidauth_trusting_keys", default=Fals
 class Serving:
     """A request under our middleware, and the tokens behind the keys that it was given."""
 
-    def __init__(self, request: HttpRequest) -> None:
+    def __init__(self, request: HttpRequest, since: float) -> None:
         self.request = request
         self.tokens: dict[str, str] = {}
-        self.since = monotonic()
+        self.since = since
 
 
 _serving: ContextVar[Serving | None] = ContextVar("fluidauth_serving", default=None)
 
 
 @contextmanager
-def serving(request: HttpRequest) -> Iterator[None]:
-    """Let the keys of *request*'s user open that user's sessions in this block."""
-    before = _serving.set(Serving(request))
+def serving(request: HttpRequest, since: float) -> Iterator[None]:
+    """Let the keys of *request*'s user open that user's sessions in this block. It began at *since*."""
+    before = _serving.set(Serving(request, since))
     try:
         yield
     finally:
@@ -81,7 +80,7 @@ def served() -> HttpRequest | None:
 
 
 def served_since() -> float | None:
-    """Return when the request that is served began, by the monotonic clock."""
+    """Return when the request that is served began, in Unix seconds."""
     now = _serving.get()
     return None if now is None else now.since
 

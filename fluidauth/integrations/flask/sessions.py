@@ -37,7 +37,7 @@ def _answered(status: int) -> type[Exception]:
 
 
 def _as_http_error(told: Any, error: Refusal) -> None:
-    HTTPException.__init__(told, str(error))
+    default_exceptions[type(error).status].__init__(told, str(error))
     told.code = error.status  # 303 has no class of its own
 
 

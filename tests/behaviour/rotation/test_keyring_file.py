@@ -137,7 +137,7 @@ def test_a_key_promoted_in_haste_is_met_by_an_early_look(
     browser.request(lambda session: session.login("ada", {"email": "ada@example.com"}))
     keyfile.change(path, lambda ring: ring.added(SECOND, NOW).promoted(kid_of(SECOND), NOW))
     elsewhere = SessionEngine(
-        Keyring.from_file(path), browser.engine.requests.store, clock=browser.engine.requests._clock
+        Keyring.from_file(path), browser.engine.requests.store, clock=browser.engine.requests.clock
     )
     other = Browser(browser.protocol, elsewhere)
     other.cookie = browser.cookie

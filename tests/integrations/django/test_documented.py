@@ -136,7 +136,7 @@ def test_clearsessions_removes_what_expired() -> None:
         session = SessionStore()
         session["n"] = 1
         session.save()
-        get_engine().requests._clock = lambda: late
+        get_engine().requests.clock = lambda: late
         assert store.get(handle_in(session)) is not None
 
         call_command("clearsessions")

@@ -74,7 +74,7 @@ def test_session_of_asks_for_a_fresh_login(site: Site) -> None:
     site.ask(sign_in)
     site.ask(lambda request: session_of(request).require_fresh(60))
     now = get_engine().requests.now()
-    get_engine().requests._clock = lambda: now + 61
+    get_engine().requests.clock = lambda: now + 61
 
     asked = site.ask(lambda request: [_raised(lambda: session_of(request).require_fresh(60))])
 
@@ -89,7 +89,7 @@ def test_a_login_that_is_too_old_is_a_401(site: Site, middleware: str) -> None:
         clock = get_engine().requests
         for seconds, again in ((61, sign_in), (200, lambda request: session_of(request).confirm())):
             now = clock.now() + seconds
-            clock._clock = FakeClock(now)
+            clock.clock = FakeClock(now)
             former = site.ask(lambda request: session_of(request).handle)
 
             answer = site.get(lambda request: session_of(request).require_fresh(60))

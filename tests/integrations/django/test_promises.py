@@ -82,7 +82,7 @@ def test_timeouts_of_the_engine_bound_those_of_django() -> None:
     store = MemoryStore(clock=lambda: now[0])
     options = {"store": store, "absolute_timeout": 7_200, "idle_timeout": 600}
     with override_settings(FLUIDAUTH=options):
-        get_engine().requests._clock = lambda: now[0]
+        get_engine().requests.clock = lambda: now[0]
         session = SessionStore()
         session["n"] = 1
         session.save()
@@ -132,7 +132,7 @@ def test_a_logout_that_failed_is_carried_out_later(site: Site) -> None:
         store.broken = {"delete"}
         failed = site.get(auth.logout)
         store.broken = set()
-        get_engine().requests._clock = lambda: time.time() + 61  # it was tried again at once, in vain
+        get_engine().requests.clock = lambda: time.time() + 61  # it was tried again at once, in vain
         seen = tab.ask(fields_of)
 
     assert failed.status_code == 503

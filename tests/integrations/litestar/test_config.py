@@ -325,7 +325,7 @@ def test_a_session_may_last_from_its_last_use() -> None:
         )
         clock = FakeClock()
         engine = config.engine_in_use
-        engine.requests._clock = clock
+        engine.requests.clock = clock
         client = TestClient(site(engine, config=config))
         handle = client.post("/session", json={"n": 1}).json()["id"]
         store: Any = config.get_store_from_app(Litestar([], logging_config=None))
