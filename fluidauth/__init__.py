@@ -5,15 +5,20 @@ store of your own needs ``fluidauth.stores``, and its test suites are in ``fluid
 """
 
 from fluidauth.formats.cookies import CookieOptions
+from fluidauth.formats.local_path import local_path
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.stores.memory import MemoryStore
 from fluidauth.stores.sqlite import SQLiteStore
 
 from .engine import SessionEngine
 from .errors import (
     ConfigError,
+    CrossOriginError,
     FluidAuthError,
     FreshLoginRequired,
+    ImpersonationError,
     NoSuchSession,
+    NotRedeemable,
     PayloadError,
     SessionClosed,
     SessionNotLoaded,
@@ -24,20 +29,27 @@ from .keys import Keyring, new_secret
 from .middleware import ASGISessionMiddleware, SessionMiddleware, WSGISessionMiddleware
 from .records import Lifetime
 from .session import Session
+from .session.notes import Actor, Flash
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ASGISessionMiddleware",
+    "Actor",
     "ConfigError",
     "CookieOptions",
+    "CrossOriginError",
+    "Flash",
     "FluidAuthError",
     "FreshLoginRequired",
+    "ImpersonationError",
     "Keyring",
     "Lifetime",
     "MemoryStore",
     "NoSuchSession",
+    "NotRedeemable",
     "PayloadError",
+    "RequestHead",
     "SQLiteStore",
     "Session",
     "SessionClosed",
@@ -47,5 +59,6 @@ __all__ = [
     "SessionNotLoaded",
     "StoreError",
     "WSGISessionMiddleware",
+    "local_path",
     "new_secret",
 ]
