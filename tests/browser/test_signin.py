@@ -26,8 +26,12 @@ REDEEM = """([value, code]) => {
 
 @pytest.fixture(scope="module", params=SERVERS)
 def site(
-    request: pytest.FixtureRequest, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    certificate: Certificate,
+    secure: Site,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SignInSite]:
+    """One after another. The sites of others close after the browser, which keeps connections to them."""
     with hosting(request.param, certificate, tmp_path_factory.mktemp("site")) as site:
         yield site
 
