@@ -63,7 +63,9 @@ def tidy_signature(
     forward = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
     signature, returned = (text and forward.sub(r"\1", text) for text in (signature, returned))
     if signature:
-        signature = re.sub(r"settings\.([A-Z_]+)\b", lambda match: repr(getattr(settings, match[1])), signature)
+        signature = re.sub(
+            r"settings\.([A-Z_]+)\b", lambda match: repr(getattr(settings, match[1])), signature
+        )
     return signature, returned
 
 

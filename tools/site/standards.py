@@ -1,7 +1,7 @@
 """What two standards ask of sessions, row by row, and which promises answer it.
 
-The rows paraphrase OWASP ASVS 5.0 (chapter 7) and NIST SP 800-63B-4 (section 5); read the
-originals for their exact words.
+The rows paraphrase OWASP ASVS 5.0 (chapter 7, and what 3.5 and 4.4 ask of requests) and NIST
+SP 800-63B-4 (section 5); read the originals for their exact words.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ ASVS = (
     Row(
         "7.3.1 (L2)",
         "A session ends after a time without use.",
-        "in part",
-        ("7", "9"),
+        "yes",
+        ("7", "9", "76"),
         (
-            "Every request counts as use, also one of a page that polls. An engine of Starlette's "
-            "integration has none by default."
+            "What a page asks for by itself does not count if it [says so](activity.md). Where Starlette's "
+            "integration makes the engine there is none: make your own."
         ),
     ),
     Row("7.3.2 (L2)", "A session ends after an absolute time.", "yes", ("8",), ""),
@@ -88,9 +88,9 @@ ASVS = (
     Row(
         "7.4.3 (L2)",
         "A user can end all other sessions after a password or another factor changed.",
-        "in part",
-        ("23",),
-        "Call `revoke_user(user_id, except_handle=session.handle)`, or leave the choice to the user.",
+        "yes",
+        ("23", "78"),
+        "Call `keep_only_this()` there, or leave the choice to the user. In Django a validator does it.",
     ),
     Row("7.4.4 (L2)", "Every page of a signed-in user has a visible logout.", "yours", (), ""),
     Row(
@@ -103,9 +103,9 @@ ASVS = (
     Row(
         "7.5.1 (L2)",
         "Users sign in again before they change sensitive attributes of the account.",
-        "in part",
-        ("24",),
-        "Call `require_fresh()` there. It knows when the user signed in, not how.",
+        "yes",
+        ("24", "77"),
+        "Call `require()` there. It knows when the user signed in, and by what.",
     ),
     Row(
         "7.5.2 (L2)",
@@ -120,9 +120,9 @@ ASVS = (
     Row(
         "7.5.3 (L3)",
         "A further factor is required before very sensitive operations.",
-        "in part",
-        ("24",),
-        "`require_fresh()` and `confirm()`; the factor is yours.",
+        "yes",
+        ("77",),
+        '`require(within=300, method="otp")` and `confirm()`. The factor is yours.',
     ),
     Row(
         "7.6.1 (L2)",
@@ -134,9 +134,53 @@ ASVS = (
     Row(
         "7.6.2 (L2)",
         "A session begins only with the user's consent or action.",
-        "yours",
-        (),
-        "fluidauth never signs anybody in by itself.",
+        "in part",
+        ("75", "80"),
+        (
+            'No other origin can sign anybody in with `cross_origin="block"`. A one-time value ties an '
+            "answer to the browser that asked. What a provider does without a question is yours."
+        ),
+    ),
+)
+
+ORIGINS = (
+    Row(
+        "3.5.1 (L1)",
+        "Requests of other origins to sensitive functions are refused (CSRF).",
+        "yes",
+        ("49", "74", "75"),
+        'With `cross_origin="block"`: see [Requests of other origins](cross-origin.md).',
+    ),
+    Row(
+        "3.5.2 (L1)",
+        "If CORS preflights are the defence, no request can go without one.",
+        "yes",
+        ("74",),
+        "They are not: a request that needs no preflight is looked at as any other.",
+    ),
+    Row(
+        "3.5.3 (L1)",
+        "Sensitive functions use methods that are not safe, or look at `Sec-Fetch-*`.",
+        "in part",
+        ("74", "75"),
+        "A login looks at them even in a GET. What else your pages do by GET is yours.",
+    ),
+    Row(
+        "3.5.8 (L3)",
+        "Resources of a signed-in user are embedded by others only where that is meant.",
+        "in part",
+        ("75",),
+        (
+            "Nobody is signed in by a frame or an image. Which pages others may embed is yours: "
+            "`Cross-Origin-Resource-Policy` and `frame-ancestors`."
+        ),
+    ),
+    Row(
+        "4.4.2 (L2)",
+        "The handshake of a WebSocket checks the origin.",
+        "yes",
+        ("74",),
+        'With `cross_origin="block"`, before the application sees it.',
     ),
 )
 
@@ -162,16 +206,22 @@ NIST = (
     Row(
         "5.1",
         "Requests that change something carry a value of the session that the server verifies (CSRF).",
-        "no",
-        (),
-        "Use the framework's own defence. SameSite=Lax is not enough by itself.",
+        "in part",
+        ("49", "74"),
+        (
+            '`cross_origin="block"` goes by what browsers say of the origin. `csrf_token()` is such a '
+            "value, if you put it into your forms."
+        ),
     ),
     Row(
         "5.1",
         "It is never treated as proof of a higher assurance level.",
-        "in part",
-        ("24",),
-        "The time of the login is sealed. No assurance level is recorded.",
+        "yes",
+        ("24", "77"),
+        (
+            "`require()` goes by methods and times that are sealed in the record. Which of them make a level "
+            "is yours."
+        ),
     ),
     Row(
         "5.1.1",

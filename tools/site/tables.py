@@ -15,7 +15,7 @@ from harness import ROOT
 from tools import comparison
 
 from . import marks
-from .standards import ASVS, NIST, Row
+from .standards import ASVS, NIST, ORIGINS, Row
 
 _ANSWERS = {"yes": "✓ yes", "in part": "◐ in part", "no": "✗ no", "yours": "○ yours"}
 
@@ -33,6 +33,11 @@ def events() -> Iterator[str]:
 def asvs() -> Iterator[str]:
     """Yield OWASP ASVS 5.0, chapter 7, row by row."""
     return _standard("requirement", ASVS)
+
+
+def origins() -> Iterator[str]:
+    """Yield what OWASP ASVS 5.0 asks about requests of other origins."""
+    return _standard("requirement", ORIGINS)
 
 
 def nist() -> Iterator[str]:
@@ -73,5 +78,6 @@ TABLES = {
     "comparison": comparison.table,
     "events": events,
     "nist": nist,
+    "origins": origins,
     "promises": promises,
 }
