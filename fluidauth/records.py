@@ -169,7 +169,7 @@ def handle_of(prefix: bytes, session_id: str) -> str:
     pepper. A look-up by digest also teaches an attacker nothing about prefixes of
     ids (CVE-2019-16782).
     """
-    return hashlib.sha256(prefix + session_id.encode("ascii")).hexdigest()
+    return hashlib.sha256(prefix + session_id.encode("utf-8")).hexdigest()
 
 
 def is_handle(handle: object) -> bool:

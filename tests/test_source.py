@@ -24,6 +24,7 @@ Lint = Callable[[ast.Module], list[str]]
 THIRD_PARTY = {
     "keys.key": {"cryptography"},
     "formats.encryption": {"cryptography"},
+    "formats.one_time": {"cryptography"},
     "concurrency": {"asgiref"},
     "stores.bridge": {"asgiref"},
     "stores.postgres.connection": {"psycopg", "psycopg_pool"},
@@ -58,6 +59,7 @@ THIRD_PARTY = {
             "checks",
             "configuration",
             "facts",
+            "impersonation",
             "middleware",
             "request_session",
             "serving",
@@ -67,6 +69,7 @@ THIRD_PARTY = {
             "under_test",
         )
     },
+    "integrations.django.status_page": {"asgiref", "django"},
     "integrations.fastapi": {"fastapi", "starlette"},
     "integrations.flask.interface": {"flask", "werkzeug"},
     "integrations.flask.responses": {"werkzeug"},
@@ -87,6 +90,8 @@ RANDOM_SOURCES = {
     "operations.adopt": {"token_hex"},
     "keys.strength": {"token_urlsafe"},
     "formats.encryption": {"urandom"},
+    "formats.form_tokens": {"urandom"},
+    "formats.one_time": {"token_urlsafe"},
     "stores.postgres.statements": {"urandom"},
     "stores.redis.scripts": {"urandom"},
     "stores.migrating.handover": {"urandom"},
@@ -435,7 +440,7 @@ def test_a_lint_lets_pass_what_is_right(lint: Lint, good: str) -> None:
 @pytest.mark.requirement("1", "38")
 @pytest.mark.parametrize("module", TREES)
 def test_randomness_has_one_source_for_each_purpose(module: str) -> None:
-    """Ids from ``secrets.token_bytes``, nonces from ``os.urandom``, new secrets from ``token_urlsafe``."""
+    """Ids from ``secrets.token_bytes``, nonces from ``os.urandom``, others' secrets from ``token_urlsafe``."""
     random = re.compile(
         r"token_(bytes|hex|urlsafe)|u?random|getrandom|getrandbits|choices?|rand\w+|uuid\d|generate_key"
     )

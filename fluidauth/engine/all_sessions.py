@@ -51,7 +51,8 @@ class AllSessions:
         login by a former password survives. The session *except_handle* stays. Raise ``ValueError`` for a
         moment that is still to come.
         """
-        return self._revoked(self._run(self._before(user_id, moment, except_handle), "revoke"), user_id)
+        steps = self._before(user_id, moment, except_handle)
+        return self._revoked(self._run(steps, "revoke"), user_id)
 
     async def arevoke_before(
         self, user_id: str, moment: float | None = None, except_handle: str | None = None

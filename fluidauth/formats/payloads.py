@@ -189,10 +189,14 @@ class Sealer:
                 locked[name] = Locked(envelope, None)
             except FieldError as error:
                 locked[name] = Locked(envelope, error)
-        notes = rest[0] if rest else {}
+        if not rest:
+            return Body(fields, deadline, idle, persistent, auth_time, locked)
+        (notes,) = rest
         if isinstance(notes, str):
             notes = decode(cipher.decrypt(_NOTES, notes))
-        return Body(fields, deadline, idle, persistent, auth_time, locked, notes=dict(notes))
+        if not notes or type(notes) is not dict:
+            raise ValueError
+        return Body(fields, deadline, idle, persistent, auth_time, locked, notes=notes)
 
 
 def _encrypts_notes(text: bytes) -> bool:

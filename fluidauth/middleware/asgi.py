@@ -147,7 +147,7 @@ class ASGISessionMiddleware:
 
 def _may_change(scope: Scope) -> bool:
     """Return whether a request may change something, so that its origin counts."""
-    return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+    return scope["type"] == "websocket" or scope.get("method", "GET") not in SAFE_METHODS
 
 
 async def _or_status(app: ASGIApp, requests: Requests, scope: Scope, receive: Receive, send: Send) -> None:

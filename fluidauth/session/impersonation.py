@@ -10,7 +10,7 @@ from fluidauth.formats.json_values import check
 from fluidauth.records import check_user_id, seconds
 
 from .notes import Acting, Actor, acting_in
-from .sign_in import SignIn
+from .sign_in import SignIn, open_state
 from .state import State, back_to_own
 from .wish import Login
 
@@ -49,8 +49,8 @@ class Impersonation(SignIn):
         check_user_id(user_id)
         _check_reason(reason)
         check(data or {}, "data")
-        limit, state, visit = seconds("lifetime", lifetime), self._open_state("impersonate()"), self._visit
-        stored = self._own_record(state, user_id)
+        limit, state, visit = seconds("lifetime", lifetime), open_state(self, "impersonate()"), self._visit
+        stored = _own_record(self, state, user_id)
         now, fields = visit.now(), visit.naming(self, user_id)
         acting = Acting(str(state.user_id), reason, now, now + limit, stored)
         dict.clear(self)
@@ -64,7 +64,7 @@ class Impersonation(SignIn):
 
         Raise :class:`ImpersonationError` if nobody acts in another's name.
         """
-        state = self._open_state("end_impersonation()")
+        state = open_state(self, "end_impersonation()")
         if state.acting is None or state.parent is None or state.wish.login is not None:
             raise self._told(ImpersonationError("nobody acts in another user's name here"))
         own = back_to_own(state, state.parent)
@@ -76,19 +76,18 @@ class Impersonation(SignIn):
         if acting_in(self._read().notes) is not None:
             raise self._told(ImpersonationError("this may not be done in another user's name"))
 
-    def _own_record(self, state: State, user_id: str) -> str:
-        """Return the handle of the session that waits meanwhile."""
-        if acting_in(state.notes) is not None:
-            raise self._told(ImpersonationError("this is in another user's name already; end that first"))
-        if state.user_id is None:
-            raise self._told(FreshLoginRequired("nobody is signed in who could act in another's name"))
-        if state.user_id == user_id:
-            raise ValueError(f"{user_id!r} is signed in already, and needs nobody to act for them")
-        if state.stored is None or state.is_changed(self):
-            raise SessionClosed(
-                "this request has changes that are not saved; call save() before impersonate()"
-            )
-        return state.stored.handle
+
+def _own_record(session: SignIn, state: State, user_id: str) -> str:
+    """Return the handle of the session that waits meanwhile."""
+    if acting_in(state.notes) is not None:
+        raise session._told(ImpersonationError("this is in another user's name already; end that first"))
+    if state.user_id is None:
+        raise session._told(FreshLoginRequired("nobody is signed in who could act in another's name"))
+    if state.user_id == user_id:
+        raise ValueError(f"{user_id!r} is signed in already, and needs nobody to act for them")
+    if state.stored is None or state.is_changed(session):
+        raise SessionClosed("this request has changes that are not saved; call save() before impersonate()")
+    return state.stored.handle
 
 
 def _check_reason(reason: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from secrets import token_urlsafe
 from typing import Any
 
 from fluidauth.errors import CrossOriginError, NotRedeemable
@@ -58,25 +57,16 @@ class OneTime(Impersonation):
         """
         _check_purpose(purpose)
         self._read()
-        return self._redeemed(purpose, value, self._visit.take_note(self._redeeming(purpose, value)))
+        found = self._visit.take_note(_redeeming(purpose, value, self._visit.now()))
+        return _opened(self, purpose, value, found)
 
     async def aredeem(self, purpose: str, value: object) -> Any:
         """Do as :meth:`redeem`, without blocking."""
         _check_purpose(purpose)
         await Loading.aload(self)
-        found = await self._visit.atake_note(self._redeeming(purpose, value))
-        return self._redeemed(purpose, value, found)
-
-    def _redeeming(self, purpose: str, value: object) -> Any:
-        if not _is_possible(value):
-            return lambda notes: None
-        return partial(redeemed, one_time.id_of(purpose, str(value)), self._visit.now())
-
-    def _redeemed(self, purpose: str, value: object, sealed: str | None) -> Any:
-        text = None if sealed is None else one_time.unseal(purpose, str(value), sealed)
-        if text is None:
-            raise self._told(NotRedeemable(f"this is no value for {purpose!r} that can still be redeemed"))
-        return decode(text)
+        self._read()
+        found = await self._visit.atake_note(_redeeming(purpose, value, self._visit.now()))
+        return _opened(self, purpose, value, found)
 
     # -- messages ----------------------------------------------------------------
 
@@ -86,7 +76,7 @@ class OneTime(Impersonation):
             if not isinstance(given, str):
                 raise TypeError(f"{name} must be text, not {type(given).__name__}")
             check(given, name)
-        self._change().note_change(partial(flashed, token_urlsafe(6), category, text))
+        self._change().note_change(partial(flashed, one_time.new_value()[:8], category, text))
 
     def take_flashes(self) -> list[Flash]:
         """Return the messages, in their order. Each is returned to one request only, which should show it."""
@@ -144,7 +134,21 @@ class OneTime(Impersonation):
     async def aextend(self) -> bool:
         """Do as :meth:`extend`, without blocking."""
         await Loading.aload(self)
+        self._read()
         return await self._visit.aextend()
+
+
+def _redeeming(purpose: str, value: object, now: int) -> Any:
+    if not _is_possible(value):
+        return lambda notes: None
+    return partial(redeemed, one_time.id_of(purpose, str(value)), now)
+
+
+def _opened(session: OneTime, purpose: str, value: object, sealed: str | None) -> Any:
+    text = None if sealed is None else one_time.unseal(purpose, str(value), sealed)
+    if text is None:
+        raise session._told(NotRedeemable(f"this is no value for {purpose!r} that can still be redeemed"))
+    return decode(text)
 
 
 def _has_flashes(state: State) -> bool:

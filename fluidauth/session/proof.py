@@ -45,7 +45,7 @@ class Proof(NamedTuple):
         return at is not None and (limit is None or now - at <= limit)
 
     def _demand(self, limit: int | None, wanted: tuple[str, ...]) -> str:
-        if self.user_id is None:
+        if limit is None and not wanted:
             return "nobody is signed in, and this needs a user"
         by = f" by {' or '.join(wanted)}" if wanted else ""
         return f"this needs a login{by}" + ("" if limit is None else f" within the last {limit} seconds")

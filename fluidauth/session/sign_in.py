@@ -69,7 +69,7 @@ class SignIn(Loading):
 
     def regenerate(self) -> None:
         """Give the session a new id with the same data. From the save on, the old id opens nothing."""
-        state = self._open_state("regenerate()")
+        state = open_state(self, "regenerate()")
         if not (state.signs_in or state.wish.ends):
             state.ask(renews=True)
 
@@ -79,8 +79,8 @@ class SignIn(Loading):
         Deadlines and fields stay. Raise :class:`FreshLoginRequired` if nobody is signed in, and
         :class:`ImpersonationError` if somebody acts in the user's name.
         """
-        used, state, now = checked(methods), self._open_state("confirm()"), self._visit.now()
-        self._check_signed_in(state, "so there is nothing to confirm; log the user in first")
+        used, state, now = checked(methods), open_state(self, "confirm()"), self._visit.now()
+        _check_signed_in(self, state, "so there is nothing to confirm; log the user in first")
         if state.wish.login is not None:
             login = state.wish.login
             state.ask(login=login._replace(auth_time=now, methods=(*login.methods, *used)))
@@ -95,8 +95,8 @@ class SignIn(Loading):
         Call it after the password or another way to sign in has changed. It is done by the save. Raise as
         :meth:`confirm`.
         """
-        state = self._open_state("keep_only_this()")
-        self._check_signed_in(state, "so there are no sessions to end")
+        state = open_state(self, "keep_only_this()")
+        _check_signed_in(self, state, "so there are no sessions to end")
         state.ask(renews=state.wish.login is None, alone_since=self._visit.moment())
 
     def set_lifetime(self, lifetime: Lifetime) -> None:
@@ -164,14 +164,17 @@ class SignIn(Loading):
         if error is not None:
             raise self._told(error)
 
-    def _open_state(self, what: str) -> State:
-        state = self._answerable_state(what)
-        if state.closed:
-            raise SessionClosed(f"this session is closed: {state.closed}")
-        return state
 
-    def _check_signed_in(self, state: State, so: str) -> None:
-        if state.user_id is None:
-            raise self._told(FreshLoginRequired(f"nobody is signed in, {so}"))
-        if state.acting is not None:
-            raise self._told(ImpersonationError(AS_OTHER))
+def open_state(session: SignIn, what: str) -> State:
+    """Return the state of *session* for *what*, which needs a cookie, and a session that is not closed."""
+    state = session._answerable_state(what)
+    if state.closed:
+        raise SessionClosed(f"this session is closed: {state.closed}")
+    return state
+
+
+def _check_signed_in(session: SignIn, state: State, so: str) -> None:
+    if state.user_id is None:
+        raise session._told(FreshLoginRequired(f"nobody is signed in, {so}"))
+    if state.acting is not None:
+        raise session._told(ImpersonationError(AS_OTHER))

@@ -237,8 +237,18 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         json_mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
         return True
 
+    def _switch(self, behind: Session) -> None:
+        """Save *behind*, which is another session now, with fields of its own, and go on with that."""
+        if self._visit is not None:
+            self._visit.save(behind)
+            self._switched(self._visit, behind)
+
+    async def _aswitch(self, behind: Session) -> None:
+        if self._visit is not None:
+            await self._visit.asave(behind)
+            self._switched(self._visit, behind)
+
     def _switched(self, visit: Visit, behind: Session) -> None:
-        """Take over that *behind*, which is saved, is another session now, with fields of its own."""
         state = loaded_state(visit)
         if state.closed:
             raise UpdateError

@@ -29,8 +29,8 @@ def impersonate(
     if session.modified:
         session.save()
     behind = _begun(session, user, reason, lifetime)
-    _visit(session).save(behind)
-    _switch(request, session, behind)
+    session._switch(behind)
+    rotate_token(request)
     request.user = user
 
 
@@ -43,8 +43,8 @@ async def aimpersonate(
     if session.modified:
         await session.asave()
     behind = _begun(session, user, reason, lifetime)
-    await _visit(session).asave(behind)
-    _switch(request, session, behind)
+    await session._aswitch(behind)
+    rotate_token(request)
     request.user = user
 
 
@@ -53,8 +53,8 @@ def end_impersonation(request: HttpRequest) -> None:
     session = ours(request)
     session._get_session()
     behind = _ended(session)
-    _visit(session).save(behind)
-    _switch(request, session, behind)
+    session._switch(behind)
+    rotate_token(request)
     request.user = get_user(request)
 
 
@@ -63,8 +63,8 @@ async def aend_impersonation(request: HttpRequest) -> None:
     session = ours(request)
     await session._aget_session()
     behind = _ended(session)
-    await _visit(session).asave(behind)
-    _switch(request, session, behind)
+    await session._aswitch(behind)
+    rotate_token(request)
     request.user = await aget_user(request)
 
 
@@ -87,12 +87,3 @@ def _ended(session: StoredSession) -> Session:
         raise ImpersonationError("nobody acts in another user's name here")
     behind.end_impersonation()
     return behind
-
-
-def _visit(session: StoredSession) -> Any:
-    return session._visit
-
-
-def _switch(request: HttpRequest, session: StoredSession, behind: Session) -> None:
-    session._switched(_visit(session), behind)
-    rotate_token(request)

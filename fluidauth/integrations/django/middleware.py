@@ -37,10 +37,13 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
     SessionStore: Any
 
     def __init__(self, get_response: Any) -> None:
-        super().__init__(status_page.before(get_response))
+        super().__init__(get_response)
         store = self.SessionStore
         self._is_ours = issubclass(store, SessionStore)
-        if self._is_ours:  # or a subclass in the application, with its name in key_salt
+        if self._is_ours:
+            self.get_response = status_page.before(
+                get_response
+            )  # or a subclass in the application, with its name in key_salt
             get_engine()  # so that a wrong or weak setting stops the start
             self.SessionStore = type(
                 store.__name__, (RequestSession, store), {"__qualname__": store.__qualname__}
@@ -124,9 +127,11 @@ def _send_over_plain_http(request: HttpRequest, morsel: Any) -> None:
 
 def _clear_site(request: HttpRequest, response: HttpResponseBase) -> None:
     """Have the browser forget what it keeps of a site that the user has left."""
-    kinds, session = get_engine().policy.clear_site_data, getattr(request, "session", None)
-    left = isinstance(session, RequestSession) and session._left and session._signed_in[0] is None
-    if kinds is not None and left:
+    session = getattr(request, "session", None)
+    if not (isinstance(session, RequestSession) and session._left and session._signed_in[0] is None):
+        return
+    kinds = get_engine().policy.clear_site_data
+    if kinds is not None:
         response["Clear-Site-Data"] = kinds
 
 
