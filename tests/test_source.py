@@ -440,7 +440,7 @@ def test_a_lint_lets_pass_what_is_right(lint: Lint, good: str) -> None:
 @pytest.mark.requirement("1", "38")
 @pytest.mark.parametrize("module", TREES)
 def test_randomness_has_one_source_for_each_purpose(module: str) -> None:
-    """Ids from ``secrets.token_bytes``, nonces from ``os.urandom``, others' secrets from ``token_urlsafe``."""
+    """Ids from ``secrets.token_bytes``, nonces from ``os.urandom``, users' secrets from ``token_urlsafe``."""
     random = re.compile(
         r"token_(bytes|hex|urlsafe)|u?random|getrandom|getrandbits|choices?|rand\w+|uuid\d|generate_key"
     )
