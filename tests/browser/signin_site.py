@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from examples.signin.accounts import STEP, code_of
 from fluidauth import new_secret
 from harness import ROOT
 from harness.origins import OURS, Certificate
@@ -22,6 +24,7 @@ from harness.servers.ports import free_port
 
 _GUNICORN = "gunicorn --threads 8 --bind 127.0.0.1:{port} --certfile {file} --keyfile {key}"
 _UVICORN = "uvicorn --host 127.0.0.1 --port {port} --ssl-certfile {file} --ssl-keyfile {key}"
+STEP = 30  # seconds that a code is good for
 DAY = 24 * 60 * 60  # seconds
 SERVERS = {"flask": _GUNICORN, "django": _GUNICORN, "fastapi": _UVICORN}
 IDLE_TIMEOUTS = {"flask": 15 * 60, "django": DAY, "fastapi": 15 * 60}
@@ -37,7 +40,9 @@ class SignInSite:
         self.idle_timeout = IDLE_TIMEOUTS[name]
         found = _USER.findall(said)
         self.passwords = {user: password for user, password, _ in found}
-        self._factors = {user: base64.b32decode(secret) for user, _, secret in found if secret}
+        self._factors = {
+            user: TOTP(base64.b32decode(secret), 6, SHA1(), STEP) for user, _, secret in found if secret
+        }
 
     def advance(self, seconds: float) -> None:
         """Set the clock of the server ahead."""
@@ -48,7 +53,7 @@ class SignInSite:
     def code(self, user: str) -> str:
         """Return a code that was not used yet: that of the next step."""
         self.advance(STEP)
-        return code_of(self._factors[user], int(time.time() + self._ahead()) // STEP)
+        return self._factors[user].generate(time.time() + self._ahead()).decode()
 
     def _ahead(self) -> float:
         return float(self._clock.read_text())
@@ -73,16 +78,14 @@ def hosting(name: str, certificate: Certificate, folder: Path) -> Iterator[SignI
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *words, "tests.browser.hosted:app"],
-            cwd=ROOT, env=environ, stdout=output, stderr=output,
+            cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
         _wait_for(process, f"https://127.0.0.1:{port}/login", log)
         yield SignInSite(name, f"https://{OURS}:{port}", clock, log.read_text())
     finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        process.kill()
+        with suppress(ProcessLookupError):  # a server in order waits for connections that browsers keep
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
