@@ -74,7 +74,7 @@ THIRD_PARTY = {
     "integrations.flask.interface": {"flask", "werkzeug"},
     "integrations.flask.responses": {"werkzeug"},
     "integrations.flask.adopters": {"flask", "itsdangerous", "msgspec", "redis"},
-    "integrations.flask.login_signals": {"flask", "flask_login"},
+    "integrations.flask.login_signals": {"flask", "flask_login", "flask_security"},
     "integrations.flask.mirror": {"flask"},
     "integrations.flask.sessions": {"flask", "werkzeug"},
     "integrations.flask.settings": {"flask"},

@@ -23,6 +23,7 @@ class Following(Protocol):
 
     def now(self) -> int: ...
     def wish_end(self, session: Session) -> None: ...
+    def begun(self) -> float: ...
     def login_refusal(self, cross_site: bool | None) -> Refusal | None: ...
 
 
@@ -55,7 +56,7 @@ def follow_fields(visit: Following, session: Session, keep: bool = True) -> None
         refusal = visit.login_refusal(None)
         if refusal is not None:
             raise refusal
-        _sign_in(policy, state, session, wish.login)
+        _sign_in(policy, state, session, wish.login._replace(begun=visit.begun()))
 
 
 def _sign_in(policy: Policy, state: State, session: Session, login: Login) -> None:

@@ -28,7 +28,7 @@ def one_time_states(oauth: AnyOAuth) -> AnyOAuth:
     """Return *oauth*, a registry of Authlib's for Starlette, FastAPI, Flask or Django.
 
     Its clients keep their states as one-time values from now on. Call it before the first sign-in. A
-    ``state`` of your own must have 22 characters or more. Raise :class:`ConfigError` if *oauth* is no registry.
+    ``state`` of your own must have 22 characters or more. Raise :class:`ConfigError` for anything else.
     """
     found: Any = oauth
     kind = getattr(found, "framework_integration_cls", None)

@@ -166,9 +166,8 @@ class _User(flask_security.UserMixin):
         return []
 
 
-@pytest.mark.requirement("66")
-def test_flask_security_signs_in_and_out(clock: FakeClock) -> None:
-    """By its own pages: the session's user is what it says names one and changes with the password."""
+def secure_site(clock: FakeClock, **more: Any) -> FlaskSite:
+    """A site with Flask-Security's own pages."""
     engine = SessionEngine(new_secret(), MemoryStore(), clock=clock)
     settings = {"PASSWORD_SALT": "salt", "PASSWORD_HASH": "plaintext", "PASSWORD_SCHEMES": ["plaintext"]}
     site = FlaskSite(
@@ -176,9 +175,37 @@ def test_flask_security_signs_in_and_out(clock: FakeClock) -> None:
         SECRET_KEY=new_secret(),
         WTF_CSRF_ENABLED=False,
         SECURITY_PASSWORD_SINGLE_HASH=True,
-        **{f"SECURITY_{name}": value for name, value in settings.items()},
+        **{f"SECURITY_{name}": value for name, value in {**settings, **more}.items()},
     )
     flask_security.Security(site.app, _Users())
+    return site
+
+
+@pytest.mark.requirement("78")
+def test_flask_security_tells_of_a_new_password(clock: FakeClock) -> None:
+    """All other sessions of the user end; the one in which the user changed it goes on, signed in anew."""
+    site = secure_site(clock, CHANGEABLE=True, SEND_PASSWORD_CHANGE_EMAIL=False)
+    engine = site.interface.engine_for(site.app)
+    signed_in = site.client.post("/login", data={"email": "alice@example.com", "password": "correct horse"})
+    assert signed_in.status_code == 302
+    engine.create_session("unique-alice")
+    assert len(engine.list_sessions("unique-alice")) == 2
+
+    new = {"new_password": "battery staple!", "new_password_confirm": "battery staple!"}
+    changed = site.client.post("/change", data={"password": "correct horse", **new})
+
+    assert changed.status_code == 302
+    user_id = site.ask(lambda session: session.user_id)
+    assert user_id not in (None, "unique-alice")
+    assert engine.list_sessions("unique-alice") == []
+    assert len(engine.list_sessions(user_id)) == 1
+
+
+@pytest.mark.requirement("66")
+def test_flask_security_signs_in_and_out(clock: FakeClock) -> None:
+    """By its own pages: the session's user is what it says names one and changes with the password."""
+    site = secure_site(clock)
+    engine = site.interface.engine_for(site.app)
     site.ask(lambda session: session.update(cart=1))
     planted = site.ask(lambda session: session.handle)
     form = {"email": "alice@example.com", "password": "correct horse"}

@@ -189,3 +189,18 @@ def test_a_logout_clears_the_site(site: Site) -> None:
 
     assert site.ask(site.logout).headers["clear-site-data"] == '"cache", "storage"'
     assert "clear-site-data" not in site.ask(who).headers
+
+
+@pytest.mark.requirement("75")
+def test_django_signs_nobody_in_by_its_field() -> None:
+    """A package that writes it into a session that begins is refused as well."""
+    with ExitStack() as stack:
+        site = site_of("django", stack, cross_origin="block")
+
+        def write(session: Any) -> None:
+            session["_auth_user_id"] = "1"
+
+        assert site.ask(write, "POST", **EVIL).status == 403
+        assert site.ask(who).value == (None, None)
+        site.ask(write, "POST", **OURS)
+        assert site.ask(who).value == ("1", None)
