@@ -27,6 +27,7 @@ from fluidauth.keys import file as keyfile
 from fluidauth.maintenance.census import every_record
 from fluidauth.records import MAX_LIFETIME
 from fluidauth.rules.loading import MAX_CLOCK_SKEW
+from fluidauth.rules.origins import OriginRules
 from fluidauth.rules.policy import Policy
 from fluidauth.stores.base import SessionStore
 from fluidauth.stores.memory import MemoryStore
@@ -235,6 +236,16 @@ def _of_records(store: SessionStore, ring: Keyring | None) -> Opinions:
         yield Opinion("warning", "cleaning", f"{expired:,} of {seen:,} expired: fluidauth sessions clean")
 
 
+def _of_origins(rules: OriginRules) -> Opinion:
+    trusted = ", ".join(sorted(rules.trusted)) or "none"
+    if rules.mode == "block":
+        return Opinion("ok", "cross-origin", f"requests of other origins are refused; trusted: {trusted}")
+    says = "are not looked at: set cross_origin='report'"
+    if rules.mode == "report":
+        says = "are only reported: set cross_origin='block' when no origin of yours is reported"
+    return Opinion("warning", "cross-origin", f"requests of other origins {says}")
+
+
 def _of_policy(policy: Policy, url: str | None) -> Opinions:
     cookie, lifetime = policy.cookie, policy.lifetime
     https = url is not None and urlsplit(url).scheme == "https"
@@ -250,7 +261,8 @@ def _of_policy(policy: Policy, url: str | None) -> Opinions:
     if not cookie.http_only:
         yield Opinion("warning", "cookie", "http_only=False: scripts can read it, also an attacker's")
     if cookie.same_site == "none":
-        yield Opinion("warning", "cookie", "same_site='none': other sites' requests carry it; check for CSRF")
+        yield Opinion("warning", "cookie", "same_site='none': other sites' requests carry it")
+    yield _of_origins(policy.origins)
     if cookie.domain is not None:
         yield Opinion("warning", "cookie", f"every host under {cookie.domain} gets it and can set it")
     if lifetime.absolute_seconds > DEFAULT_ABSOLUTE_TIMEOUT:

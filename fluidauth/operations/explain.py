@@ -12,9 +12,11 @@ from typing import NamedTuple
 from fluidauth.formats import client_tokens, tokens
 from fluidauth.formats.cookies import MAX_CANDIDATES, MAX_HEADER_LENGTH, TOKEN_LENGTH, find_values, is_joined
 from fluidauth.formats.payloads import sealed_by
+from fluidauth.formats.request_head import RequestHead
 from fluidauth.records import Body, SessionRecord, Tombstone, handle_of, moment
 from fluidauth.rules.expiry import is_expired
 from fluidauth.rules.loading import identify
+from fluidauth.rules.origins import foreign
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.verdicts import inspect
 
@@ -73,7 +75,7 @@ def explain(policy: Policy, headers: Headers, now: int, offline: bool = False) -
             presented, reason = [_presented(policy, "", token)], ""
         else:
             presented, remarks, reason = _presented_in(policy, _cookie_text(pairs))
-            remarks = [*_told_of(token), *remarks]
+            remarks = [*_told_of(token), *_told_of_origin(policy, pairs), *remarks]
         del token, pairs
     finally:
         del headers  # a traceback that prints locals must not show it while the store fails
@@ -127,6 +129,30 @@ def _told_of(token: str | None) -> list[Remark]:
     if token.startswith(client_tokens.PREFIX):
         says = "a client's token, but this engine opens none: it has client_tokens=False"
     return [Remark("authorization", False, says)]
+
+
+_BECOMES = {
+    "block": "is refused",
+    "report": "passes, as cross_origin='report'",
+    "off": "passes, as cross_origin='off'",
+}
+
+
+def _told_of_origin(policy: Policy, pairs: Pairs) -> list[Remark]:
+    """Return the remark on a request of another origin. Neither its method nor its path is known here."""
+    headers = [
+        (
+            _text(name).lower().removeprefix("http_").replace("_", "-").encode("latin-1", "replace"),
+            _text(value).encode("latin-1", "replace"),
+        )
+        for name, value in pairs
+    ]
+    head = RequestHead({"type": "http", "headers": headers})
+    origin = foreign(head, policy.origins, policy.cookie.secure)
+    if origin is None:
+        return []
+    says = f"{origin[:200]!a} is neither ours nor trusted; we see the Host {head.host[:200]!a}"
+    return [Remark("origin", False, f"{says}. What may change something {_BECOMES[policy.origins.mode]}")]
 
 
 # -- the cookie ----------------------------------------------------------------------------

@@ -120,6 +120,7 @@ def test_doctor_looks_at_the_settings_of_an_application(cli: Cli, tmp_path: Path
         "every host under example.com",
         "absolute timeout above 24 h",
         "idle timeout above 1 h",
+        "requests of other origins are only reported: set cross_origin='block'",
         "printenv FLUIDAUTH_SECRET | fluidauth keys add --create --secret-stdin --keyring FILE",
     ):
         assert words in risky.out

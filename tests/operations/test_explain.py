@@ -176,3 +176,31 @@ def test_explain_offline_asks_no_store(explain: Any) -> None:
     )
     with pytest.raises(StoreError):
         explain(engine, {"cookie": f"session={token}"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "shop.example", "Sec-Fetch-Site": "same-site", "Origin": "https://blog.shop.example"},
+        [(b"host", b"proxy:8000"), (b"origin", b"https://blog.shop.example")],
+        {"HTTP_HOST": "shop.example", "HTTP_ORIGIN": "https://blog.shop.example", "wsgi.input": object()},
+    ],
+    ids=["headers", "behind a proxy", "environ"],
+)
+def test_explain_says_that_another_origin_sends(explain: Any, browser: Browser, headers: Any) -> None:
+    """With the Host that it is compared with, which a proxy may have replaced."""
+    found = explain(browser.engine, headers)
+
+    [remark] = [each for each in found.remarks if each.subject == "origin"]
+    assert not remark.good
+    assert "'https://blog.shop.example' is neither ours nor trusted" in remark.says
+    assert f"we see the Host '{'proxy:8000' if isinstance(headers, list) else 'shop.example'}'" in remark.says
+
+
+def test_explain_says_nothing_of_our_own_pages(explain: Any, browser: Browser) -> None:
+    for headers in (
+        {"Host": "shop.example", "Origin": "https://shop.example"},
+        {"Host": "proxy:8000", "Origin": "https://shop.example", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "shop.example"},
+    ):
+        assert [each for each in explain(browser.engine, headers).remarks if each.subject == "origin"] == []
