@@ -6,6 +6,7 @@ A session holds its visit. The visit does not hold its session, as that would be
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
@@ -92,7 +93,8 @@ class Visit(AtOnce):
         self.started: bool = False
         self.unavailable: bool = False  # whether we answer instead of the application
         self.answer: Answer = UNAVAILABLE
-        self.since: float = requests.clock()  # when the request began, in Unix seconds
+        # When the request began, in Unix seconds.
+        self.since: float = time.time() if requests.is_on_time else requests.clock()
 
     @classmethod
     def outside(cls, requests: Requests, live: Live, closed: str | None = None) -> Visit:

@@ -88,7 +88,8 @@ class ASGISessionMiddleware:
         if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
             await self._pass_on(scope, receive, send)
             return
-        if (self._refuses or _may_change(scope)) and await self._refused(scope, send):
+        # A handshake has no method, and is looked at as well.
+        if (self._refuses or scope.get("method") not in SAFE_METHODS) and await self._refused(scope, send):
             return
         visit = self._visits[kind](requests, scope["headers"], self._inline, self._responds)
         visit.session = self._class(visit)

@@ -366,6 +366,21 @@ def test_a_user_key_goes_with_it(protocol: Protocol) -> None:
     assert live_sessions(engine) == 1
 
 
+@pytest.mark.requirement("79")
+def test_a_login_by_a_field_in_the_same_name(protocol: Protocol) -> None:
+    """The user has come: nobody acts for them any more, and the one who did is signed out."""
+    engine = SessionEngine(new_secret(), MemoryStore(), user_key="uid")
+    admin = Browser(protocol, engine)
+    admin.request(lambda session: session.login("1"))
+    admin.request(lambda session: session.impersonate("7", "ticket 7"))
+
+    admin.request(lambda session: session.update(uid=7))
+
+    assert admin.get(who) == ("7", None)
+    assert admin.get(lambda session: session.auth_time is not None)
+    assert live_sessions(engine) == 1
+
+
 def test_the_way_back_and_forth_in_one_request(admin: Browser) -> None:
     """A wrong order has clear errors, and a right one works."""
     admin.request(act)
