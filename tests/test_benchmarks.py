@@ -38,6 +38,15 @@ from benchmarks.suite.worker import HOT, WORKLOADS, Worker
 from fluidauth.keys import new_secret
 
 OURS = [name for name in all_peers() if name.startswith("fluidauth")]
+TRIED = (
+    *(
+        "fluidauth SQLite, ASGI default",
+        "fluidauth PostgreSQL, WSGI default",
+        "fluidauth Redis, ASGI default",
+    ),
+    *("fluidauth in Flask SQLite, WSGI tuned", "fluidauth in Django SQLite, ASGI tuned"),
+)
+"""Each shared store, each kind of adapter. The part "benchmarks" of `make check` tries all in short."""
 MEMORY = all_peers()["fluidauth memory, ASGI default"]
 
 
@@ -209,8 +218,10 @@ def test_visitors_have_as_many_bytes_as_asked(skip: int, size: int) -> None:
     assert len({json.dumps(fields) for fields in found}) == 3
 
 
-@pytest.mark.check
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.check if name in TRIED else pytest.mark.matrix) for name in OURS],
+)
 def test_the_adapter_of_fluidauth_does_what_it_says(name: str) -> None:
     """In a worker of its own, as in a run: complaints, 50 writers, two kinds of logout, times."""
     with Crew() as crew, crew.member(all_peers()[name]) as member:

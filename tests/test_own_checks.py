@@ -88,3 +88,51 @@ def test_a_test_that_hangs_is_ended_and_shown(tmp_path: Path) -> None:
     assert "Timeout (>1.0s) from pytest-timeout" in report
     assert "threading.Event().wait()" in report
     assert "1 failed, 1 passed" in report
+
+
+def test_a_group_and_a_function_go_to_one_process(tmp_path: Path) -> None:
+    """What they set up for all is set up once; others go to the other process meanwhile."""
+    source = (
+        "import os, pathlib, pytest\n\n\n"
+        "def note(name):\n"
+        "    with pathlib.Path(__file__).with_name(name).open('a') as file:\n"
+        "        file.write(f'{os.getpid()}\\n')\n\n\n"
+        "@pytest.mark.parametrize('n', range(9))\ndef test_function(n):\n    note('function')\n\n\n"
+        "@pytest.mark.xdist_group('g')\n@pytest.mark.parametrize('n', range(9))\n"
+        "def test_in_group(n):\n    note('group')\n\n\n"
+        "@pytest.mark.xdist_group('g')\ndef test_in_group_too():\n    note('group')\n"
+    )
+
+    code, report = outcome_of(
+        tmp_path, source, "-p", "xdist", "-p", "tests.units", "-n", "2", "--dist=loadgroup"
+    )
+
+    assert code == 0, report
+    told = {name: (tmp_path / name).read_text().split() for name in ("function", "group")}
+    assert {name: len(processes) for name, processes in told.items()} == {"function": 9, "group": 10}
+    assert [len(set(processes)) for processes in told.values()] == [1, 1]
+    assert told["function"][0] != told["group"][0]
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")])
+def test_coverage_is_measured_with_a_few_sets_of_parameters(
+    tmp_path: Path, workers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All sets run; a test with few of them is measured with each."""
+    source = (
+        "import pathlib, sys, pytest\n\n\n"
+        "def note(name):\n"
+        "    with pathlib.Path(__file__).with_name(name).open('a') as file:\n"
+        "        file.write(f'{sys.gettrace() is not None}\\n')\n\n\n"
+        "@pytest.mark.parametrize('n', range(30))\ndef test_many(n):\n    note('many')\n\n\n"
+        "@pytest.mark.parametrize('n', range(6))\ndef test_few(n):\n    note('few')\n"
+    )
+    monkeypatch.setenv("COVERAGE_FILE", str(tmp_path / "coverage"))  # that of the run around it stays
+    cov = ("-p", "pytest_cov", f"--cov={tmp_path}", "--cov-report=")
+
+    code, report = outcome_of(tmp_path, source, *workers, *cov, "-p", "tools.sampled")
+
+    assert code == 0, report
+    told = {name: (tmp_path / name).read_text().split() for name in ("many", "few")}
+    assert sorted(told["many"]) == ["False"] * 24 + ["True"] * 6
+    assert told["few"] == ["True"] * 6

@@ -19,7 +19,7 @@ from . import pictures, targets
 from .crew import Crew, selected
 from .peer import Peer
 from .questions import ALONE, BY_FLEET, FROM_OTHERS
-from .run import FULL, QUICK, Run, dump, environment
+from .run import FULL, QUICK, TRIAL, Run, dump, environment
 from .worker import WORKLOADS
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -35,12 +35,17 @@ def main() -> None:
 @main.command()
 @click.option("--quick", is_flag=True, help="One set-up of each library, fewer sessions and rounds.")
 @click.option(
+    "--trial", is_flag=True, help="Whether every question can be asked: the figures are for nobody."
+)
+@click.option(
     "--peer", "patterns", multiple=True, help="Only peers with this in their names; may be given again."
 )
 @click.option("--only", "only", multiple=True, type=click.Choice(QUESTIONS), help="Only this question.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default="benchmarks/results")
 @click.option("--check", is_flag=True, help="End with 1 if a target is missed.")
-def run(quick: bool, patterns: Sequence[str], only: Sequence[str], out: Path, check: bool) -> None:
+def run(
+    quick: bool, trial: bool, patterns: Sequence[str], only: Sequence[str], out: Path, check: bool
+) -> None:
     """Ask the questions, print tables, write latest.json and a picture for each question."""
     start = time.monotonic()
     peers = [peer for peer in selected(patterns) if not quick or patterns or peer.quick]
@@ -49,7 +54,7 @@ def run(quick: bool, patterns: Sequence[str], only: Sequence[str], out: Path, ch
         "peers": {peer.name: about(peer) for peer in peers},
     }
     with Crew() as crew:
-        this = Run(crew, peers, QUICK if quick else FULL, console)
+        this = Run(crew, peers, TRIAL if trial else QUICK if quick else FULL, console)
         results |= ask(this, only or QUESTIONS)
     results["environment"] |= {
         "versions": dict(sorted(this.versions.items())),

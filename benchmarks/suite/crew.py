@@ -46,7 +46,6 @@ class Member:
         self.versions: dict[str, str] = {}
         environ = {
             "PYTHONPATH": f"{tree}{os.pathsep}{ROOT}",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
         }
         self._log = Path(f"{folder}.log")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -81,6 +81,23 @@ QUICK = Budget(
     soak=50_000,
     growth_of=("fluidauth", "Starlette"),
 )
+
+TRIAL = replace(
+    QUICK,
+    sessions=1_000,
+    cost_seconds=2,
+    storm_seconds=0.05,
+    concurrent=(1, 8),
+    page_seconds=0.5,
+    http_seconds=0.2,
+    growth=(1_000,),
+    payloads=(1_000,),
+    keys=(10,),
+    encrypted=(10,),
+    growth_rounds=1,
+    soak=2_000,
+)
+"""Whether each question can be asked: its figures are for nobody."""
 
 
 class Tell(Protocol):

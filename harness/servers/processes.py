@@ -102,6 +102,12 @@ FORMER = {
 }
 """Each kind of application that there was, before and after it changed to ours."""
 
+GUARDED = {
+    "asgi": "uvicorn --host 127.0.0.1 --port {port} harness.servers.guarded:asgi_app",
+    "wsgi": "gunicorn --bind 127.0.0.1:{port} --threads 4 harness.servers.guarded:wsgi_app",
+}
+"""Servers that speak https, with the certificate and the key that ``TEST_CERTIFICATE`` names."""
+
 
 class Server:
     """The test application under the server *name*, with all its worker processes.
@@ -113,7 +119,8 @@ class Server:
         self, name: str, database: Path, *secrets: str, environ: Mapping[str, str] | None = None
     ) -> None:
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.url = f"{'https' if name in GUARDED else 'http'}://127.0.0.1:{port}"
         self._name = name
         self._command = _command_of(name, port)
         self._environ = os.environ | {
@@ -191,7 +198,7 @@ def serving(
 
 
 def _command_of(name: str, port: int) -> list[str]:
-    words = (COMMANDS | FORKING | EXAMPLES | OPEN_ENDED | FORMER)[name].split()
+    words = (COMMANDS | FORKING | EXAMPLES | OPEN_ENDED | FORMER | GUARDED)[name].split()
     program = Path(sys.executable)
     places = {"{port}": str(port), "{bin}": str(program.parent)}
     if words[0].startswith("{eventlet}"):
@@ -220,7 +227,9 @@ def _answers(process: subprocess.Popen[bytes], url: str, workers: int) -> bool:
     deadline = time.monotonic() + START_TIMEOUT
     seen = set[int]()
     # Each request is another connection: for any worker to take.
-    with httpx.Client(trust_env=False, timeout=START_TIMEOUT, headers={"Connection": "close"}) as http:
+    with httpx.Client(
+        verify=False, trust_env=False, timeout=START_TIMEOUT, headers={"Connection": "close"}
+    ) as http:
         while process.poll() is None and time.monotonic() < deadline:
             with suppress(httpx.TransportError):
                 answer = http.get(f"{url}/process" if workers else url)

@@ -16,12 +16,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture(scope="module")
-def chromium(certificate: Certificate) -> Iterator[Chromium]:
-    with browsing(certificate.pin) as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
 def secure(certificate: Certificate) -> Iterator[Site]:
     """The sites of others, by https."""
     with serving_pages(certificate) as site:
@@ -33,3 +27,10 @@ def plain() -> Iterator[Site]:
     """By http."""
     with serving_pages() as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def chromium(certificate: Certificate, secure: Site, plain: Site) -> Iterator[Chromium]:
+    """It ends before the sites, which wait for the connections that it keeps."""
+    with browsing(certificate.pin) as chromium:
+        yield chromium

@@ -13,7 +13,7 @@ from harness.browser import Chromium, browsing
 from harness.origins import Certificate, Site
 from harness.ways import table_of_sent
 
-pytestmark = pytest.mark.check
+pytestmark = [pytest.mark.check, pytest.mark.xdist_group("chromium")]
 EXPECTED = Path(__file__).with_name("sent.txt")
 
 

@@ -140,10 +140,11 @@ def visit(
         yield Visit(site, secret, stack.enter_context(site.around()), stack)
 
 
-def each_site(*quick: str) -> pytest.MarkDecorator:
-    """Run a test for each site: for those of *quick* in `make test`, for the others in `make check`."""
+def each_site(quick: str, *checked: str) -> pytest.MarkDecorator:
+    """Run a test for each site: for *quick* in `make test`, for those *checked* in `make check`."""
+    tiers = dict.fromkeys(SITES, pytest.mark.matrix) | dict.fromkeys(checked, pytest.mark.check)
     return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=() if name in quick else pytest.mark.check) for name in SITES]
+        "name", [pytest.param(name, marks=() if name == quick else tiers[name]) for name in SITES]
     )
 
 
@@ -160,7 +161,11 @@ def each_of(*names: str) -> pytest.MarkDecorator:
 
 
 @pytest.mark.requirement("66", "69")
-@each_site("Flask-Login and Flask-WTF")
+@each_site(
+    "Flask-Login and Flask-WTF",
+    *("FastAPI and Authlib", "Django's polls and admin", "Quart's blog", "Litestar's SessionAuth"),
+    "starlette-admin, sessions within",
+)
 def test_as_it_is_published(name: str, tmp_path: Path) -> None:
     """With its weak secret, in development mode; the new secret is the first that anybody gives."""
     with visit(name, tmp_path, None) as found:
@@ -176,7 +181,7 @@ def test_with_a_secret(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("32")
-@each_site("starlette-admin, sessions within")
+@each_site("starlette-admin, sessions within", "Litestar's SessionAuth")
 def test_the_weak_secret_stops_it(name: str, tmp_path: Path) -> None:
     """Without either; within a mounted application, of whose start nobody is told, each request."""
     with visit(name, tmp_path, "") as found:
