@@ -52,7 +52,7 @@ class StoreAccess:
         self._events = events
         self.clock: Callable[[], float] = clock
         self.is_on_time: bool = clock is system_time
-        """Whether the clock is the system's. A visit asks that itself when it begins, in a third of the time."""
+        """Whether the clock is the system's. A visit asks that itself, in a third of the time."""
         self._plain_hosts = set[str]()
         """The hosts whose Secure cookie went over plain http, and was reported."""
         self.warned_conflict: bool = False

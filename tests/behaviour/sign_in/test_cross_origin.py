@@ -13,6 +13,7 @@ from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine
 from fluidauth.errors import ConfigError, CrossOriginError
 from fluidauth.events import SessionEvent
 from fluidauth.formats.request_head import RequestHead
+from fluidauth.integrations.starlette import StarletteCookie
 from fluidauth.keys import new_secret
 from fluidauth.rules.origins import OriginRules, foreign, foreign_login
 from tests.handlers import current_user, fields, log_in, put
@@ -140,6 +141,26 @@ def test_without_our_cookie_it_is_served(browser: Browser, cookie: str) -> None:
 @pytest.mark.parametrize("cookie", ["__Host-session=1", "a=1; __Host-session=forged", "__Host-session="])
 def test_a_cookie_of_our_name_is_enough(browser: Browser, cookie: str) -> None:
     """Nobody asks first whether it is genuine: a browser sent it."""
+    response = browser.request(
+        current_user, cookie_header=cookie, method="POST", sent={**HOST, "Origin": EVIL}
+    )
+
+    assert response.status == 403
+
+
+@pytest.mark.requirement("74")
+@pytest.mark.parametrize("cookie", ["old-name=x", "session=eyJhIjoxfQ.aaa.bbb", "old-name=x; a=b"])
+def test_cookies_of_before_count_as_well(protocol: Protocol, cookie: str) -> None:
+    """Under a former name, or of a former system: they open sessions."""
+    engine = SessionEngine(
+        new_secret(),
+        MemoryStore(),
+        cookie=CookieOptions(former_names=("old-name",)),
+        adopt=[StarletteCookie(new_secret())],
+        cross_origin="block",
+    )
+    browser = Browser(protocol, engine)
+
     response = browser.request(
         current_user, cookie_header=cookie, method="POST", sent={**HOST, "Origin": EVIL}
     )

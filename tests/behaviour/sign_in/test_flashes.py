@@ -63,6 +63,7 @@ def test_of_two_pages_at_once_one_shows_it(browser: Browser) -> None:
     assert seen == [[("message", "once")], []]
 
 
+@pytest.mark.requirement("81")
 def test_the_same_page_may_show_it(browser: Browser) -> None:
     """A page that says something and shows it at once leaves nothing for the next."""
 

@@ -100,6 +100,13 @@ def test_nothing_goes_on_to_another_user(browser: Browser) -> None:
 
     assert redeem(browser, STATE, value) is NotRedeemable
 
+    def issues_too_early(session: Session) -> str:
+        early = session.issue(STATE)
+        session.login("cy")
+        return early
+
+    assert redeem(browser, STATE, browser.get(issues_too_early)) is NotRedeemable
+
 
 @pytest.mark.requirement("80")
 def test_two_tabs_have_values_of_their_own(browser: Browser) -> None:
@@ -109,6 +116,7 @@ def test_two_tabs_have_values_of_their_own(browser: Browser) -> None:
     assert (redeem(browser, STATE, second), redeem(browser, STATE, first)) == ("b", "a")
 
 
+@pytest.mark.requirement("80")
 def test_of_many_values_the_oldest_gives_way(browser: Browser, clock: FakeClock) -> None:
     """So that a script that asks without end does not fill the session."""
     oldest = issue(browser, 0)

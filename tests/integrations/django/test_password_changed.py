@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model, update_session_auth_hash
+from django.contrib.auth import get_user_model, login, update_session_auth_hash
 from django.contrib.auth.models import User
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.test import override_settings
 
 from fluidauth.integrations.django import get_engine, session_of
@@ -46,6 +48,34 @@ def test_other_sessions_end(user: User) -> None:
     assert kept.handle != before
     assert site.ask(lambda request: session_of(request).user_id) == str(user.pk)
     assert len(engine.list_sessions("other")) == 1
+
+
+@pytest.mark.requirement("78")
+@pytest.mark.parametrize("visitor", [True, False], ids=["with a session", "without one"])
+@pytest.mark.parametrize("how", ["by login()", "by the field"])
+def test_a_login_under_way_does_not_survive(user: User, visitor: bool, how: str) -> None:
+    """It has checked the former password; whoever signs in after that does."""
+    site = Site()
+    if visitor:
+        site.ask(lambda request: request.session.update({"cart": 1}))
+
+    def signs_in(request: Any) -> None:
+        if how == "by the field":
+            request.session["_auth_user_id"] = str(user.pk)
+            return
+        login(request, user, "django.contrib.auth.backends.ModelBackend")
+
+    def overtaken(request: Any) -> None:
+        get_engine().revoke_before(str(user.pk))
+        signs_in(request)
+
+    with suppress(SessionInterrupted):
+        assert site.get(overtaken).status_code == 400
+
+    assert get_engine().list_sessions(str(user.pk)) == []
+    assert site.ask(lambda request: session_of(request).user_id) is None
+    site.ask(signs_in)
+    assert site.ask(lambda request: session_of(request).user_id) == str(user.pk)
 
 
 @pytest.mark.requirement("78")
