@@ -91,8 +91,8 @@ class Refusal(FluidAuthError, PermissionError):
     Unless you catch this, ``status`` is that of the response, and ``told`` is what it says to the visitor.
     """
 
-    status = 403
-    told = "This is not allowed."
+    status: int = 403
+    told: str = "This is not allowed."
 
     def headers(self) -> dict[str, str]:
         """Return what the response says besides its status."""
@@ -107,8 +107,8 @@ class FreshLoginRequired(Refusal):
     page, ``location`` is the address of the page that asks for it, and the response leads there (303).
     """
 
-    status = 401
-    told = "Please sign in again, and repeat what you did."
+    status: int = 401
+    told: str = "Please sign in again, and repeat what you did."
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class FreshLoginRequired(Refusal):
 class CrossOriginError(Refusal):
     """A page of another origin made the request, or its form has no token of this session: 403."""
 
-    told = "This was sent from another site, so it was not done. Please do it on a page of this site."
+    told: str = "This was sent from another site, so it was not done. Please do it on a page of this site."
 
 
 class ImpersonationError(Refusal):
@@ -149,8 +149,8 @@ class ImpersonationError(Refusal):
 class NotRedeemable(Refusal):
     """The one-time value is not one of this session for this purpose, or it was used, or is too old: 400."""
 
-    status = 400
-    told = "This was used already, or is too old. Please begin again."
+    status: int = 400
+    told: str = "This was used already, or is too old. Please begin again."
 
 
 REFUSALS: tuple[type[Refusal], ...] = (

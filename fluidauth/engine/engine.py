@@ -61,7 +61,7 @@ class SessionEngine(OneSession):
     :param cross_origin_exempt: Paths that are not looked at, such as ``"/saml/acs"``. One that ends with
         ``/*`` stands for all below it.
     :param counts_as_activity: A function of a :class:`RequestHead`: whether that request prolongs a session.
-        By default each does, but for those with the header ``Session-Activity: none``.
+        By default each does, except those with the header ``Session-Activity: none``.
     :param status_path: A path where the middleware says, in JSON, how long the session still lasts, without
         prolonging it. A ``POST`` prolongs it. The script at this path with ``.js`` shows a countdown.
     :param login_url: The page that asks for the password, such as ``"/login"``. A page that needs a fresh

@@ -2,9 +2,9 @@
 
     oauth = one_time_states(OAuth())
 
-Authlib keeps what belongs to a ``state`` in a field of the session, and its client for Starlette keeps one
-alone: of two tabs that sign in at once, one fails (authlib/authlib#285). Here each tab has its own. It can be
-used once, is bound to the session, and what is kept for it, such as the verifier of PKCE, is encrypted.
+Authlib keeps what belongs to a ``state`` in a field of the session. Its client for Starlette keeps only the
+last one, so of two tabs that sign in at once one fails (authlib/authlib#285). Here each tab has its own. It
+can be used once, is bound to the session, and what is kept for it, such as the verifier of PKCE, is encrypted.
 """
 
 from __future__ import annotations

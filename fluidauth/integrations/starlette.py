@@ -51,9 +51,9 @@ class _MarkAccessed:
         raise AttributeError(ADVICE.format(name="mark_accessed"))
 
 
-def as_http_error(told: Any, error: Refusal) -> None:
-    """Have *told* be answered as Starlette's other errors of HTTP, by FastAPI in JSON."""
-    HTTPException.__init__(told, error.status, str(error), error.headers())
+def as_http_error(raised: Any, error: Refusal) -> None:
+    """Have *raised* be answered as Starlette's other errors of HTTP, by FastAPI in JSON."""
+    HTTPException.__init__(raised, error.status, str(error), error.headers())
 
 
 @tells_by(lambda status: HTTPException, as_http_error)

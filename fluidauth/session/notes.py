@@ -1,4 +1,4 @@
-"""What the engine notes in a session, beside the fields of the application, which cannot write it.
+"""What the engine notes in a session. It is no field, so the application cannot write it.
 
 Notes are JSON, sealed with the fields, and never changed in place: requests share them. Each function here
 returns other notes. So the save can make the same change to a newer version of the session.

@@ -50,7 +50,7 @@ class Login(NamedTuple):
     begun: float | None = None
     """When the request of the login began, in Unix seconds; None if nobody knows."""
     acting: Acting | None = None
-    """Who acts in the name of *user_id*, in a session beside that user's own. Nobody authenticated then."""
+    """Who acts in the name of *user_id*, in a session of its own. Nobody authenticated then."""
 
 
 class Adoption(NamedTuple):

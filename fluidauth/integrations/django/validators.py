@@ -1,4 +1,4 @@
-"""What Django tells its password validators: that a password has changed.
+"""Django reports to its password validators when a password has changed.
 
 AUTH_PASSWORD_VALIDATORS = [
     ...,

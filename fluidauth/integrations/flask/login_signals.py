@@ -45,7 +45,7 @@ def _password_changed(app: Flask, user: Any, **_: Any) -> None:
     sessions: Any = app.session_interface
     engine, found, user_id = sessions.engine_for(app), _session(), str(user.get_id())
     former, kept = user_id, None
-    if found is not None and dict.get(found, FLASK_LOGIN) == user_id:  # by the user, who is signed in anew
+    if found is not None and dict.get(found, FLASK_LOGIN) == user_id:  # by the user, who is signed in again
         plain = mirror_of(found).plain
         former, kept = plain.user_id or user_id, plain.handle
     for each in {user_id, former}:

@@ -37,9 +37,9 @@ def _error_of(status: int) -> type[Exception]:
     return {400: ClientException, 401: NotAuthorizedException}.get(status, PermissionDeniedException)
 
 
-def _as_http_error(told: Any, error: Refusal) -> None:
-    """Have *told* be answered as Litestar's other errors of HTTP."""
-    HTTPException.__init__(told, detail=str(error), status_code=error.status, headers=error.headers())
+def _as_http_error(raised: Any, error: Refusal) -> None:
+    """Have *raised* be answered as Litestar's other errors of HTTP."""
+    HTTPException.__init__(raised, detail=str(error), status_code=error.status, headers=error.headers())
 
 
 @tells_by(_error_of, _as_http_error)
