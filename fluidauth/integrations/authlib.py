@@ -4,7 +4,7 @@
 
 Authlib keeps what belongs to a ``state`` in a field of the session. Its client for Starlette keeps only the
 last one, so of two tabs that sign in at once one fails (authlib/authlib#285). Here each tab has its own. It
-can be used once, is bound to the session, and what is kept for it, such as the verifier of PKCE, is encrypted.
+can be used once, and is bound to the session. What is kept for it is encrypted, such as the verifier of PKCE.
 """
 
 from __future__ import annotations

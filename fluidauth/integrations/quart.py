@@ -73,7 +73,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     """
 
     session_class: type[FlaskSession] = QuartFace
-    visit_class = _QuartVisit
+    visit_class: type[ResponseVisit] = _QuartVisit
 
     def check(self, app: Any) -> None:
         """Do so at the start of the server, too, when the application is surely configured."""

@@ -37,13 +37,10 @@ class SessionMiddleware(DjangoSessionMiddleware):  # type: ignore[misc]  # Djang
     SessionStore: Any
 
     def __init__(self, get_response: Any) -> None:
-        super().__init__(get_response)
+        super().__init__(status_page.before(get_response))
         store = self.SessionStore
         self._is_ours = issubclass(store, SessionStore)
-        if self._is_ours:
-            self.get_response = status_page.before(
-                get_response
-            )  # or a subclass in the application, with its name in key_salt
+        if self._is_ours:  # or a subclass in the application, with its name in key_salt
             get_engine()  # so that a wrong or weak setting stops the start
             self.SessionStore = type(
                 store.__name__, (RequestSession, store), {"__qualname__": store.__qualname__}

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from fluidauth.formats.headers import Answer
 from fluidauth.middleware.status import is_status, of_method, says_of
 
+from .base import StoredSession
 from .configuration import get_engine
 from .facts import asession_of, session_of
 
@@ -20,7 +21,7 @@ def before(get_response: Any) -> Any:
     if not iscoroutinefunction(get_response):
 
         def respond(request: HttpRequest) -> HttpResponseBase:
-            if not is_status(get_engine().requests.status_path, request.path):
+            if not _asks(request):
                 response: HttpResponseBase = get_response(request)
                 return response
             answer = of_method(request.path, request.method or "")
@@ -29,13 +30,20 @@ def before(get_response: Any) -> Any:
         return respond
 
     async def arespond(request: HttpRequest) -> HttpResponseBase:
-        if not is_status(get_engine().requests.status_path, request.path):
+        if not _asks(request):
             response: HttpResponseBase = await get_response(request)
             return response
         answer = of_method(request.path, request.method or "")
         return _answered(answer or await _asaid(request))
 
     return markcoroutinefunction(arespond)
+
+
+def _asks(request: HttpRequest) -> bool:
+    """Return whether *request* is for the page, or its script. Another engine's sessions have none."""
+    if not isinstance(getattr(request, "session", None), StoredSession):
+        return False
+    return is_status(get_engine().requests.status_path, request.path)
 
 
 def _said(request: HttpRequest) -> Answer:

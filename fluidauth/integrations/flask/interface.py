@@ -65,7 +65,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
     key or a wrong setting, too: at once if a configured *app* is given, or else at the first request.
     """
 
-    visit_class = _FlaskVisit
+    visit_class: type[ResponseVisit] = _FlaskVisit
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         cookies, authorization = (
