@@ -31,7 +31,7 @@ myst_heading_anchors = 4
 ALIASES = (
     *("ASGIApp", "WSGIApplication", "Environ", "StartResponse", "Scope", "Message", "Receive", "Send"),
     *("Connect", "Headers", "KeyState", "OnStoreError", "OurStore", "Secret", "UserKey", "UserOf"),
-    *("Redis", "RenewalReason", "EventName"),
+    *("Redis", "RenewalReason", "EventName", "AnyOAuth"),
 )
 FOREIGN = ["asyncio", "collections", "contextlib", "datetime", "os", "pathlib", "ssl", "types"]
 FOREIGN += ["django", "fastapi", "flask", "litestar", "quart", "redis", "starlette"]

@@ -227,6 +227,6 @@ def logout(session: CurrentSession) -> Response:
 
 @app.post("/logout-everywhere")
 def logout_everywhere(user: Real, session: CurrentSession) -> Response:
-    engine.revoke_user(user.name)
+    engine.revoke_user(user.name, except_handle=session.handle)
     session.logout()
     return RedirectResponse("/login", 303)

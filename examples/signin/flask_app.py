@@ -176,6 +176,6 @@ def logout() -> Response:
 def logout_everywhere() -> Response:
     current_user()
     session.require_real_user()
-    engine.revoke_user(session.user_id or "")
+    engine.revoke_user(session.user_id or "", except_handle=session.handle)
     session.logout()
     return redirect("/login", 303)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -27,17 +27,30 @@ class OneSession(Clients):
     """The calls of an engine that concern one session."""
 
     def create_session(
-        self, user_id: str | None, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
+        self,
+        user_id: str | None,
+        data: dict[str, Any] | None = None,
+        *,
+        lifetime: Lifetime | None = None,
+        methods: Collection[str] = (),
     ) -> tuple[str, Session]:
-        """Begin a session without a request; return its token (a secret) and the session."""
-        steps = manage.begin(self.policy, user_id, data, lifetime, self._now())
+        """Begin a session without a request; return its token (a secret) and the session.
+
+        The arguments are those of :meth:`Session.login`. A session of None is that of a visitor.
+        """
+        steps = manage.begin(self.policy, user_id, data, lifetime, self._now(), methods=methods)
         return self._handed_out(self._run(steps, "create"))
 
     async def acreate_session(
-        self, user_id: str | None, data: dict[str, Any] | None = None, *, lifetime: Lifetime | None = None
+        self,
+        user_id: str | None,
+        data: dict[str, Any] | None = None,
+        *,
+        lifetime: Lifetime | None = None,
+        methods: Collection[str] = (),
     ) -> tuple[str, Session]:
         """Do as :meth:`create_session`, without blocking."""
-        steps = manage.begin(self.policy, user_id, data, lifetime, self._now())
+        steps = manage.begin(self.policy, user_id, data, lifetime, self._now(), methods=methods)
         return self._handed_out(await self._arun(steps, "create"))
 
     def get_session(self, handle: str) -> Session | None:

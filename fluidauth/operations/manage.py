@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,8 @@ from fluidauth.rules.loading import identify, identify_client
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.saving import Outcome
 from fluidauth.rules.versions import new_body, next_version, token_for
-from fluidauth.session.notes import acting_in
+from fluidauth.session.notes import NO_NOTES, acting_in, proven
+from fluidauth.session.proof import checked
 
 from . import calls
 from .end import end
@@ -45,10 +47,12 @@ def begin(
     now: int,
     client: bool = False,
     since: float | None = None,
+    methods: Collection[str] = (),
 ) -> Steps[Outcome]:
     """Store a new session of *user_id*; raise ``TypeError`` or ``PayloadError`` for what it cannot hold.
 
     With *client*, a client's token opens it, and no cookie. If it is a login, its request began at *since*.
+    The user authenticated by *methods*.
     """
     data = {} if data is None else data
     if user_id is not None:
@@ -57,8 +61,9 @@ def begin(
     if not isinstance(data, dict):
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
     check(data, "data")
+    used = checked(methods)
     auth_time = None if user_id is None else now
-    body = new_body(policy, dict(data), now, lifetime, auth_time)
+    body = new_body(policy, dict(data), now, lifetime, auth_time, proven(used, now, NO_NOTES))
     outcome = yield from create(policy, user_id, body._replace(client=client), now)
     if user_id is not None and since is not None and not (yield from survives(policy, user_id, since, now)):
         if outcome.record is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fluidauth.engine import SessionEngine
@@ -24,13 +24,21 @@ def memory_engine(*, clock: Callable[[], float] = system_time, **options: Any) -
     return SessionEngine(new_secret(), MemoryStore(clock=clock), clock=clock, **options)
 
 
-def sign_in(client: Any, engine: SessionEngine, user_id: str, data: dict[str, Any] | None = None) -> Session:
-    """Sign *user_id* in, and give *client* the cookie. Return the session, to read its fields.
+def sign_in(
+    client: Any,
+    engine: SessionEngine,
+    user_id: str,
+    data: dict[str, Any] | None = None,
+    *,
+    methods: Collection[str] = (),
+) -> Session:
+    """Sign *user_id* in, and give *client* the cookie. Return the session, to read its fields. The user has
+    authenticated by *methods*, such as ``("pwd", "otp")``.
 
     The *client* is one of httpx or requests, or a test client of Starlette, FastAPI, Django, Flask or Quart,
     or keeps its cookies as one of these does. Raise ``TypeError`` for any other.
     """
-    token, session = engine.create_session(user_id, data)
+    token, session = engine.create_session(user_id, data, methods=methods)
     name = engine.policy.cookie.name
     cookies: Any = getattr(client, "cookies", None)
     app = getattr(client, "application", None) or getattr(client, "app", None)

@@ -15,7 +15,7 @@ from harness.origins import FOREIGN, SIBLING, Certificate, Site
 
 from .signin_site import DAY, SERVERS, SignInSite, hosting
 
-pytestmark = pytest.mark.check
+pytestmark = [pytest.mark.check, pytest.mark.xdist_group("sign-in")]
 # Send the second step of a sign-in again; Django wants its own token in each form.
 REDEEM = """([value, code]) => {
   const csrfmiddlewaretoken = document.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
@@ -202,6 +202,7 @@ def test_a_new_password_ends_the_other_sessions(
 
     def there(page: Page) -> None:
         sign_in(page, site, "carol")
+        expect(page.get_by_text("You signed in by pwd")).to_be_visible()
         chromium.drive(here)
         page.reload()
         shows(page, "Sign in")
@@ -219,6 +220,7 @@ def test_sign_out_everywhere(site: SignInSite, chromium: Chromium, elsewhere: Ch
             page.get_by_role("button", name="Sign out everywhere").click()
         assert answer.value.header_value("clear-site-data") == '"cache", "storage"'
         shows(page, "Sign in")
+        assert [each for each in page.context.cookies() if each["name"] == "__Host-session"] == []
         page.goto(site.url)
         shows(page, "Sign in")
 

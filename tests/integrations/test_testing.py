@@ -52,10 +52,11 @@ def test_a_client_is_signed_in_with_one_line(client_of: Callable[[Any], Any]) ->
     else:
         client = client_of(SessionMiddleware(in_wsgi, engine=engine))
 
-    session = sign_in(client, engine, "ada", {"cart": [1]})
+    session = sign_in(client, engine, "ada", {"cart": [1]}, methods=("pwd", "otp"))
 
     assert client.get("/").json() == ["ada", [1]]
     assert session.user_id == "ada"
+    session.require(within=300, method="otp")
 
 
 def test_a_session_ends_where_a_test_moves_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
