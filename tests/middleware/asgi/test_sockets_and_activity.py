@@ -60,6 +60,19 @@ def first_answer(socket: Any) -> Any:
     return asyncio.run(talk())
 
 
+def said_by(socket: Any) -> Any:
+    """Return the text that the application says after the handshake."""
+
+    async def talk() -> Any:
+        await socket.send_input({"type": "websocket.connect"})
+        await socket.receive_output()
+        said = await socket.receive_output()
+        await socket.wait()
+        return said["text"]
+
+    return asyncio.run(talk())
+
+
 @pytest.mark.requirement("74")
 def test_a_page_of_another_origin_opens_no_socket(engine: SessionEngine) -> None:
     """The handshake is answered with 403 where a server can; without our cookie it is not ours to refuse."""
@@ -114,15 +127,7 @@ def test_a_frame_revives_nothing(engine: SessionEngine, clock: FakeClock) -> Non
         said.append(await session.aextend())
         await send({"type": "websocket.send", "text": str(said)})
 
-    async def talk() -> Any:
-        socket = opened_by(engine, OURS, cookie, app)
-        await socket.send_input({"type": "websocket.connect"})
-        await socket.receive_output()
-        said = await socket.receive_output()
-        await socket.wait()
-        return said["text"]
-
-    assert asyncio.run(talk()) == "[True, False]"
+    assert said_by(opened_by(engine, OURS, cookie, app)) == "[True, False]"
     assert engine.get_session(handle) is None
 
 
@@ -139,12 +144,4 @@ def test_a_value_is_redeemed_in_a_socket(engine: SessionEngine) -> None:
         found = await scope["session"].aredeem("ticket", value)
         await send({"type": "websocket.send", "text": str(found)})
 
-    async def talk() -> Any:
-        socket = opened_by(engine, OURS, cookie, app)
-        await socket.send_input({"type": "websocket.connect"})
-        await socket.receive_output()
-        said = await socket.receive_output()
-        await socket.wait()
-        return said["text"]
-
-    assert asyncio.run(talk()) == "{'room': 7}"
+    assert said_by(opened_by(engine, OURS, cookie, app)) == "{'room': 7}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluidauth import CookieOptions, MemoryStore, Session, SessionEngine
-from fluidauth.errors import ConfigError, CrossOriginError
+from fluidauth.errors import ConfigError
 from fluidauth.events import SessionEvent
 from fluidauth.formats.request_head import RequestHead
 from fluidauth.integrations.starlette import StarletteCookie
@@ -19,34 +18,7 @@ from fluidauth.rules.origins import OriginRules, foreign, foreign_login
 from tests.handlers import current_user, fields, log_in, put
 from tests.support import Browser, Protocol
 
-from .asking import refused
-
-HOST = {"Host": "app.shop.test"}
-OURS = "https://app.shop.test"
-SIBLING = "https://blog.shop.test"
-EVIL = "https://evil.test"
-
-
-@pytest.fixture
-def engine(events: list[SessionEvent]) -> Iterator[SessionEngine]:
-    engine = SessionEngine(
-        new_secret(),
-        MemoryStore(),
-        on_event=events.append,
-        cross_origin="block",
-        trusted_origins=("https://partner.test", "https://Port.test:8443", "https://default.test:443"),
-        cross_origin_exempt=("/saml/acs", "/hooks/*"),
-        client_tokens=True,
-    )
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def user(browser: Browser) -> Browser:
-    browser.request(log_in)
-    return browser
-
+from .conftest import EVIL, HOST, OURS, SIBLING
 
 PASSES = [
     pytest.param({}, id="no browser"),
@@ -250,183 +222,6 @@ def test_which_host_counts(scheme: str, host: str, origin: str, secure: bool, pa
     head = RequestHead({"wsgi.url_scheme": scheme, "HTTP_HOST": host, "HTTP_ORIGIN": origin})
 
     assert (foreign(head, OriginRules(), secure) is None) is passes
-
-
-# -- logins -----------------------------------------------------------------------------
-
-NAVIGATION = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-LOGINS = [
-    pytest.param("POST", {"Sec-Fetch-Site": "same-origin"}, True, True, id="our form"),
-    pytest.param("POST", {}, True, True, id="no browser"),
-    pytest.param("POST", {"Origin": OURS}, True, True, id="our form in an old browser"),
-    pytest.param("POST", {**NAVIGATION, "Origin": EVIL}, False, False, id="a form of another site"),
-    pytest.param("POST", {"Origin": EVIL}, False, False, id="that in an old browser"),
-    pytest.param("POST", {"Origin": "null"}, False, False, id="a form in a sandbox"),
-    pytest.param("POST", {"Sec-Fetch-Site": "same-site", "Origin": SIBLING}, False, False, id="a sibling's"),
-    pytest.param("GET", NAVIGATION, True, False, id="the way back from a provider"),
-    pytest.param("GET", {**NAVIGATION, "Sec-Fetch-Site": "none"}, True, True, id="a link in a mail program"),
-    pytest.param("GET", {**NAVIGATION, "Sec-Fetch-Site": "same-origin"}, True, True, id="our link"),
-    pytest.param("GET", {**NAVIGATION, "Sec-Fetch-Dest": "iframe"}, False, False, id="a frame"),
-    pytest.param("GET", {**NAVIGATION, "Sec-Fetch-Dest": "frame"}, False, False, id="a frame of old"),
-    pytest.param("GET", {**NAVIGATION, "Sec-Fetch-Dest": "fencedframe"}, False, False, id="a fenced frame"),
-    pytest.param("GET", {**NAVIGATION, "Sec-Fetch-Dest": "embed"}, False, False, id="an embedded page"),
-    pytest.param("GET", {**NAVIGATION, "Sec-Fetch-Dest": "object"}, False, False, id="an object"),
-    pytest.param(
-        "GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
-        False, False, id="an image",
-    ),
-    pytest.param(
-        "GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
-        False, False, id="a script",
-    ),
-    pytest.param(
-        "GET", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
-        True, True, id="a frame of ours",
-    ),
-    pytest.param("GET", {"Origin": EVIL}, False, False, id="a script in an old browser"),
-]  # fmt: skip
-
-
-@pytest.mark.requirement("75")
-@pytest.mark.parametrize("cookie", [True, False], ids=["with a cookie", "without a cookie"])
-@pytest.mark.parametrize(("method", "headers", "by_default", "strictly"), LOGINS)
-def test_who_may_sign_in(
-    browser: Browser, cookie: bool, method: str, headers: dict[str, str], by_default: bool, strictly: bool
-) -> None:
-    """A page of another site signs nobody in, but a navigation may, unless the call forbids it."""
-    if cookie and method == "GET":  # a POST with a cookie is refused before
-        browser.request(put(a=1))
-    request: Any = {"method": method, "sent": {**HOST, **headers}}
-    own, strict, checked = (browser.twin() for _ in range(3))
-
-    assert own.request(lambda s: s.login("ada"), **request).status == (200 if by_default else 403)
-    assert (own.get(current_user) == "ada") is by_default
-    strict.request(lambda s: s.login("ada", cross_site=False), **request)
-    assert (strict.get(current_user) == "ada") is strictly
-    checked.request(lambda s: s.login("ada", cross_site=True), **request)
-    assert checked.get(current_user) == "ada"
-
-
-@pytest.mark.requirement("75")
-def test_a_login_by_a_field_is_one(protocol: Protocol) -> None:
-    """An application that signs in by a field is guarded as well; the field is not kept."""
-    engine = SessionEngine(new_secret(), MemoryStore(), cross_origin="block", user_key="uid")
-    browser = Browser(protocol, engine)
-
-    response = browser.request(put(uid="ada"), method="POST", sent={**HOST, "Origin": EVIL})
-
-    assert (response.status, browser.cookie) == (403, None)
-    browser.request(put(uid="ada"), method="POST", sent={**HOST, "Origin": OURS})
-    assert browser.get(current_user) == "ada"
-
-
-@pytest.mark.requirement("75")
-@pytest.mark.parametrize(("mode", "signs_in"), [("report", True), ("off", True), ("block", False)])
-def test_the_modes_of_a_login(protocol: Protocol, mode: Any, signs_in: bool) -> None:
-    """A call that forbids it is obeyed in each of them."""
-    events: list[SessionEvent] = []
-    engine = SessionEngine(new_secret(), MemoryStore(), cross_origin=mode, on_event=events.append)
-    request: Any = {"method": "POST", "sent": {**HOST, "Origin": EVIL}}
-    browser = Browser(protocol, engine)
-
-    browser.request(lambda s: s.login("ada"), **request)
-    strict = browser.with_cookie(None)
-
-    assert (browser.get(current_user) == "ada") is signs_in
-    assert [event.reason for event in events if event.name == "cross_origin"] == ["login"] * (mode != "off")
-    assert strict.request(lambda s: s.login("ada", cross_site=False), **request).status == 403
-
-
-@pytest.mark.requirement("75")
-def test_an_exempt_route_may_sign_in(browser: Browser) -> None:
-    """As the one to which a provider posts its answer."""
-    request: Any = {"method": "POST", "path": "/saml/acs", "sent": {**HOST, "Origin": EVIL}}
-
-    browser.request(lambda session: session.login("ada"), **request)
-
-    assert browser.get(current_user) == "ada"
-
-
-# -- tokens of forms ---------------------------------------------------------------------
-
-
-@pytest.mark.requirement("49")
-def test_a_form_has_a_token(user: Browser) -> None:
-    """Each page another one, all good for this session and no other."""
-    tokens = {user.get(lambda session: session.csrf_token()) for _ in range(3)}
-    other = user.with_cookie(None)
-    other.request(log_in)
-
-    assert len(tokens) == 3
-    for token in tokens:
-        assert refused(user, lambda session, token=token: session.check_csrf_token(token)) is None  # type: ignore[misc]
-        assert (
-            refused(other, lambda session, token=token: session.check_csrf_token(token)) is CrossOriginError  # type: ignore[misc]
-        )
-
-
-@pytest.mark.requirement("49")
-@pytest.mark.parametrize(
-    "renew", [Session.regenerate, log_in, Session.logout], ids=["regenerate", "login", "logout"]
-)
-def test_a_token_ends_with_the_id(user: Browser, renew: Any) -> None:
-    """A token that was planted before the login is worth nothing after it."""
-    token = user.get(lambda session: session.csrf_token())
-
-    user.request(renew)
-
-    assert refused(user, lambda session: session.check_csrf_token(token)) is CrossOriginError
-
-
-@pytest.mark.requirement("49")
-@pytest.mark.parametrize("renew", [None, Session.regenerate, log_in], ids=["new", "regenerate", "login"])
-def test_a_token_of_the_page_that_renews(browser: Browser, renew: Any) -> None:
-    """A visitor's first page, or the one after a login in the same request, has a token that counts."""
-
-    def page(session: Session) -> str:
-        if renew is not None:
-            renew(session)
-        return session.csrf_token()
-
-    if renew is not None:
-        browser.request(put(a=1))
-    token = browser.get(page)
-
-    assert refused(browser, lambda session: session.check_csrf_token(token)) is None
-
-
-@pytest.mark.requirement("49")
-def test_a_rotation_is_noticed_by_no_form(protocol: Protocol) -> None:
-    """A page that was opened before it can be sent after it, until the old key is revoked."""
-    old, new, store = new_secret(), new_secret(), MemoryStore()
-    before = Browser(protocol, SessionEngine(old, store))
-    token = before.get(lambda session: session.csrf_token())
-    after = Browser(protocol, SessionEngine([new, old], store))
-    after.cookie = before.cookie
-
-    assert refused(after, lambda session: session.check_csrf_token(token)) is None
-    after.request(put(a=1))
-    revoked = Browser(protocol, SessionEngine(new, store))
-    revoked.cookie = after.cookie
-    assert refused(revoked, lambda session: session.check_csrf_token(token)) is CrossOriginError
-
-
-@given(
-    st.one_of(
-        st.none(), st.integers(), st.text(), st.binary(), st.text("abcdefgh.-_=", min_size=50, max_size=50)
-    )
-)
-@pytest.mark.requirement("49")
-def test_no_other_text_is_a_token(token: object) -> None:
-    """Nothing raises but the refusal."""
-    _SIGNED_IN.cookie = _COOKIE
-
-    assert refused(_SIGNED_IN, lambda session: session.check_csrf_token(token)) is CrossOriginError
-
-
-_SIGNED_IN = Browser("wsgi", SessionEngine(new_secret(), MemoryStore()))
-_SIGNED_IN.request(log_in)
-_COOKIE = _SIGNED_IN.cookie
 
 
 # -- any headers ---------------------------------------------------------------------------
