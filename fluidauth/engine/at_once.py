@@ -105,7 +105,7 @@ class AtOnce:
         handle = self._stored()
         if handle is None:
             return None
-        steps = take(self.requests.policy, handle, self.requests.now(), taking)
+        steps = take(self.requests.policy, handle, self.requests.now(), taking, self.counts())
         return self._taken(self.requests.perform(steps, "save"))
 
     async def atake_note(self, taking: Taking[T]) -> T | None:
@@ -114,7 +114,7 @@ class AtOnce:
         handle = self._stored()
         if handle is None:
             return None
-        steps = take(self.requests.policy, handle, self.requests.now(), taking)
+        steps = take(self.requests.policy, handle, self.requests.now(), taking, self.counts())
         return self._taken(await self.requests.aperform(steps, "save"))
 
     def extend(self) -> bool:

@@ -12,7 +12,7 @@ from fluidauth.records import MAX_LIFETIME, SessionRecord, Tombstone
 from fluidauth.rules.policy import Policy
 
 from . import calls
-from .marks import mark, write
+from .marks import handle, mark, write
 from .runner import Steps
 
 _FOR_GOOD = 10 * 365 * 24 * 60 * 60  # seconds that the beginning is kept: long after the last cookie
@@ -53,9 +53,7 @@ def _beginning(policy: Policy, record: SessionRecord) -> Steps[int]:
 
 def is_barred(policy: Policy, user_id: str, now: int) -> Steps[bool]:
     """Return whether the sessions of *user_id* were ended since the period began."""
-    return (
-        yield from calls.get(mark(policy, f"adoption bars {user_id}", "adopt", now, now).handle)
-    ) is not None
+    return (yield from calls.get(handle(policy, f"adoption bars {user_id}"))) is not None
 
 
 def bar(policy: Policy, user_id: str, now: int, adopts: bool) -> Steps[None]:
@@ -71,4 +69,4 @@ def end(policy: Policy, now: int) -> Steps[None]:
 
 def has_begun(policy: Policy, now: int) -> Steps[bool]:
     """Return whether this store adopts former sessions, or did, in any process."""
-    return (yield from calls.get(mark(policy, "adoption began", "adopt", now, now).handle)) is not None
+    return (yield from calls.get(handle(policy, "adoption began"))) is not None

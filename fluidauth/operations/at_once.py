@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from fluidauth.errors import NotSupported, StoreError
-from fluidauth.rules.expiry import next_expiry
+from fluidauth.rules.expiry import last_used, next_expiry
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.versions import next_version
 from fluidauth.session.notes import Acting, Notes, acting_in
@@ -21,10 +21,13 @@ Taking = Callable[[Notes], tuple[Notes, T] | None]
 """From notes to those without something, and that; None if it is not there."""
 
 
-def take(policy: Policy, handle: str, now: int, taking: Taking[T]) -> Steps[tuple[Live, T] | None]:
+def take(
+    policy: Policy, handle: str, now: int, taking: Taking[T], counts: bool
+) -> Steps[tuple[Live, T] | None]:
     """Take something out of the notes of a live session, also under an id that it was renewed to.
 
-    Of concurrent calls one gets it, as each is a compare and swap. Return None if it is not there.
+    Of concurrent calls one gets it, as each is a compare and swap. Return None if it is not there. If the
+    request *counts* as activity, this prolongs the session.
     """
     alone, give_up = False, 0.0
     while True:
@@ -34,7 +37,8 @@ def take(policy: Policy, handle: str, now: int, taking: Taking[T]) -> Steps[tupl
             return None
         notes, what = found
         body = live.body._replace(notes=notes)
-        following = next_version(policy, live.record, body, now, live.record.kid)
+        used = now if counts else last_used(live.record, body, now)
+        following = next_version(policy, live.record, body, used, live.record.kid)
         if (yield from calls.update(following)):
             return Live(following, body), what
         if not alone:  # as in operations.save

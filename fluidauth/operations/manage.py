@@ -65,7 +65,7 @@ def begin(
     auth_time = None if user_id is None else now
     body = new_body(policy, dict(data), now, lifetime, auth_time, proven(used, now, NO_NOTES))
     outcome = yield from create(policy, user_id, body._replace(client=client), now)
-    if user_id is not None and since is not None and not (yield from survives(policy, user_id, since, now)):
+    if user_id is not None and since is not None and not (yield from survives(policy, user_id, since)):
         if outcome.record is not None:
             yield from end(policy, outcome.record.handle)
         return Outcome(

@@ -16,6 +16,11 @@ NOBODY = "0" * 64
 """The successor in a mark, which leads nowhere."""
 
 
+def handle(policy: Policy, what: str) -> str:
+    """Return the handle of the mark named *what*."""
+    return handle_of(policy.handle_prefix, what)
+
+
 def mark(
     policy: Policy,
     what: str,
@@ -26,8 +31,7 @@ def mark(
     version: int = 1,
 ) -> SessionRecord:
     """Return the mark named *what*, from *made* to *until* in Unix seconds."""
-    handle = handle_of(policy.handle_prefix, what)
-    record = SessionRecord(handle, None, made, until, version, policy.keyring.signing.kid, b"")
+    record = SessionRecord(handle(policy, what), None, made, until, version, policy.keyring.signing.kid, b"")
     return policy.sealer.seal(record, Tombstone(NOBODY, kind, until, says))
 
 

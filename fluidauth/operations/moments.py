@@ -17,7 +17,7 @@ from fluidauth.session.state import State
 from . import adoption_period, calls
 from .end import end
 from .lookup import find_live
-from .marks import mark, write
+from .marks import handle, write
 from .runner import Steps
 
 _KEPT = 24 * 60 * 60  # seconds: no request of a login takes as long
@@ -38,7 +38,7 @@ def revoke_before(
     if except_handle is not None and not is_handle(except_handle):
         raise ValueError(f"except_handle={except_handle!r} is no handle")
     yield from adoption_period.bar(policy, user_id, now, adopts=False)  # in this process or another one
-    latest = yield from _moment(policy, user_id, now)
+    latest = yield from _moment(policy, user_id)
     if latest is None or latest < moment:
         yield from write(policy, f"since {user_id}", "since", now, now + _KEPT, repr(float(moment)))
     if moment >= now:
@@ -58,14 +58,14 @@ def end_others(policy: Policy, state: State, outcome: Outcome, since: float, now
     outcome.notices.append(Notice("session_revoked", user_id=user_id, number=count))
 
 
-def survives(policy: Policy, user_id: str, begun: float | None, now: int) -> Steps[bool]:
+def survives(policy: Policy, user_id: str, begun: float | None) -> Steps[bool]:
     """Return whether a login of *user_id* by a request that *begun* then goes on. Ask after it is stored."""
-    since = yield from _moment(policy, user_id, now)
+    since = yield from _moment(policy, user_id)
     return since is None or begun is None or since <= begun
 
 
-def _moment(policy: Policy, user_id: str, now: int) -> Steps[float | None]:
-    record = yield from calls.get(mark(policy, f"since {user_id}", "since", now, now).handle)
+def _moment(policy: Policy, user_id: str) -> Steps[float | None]:
+    record = yield from calls.get(handle(policy, f"since {user_id}"))
     if record is None:
         return None
     try:

@@ -140,7 +140,7 @@ def _log_in(policy: Policy, plan: SavePlan, login: Login) -> Steps[Outcome]:
         return _dropped(begun, plan.state) if isinstance(begun, str) else begun
     outcome = yield from _replaced(policy, plan, login)
     record, user_id = outcome.record, login.user_id
-    if record is None or user_id is None or (yield from survives(policy, user_id, login.begun, plan.now)):
+    if record is None or user_id is None or (yield from survives(policy, user_id, login.begun)):
         return outcome
     yield from end(policy, record.handle)
     dropped = _dropped("revoked", plan.state)

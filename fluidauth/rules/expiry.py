@@ -29,6 +29,11 @@ def next_expiry(record: SessionRecord, body: Body, now: int) -> int:
     return due if due - record.expires_at >= step else record.expires_at
 
 
+def last_used(record: SessionRecord, body: Body, now: int) -> int:
+    """Return when the session was used last, in Unix seconds, as its expiry says."""
+    return now if body.idle is None else min(now, record.expires_at - body.idle)
+
+
 def is_expired(record: SessionRecord, body: Body, now: int) -> bool:
     """Return whether the session is dead at *now*, even if somebody changed its row in the database."""
     return now >= record.expires_at or now >= body.deadline
