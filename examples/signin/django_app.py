@@ -29,7 +29,7 @@ settings.configure(
     SESSION_ENGINE="fluidauth.integrations.django",
     SESSION_COOKIE_NAME="session" if os.environ.get("FLUIDAUTH_DEVELOPMENT") else "__Host-session",
     SESSION_COOKIE_SECURE=True,
-    SESSION_EXPIRE_AT_BROWSER_CLOSE=True,  # but for "remember me"
+    SESSION_EXPIRE_AT_BROWSER_CLOSE=True,  # except with "remember me"
     CSRF_COOKIE_SECURE=not os.environ.get("FLUIDAUTH_DEVELOPMENT"),
     FLUIDAUTH={
         "absolute_timeout": timedelta(days=30),

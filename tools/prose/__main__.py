@@ -16,7 +16,7 @@ from .figures import table
 from .rules import remarks
 from .texts import texts_of
 
-SOURCE = [path for pattern in ("fluidauth/**/*.py", "examples/*.py") for path in sorted(ROOT.glob(pattern))]
+SOURCE = [path for folder in ("fluidauth", "examples") for path in sorted(ROOT.glob(f"{folder}/**/*.py"))]
 LONGEST_ON_A_PAGE = 25  # words of a sentence
 LONGEST_IN_SOURCE = 30
 
