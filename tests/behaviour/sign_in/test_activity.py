@@ -15,6 +15,8 @@ from fluidauth.testing import FakeClock
 from tests.handlers import current_user, fields, log_in
 from tests.support import Browser, Protocol
 
+from .asking import awaited
+
 IDLE = 600
 POLL = {"Session-Activity": "none"}
 
@@ -82,6 +84,20 @@ def test_a_poll_that_writes_does_not_prolong(browser: Browser, clock: FakeClock,
     clock.advance(99)
     assert browser.get(current_user, sent=POLL) == "user-42"
     clock.advance(1)
+
+    assert browser.get(fields) == {}
+
+
+@pytest.mark.requirement("76")
+def test_a_poll_that_takes_messages_does_not_prolong(browser: Browser, clock: FakeClock) -> None:
+    """Though that is in the store at once."""
+    browser.request(log_in)
+    browser.request(lambda session: session.flash("hi"))
+    clock.advance(IDLE - 100)
+
+    taken = awaited(browser, Session.take_flashes, lambda session: session.atake_flashes())
+    assert browser.get(taken, sent=POLL) == [("message", "hi")]
+    clock.advance(100)
 
     assert browser.get(fields) == {}
 

@@ -21,7 +21,7 @@ VALIDATOR = {"NAME": "fluidauth.integrations.django.validators.EndOtherSessions"
 @pytest.fixture
 def user() -> Iterator[User]:
     users: Any = get_user_model().objects
-    found = users.create_user("ada", password="old password")
+    found = users.create_user("of the validator", password="old password")
     with override_settings(AUTH_PASSWORD_VALIDATORS=[VALIDATOR]):
         yield found
     found.delete()
