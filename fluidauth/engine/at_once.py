@@ -12,7 +12,7 @@ from fluidauth.formats.tokens import new_session_id
 from fluidauth.operations.at_once import Taking, prolong, take
 from fluidauth.operations.lookup import Live
 from fluidauth.records import handle_of
-from fluidauth.rules.expiry import next_expiry
+from fluidauth.rules.expiry import is_expired, next_expiry
 from fluidauth.rules.user_fields import fields_naming
 from fluidauth.session.state import State
 
@@ -74,7 +74,7 @@ class AtOnce:
 
     def naming(self, fields: dict[str, Any], user_id: str) -> dict[str, Any]:
         """Return the field that names *user_id* as the one in *fields* names its user."""
-        return fields_naming(self.requests.policy.user_of, fields, user_id)
+        return fields_naming(self.requests.policy.user_names, fields, user_id)
 
     def form_token(self) -> str:
         """Return a token for the session's forms. One that is not stored yet gets its id now."""
@@ -134,10 +134,12 @@ class AtOnce:
         return self._extended(await self.requests.aperform(steps, "extend"))
 
     def _idled(self) -> bool:
-        """Return whether the session has idled so long, as far as is known, that its deadline should move."""
+        """Return whether its deadline should move, as far as is known, or has passed."""
         state, now = self.state, self.requests.now()
         if state is None or state.record is None or state.body is None:
             return False
+        if is_expired(state.record, state.body, now) or (state.acting and now >= state.acting.until):
+            return True
         return next_expiry(state.record, state.body, now) != state.record.expires_at
 
     def _stored(self) -> str | None:

@@ -10,7 +10,7 @@ from fluidauth.formats.client_tokens import bearer_in
 from fluidauth.formats.cookies import CookieSource, find_values, request_cookies
 from fluidauth.formats.headers import Answer, refuse
 from fluidauth.formats.request_head import RequestHead
-from fluidauth.rules.origins import foreign, foreign_login
+from fluidauth.rules.origins import changes_nothing, foreign, foreign_login
 
 if TYPE_CHECKING:
     from .requests import Requests
@@ -22,10 +22,10 @@ _REFUSED = refuse(CrossOriginError())
 def refusal(requests: Requests, head: RequestHead, cookies: CookieSource) -> Answer | None:
     """Return the answer to a request under our cookie that another origin made; None if it is served.
 
-    It is reported in any case. Callers ask for methods that may change something, and for handshakes.
+    It is reported in any case. What changes nothing is served, and callers that know so need not ask.
     """
     rules = requests.policy.origins
-    if rules.mode == "off":
+    if rules.mode == "off" or changes_nothing(head):
         return None
     origin = foreign(head, rules, requests.policy.cookie.secure)
     if origin is None or rules.exempts(head.path) or not _is_by_cookie(requests, head, cookies):

@@ -17,7 +17,7 @@ from fluidauth.operations import adoption_period
 from fluidauth.records import Lifetime, system_time
 from fluidauth.rules.origins import Mode, rules_of
 from fluidauth.rules.policy import Policy
-from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey, first_of, user_finder
+from fluidauth.rules.user_fields import FLASK_LOGIN, UserKey, first_of, names_of_users, user_finder
 from fluidauth.secrecy import without_locals
 from fluidauth.stores.base import AsyncSessionStore
 from fluidauth.stores.memory import MemoryStore
@@ -125,6 +125,7 @@ class SessionEngine(OneSession):
             user_of,
             settings.switch("client_tokens", client_tokens),
             origins=rules_of(cross_origin, trusted_origins, cross_origin_exempt),
+            user_names=names_of_users(user_key),
             activity=counts_as_activity,
             login_url=settings.page("login_url", login_url),
             clear_site_data=settings.site_data(clear_site_data),

@@ -195,7 +195,7 @@ class Visit(AtOnce):
         if not wish.gone:
             state.adoption = state.adoption or next(iter(wish.formers), None)
         dict.clear(session)
-        state.wish = wish
+        state.wish = wish._replace(leaves=state.wish.leaves)
         state.detach()
 
     def _end_at_once(self, session: Session) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+UPGRADE = "HTTP_UPGRADE"  # in a WSGI environ; no page can set this header
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
@@ -21,8 +22,10 @@ class RequestHead:
 
     @property
     def is_socket(self) -> bool:
-        """Whether it is the handshake of a WebSocket."""
-        return self._request.get("type") == "websocket"
+        """Whether it is the handshake of a WebSocket. WSGI has no word for it: there it is an upgrade."""
+        if "type" in self._request:
+            return bool(self._request["type"] == "websocket")
+        return "websocket" in str(self._request.get(UPGRADE, "")).lower()
 
     @property
     def method(self) -> str:

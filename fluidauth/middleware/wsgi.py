@@ -10,7 +10,7 @@ from fluidauth.engine import SessionEngine
 from fluidauth.engine.cross_origin import refusal
 from fluidauth.engine.housekeeping import tidy
 from fluidauth.formats.headers import TEXT, Answer
-from fluidauth.formats.request_head import RequestHead
+from fluidauth.formats.request_head import UPGRADE, RequestHead
 from fluidauth.rules.origins import SAFE_METHODS
 from fluidauth.session import Session
 
@@ -58,7 +58,7 @@ class WSGISessionMiddleware:
         if self._refuses and (answer := refusal_of_environ(environ)) is not None:
             self._requests.report([REFUSED])
             return _answered(answer, environ, start_response)
-        if environ.get("REQUEST_METHOD") not in SAFE_METHODS:
+        if environ.get("REQUEST_METHOD") not in SAFE_METHODS or UPGRADE in environ:
             answer = refusal(self._requests, RequestHead(environ), environ.get("HTTP_COOKIE", ""))
             if answer is not None:
                 return _answered(answer, environ, start_response)

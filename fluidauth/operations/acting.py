@@ -57,5 +57,12 @@ def accompanied(policy: Policy, state: State, acting: Acting, now: int) -> Steps
     return state, []
 
 
+def goes_on(policy: Policy, acting: Acting | None, now: int) -> Steps[bool]:
+    """Return whether *acting*, if anybody acts, has outlived neither its time nor the own session."""
+    if acting is None:
+        return True
+    return now < acting.until and not isinstance((yield from find_live(policy, acting.session, now)), str)
+
+
 def _notice(name: EventName, handle: str | None, user_id: str | None, acting: Acting) -> Notice:
     return Notice(name, acting.reason, handle, user_id, actor=acting.user_id)

@@ -7,12 +7,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from fluidauth.errors import NotSupported, StoreError
-from fluidauth.rules.expiry import last_used, next_expiry
+from fluidauth.rules.expiry import next_expiry, used_at
 from fluidauth.rules.policy import Policy
 from fluidauth.rules.versions import next_version
 from fluidauth.session.notes import Acting, Notes, acting_in
 
 from . import calls
+from .acting import goes_on
 from .lookup import Live, check_time, deadline, find_live
 from .runner import Steps
 
@@ -26,8 +27,8 @@ def take(
 ) -> Steps[tuple[Live, T] | None]:
     """Take something out of the notes of a live session, also under an id that it was renewed to.
 
-    Of concurrent calls one gets it, as each is a compare and swap. Return None if it is not there. If the
-    request *counts* as activity, this prolongs the session.
+    Of concurrent calls one gets it, as each is a compare and swap. Return None if it is not there. The
+    session lives on from now only if that *counts* as activity.
     """
     alone, give_up = False, 0.0
     while True:
@@ -37,7 +38,7 @@ def take(
             return None
         notes, what = found
         body = live.body._replace(notes=notes)
-        used = now if counts else last_used(live.record, body, now)
+        used = used_at(live.record, body, now, counts)
         following = next_version(policy, live.record, body, used, live.record.kid)
         if (yield from calls.update(following)):
             return Live(following, body), what
@@ -50,7 +51,7 @@ def take(
 def prolong(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
     """Count as activity now. Return the session, or None if it has ended: it is never revived."""
     live = yield from find_live(policy, handle, now)
-    if isinstance(live, str):
+    if isinstance(live, str) or not (yield from goes_on(policy, acting_in(live.body.notes), now)):
         return None
     due = next_expiry(live.record, live.body, now)
     if due > live.record.expires_at:

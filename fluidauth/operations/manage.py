@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from fluidauth.errors import NoSuchSession, NotSupported
+from fluidauth.errors import NoSuchSession, NotSupported, StoreError
 from fluidauth.events import Notice
 from fluidauth.formats import client_tokens
 from fluidauth.formats.json_values import check
@@ -28,6 +29,7 @@ from fluidauth.session.notes import NO_NOTES, acting_in, proven
 from fluidauth.session.proof import checked
 
 from . import calls
+from .acting import goes_on
 from .end import end
 from .lookup import MAX_CHAIN, Live, find, find_live
 from .moments import survives
@@ -91,17 +93,27 @@ def fetch(policy: Policy, handle: str, now: int) -> Steps[Live | None]:
     found = yield from find(policy, handle, now)
     if not isinstance(found, Live):
         return None
-    acting = acting_in(found.body.notes)
-    if acting is not None:  # it opens nothing after its time, or without the own session of who acts
-        own = yield from find_live(policy, acting.session, now)
-        if isinstance(own, str) or now >= acting.until:
-            return None
-    return found
+    return found if (yield from goes_on(policy, acting_in(found.body.notes), now)) else None
 
 
 def delete(policy: Policy, handle: str) -> Steps[bool]:
     """End the session *handle*, or what it was renewed to."""
     return (yield from end(policy, handle)) if names_session(handle) else False
+
+
+def leave(policy: Policy, handle: str, now: int, own: bool) -> Steps[list[Notice]]:
+    """End the session *handle*, and the *own* one of who acts there in another's name; return the events."""
+    user_id, acting = None, None
+    if own:
+        with suppress(StoreError):  # the next call says so, and what may be left
+            live = yield from find_live(policy, handle, now)
+            if not isinstance(live, str):
+                user_id, acting = live.record.user_id, acting_in(live.body.notes)
+    ended = yield from end(policy, handle)
+    if acting is not None:
+        yield from end(policy, acting.session)
+    actor = None if acting is None else acting.user_id
+    return [Notice("session_logout", None, handle, user_id, actor=actor)] if ended else []
 
 
 def delete_of(policy: Policy, handle: str, user_id: str, now: int) -> Steps[bool]:

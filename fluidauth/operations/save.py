@@ -108,6 +108,8 @@ def _end_all(policy: Policy, state: State) -> Steps[bool]:
         handles.update({credential.handle: None for credential in state.others})
     if state.parent is not None and not (wish.login and wish.login.acting):
         handles[state.parent[0].handle] = None
+    if wish.ends and wish.leaves is not None and state.record is not None:
+        handles[state.record.handle] = None  # the own session, to which no cookie leads yet
     ended = False
     left: dict[str, str] = {}
     for handle, version in handles.items():

@@ -15,6 +15,13 @@ def expiry_from(body: Body, now: int) -> int:
     return now + body.idle
 
 
+def used_at(record: SessionRecord, body: Body, now: int, counts: bool) -> int:
+    """Return when the session was used last, in Unix seconds, if a request *now* counts or not."""
+    if counts or body.idle is None:
+        return now
+    return min(now, record.expires_at - body.idle)
+
+
 def next_expiry(record: SessionRecord, body: Body, now: int) -> int:
     """Return the expiry that should be stored: it only moves forward, and only if far enough.
 
@@ -27,11 +34,6 @@ def next_expiry(record: SessionRecord, body: Body, now: int) -> int:
         return record.expires_at
     due = expiry_from(body, now)
     return due if due - record.expires_at >= step else record.expires_at
-
-
-def last_used(record: SessionRecord, body: Body, now: int) -> int:
-    """Return when the session was used last, in Unix seconds, as its expiry says."""
-    return now if body.idle is None else min(now, record.expires_at - body.idle)
 
 
 def is_expired(record: SessionRecord, body: Body, now: int) -> bool:

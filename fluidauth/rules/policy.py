@@ -34,6 +34,8 @@ class Policy:
     """How many digits the handle of a renewed id must have in common with the old one, for the store."""
     user_of: UserOf | None = None
     """Finds the signed-in user, if the application says so in fields."""
+    user_names: tuple[str, ...] = ()
+    """The fields that may name that user."""
     client_tokens: bool = False
     """Whether tokens in ``Authorization: Bearer`` open sessions as well."""
     origins: OriginRules = REPORT
@@ -69,6 +71,6 @@ class Policy:
             prefix,
             kin_digits,
             user_of,
-            client_tokens,
+            client_tokens=client_tokens,
             **more,
         )

@@ -16,7 +16,7 @@ from fluidauth.session.edits import NO_EDITS, Edits, bring_up_to_date, edits_of
 from fluidauth.session.state import State
 from fluidauth.session.wish import Credential, Wish
 
-from .expiry import is_expired, last_used, next_expiry
+from .expiry import is_expired, next_expiry, used_at
 from .loading import is_stale
 from .policy import Policy
 from .versions import token_for
@@ -42,7 +42,7 @@ class SavePlan(NamedTuple):
 
     def used_at(self, record: SessionRecord, body: Body) -> int:
         """Return when the session was used last, in Unix seconds, if this request counts or not."""
-        return self.now if self.counts else last_used(record, body, self.now)
+        return used_at(record, body, self.now, self.counts)
 
     def answers(self, record: SessionRecord) -> bool:
         """Return whether the response may carry a cookie of *record*: the request presented its id."""

@@ -22,6 +22,7 @@ UserKey = str | Sequence[str] | UserOf
 
 FLASK_LOGIN = "_user_id"  # where Flask-Login, and with it Flask-Security, keeps the user
 _PROVEN = "fs_paa"  # Flask-Security: when the user last gave a password
+_BROWSER = "_id"  # Flask-Login: a digest of the browser, without which session_protection signs out
 _FRESH = "_fresh"  # Flask-Login: false if a remember-me cookie signed the user in, without a password
 
 NO_HEAD = (
@@ -95,16 +96,24 @@ def user_in(user_of: UserOf, fields: dict[str, Any]) -> str | None:
         return None
 
 
-def fields_naming(user_of: UserOf | None, fields: dict[str, Any], user_id: str) -> dict[str, Any]:
-    """Return the field that names *user_id*, as one of *fields* names its user; none if none does.
+def names_of_users(user_key: UserKey | None) -> tuple[str, ...]:
+    """Return the fields that may name the user. A function can find one, but cannot say in which field."""
+    if user_key is None:
+        return ()
+    named = () if callable(user_key) else (user_key,) if isinstance(user_key, str) else tuple(user_key)
+    return (*named, *({FLASK_LOGIN} - {*named})) if named or callable(user_key) else ()
 
-    A function can find a user, but cannot say in which field.
-    """
-    names = user_of.names if isinstance(user_of, FieldsOfUser) else ()
+
+def fields_naming(names: Sequence[str], fields: dict[str, Any], user_id: str) -> dict[str, Any]:
+    """Return the field of *names* that names *user_id*, as *fields* name their user; none if none does."""
     for name in names:
         found = dict.get(fields, name)
-        if _user_id(name, found) is not None:
-            return {name: int(user_id) if isinstance(found, int) and user_id.isdecimal() else user_id}
+        if found is None or found is False or found == "":
+            continue
+        named = {name: int(user_id) if isinstance(found, int) and user_id.isdecimal() else user_id}
+        if name == FLASK_LOGIN and _BROWSER in fields:
+            named[_BROWSER] = dict.__getitem__(fields, _BROWSER)
+        return named
     return {}
 
 

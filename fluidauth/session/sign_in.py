@@ -18,7 +18,7 @@ from fluidauth.formats.json_values import check
 from fluidauth.records import Lifetime, check_lifetime, check_user_id, seconds
 
 from .loading import Loading
-from .notes import methods_in, proven
+from .notes import actor_in, methods_in, proven
 from .proof import AS_OTHER, Proof, checked
 from .state import State
 from .wish import Login
@@ -159,7 +159,8 @@ class SignIn(Loading):
         limit = None if within is None else seconds("within", within)
         wanted = checked((method,) if isinstance(method, str) else method or ())
         state = self._read()
-        proof = Proof(state.user_id, state.auth_time, methods_in(state.notes), state.acting is not None)
+        notes = state.notes
+        proof = Proof(state.user_id, state.auth_time, methods_in(notes), actor_in(notes) is not None)
         error = proof.lacks(self._visit.now(), limit, wanted, self._visit.login_page)
         if error is not None:
             raise self._told(error)
@@ -176,5 +177,5 @@ def open_state(session: SignIn, what: str) -> State:
 def _check_signed_in(session: SignIn, state: State, so: str) -> None:
     if state.user_id is None:
         raise session._told(FreshLoginRequired(f"nobody is signed in, {so}"))
-    if state.acting is not None:
+    if actor_in(state.notes) is not None:  # also if it began in this request
         raise session._told(ImpersonationError(AS_OTHER))

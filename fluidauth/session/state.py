@@ -256,13 +256,24 @@ class State:
         login while the save waited for the store.
         """
         wish, before = later.wish, since.wish
+        if wish.leaves is before.leaves:
+            wish = wish._replace(leaves=None)
         self.counts = later.counts
         if wish.ends and not before.ends:
             self.detach()
             self.wish = wish.only_end()
         elif later.detached and not since.detached:
             self.detach()
-        # Each wish is compared with its snapshot: the next save must not repeat what this one carried out.
+        self._ask_again(wish, before)
+        for name, (kind, amounts) in later.additions.items():
+            noted, counted = since.additions.get(name, (kind, []))
+            if noted == kind:
+                for amount in amounts[len(counted) :]:
+                    self.note(name, kind, amount)
+        return not self.detached
+
+    def _ask_again(self, wish: Wish, before: Wish) -> None:
+        """Add what was wished since *before*: the next save must not repeat what this one carried out."""
         if wish.login is not before.login:
             self.ask(login=wish.login)
         elif (wish.renews and not before.renews) or wish.confirmed_at != before.confirmed_at:
@@ -274,12 +285,6 @@ class State:
         if wish.notes != before.notes:
             known = len(before.notes) if wish.notes[: len(before.notes)] == before.notes else 0
             self.ask(notes=wish.notes[known:])
-        for name, (kind, amounts) in later.additions.items():
-            noted, counted = since.additions.get(name, (kind, []))
-            if noted == kind:
-                for amount in amounts[len(counted) :]:
-                    self.note(name, kind, amount)
-        return not self.detached
 
 
 def back_to_own(state: State, parent: tuple[SessionRecord, Body]) -> State:

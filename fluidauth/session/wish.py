@@ -101,8 +101,8 @@ class Wish(NamedTuple):
     """A session in another's name, which ends, and who acted there. That user's own session is renewed."""
 
     def only_end(self) -> Wish:
-        """Return the logout alone."""
-        return Wish(self.ends, self.gone, self.formers)
+        """Return what ends alone: by a logout, or on the way back from another's name."""
+        return Wish(self.ends, self.gone, self.formers, leaves=self.leaves)
 
 
 NO_WISH = Wish()

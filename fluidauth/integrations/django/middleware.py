@@ -22,6 +22,7 @@ from django.utils.cache import patch_cache_control
 from fluidauth.engine.cross_origin import refusal
 from fluidauth.errors import Refusal, StoreError
 from fluidauth.formats.headers import UNAVAILABLE, Answer, refuse
+from fluidauth.formats.request_head import UPGRADE
 from fluidauth.middleware.development import REFUSED, refusal_of_environ
 from fluidauth.middleware.plain_http import sender_of_environ, warn_sender
 from fluidauth.rules.origins import SAFE_METHODS
@@ -168,7 +169,7 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     answer = refusal_of_environ(request.META) if engine.development else None
     if answer is not None:
         engine.requests.report([REFUSED])
-    elif request.method not in SAFE_METHODS:
+    elif request.method not in SAFE_METHODS or UPGRADE in request.META:
         answer = refusal(engine.requests, head_of(request), request.META.get("HTTP_COOKIE", ""))
     return None if answer is None else HttpResponseForbidden(answer.body, headers=dict(answer.headers))
 

@@ -100,8 +100,8 @@ class SessionStore(StoredSession):
         engine, key = get_engine(), session_key or self._session_key
         handle = self._ended_by(engine, session_key)
         if handle is not None:
-            ended = engine.requests.perform(manage.delete(engine.policy, handle), "revoke")
-            self._deleted(engine, handle, ended)
+            steps = manage.leave(engine.policy, handle, engine.requests.now(), own=session_key is None)
+            self._deleted(engine, engine.requests.perform(steps, "revoke"))
         elif key and (visit := TokenVisit(engine.requests, key)).load().adoption is not None:
             former = Session(visit)
             former.logout()
@@ -112,8 +112,8 @@ class SessionStore(StoredSession):
         engine, key = get_engine(), session_key or self._session_key
         handle = self._ended_by(engine, session_key)
         if handle is not None:
-            ended = await engine.requests.aperform(manage.delete(engine.policy, handle), "revoke")
-            self._deleted(engine, handle, ended)
+            steps = manage.leave(engine.policy, handle, engine.requests.now(), own=session_key is None)
+            self._deleted(engine, await engine.requests.aperform(steps, "revoke"))
         elif key and (await (visit := TokenVisit(engine.requests, key)).aload()).adoption is not None:
             former = Session(visit)
             former.logout()
@@ -203,10 +203,9 @@ class SessionStore(StoredSession):
             return _handle(engine, session_key or self._session_key)
         return _opened(engine, self._session_key)
 
-    def _deleted(self, engine: SessionEngine, handle: str, ended: bool) -> None:
+    def _deleted(self, engine: SessionEngine, notices: list[Notice]) -> None:
         self._left = True
-        if ended:
-            engine.requests.report([Notice("session_logout", None, handle)])
+        engine.requests.report(notices)
 
 
 def _handle(engine: SessionEngine, session_key: str | None) -> str | None:

@@ -21,7 +21,7 @@ from fluidauth.engine.settings import Guards, Store, unless_our_own
 from fluidauth.errors import ConfigError
 from fluidauth.formats.cookies import CookieOptions, CookieSource
 from fluidauth.formats.headers import Answer
-from fluidauth.formats.request_head import RequestHead
+from fluidauth.formats.request_head import UPGRADE, RequestHead
 from fluidauth.keys.named import NamedSecrets, numbered
 from fluidauth.keys.ring import variables_set
 from fluidauth.middleware.development import REFUSED
@@ -167,12 +167,13 @@ class Sessions:
             self.get_cookie_partitioned(app),
             app.permanent_session_lifetime,
         )
-        requests: Requests | None = self._requests.get(settings)
+        remembered = remember_cookie(app)
+        requests: Requests | None = self._requests.get((*settings, remembered))
         if requests is None:
             cookie = configured(engine.policy.cookie, *settings[:-1], self._permanent_seconds(app))
-            requests = self._requests[settings] = engine.requests.with_cookie(
-                cookie, partial(of_flasks_types, self.serializer)
-            )
+            requests = engine.requests.with_cookie(cookie, partial(of_flasks_types, self.serializer))
+            requests.former_names = (*requests.former_names, *remembered)
+            self._requests[(*settings, remembered)] = requests
         return requests
 
     def _permanent_seconds(self, app: Any) -> int | None:
@@ -197,7 +198,7 @@ class Sessions:
             engine.requests.report([REFUSED])
             return answer
         method = asked.get("REQUEST_METHOD") or asked.get("method")
-        if method in SAFE_METHODS:
+        if method in SAFE_METHODS and UPGRADE not in asked:
             return None
         return refusal(self.requests_for(app, engine), RequestHead(asked), cookies)
 
@@ -234,6 +235,12 @@ class Sessions:
             visit.present(authorization)
         rule = partial(self.lifetime_of, app, engine)
         return self.session_class(Mirror(visit, PlainSession(visit), self.serializer, rule))
+
+
+def remember_cookie(app: Any) -> tuple[str, ...]:
+    """Return the name of the cookie by which Flask-Login signs in without a session, if *app* uses that."""
+    is_used = hasattr(app, "login_manager")
+    return (app.config.get("REMEMBER_COOKIE_NAME", "remember_token"),) if is_used else ()
 
 
 def ask_first(functions: dict[Any, list[Any]], function: Callable[[], Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fluidauth import Session, SessionEngine
+from fluidauth import Lifetime, Session, SessionEngine
 from fluidauth.errors import ConfigError
 from fluidauth.keys import new_secret
 from fluidauth.testing import FakeClock
@@ -89,17 +89,27 @@ def test_a_poll_that_writes_does_not_prolong(browser: Browser, clock: FakeClock,
 
 
 @pytest.mark.requirement("76")
-def test_a_poll_that_takes_messages_does_not_prolong(browser: Browser, clock: FakeClock) -> None:
-    """Though that is in the store at once."""
-    browser.request(log_in)
-    browser.request(lambda session: session.flash("hi"))
-    clock.advance(IDLE - 100)
+@pytest.mark.parametrize("sent", [POLL, {}], ids=["a poll", "a use"])
+@pytest.mark.parametrize("what", ["value", "messages"])
+def test_what_is_taken_at_once(browser: Browser, clock: FakeClock, sent: dict[str, str], what: str) -> None:
+    """A poll that shows messages, or redeems a value, is no activity either."""
 
-    taken = awaited(browser, Session.take_flashes, lambda session: session.atake_flashes())
-    assert browser.get(taken, sent=POLL) == [("message", "hi")]
+    def prepare(session: Session) -> str:
+        session.login("user-42")
+        session.flash("hello")
+        return session.issue("p")
+
+    value = browser.get(prepare)
+    clock.advance(IDLE - 100)
+    if what == "value":
+        call = awaited(browser, lambda s: s.redeem("p", value), lambda s: s.aredeem("p", value))
+    else:
+        call = awaited(browser, Session.take_flashes, lambda s: s.atake_flashes())
+
+    browser.request(call, sent=sent)
     clock.advance(100)
 
-    assert browser.get(fields) == {}
+    assert browser.get(current_user) == (None if sent else "user-42")
 
 
 @pytest.mark.requirement("76")
@@ -138,6 +148,73 @@ def test_the_status_says_how_long_it_lasts(browser: Browser, clock: FakeClock) -
 
     assert status(browser, "POST")["expires_in"] == IDLE
     assert status(browser)["expires_in"] == IDLE
+
+
+@pytest.mark.requirement("76")
+@pytest.mark.parametrize(
+    "lasting",
+    [Lifetime(absolute=1000, idle=IDLE), Lifetime(absolute=1000, idle=None)],
+    ids=["idle", "not idle"],
+)
+def test_no_call_extends_it_beyond_its_end(browser: Browser, clock: FakeClock, lasting: Lifetime) -> None:
+    """A handler that runs for long learns from ``extend()`` that the absolute deadline has passed."""
+    browser.request(lambda session: session.login("user-42", lifetime=lasting))
+
+    assert answers(browser, clock, 400, 300, 299, 1) == [True, True, True, False]
+
+
+@pytest.mark.requirement("79")
+def test_no_call_extends_acting_for_another(browser: Browser, clock: FakeClock) -> None:
+    """It ends with the own session, also while a handler runs."""
+    browser.request(log_in)
+    own = browser.get(lambda session: session.handle)
+    browser.request(lambda session: session.impersonate("ada", "ticket 7"))
+
+    def handler(session: Session) -> bool:
+        assert session.user_id == "ada"
+        browser.engine.delete_session(own)
+        clock.advance(400)
+        return session.extend()
+
+    async def ahandler(session: Session) -> bool:
+        assert session.user_id == "ada"
+        await browser.engine.adelete_session(own)
+        clock.advance(400)
+        return await session.aextend()
+
+    assert browser.get(awaited(browser, handler, ahandler)) is False
+
+
+@pytest.mark.requirement("79")
+def test_acting_ends_while_a_handler_runs(browser: Browser, clock: FakeClock) -> None:
+    """At its time, which ``extend()`` tells."""
+    browser.request(log_in)
+    browser.request(lambda session: session.impersonate("ada", "ticket 7", lifetime=900))
+
+    assert answers(browser, clock, 400, 499, 1) == [True, True, False]
+
+
+def answers(browser: Browser, clock: FakeClock, *steps: int) -> list[bool]:
+    """Return what ``extend()`` says in one request after each of *steps*, in seconds."""
+
+    def handler(session: Session) -> list[bool]:
+        assert session.user_id is not None
+        said = []
+        for step in steps:
+            clock.advance(step)
+            said.append(session.extend())
+        return said
+
+    async def ahandler(session: Session) -> list[bool]:
+        assert session.user_id is not None
+        said = []
+        for step in steps:
+            clock.advance(step)
+            said.append(await session.aextend())
+        return said
+
+    found: list[bool] = browser.get(awaited(browser, handler, ahandler))
+    return found
 
 
 def test_the_status_of_a_visitor(browser: Browser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from fluidauth import MemoryStore, Session, SessionEngine
 from fluidauth.errors import FreshLoginRequired, ImpersonationError, SessionClosed
 from fluidauth.events import SessionEvent
+from fluidauth.integrations.starlette import StarletteCookie
 from fluidauth.keys import new_secret
 from fluidauth.session.notes import Actor
 from fluidauth.testing import FakeClock
@@ -35,6 +37,35 @@ def admin(browser: Browser) -> Browser:
     """Somebody who is signed in."""
     browser.request(arrive)
     return browser
+
+
+@pytest.mark.requirement("79")
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda session: session.confirm(("otp",)), id="confirm"),
+        pytest.param(lambda session: session.keep_only_this(), id="keep_only_this"),
+        pytest.param(lambda session: session.require(300), id="require"),
+        pytest.param(lambda session: session.require_real_user(), id="require_real_user"),
+    ],
+)
+def test_what_needs_the_user_in_the_same_request(
+    protocol: Protocol, full_store: Any, call: Callable[[Session], object]
+) -> None:
+    """From the call on, and not only from the next request on, nobody has authenticated as that user."""
+    admin = Browser(protocol, SessionEngine(new_secret(), full_store))
+    admin.request(arrive)
+    _, own = admin.engine.create_session("ada")
+
+    def handler(session: Session) -> None:
+        session.impersonate("ada", "ticket 7")
+        with pytest.raises(ImpersonationError):
+            call(session)
+
+    admin.request(handler)
+
+    assert admin.get(lambda session: (who(session), session.methods)) == (("ada", "admin"), {})
+    assert admin.engine.get_session(own.handle or "") is not None
 
 
 @pytest.mark.requirement("79")
@@ -367,6 +398,20 @@ def test_a_user_key_goes_with_it(protocol: Protocol) -> None:
 
 
 @pytest.mark.requirement("79")
+def test_a_user_key_beside_sessions_of_before(protocol: Protocol) -> None:
+    """It goes along also where former systems are asked for the user."""
+    engine = SessionEngine(
+        new_secret(), MemoryStore(), user_key=["uid"], adopt=[StarletteCookie(new_secret())]
+    )
+    admin = Browser(protocol, engine)
+    admin.request(lambda session: session.update(uid="1"))
+
+    admin.request(lambda session: session.impersonate("7", "ticket 7"))
+
+    assert admin.get(fields) == {"uid": "7"}
+
+
+@pytest.mark.requirement("79")
 def test_a_login_by_a_field_in_the_same_name(protocol: Protocol) -> None:
     """The user has come: nobody acts for them any more, and the one who did is signed out."""
     engine = SessionEngine(new_secret(), MemoryStore(), user_key="uid")
@@ -393,6 +438,46 @@ def test_the_way_back_and_forth_in_one_request(admin: Browser) -> None:
     admin.request(handler)
 
     assert admin.get(lambda s: (who(s), dict(s))) == (("admin", None), {"cart": 5})
+
+
+@pytest.mark.requirement("79")
+@pytest.mark.parametrize("over", [False, True], ids=["called", "its time is over"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_logout_on_the_way_back(
+    admin: Browser, clock: FakeClock, events: list[SessionEvent], over: bool, status: int
+) -> None:
+    """It ends both sessions, also for who has a copy of the own one's cookie."""
+    copied = admin.twin()
+    admin.request(act)
+
+    def leave(session: Session) -> None:
+        if not over:
+            session.end_impersonation()
+        session.logout()
+
+    clock.advance(1800 if over else 0)
+    admin.request(leave, status=status)
+
+    assert admin.get(who) == copied.get(who) == (None, None)
+    assert live_sessions(admin.engine) == 0
+    assert [event.user_id for event in events if event.name == "impersonation_ended"] == ["ada"]
+
+
+@pytest.mark.requirement("79")
+@pytest.mark.parametrize("user_id", ["admin", "bob"])
+def test_a_login_on_the_way_back(admin: Browser, events: list[SessionEvent], user_id: str) -> None:
+    """The session in the other's name ends, whoever signs in."""
+    admin.request(act)
+
+    def comes(session: Session) -> None:
+        session.end_impersonation()
+        session.login(user_id)
+
+    admin.request(comes)
+
+    assert admin.get(who) == (user_id, None)
+    assert live_sessions(admin.engine) == 1
+    assert [event.actor for event in events if event.name == "impersonation_ended"] == ["admin"]
 
 
 def test_a_failed_request_does_not_go_back(admin: Browser) -> None:

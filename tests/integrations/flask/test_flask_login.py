@@ -224,3 +224,45 @@ def test_flask_security_signs_in_and_out(clock: FakeClock) -> None:
     assert site.client.post("/logout").status_code == 302
     assert site.ask(lambda session: (session.user_id, session.get("cart"))) == (None, None)
     assert engine.list_sessions("unique-alice") == []
+
+
+@pytest.mark.requirement("79")
+@pytest.mark.parametrize("protection", [None, "basic", "strong"])
+@pytest.mark.parametrize("remember", [False, True])
+def test_acting_for_another_user(shop: FlaskSite, protection: str | None, remember: bool) -> None:
+    """Flask-Login sees the other one as well, and neither its cookie nor its protection ends that."""
+    shop.app.login_manager.session_protection = protection
+    shop.ask(lambda session: flask_login.login_user(Somebody("alice"), remember=remember))
+
+    shop.ask(lambda session: session.impersonate("bob", "ticket 7"))
+
+    for _ in range(2):
+        assert shop.ask(seen) == ("bob", "bob")
+        assert shop.ask(lambda session: session.actor.user_id) == "alice"
+    assert not shop.ask(lambda session: flask_login.login_fresh())
+    shop.ask(lambda session: session.end_impersonation())
+    assert shop.ask(seen) == ("alice", "alice")
+
+
+@pytest.mark.requirement("74")
+def test_the_remember_cookie_opens_nothing_to_another_origin() -> None:
+    """It signs in without a session, so what a page elsewhere sends under it is refused as well."""
+    site = FlaskSite(SessionEngine(new_secret(), MemoryStore(), cross_origin="block"), SECRET_KEY="s" * 3)
+    site.app.config["REMEMBER_COOKIE_NAME"] = "remembered"
+    flask_login.LoginManager(site.app).user_loader(Somebody)
+    paid: list[str | None] = []
+
+    def pay() -> str:
+        paid.append(flask_login.current_user.get_id())
+        return "paid"
+
+    site.app.add_url_rule("/pay", view_func=pay, methods=["POST"])
+    site.ask(lambda session: flask_login.login_user(Somebody("alice"), remember=True))
+    for name in ("session", "__Host-session"):
+        site.client.delete_cookie(name)
+
+    refused = site.client.post("/pay", headers={"Sec-Fetch-Site": "same-site"})
+
+    assert (refused.status_code, paid) == (403, [])
+    assert site.client.post("/pay", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert paid == ["alice"]

@@ -43,6 +43,16 @@ def test_another_origin_is_refused(site: Site) -> None:
 
 
 @pytest.mark.requirement("74")
+@pytest.mark.parametrize("name", ["flask", "django"])
+def test_a_handshake_over_wsgi(site: Site) -> None:
+    """It is a GET that is upgraded, as Flask-Sock takes it. Another upgrade is a GET as any."""
+    site.ask(site.login("1"))
+
+    assert site.ask(who, Upgrade="WebSocket", Connection="Upgrade", **EVIL).status == 403
+    assert site.ask(who, Upgrade="h2c", Connection="Upgrade", **EVIL).value == ("1", None)
+
+
+@pytest.mark.requirement("74")
 def test_the_host_decides_for_old_browsers(site: Site) -> None:
     """As the framework knows it."""
     site.ask(site.login("1"))
@@ -168,6 +178,35 @@ def test_acting_for_another(site: Site) -> None:
     assert site.ask(who).value == ("1", None)
     assert site.ask(who).value == ("1", None)
     assert site.engine.list_sessions("2") == []
+
+
+@pytest.mark.requirement("79")
+@pytest.mark.parametrize("over", [False, True], ids=["while it lasts", "its time is over"])
+def test_a_logout_in_anothers_name(site: Site, over: bool) -> None:
+    """Nothing is left of it, nor of the own session."""
+    site.ask(site.login("1"))
+    site.ask(lambda session: session.impersonate("2", "ticket 7"))
+    if over:
+        for _ in range(4):
+            site.ask(who)
+            site.clock.advance(450)
+
+    site.ask(site.logout)
+
+    assert site.ask(who).value == (None, None)
+    assert site.engine.list_sessions("1") == site.engine.list_sessions("2") == []
+
+
+@pytest.mark.requirement("79")
+def test_another_login_in_anothers_name(site: Site) -> None:
+    """The one who acted is signed out."""
+    site.ask(site.login("1"))
+    site.ask(lambda session: session.impersonate("2", "ticket 7"))
+
+    site.ask(site.login("3"))
+
+    assert site.ask(who).value == ("3", None)
+    assert site.engine.list_sessions("1") == site.engine.list_sessions("2") == []
 
 
 @pytest.mark.requirement("80")

@@ -97,6 +97,19 @@ def test_a_safe_method_is_not_looked_at(
 
 
 @pytest.mark.requirement("74")
+def test_a_handshake_over_wsgi(engine: SessionEngine, events: list[SessionEvent]) -> None:
+    """It is a GET that is upgraded: no page can send one but by opening a WebSocket."""
+    user = Browser("wsgi", engine)
+    user.request(log_in)
+    upgrade = {**HOST, "Upgrade": "websocket", "Connection": "Upgrade"}
+
+    assert user.request(current_user, sent={**upgrade, "Origin": EVIL}).status == 403
+    assert user.get(current_user, sent={**upgrade, "Origin": OURS}) == "user-42"
+    assert user.get(current_user, sent={**upgrade, "Upgrade": "h2c", "Origin": EVIL}) == "user-42"
+    assert [event.reason for event in events if event.name == "cross_origin"] == ["socket"]
+
+
+@pytest.mark.requirement("74")
 @pytest.mark.parametrize(
     "cookie", ["", "other=1", "x__Host-session=1", "a=__Host-session=1", "__host-session=1"]
 )
