@@ -9,6 +9,7 @@ from fluidauth.formats import form_tokens
 from fluidauth.formats.local_path import page_of
 from fluidauth.formats.request_head import RequestHead
 from fluidauth.formats.tokens import new_session_id
+from fluidauth.operations.adopt import handle_to_be
 from fluidauth.operations.at_once import Taking, prolong, take
 from fluidauth.operations.lookup import Live
 from fluidauth.records import handle_of
@@ -94,6 +95,9 @@ class AtOnce:
     def _handle(self, state: State) -> str:
         if state.stored is not None and not state.wish.renews and state.wish.login is None:
             return state.stored.handle
+        if state.adoption is not None and not (state.signs_in or state.wish.renews or state.detached):
+            state.reserved = state.reserved or new_session_id()
+            return handle_to_be(self.requests.policy, state.adoption, state.reserved)
         prefix, digits = self.requests.policy.handle_prefix, self.requests.policy.kin_digits
         kin = "" if state.record is None else state.record.handle[:digits]
         while state.reserved is None or not handle_of(prefix, state.reserved).startswith(kin):

@@ -29,7 +29,9 @@ def begin(policy: Policy, plan: SavePlan, login: Login, acting: Acting) -> Steps
     _, deadline, idle, persistent, *_ = parent.body
     notes = {**plan.state.notes, **acts(acting)}
     body = Body(plan.fields, deadline, idle, persistent, None, notes=notes)
-    outcome = yield from create(policy, login.user_id, body, plan.now, actor=acting.user_id)
+    outcome = yield from create(
+        policy, login.user_id, body, plan.now, plan.state.reserved, actor=acting.user_id
+    )
     outcome.parent = parent
     handle = None if outcome.record is None else outcome.record.handle
     outcome.notices.append(_notice("impersonation_begun", handle, login.user_id, acting))

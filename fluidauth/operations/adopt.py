@@ -41,6 +41,7 @@ from . import adoption_period, calls
 from .end import end
 from .lookup import check_time, deadline
 from .marks import NOBODY
+from .moments import end_others
 from .new_id import create
 from .runner import Steps
 from .save import CLOSED, carry_out, merged
@@ -119,12 +120,13 @@ def take_over(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
         outcome = yield from carry_out(policy, plan)
         outcome.cookie = outcome.cookie or "expire"
         return outcome
-    body = new_body(policy, plan.fields, plan.now, state.wish.lifetime)
+    body = new_body(policy, plan.fields, plan.now, state.wish.lifetime, None, state.notes)
     if state.wish.renews:
         if not (yield from end_former(policy, adoption.marker, adoption.until, plan.now)):
             return Outcome(closed=CLOSED["ended"])
-        outcome = yield from create(policy, adoption.login and adoption.login.user_id, body, plan.now)
-        return (yield from _unless_revoked(policy, outcome, plan.now))
+        user_id = adoption.login and adoption.login.user_id
+        outcome = yield from create(policy, user_id, body, plan.now, state.reserved)
+        return (yield from _unless_revoked(policy, plan, outcome))
     return (yield from _store_taken(policy, plan, adoption, body))
 
 
@@ -135,7 +137,7 @@ def _store_taken(policy: Policy, plan: SavePlan, adoption: Adoption, body: Body)
     is never made again.
     """
     if (yield from calls.get(adoption.marker)) is None:
-        nonce = secrets.token_hex(8)
+        nonce = plan.state.reserved or secrets.token_hex(8)
         credential, record = _first_version(policy, adoption, nonce, body, plan.now)
         yield from calls.create(record)
         try:
@@ -147,17 +149,22 @@ def _store_taken(policy: Policy, plan: SavePlan, adoption: Adoption, body: Body)
         else:
             notice = Notice("session_adopted", adoption.name, record.handle, record.user_id)
             outcome = Outcome(record, body, credential, "issue", notices=[notice])
-            return (yield from _unless_revoked(policy, outcome, plan.now))
+            return (yield from _unless_revoked(policy, plan, outcome))
     return (yield from _join(policy, plan, adoption))
 
 
-def _unless_revoked(policy: Policy, outcome: Outcome, now: int) -> Steps[Outcome]:
-    """Return *outcome*, unless its user's sessions were ended since the request read the old one."""
-    record = outcome.record
-    if record is None or not (yield from _was_revoked(policy, record.user_id, now)):
-        return outcome
-    yield from calls.delete(record.handle)
-    return Outcome(closed=CLOSED["ended"])
+def _unless_revoked(policy: Policy, plan: SavePlan, outcome: Outcome) -> Steps[Outcome]:
+    """Return *outcome*, unless its user's sessions were ended since the request read the old one.
+
+    If *plan* is to end all others of that user, do so.
+    """
+    record, since = outcome.record, plan.state.wish.alone_since
+    if record is not None and (yield from _was_revoked(policy, record.user_id, plan.now)):
+        yield from calls.delete(record.handle)
+        return Outcome(closed=CLOSED["ended"])
+    if since is not None:
+        yield from end_others(policy, plan.state, outcome, since, plan.now)
+    return outcome
 
 
 def _end_formers(policy: Policy, state: State, now: int) -> Steps[None]:
@@ -250,6 +257,11 @@ def adoption_of(policy: Policy, adopter: Adopter, value: str, now: int) -> Adopt
     marker = handle_of(policy.handle_prefix, f"adopted {hashlib.sha256(message).hexdigest()}")
     until = now + min(adopter.lifetime, MAX_LIFETIME)
     return Adoption(adopter.name, adopter.cookie, value, message, marker, until)
+
+
+def handle_to_be(policy: Policy, adoption: Adoption, nonce: str) -> str:
+    """Return the handle of a session to be adopted with *nonce*."""
+    return handle_of(policy.handle_prefix, _session_id(policy.keyring.signing, adoption, nonce))
 
 
 def _session_id(key: Key, adoption: Adoption, nonce: str) -> str:

@@ -104,12 +104,14 @@ def _end_all(policy: Policy, state: State) -> Steps[bool]:
     handles: dict[str, int | None] = {c.handle: None for c in wish.gone} if wish.ends else {}
     if wish.ends and state.credential is not None:
         handles[state.credential.handle] = state.record.version if state.record else None
+    if (
+        wish.ends and state.record is not None
+    ):  # on the way back from another's name no cookie leads to it yet
+        handles.setdefault(state.record.handle, None)
     if wish.login:
         handles.update({credential.handle: None for credential in state.others})
     if state.parent is not None and not (wish.login and wish.login.acting):
         handles[state.parent[0].handle] = None
-    if wish.ends and wish.leaves is not None and state.record is not None:
-        handles[state.record.handle] = None  # the own session, to which no cookie leads yet
     ended = False
     left: dict[str, str] = {}
     for handle, version in handles.items():

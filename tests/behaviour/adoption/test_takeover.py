@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from fluidauth import Keyring, Session, SessionEngine
+from fluidauth import Keyring, MemoryStore, Session, SessionEngine
 from fluidauth.errors import FreshLoginRequired
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from tests.behaviour.adoption.former_system import ADA, DAY, Between, OldSystem, sessions_of_ada, whoami
+from tests.behaviour.sign_in.asking import redeem, refused, take_flashes
 from tests.support import Browser, Protocol, apart
 
 
@@ -43,6 +44,53 @@ def test_changes_of_the_first_request_count(browser: Browser) -> None:
     browser.request(lambda session: session["cart"].append("cup"), cookie_header="old=ada")
 
     assert browser.get(whoami) == ("ada", {"cart": ["tea", "cup"]})
+
+
+@pytest.mark.requirement("80")
+def test_what_the_first_request_issues_is_kept(browser: Browser) -> None:
+    """A value, a message and the token of a form, as in any other request."""
+
+    def first(session: Session) -> tuple[str, str]:
+        session.flash("welcome")
+        return session.issue("state", 7), session.csrf_token()
+
+    value, token = browser.get(first, cookie_header="old=ada")
+
+    assert refused(browser, lambda session: session.check_csrf_token(token)) is None
+    assert take_flashes(browser) == [("message", "welcome")]
+    assert redeem(browser, "state", value) == 7
+
+
+@pytest.mark.requirement("49")
+def test_a_token_of_the_request_that_renews_it(browser: Browser) -> None:
+    """It is one of the session that goes on."""
+
+    def first(session: Session) -> str:
+        session.regenerate()
+        return session.csrf_token()
+
+    token = browser.get(first, cookie_header="old=ada")
+
+    assert refused(browser, lambda session: session.check_csrf_token(token)) is None
+
+
+@pytest.mark.requirement("78")
+@pytest.mark.parametrize("renew", [None, Session.regenerate], ids=["as it is", "under another id"])
+def test_the_first_request_ends_all_others(protocol: Protocol, old: OldSystem, renew: Any) -> None:
+    """A password can be changed in it, too."""
+    engine = SessionEngine(new_secret(), MemoryStore(), adopt=[old])
+    browser = Browser(protocol, engine)
+    engine.create_session("ada")
+
+    def first(session: Session) -> None:
+        if renew is not None:
+            renew(session)
+        session.keep_only_this()
+
+    browser.request(first, cookie_header="old=ada")
+
+    assert browser.get(whoami) == ADA
+    assert len(engine.list_sessions("ada")) == 1
 
 
 def test_adopted_login_is_not_fresh(browser: Browser) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from fluidauth import ASGISessionMiddleware, Session, SessionClosed, SessionEngine
+from fluidauth import ASGISessionMiddleware, MemoryStore, Session, SessionClosed, SessionEngine, new_secret
 from fluidauth.engine.visit import Visit
+from fluidauth.testing import FakeClock
 from tests.middleware.asgi.requests import cookie_of, fields, get
-from tests.support import FlakyStore
+from tests.support import Browser, FlakyStore, live_sessions
 
 # -- WebSockets -----------------------------------------------------------------------------
 
@@ -201,3 +202,36 @@ def test_a_websocket_saves_before_it_closes(engine: SessionEngine) -> None:
     asyncio.run(ASGISessionMiddleware(app, engine=engine)(scope, get, send))  # type: ignore[arg-type]  # no receive
 
     assert at_close == [{"a": 1}]
+
+
+@pytest.mark.requirement("79")
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays", "logs out"])
+def test_the_way_back_needs_a_head(leaves: bool) -> None:
+    """A socket that reads the session late goes on in the own one, and leaves the new id to a response."""
+    clock = FakeClock()
+    engine = SessionEngine(new_secret(), MemoryStore(), clock=clock)
+    admin = Browser("asgi", engine)
+    admin.request(lambda session: session.login("admin"))
+    admin.request(lambda session: session.impersonate("ada", "ticket 7"))
+    clock.advance(1800)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert scope["session"].user_id == "admin"
+        scope["session"]["a"] = 1
+        if leaves:
+            scope["session"].logout()
+        await send({"type": "websocket.close"})
+
+    async def talk() -> None:
+        socket = Socket(engine, app, cookie=f"{admin.name}={admin.cookie}")
+        await socket.connect()
+        await socket.instance.wait()
+
+    asyncio.run(talk())
+
+    assert admin.get(lambda session: (session.user_id, dict(session))) == (
+        (None, {}) if leaves else ("admin", {"a": 1})
+    )
+    assert live_sessions(engine) == (0 if leaves else 1)

@@ -62,6 +62,26 @@ def test_a_token_of_the_page_that_renews(browser: Browser, renew: Any) -> None:
 
 
 @pytest.mark.requirement("49")
+def test_a_token_of_a_page_in_anothers_name(user: Browser) -> None:
+    """Also of the page that begins it, and of the one that ends it."""
+    tokens: list[str] = []
+
+    def begins(session: Session) -> str:
+        session.impersonate("ada", "ticket 7")
+        return session.csrf_token()
+
+    def ends(session: Session) -> str:
+        session.end_impersonation()
+        return session.csrf_token()
+
+    for page in (begins, ends):
+        tokens.append(user.get(page))
+        assert refused(user, lambda session: session.check_csrf_token(tokens[-1])) is None
+
+    assert refused(user, lambda session: session.check_csrf_token(tokens[0])) is CrossOriginError
+
+
+@pytest.mark.requirement("49")
 def test_a_rotation_is_noticed_by_no_form(protocol: Protocol) -> None:
     """A page that was opened before it can be sent after it, until the old key is revoked."""
     old, new, store = new_secret(), new_secret(), MemoryStore()
