@@ -27,12 +27,12 @@ from .user_fields import follow_fields
 
 _NO_COOKIES: dict[CookiePlace, str] = {}  # never written to
 _TOO_LATE = (
-    "the session was first used after the response head was sent, too late for "
-    "Vary and Set-Cookie; read it before the first byte of the response"
+    "the session was first used after the response head was sent, too late for Vary and Set-Cookie; read it "
+    "before the first byte of the response"
 )
 _NOT_LOADED = (
-    "this store cannot be read without waiting; call `await session.aload()` "
-    "first, or give the middleware autoload=True"
+    "this store cannot be read without waiting; call `await session.aload()` first, or give the middleware "
+    "autoload=True"
 )
 
 
@@ -93,8 +93,7 @@ class Visit(AtOnce):
         self.started: bool = False
         self.unavailable: bool = False  # whether we answer instead of the application
         self.answer: Answer = UNAVAILABLE
-        # When the request began, in Unix seconds.
-        self.since: float = time.time() if requests.is_on_time else requests.clock()
+        self.since: float = time.time() if requests.is_on_time else requests.clock()  # its beginning
 
     @classmethod
     def outside(cls, requests: Requests, live: Live, closed: str | None = None) -> Visit:

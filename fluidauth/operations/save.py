@@ -53,8 +53,6 @@ from .new_id import create, supersede
 from .re_sign import refresh, slides
 from .runner import Steps
 
-# -- a request's changes ----------------------------------------------------------------
-
 
 def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     """Carry out *plan* on the stored session, whatever others did to it meanwhile."""
@@ -104,10 +102,8 @@ def _end_all(policy: Policy, state: State) -> Steps[bool]:
     handles: dict[str, int | None] = {c.handle: None for c in wish.gone} if wish.ends else {}
     if wish.ends and state.credential is not None:
         handles[state.credential.handle] = state.record.version if state.record else None
-    if (
-        wish.ends and state.record is not None
-    ):  # on the way back from another's name no cookie leads to it yet
-        handles.setdefault(state.record.handle, None)
+    if wish.ends and state.record is not None:
+        handles.setdefault(state.record.handle, None)  # on the way back no cookie leads to it yet
     if wish.login:
         handles.update({credential.handle: None for credential in state.others})
     if state.parent is not None and not (wish.login and wish.login.acting):

@@ -18,8 +18,6 @@ from .wish import NO_WISH, Adoption, Credential, Wish
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 AdditionKind = Literal["add", "append"]
-
-
 _NO_ADOPTIONS: list[Adoption] = []
 
 
@@ -250,10 +248,9 @@ class State:
         return state
 
     def carry_on(self, later: State, since: State) -> bool:
-        """Take over what the application did and wished between *since*, when a save began, and *later*, now.
+        """Take over what was done and wished between *since*, when a save began, and *later*, now.
 
-        Return whether the fields still belong to this session. They do not after a logout or another user's
-        login while the save waited for the store.
+        Return whether the fields still belong to this session: not after a logout or another user's login.
         """
         wish, before = later.wish, since.wish
         if wish.leaves is before.leaves:

@@ -237,25 +237,6 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         json_mirror.refresh(self._session, behind, lambda name, value: fields[name], self._python)
         return True
 
-    def _switch(self, behind: Session) -> None:
-        """Save *behind*, which is another session now, with fields of its own, and go on with that."""
-        if self._visit is not None:
-            self._visit.save(behind)
-            self._switched(self._visit, behind)
-
-    async def _aswitch(self, behind: Session) -> None:
-        if self._visit is not None:
-            await self._visit.asave(behind)
-            self._switched(self._visit, behind)
-
-    def _switched(self, visit: Visit, behind: Session) -> None:
-        state = loaded_state(visit)
-        if state.closed:
-            raise UpdateError
-        self._session_key, self._shares = token_of(state), False
-        self._session_cache = self._python(dict(dict.items(behind)))
-        self.modified = True
-
     def _renewed(self) -> Steps[Live | str] | None:
         """Return the steps that find the session under its new id; None if it has none."""
         state, engine = None if self._visit is None else self._visit.state, get_engine()

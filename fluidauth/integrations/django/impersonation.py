@@ -13,7 +13,6 @@ from fluidauth.errors import FreshLoginRequired, ImpersonationError
 from fluidauth.session import Session
 from fluidauth.session.impersonation import LIFETIME
 
-from .base import StoredSession
 from .facts import ours
 
 
@@ -24,7 +23,7 @@ def impersonate(
 
     ``request.user`` is *user* from then on. The view decides who may.
     """
-    session = ours(request)
+    session: Any = ours(request)
     session._get_session()
     if session.modified:
         session.save()
@@ -38,7 +37,7 @@ async def aimpersonate(
     request: HttpRequest, user: Any, reason: str, *, lifetime: int | timedelta = LIFETIME
 ) -> None:
     """Do as :func:`impersonate`, without blocking."""
-    session = ours(request)
+    session: Any = ours(request)
     await session._aget_session()
     if session.modified:
         await session.asave()
@@ -50,7 +49,7 @@ async def aimpersonate(
 
 def end_impersonation(request: HttpRequest) -> None:
     """Do as :meth:`fluidauth.Session.end_impersonation`. ``request.user`` is the real one again."""
-    session = ours(request)
+    session: Any = ours(request)
     session._get_session()
     behind = _ended(session)
     session._switch(behind)
@@ -60,7 +59,7 @@ def end_impersonation(request: HttpRequest) -> None:
 
 async def aend_impersonation(request: HttpRequest) -> None:
     """Do as :func:`end_impersonation`, without blocking."""
-    session = ours(request)
+    session: Any = ours(request)
     await session._aget_session()
     behind = _ended(session)
     await session._aswitch(behind)
@@ -68,8 +67,8 @@ async def aend_impersonation(request: HttpRequest) -> None:
     request.user = await aget_user(request)
 
 
-def _begun(session: StoredSession, user: Any, reason: str, lifetime: int | timedelta) -> Session:
-    behind = session._behind
+def _begun(session: Any, user: Any, reason: str, lifetime: int | timedelta) -> Session:
+    behind: Session | None = session._behind
     if behind is None:
         raise FreshLoginRequired("nobody is signed in who could act in another's name")
     fields = {
@@ -81,8 +80,8 @@ def _begun(session: StoredSession, user: Any, reason: str, lifetime: int | timed
     return behind
 
 
-def _ended(session: StoredSession) -> Session:
-    behind = session._behind
+def _ended(session: Any) -> Session:
+    behind: Session | None = session._behind
     if behind is None:
         raise ImpersonationError("nobody acts in another user's name here")
     behind.end_impersonation()

@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.sessions.backends.base import UpdateError
 
 from fluidauth.engine import SessionEngine
+from fluidauth.engine.visit import Visit
 from fluidauth.events import Notice
 from fluidauth.operations import manage
 from fluidauth.rules.loading import identify_token
@@ -21,6 +22,7 @@ from .asking import asks_store
 from .base import StoredSession
 from .configuration import get_engine
 from .keys import handle_in
+from .states import loaded_state, token_of
 from .token_visit import TokenVisit
 
 
@@ -196,6 +198,25 @@ class SessionStore(StoredSession):
         await visit.asave(behind)
         if not self._saved(visit, behind, fields):
             await self.acreate()
+
+    def _switch(self, behind: Session) -> None:
+        """Save *behind*, which is another session now, with fields of its own, and go on with that."""
+        if self._visit is not None:
+            self._visit.save(behind)
+            self._switched(self._visit, behind)
+
+    async def _aswitch(self, behind: Session) -> None:
+        if self._visit is not None:
+            await self._visit.asave(behind)
+            self._switched(self._visit, behind)
+
+    def _switched(self, visit: Visit, behind: Session) -> None:
+        state = loaded_state(visit)
+        if state.closed:
+            raise UpdateError
+        self._session_key, self._shares = token_of(state), False
+        self._session_cache = self._python(dict(dict.items(behind)))
+        self.modified = True
 
     def _ended_by(self, engine: SessionEngine, session_key: str | None) -> str | None:
         """Return the handle of what ``delete(session_key)`` ends. A cookie's value names nothing."""
