@@ -222,6 +222,8 @@ class Requests(StoreAccess):
     def carry_out(self, plan: SavePlan) -> Outcome:
         """Carry out *plan*; raise ``StoreError`` if it is not all in the store."""
         outcome = self.perform(self._steps(plan), "save")
+        if outcome.failure is not None:
+            self.failed("save", outcome.failure)
         if self.denylist.denied and plan.state.wish.ends:
             self._lift_denials(plan.state)
         return outcome
@@ -229,6 +231,8 @@ class Requests(StoreAccess):
     async def acarry_out(self, plan: SavePlan) -> Outcome:
         """Do as :meth:`carry_out`, without blocking. Callers that must not stop halfway shield it."""
         outcome = await self.aperform_here(self._steps(plan), "save")
+        if outcome.failure is not None:
+            self.failed("save", outcome.failure)
         if self.denylist.denied and plan.state.wish.ends:
             self._lift_denials(plan.state)
         return outcome

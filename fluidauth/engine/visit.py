@@ -298,3 +298,8 @@ class Visit(AtOnce):
             self.set_cookies = {**self.set_cookies, **cookies_after(self.requests.policy, plan, outcome)}
         if outcome.notices:
             self.requests.report(outcome.notices)
+        if outcome.failure is not None:
+            self.failed = True
+            if self.state is not None:  # for another try
+                self.state.ask(alone_since=plan.state.wish.alone_since)
+            raise outcome.failure

@@ -91,7 +91,7 @@ class FluidAuthSessionInterface(Sessions, SessionInterface):
             request.scope[REFUSED_AS] = answer  # type: ignore[literal-required]  # a key of ours
             ask_first(app.before_request_funcs, _stop_if_refused)
             ask_first(app.before_websocket_funcs, _stop_if_refused)
-            return Discarded()
+            return self.nobodys(app)
         if self.has_status(app):
             ask_first(app.before_request_funcs, _say_status)
         if app not in self.followed:
@@ -176,7 +176,8 @@ async def _say_status() -> Response | None:
     """Answer for the page of ``status_path``, which no route needs to have."""
     found = quart.session._get_current_object()  # type: ignore[attr-defined]  # of the proxy
     head = RequestHead(quart.request.scope)
-    requests = mirror_of(found).visit.requests if isinstance(found, FlaskSession) else None
+    asked = isinstance(found, FlaskSession) and not isinstance(found, Discarded)
+    requests = mirror_of(found).visit.requests if asked else None
     if requests is None or not is_status(requests.status_path, head.path):
         return None
     said = await status.aanswer(mirror_of(found).plain, head.path, head.method, requests.now())

@@ -32,7 +32,7 @@ from . import calls
 from .acting import goes_on
 from .end import end
 from .lookup import MAX_CHAIN, Live, find, find_live
-from .moments import survives
+from .moments import revoke_before, survives
 from .new_id import create
 from .runner import Steps
 from .save import CLOSED
@@ -50,11 +50,12 @@ def begin(
     client: bool = False,
     since: float | None = None,
     methods: Collection[str] = (),
+    alone: float | None = None,
 ) -> Steps[Outcome]:
     """Store a new session of *user_id*; raise ``TypeError`` or ``PayloadError`` for what it cannot hold.
 
-    With *client*, a client's token opens it, and no cookie. If it is a login, its request began at *since*.
-    The user authenticated by *methods*.
+    With *client*, a client's token opens it, and no cookie. If it is a login, its request began at *since*,
+    and the user authenticated by *methods*. All other sessions that began before *alone* end.
     """
     data = {} if data is None else data
     if user_id is not None:
@@ -73,6 +74,9 @@ def begin(
         return Outcome(
             closed=CLOSED["revoked"], notices=[*outcome.notices, Notice("write_dropped", "revoked")]
         )
+    if user_id is not None and alone is not None and outcome.record is not None:
+        count = yield from revoke_before(policy, user_id, alone, outcome.record.handle, now)
+        outcome.notices.append(Notice("session_revoked", user_id=user_id, number=count))
     return outcome
 
 

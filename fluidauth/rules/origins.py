@@ -22,7 +22,7 @@ SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """They change nothing (RFC 9110, section 9.2.1)."""
 _OWN = ("same-origin", "none")  # none: by the user, from the address bar or a bookmark
 _PORTS = {"http": ":80", "https": ":443"}
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 
 
 class OriginRules(NamedTuple):

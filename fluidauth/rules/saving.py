@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from fluidauth.errors import StoreError
 from fluidauth.events import Notice
 from fluidauth.formats.cookies import CookiePlace
 from fluidauth.records import Body, SessionRecord
@@ -69,6 +70,8 @@ class Outcome:
     notices: list[Notice] = field(default_factory=list)
     parent: tuple[SessionRecord, Body] | None = None
     """The own session of who acts in another's name from now on."""
+    failure: StoreError | None = None
+    """Why the other sessions of the user may not all have ended. All else is stored."""
 
 
 def plan(
@@ -113,7 +116,7 @@ def _asks(state: State, edits: Edits) -> bool:
     if state.closed:
         return bool(edits)
     wish, adoption = state.wish, state.adoption
-    asked = wish.renews or wish.lifetime or wish.notes or edits
+    asked = wish.renews or wish.lifetime or wish.notes or wish.alone_since or edits
     return bool(asked or (adoption and not adoption.taken))
 
 

@@ -103,7 +103,7 @@ class Loading(Facts):
 
     def _refill(self, before: State, state: State) -> None:
         self._fill(state)
-        state.closed = before.closed
+        state.closed, state.counts = before.closed, before.counts
         if before.wish.ends:  # a logout is kept
             dict.clear(self)
             state.wish = before.wish

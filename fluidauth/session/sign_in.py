@@ -55,6 +55,8 @@ class SignIn(Loading):
         check_lifetime(lifetime)
         check(data or {}, "data")
         used = checked(methods)
+        if cross_site is not None and not isinstance(cross_site, bool):  # no other text may switch it off
+            raise TypeError(f"cross_site={cross_site!r} must be True, False or None")
         state, visit = self._answerable_state("login()"), self._visit
         refusal = visit.login_refusal(cross_site)
         if refusal is not None:

@@ -34,7 +34,7 @@ from .serving import amay_open, keys_open, may_open
 from .states import loaded_state, remaining, token_of, untouched, visit_of_state
 from .token_visit import DjangoVisit, TokenVisit
 
-_EXPIRY = "_session_expiry"  # where Django keeps what was given to ``set_expiry()``
+EXPIRY = "_session_expiry"  # where Django keeps what was given to ``set_expiry()``
 
 
 class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django has no types
@@ -179,7 +179,21 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             refusal, since = visit.login_refusal(None), visit.begun()
             if refusal is not None:
                 raise refusal
-        return manage.begin(requests.policy, user_id, fields, self._lifetime(), requests.now(), since=since)
+        alone = requests.moment() if self._alone else None
+        return manage.begin(
+            requests.policy,
+            user_id,
+            fields,
+            self._lifetime(),
+            requests.now(),
+            since=since,
+            methods=self._methods,
+            alone=alone,
+        )
+
+    def _settled(self) -> None:
+        """Forget what the application said of the login, which is stored, or will be."""
+        self._confirms, self._methods, self._alone = False, (), False
 
     def _created(self, requests: Requests, outcome: Outcome) -> None:
         requests.report(outcome.notices)
@@ -188,6 +202,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         state = State(outcome.credential, outcome.record, outcome.body)
         self._visit, self._session_behind, self._shares = visit_of_state(state), None, False
         self._session_key = token_of(state)
+        self._settled()
         self.modified = True
 
     def _changed(self, renews: bool) -> tuple[Visit, Session, dict[str, Any]]:
@@ -206,7 +221,6 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
                 behind.confirm(self._methods)
             elif renews:
                 behind.regenerate()
-            self._confirms = False
         elif user_id is None:
             behind.logout()
         else:
@@ -215,7 +229,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
                 fields = {name: value for name, value in fields.items() if loaded.get(name) != value}
         if self._alone:
             behind.keep_only_this()
-        self._methods, self._alone = (), False
+        self._settled()
         for name in dict.keys(behind) - fields.keys():
             json_mirror.remove(behind, name)
         for name, value in fields.items():
@@ -273,7 +287,7 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             raise UpdateError
 
     def _lifetime(self) -> Lifetime:
-        return self._lasting(self.get(_EXPIRY))
+        return self._lasting(self.get(EXPIRY))
 
     def _lasting(self, expiry: Any) -> Lifetime:
         """Return the lifetime of a session whose ``set_expiry()`` left *expiry*."""
@@ -286,5 +300,5 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
         """Return a session of a former engine, to be stored here for the rest of its lifetime."""
         self._modified = True  # so that the new key is sent
         former = Session(visit)
-        former.set_lifetime(self._lasting(former.get(_EXPIRY)))
+        former.set_lifetime(self._lasting(former.get(EXPIRY)))
         return former

@@ -212,7 +212,10 @@ def _confirmed(sender: object, request: Any, **_: object) -> None:
     if not isinstance(session, StoredSession) or session._behind is None:
         return
     behind = session._behind
-    if behind.user_id is not None and behind.auth_time != get_engine().requests.now():
+    if behind.user_id is not None and behind.actor is not None:  # the user has come: nobody acts for them
+        behind.login(behind.user_id)
+        session.modified = True
+    elif behind.user_id is not None and behind.auth_time != get_engine().requests.now():
         session._confirms = True
 
 

@@ -13,6 +13,7 @@ from fluidauth.errors import FreshLoginRequired, ImpersonationError
 from fluidauth.session import Session
 from fluidauth.session.impersonation import LIFETIME
 
+from .base import EXPIRY
 from .facts import ours
 
 
@@ -76,6 +77,8 @@ def _begun(session: Any, user: Any, reason: str, lifetime: int | timedelta) -> S
         BACKEND_SESSION_KEY: session.get(BACKEND_SESSION_KEY),
         HASH_SESSION_KEY: user.get_session_auth_hash(),
     }
+    if EXPIRY in session:  # a cookie that ends with the browser goes on to
+        fields[EXPIRY] = session[EXPIRY]
     behind.impersonate(str(user.pk), reason, data=fields, lifetime=lifetime)
     return behind
 

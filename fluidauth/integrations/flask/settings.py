@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from weakref import WeakSet
 
 from flask.json.tag import TaggedJSONSerializer
-from flask.sessions import SessionMixin, session_json_serializer
+from flask.sessions import session_json_serializer
 
 from fluidauth.after_fork import ProcessLock
 from fluidauth.engine import SessionEngine
@@ -47,8 +47,8 @@ ADVICE = (
 REFUSED_AS = "fluidauth.refused"  # in the request's environ or scope: the answer that refuses it
 
 
-class Discarded(dict[str, Any], SessionMixin):
-    """What a refused request has instead of a session: empty, and not kept."""
+class Discarded(FlaskFace):
+    """What a refused request has instead of its session: empty, and not kept. A page of errors may ask it."""
 
 
 class Sessions:
@@ -233,8 +233,22 @@ class Sessions:
         visit = self.visit_class(self.requests_for(app, engine), cookies, True, self.responds)
         if engine.policy.client_tokens:
             visit.present(authorization)
+        return self._over(app, engine, visit, self.session_class)
+
+    def nobodys(self, app: Any) -> FlaskSession | None:
+        """Return the session of a request that is refused. No store is asked for it."""
+        engine = self.engine_for(app)
+        if engine is None:
+            return None
+        visit = self.visit_class(self.requests_for(app, engine))
+        visit.nobody()
+        return self._over(app, engine, visit, Discarded)
+
+    def _over(
+        self, app: Any, engine: SessionEngine, visit: ResponseVisit, kind: type[FlaskSession]
+    ) -> FlaskSession:
         rule = partial(self.lifetime_of, app, engine)
-        return self.session_class(Mirror(visit, PlainSession(visit), self.serializer, rule))
+        return kind(Mirror(visit, PlainSession(visit), self.serializer, rule))
 
 
 def remember_cookie(app: Any) -> tuple[str, ...]:

@@ -40,6 +40,18 @@ def quiet(session: Session) -> str | None:
     return session.user_id
 
 
+def quiet_and_read_again(session: Session) -> str | None:
+    session.counts_as_activity = False
+    session.reload()
+    return session.user_id
+
+
+async def aquiet_and_read_again(session: Session) -> str | None:
+    session.counts_as_activity = False
+    await session.areload()
+    return session.user_id
+
+
 QUIET = [
     pytest.param({"sent": POLL}, current_user, id="by header"),
     pytest.param({"path": "/poll"}, current_user, id="by path"),
@@ -60,6 +72,18 @@ def test_a_poll_does_not_prolong(browser: Browser, clock: FakeClock, request_: A
         assert browser.twin().get(current_user, sent=POLL) == "user-42"
 
     clock.advance(5)
+
+    assert browser.get(current_user) is None
+
+
+@pytest.mark.requirement("76")
+def test_reading_again_does_not_prolong(browser: Browser, clock: FakeClock) -> None:
+    """What the request has said of itself still holds."""
+    browser.request(log_in)
+    clock.advance(IDLE - 100)
+
+    browser.request(quiet_and_read_again if browser.protocol == "wsgi" else aquiet_and_read_again)
+    clock.advance(100)
 
     assert browser.get(current_user) is None
 

@@ -14,15 +14,23 @@ from typing import Any
 
 import pytest
 
-from fluidauth import MemoryStore, Session, SessionEngine, SQLiteStore
-from fluidauth.errors import NotRedeemable
+from fluidauth import MemoryStore, Session, SessionEngine, SQLiteStore, StoreError
+from fluidauth.errors import NotRedeemable, NotSupported
 from fluidauth.events import SessionEvent
 from fluidauth.keys import new_secret
 from fluidauth.stores import SessionRecord
 from fluidauth.testing import FakeClock
 from tests.behaviour.concurrency.tabs import running_loop
 from tests.handlers import current_user, log_in
-from tests.support import Browser, Protocol, each_store, live_sessions
+from tests.support import (
+    AsyncBasicStore,
+    BasicStore,
+    Browser,
+    FlakyStore,
+    Protocol,
+    each_store,
+    live_sessions,
+)
 
 from .asking import redeem
 
@@ -308,3 +316,60 @@ def test_two_tabs_keep_only_this(protocol: Protocol, full_store: Any) -> None:
 
     assert (mine.get(current_user), other.get(current_user)) == ("user-42", None)
     assert live_sessions(engine) == 1
+
+
+@pytest.mark.requirement("78")
+@pytest.mark.parametrize("call", ["get", "create", "delete_for_user", "list_for_user"])
+def test_a_failing_store_signs_nobody_out(protocol: Protocol, call: str) -> None:
+    """Not all others may have ended then: the answer says so, and the user can try again."""
+    store = FlakyStore()
+    engine = SessionEngine(new_secret(), store)
+    mine = Browser(protocol, engine)
+    mine.request(log_in)
+    engine.create_session("user-42")
+
+    def fails(session: Session) -> None:
+        session.keep_only_this()
+        store.broken = {call}
+
+    assert mine.request(fails).status == 503
+    store.broken = set()
+
+    assert mine.get(current_user) == "user-42"
+    mine.request(Session.keep_only_this)
+    assert mine.get(current_user) == "user-42"
+    assert len(engine.list_sessions("user-42")) == 1
+
+
+@pytest.mark.requirement("78")
+def test_another_try_in_the_same_request(protocol: Protocol) -> None:
+    """What the handler was told of is not forgotten by the save at the end."""
+    store = FlakyStore()
+    engine = SessionEngine(new_secret(), store)
+    mine = Browser(protocol, engine)
+    mine.request(log_in)
+    engine.create_session("user-42")
+
+    def again(session: Session) -> None:
+        session.keep_only_this()
+        store.broken = {"delete_for_user"}
+        with pytest.raises(StoreError):
+            session.save()
+        store.broken = set()
+
+    assert mine.request(again).status == 200
+    assert mine.get(current_user) == "user-42"
+    assert len(engine.list_sessions("user-42")) == 1
+
+
+@pytest.mark.requirement("78")
+@pytest.mark.parametrize("store", [BasicStore, AsyncBasicStore])
+def test_a_store_that_cannot_list(protocol: Protocol, store: Any) -> None:
+    """It says so before anything is changed."""
+    mine = Browser(protocol, SessionEngine(new_secret(), store()))
+    mine.request(log_in)
+
+    with pytest.raises(NotSupported):
+        mine.request(Session.keep_only_this)
+
+    assert mine.get(current_user) == "user-42"

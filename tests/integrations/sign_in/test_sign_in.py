@@ -43,6 +43,28 @@ def test_another_origin_is_refused(site: Site) -> None:
 
 
 @pytest.mark.requirement("74")
+@pytest.mark.parametrize("name", ["flask", "quart"])
+def test_the_page_of_a_refusal_may_ask_the_session(site: Site) -> None:
+    """It is nobody's there, and nothing that the page does is kept."""
+    app = site.client.application if hasattr(site.client, "application") else site.client.app
+
+    def page(error: Exception) -> tuple[str, int]:
+        session = site.ours.session  # type: ignore[attr-defined]  # of these two
+        session["seen"] = 1
+        return f"nobody: {session.user_id is None} {session.methods}", 403
+
+    app.register_error_handler(403, page)
+    site.ask(site.login("1"))
+
+    for path in ("/", "/status"):
+        refused = site.ask(who, "POST", path, **EVIL)
+        assert (refused.status, refused.text) == (403, "nobody: True {}")
+        assert "set-cookie" not in refused.headers
+    assert site.ask(lambda session: (session.user_id, dict(session))).value == ("1", {})
+    assert len(site.engine.requests.store.scan()) == 1
+
+
+@pytest.mark.requirement("74")
 @pytest.mark.parametrize("name", ["flask", "django"])
 def test_a_handshake_over_wsgi(site: Site) -> None:
     """It is a GET that is upgraded, as Flask-Sock takes it. Another upgrade is a GET as any."""
@@ -139,6 +161,23 @@ def test_a_step_up(site: Site) -> None:
     assert sorted(site.ask(lambda session: session.methods).value) == ["otp", "pwd"]
 
 
+@pytest.mark.requirement("77")
+@pytest.mark.requirement("78")
+@pytest.mark.parametrize("before", [None, "1", "2"], ids=["nobody", "the same user", "another user"])
+def test_a_login_that_says_more(site: Site, before: str | None) -> None:
+    """How it was done, and that all others end, counts whoever was signed in."""
+    site.engine.create_session("1")
+    if before is not None:
+        site.ask(site.login(before))
+    login = site.login("1", methods=("pwd",))
+
+    site.ask(lambda session: [login(session), session.keep_only_this()])
+
+    assert site.ask(who).value == ("1", None)
+    assert [*site.ask(lambda session: session.methods).value] == ["pwd"]
+    assert len(site.engine.list_sessions("1")) == 1
+
+
 @pytest.mark.requirement("78")
 def test_only_this_session_stays(site: Site, name: str) -> None:
     """All others of the user end."""
@@ -198,15 +237,31 @@ def test_a_logout_in_anothers_name(site: Site, over: bool) -> None:
 
 
 @pytest.mark.requirement("79")
-def test_another_login_in_anothers_name(site: Site) -> None:
-    """The one who acted is signed out."""
+@pytest.mark.parametrize("user_id", ["2", "3"], ids=["by the user", "by another one"])
+def test_another_login_in_anothers_name(site: Site, user_id: str) -> None:
+    """The one who acted is signed out, and the one who came has authenticated."""
     site.ask(site.login("1"))
     site.ask(lambda session: session.impersonate("2", "ticket 7"))
 
-    site.ask(site.login("3"))
+    site.ask(site.login(user_id, methods=("pwd",)))
 
-    assert site.ask(who).value == ("3", None)
-    assert site.engine.list_sessions("1") == site.engine.list_sessions("2") == []
+    assert site.ask(who).value == (user_id, None)
+    assert [*site.ask(lambda session: session.methods).value] == ["pwd"]
+    assert [len(site.engine.list_sessions(each)) for each in "123"].count(1) == 1
+
+
+@pytest.mark.requirement("79")
+def test_the_cookie_of_django_ends_with_the_browser() -> None:
+    """Also in another's name, if the own one does."""
+    with ExitStack() as stack:
+        site = site_of("django", stack)
+        site.ask(site.login("1"))
+        site.ask(lambda session: session.request.session.set_expiry(0))
+
+        site.ask(lambda session: session.impersonate("2", "ticket 7"))
+        assert site.client.cookies["sessionid"]["max-age"] == ""
+        site.ask(lambda session: session.end_impersonation())
+        assert site.client.cookies["sessionid"]["max-age"] == ""
 
 
 @pytest.mark.requirement("80")

@@ -25,7 +25,12 @@ def engine(events: list[SessionEvent]) -> Iterator[SessionEngine]:
         MemoryStore(),
         on_event=events.append,
         cross_origin="block",
-        trusted_origins=("https://partner.test", "https://Port.test:8443", "https://default.test:443"),
+        trusted_origins=(
+            "https://part_ner.test",
+            "https://partner.test",
+            "https://Port.test:8443",
+            "https://default.test:443",
+        ),
         cross_origin_exempt=("/saml/acs", "/hooks/*"),
         client_tokens=True,
     )

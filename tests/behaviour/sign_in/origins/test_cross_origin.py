@@ -29,6 +29,7 @@ PASSES = [
     pytest.param({"Origin": "https://APP.shop.test"}, id="our page in capitals"),
     pytest.param({"Sec-Fetch-Site": "cross-site", "Origin": "https://partner.test"}, id="trusted"),
     pytest.param({"Sec-Fetch-Site": "cross-site", "Origin": "https://port.test:8443"}, id="trusted port"),
+    pytest.param({"Sec-Fetch-Site": "cross-site", "Origin": "https://part_ner.test"}, id="an underscore"),
     pytest.param({"Origin": "https://default.test"}, id="trusted under its scheme's own port"),
     pytest.param({"Referer": f"{EVIL}/page"}, id="no word of a referrer counts"),
 ]
@@ -227,6 +228,7 @@ def test_it_reports_by_default(protocol: Protocol) -> None:
             "http", "10.0.0.7:8000", "https://app.test", True, False, id="a proxy that changes Host"
         ),
         pytest.param("http", "", "https://app.test", True, False, id="no host"),
+        pytest.param("http", "my_app:8000", "http://my_app:8000", False, True, id="a name of an intranet"),
     ],
 )
 @pytest.mark.requirement("74")

@@ -68,6 +68,15 @@ def test_who_may_sign_in(
 
 
 @pytest.mark.requirement("75")
+@pytest.mark.parametrize("value", ["no", "same-origin", 0, 1, ()])
+def test_a_login_takes_no_other_word_for_it(browser: Browser, value: Any) -> None:
+    """Text that means no would switch the check off."""
+    with pytest.raises(TypeError, match="cross_site="):
+        browser.request(lambda session: session.login("ada", cross_site=value))
+    assert browser.cookie is None
+
+
+@pytest.mark.requirement("75")
 def test_a_login_by_a_field_is_one(protocol: Protocol) -> None:
     """An application that signs in by a field is guarded as well; the field is not kept."""
     engine = SessionEngine(new_secret(), MemoryStore(), cross_origin="block", user_key="uid")
