@@ -1,4 +1,4 @@
-"""A session in another user's name: it begins while the actor's own waits, and opens nothing without that."""
+"""A session in another user's name: it begins beside the actor's own, and opens nothing without that."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def leave(policy: Policy, record: SessionRecord, acting: Acting) -> Steps[Notice
 
 
 def accompanied(policy: Policy, state: State, acting: Acting, now: int) -> Steps[tuple[State, list[Notice]]]:
-    """Return the state of a session that *acting* takes place in, with the actor's own session.
+    """Return the state of a session that *acting* takes place in, with the actor's own session beside it.
 
     If its time is over, return the actor's own. If that has ended, return nobody's.
     """
@@ -60,7 +60,7 @@ def accompanied(policy: Policy, state: State, acting: Acting, now: int) -> Steps
 
 
 def goes_on(policy: Policy, acting: Acting | None, now: int) -> Steps[bool]:
-    """Return whether *acting*, if anybody acts, has outlived neither its time nor the own session."""
+    """Return whether *acting* has outlived neither its time nor the own session; true if it is None."""
     if acting is None:
         return True
     return now < acting.until and not isinstance((yield from find_live(policy, acting.session, now)), str)

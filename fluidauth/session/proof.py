@@ -51,6 +51,19 @@ class Proof(NamedTuple):
         return f"this needs a login{by}" + ("" if limit is None else f" within the last {limit} seconds")
 
 
+def demanded(method: str | Collection[str] | None) -> tuple[str, ...]:
+    """Return the methods of which a page wants one, none if it did not say so. Raise as :func:`checked`.
+
+    An empty list would demand nothing, though its author meant to.
+    """
+    if method is None:
+        return ()
+    wanted = checked((method,) if isinstance(method, str) else method)
+    if not wanted:
+        raise ValueError(f"method={method!r} names no method; leave it out if any login will do")
+    return wanted
+
+
 def checked(methods: object) -> tuple[str, ...]:
     """Return *methods*; raise ``TypeError`` or ``ValueError`` unless they are names, such as ``pwd``."""
     if isinstance(methods, str) or not isinstance(methods, Collection):

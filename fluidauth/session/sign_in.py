@@ -19,7 +19,7 @@ from fluidauth.records import Lifetime, check_lifetime, check_user_id, seconds
 
 from .loading import Loading
 from .notes import actor_in, methods_in, proven
-from .proof import AS_OTHER, Proof, checked
+from .proof import AS_OTHER, Proof, checked, demanded
 from .state import State
 from .wish import Login
 
@@ -159,7 +159,7 @@ class SignIn(Loading):
         :class:`ImpersonationError` if somebody acts in the user's name, who did not authenticate.
         """
         limit = None if within is None else seconds("within", within)
-        wanted = checked((method,) if isinstance(method, str) else method or ())
+        wanted = demanded(method)
         state = self._read()
         notes = state.notes
         proof = Proof(state.user_id, state.auth_time, methods_in(notes), actor_in(notes) is not None)

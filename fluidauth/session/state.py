@@ -253,12 +253,10 @@ class State:
         Return whether the fields still belong to this session: not after a logout or another user's login.
         """
         wish, before = later.wish, since.wish
-        if wish.leaves is before.leaves:
-            wish = wish._replace(leaves=None)
         self.counts = later.counts
         if wish.ends and not before.ends:
             self.detach()
-            self.wish = wish.only_end()
+            self.wish = wish.only_end(before)
         elif later.detached and not since.detached:
             self.detach()
         self._ask_again(wish, before)

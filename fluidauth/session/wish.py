@@ -100,9 +100,13 @@ class Wish(NamedTuple):
     leaves: tuple[SessionRecord, Acting] | None = None
     """A session in another's name, which ends, and who acted there. That user's own session is renewed."""
 
-    def only_end(self) -> Wish:
-        """Return what ends alone: by a logout, or on the way back from another's name."""
-        return Wish(self.ends, self.gone, self.formers, leaves=self.leaves)
+    def only_end(self, before: Wish | None = None) -> Wish:
+        """Return what ends alone: by a logout, or on the way back from another's name.
+
+        What was left by the wish *before*, which was carried out, is not left again.
+        """
+        leaves = None if before is not None and before.leaves is self.leaves else self.leaves
+        return Wish(self.ends, self.gone, self.formers, leaves=leaves)
 
 
 NO_WISH = Wish()

@@ -13,7 +13,7 @@ from fluidauth.records import seconds
 from fluidauth.session import Session
 from fluidauth.session.notes import Actor
 from fluidauth.session.one_time import TTL
-from fluidauth.session.proof import AS_OTHER, Proof, checked
+from fluidauth.session.proof import AS_OTHER, Proof, checked, demanded
 
 from .base import StoredSession
 from .configuration import get_engine
@@ -110,7 +110,7 @@ class SessionFacts:
         :class:`ImpersonationError` if somebody acts in the user's name.
         """
         limit = None if within is None else seconds("within", within)
-        wanted = checked((method,) if isinstance(method, str) else method or ())
+        wanted = demanded(method)
         proof = Proof(self.user_id, self.auth_time, self.methods, self.actor is not None)
         visit = DjangoVisit(get_engine().requests)
         error = proof.lacks(get_engine().requests.now(), limit, wanted, visit.login_page)

@@ -217,3 +217,12 @@ def test_names_of_methods_are_words(browser: Browser, methods: Any) -> None:
     """They go into a header."""
     with pytest.raises(ValueError, match="method"):
         browser.request(lambda session: session.login("ada", methods=methods))
+
+
+@pytest.mark.parametrize("nothing", [(), [], set(), ""])
+def test_a_demand_names_a_method(browser: Browser, nothing: Any) -> None:
+    """An empty list of a configuration would open the page to every level."""
+    browser.request(log_in)
+
+    with pytest.raises(ValueError, match="method"):
+        browser.request(lambda session: session.require(method=nothing))
