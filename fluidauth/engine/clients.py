@@ -14,8 +14,7 @@ from fluidauth.rules.saving import Outcome
 from fluidauth.session import Session
 
 from .all_sessions import AllSessions
-from .outside import READ_ONLY
-from .visit import Visit
+from .outside import READ_ONLY, visit_outside
 
 
 class Clients(AllSessions):
@@ -73,7 +72,7 @@ class Clients(AllSessions):
             raise StoreError("the new session was not stored")
         key = self.policy.keyring.find(record.kid) or self.policy.keyring.signing
         token = client_tokens.sign(key, credential.session_id)
-        return token, Session(Visit.outside(self.requests, Live(record, body), READ_ONLY))
+        return token, Session(visit_outside(self.requests, Live(record, body), READ_ONLY))
 
     def _reading(self, live: Live | None) -> Session | None:
-        return None if live is None else Session(Visit.outside(self.requests, live, READ_ONLY))
+        return None if live is None else Session(visit_outside(self.requests, live, READ_ONLY))

@@ -19,7 +19,7 @@ from fluidauth.rules.versions import token_for
 from fluidauth.session import Session
 
 from .clients import Clients
-from .outside import READ_ONLY, check_saved, shut
+from .outside import READ_ONLY, check_saved, shut, visit_outside
 from .visit import Visit
 
 
@@ -156,12 +156,12 @@ class OneSession(Clients):
         if record is None or body is None or credential is None:
             raise StoreError("the new session was not stored")
         token = token_for(self.policy, record, credential.session_id)
-        return token, Session(Visit.outside(self.requests, Live(record, body), READ_ONLY))
+        return token, Session(visit_outside(self.requests, Live(record, body), READ_ONLY))
 
     def _editing(self, live: Live | None) -> Visit:
         if live is None:
             raise NoSuchSession("no live session has this handle")
-        return Visit.outside(self.requests, live)
+        return visit_outside(self.requests, live)
 
     def _deleting(self, handle: str, user_id: str | None) -> Steps[bool]:
         if user_id is None:

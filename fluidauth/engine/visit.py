@@ -14,7 +14,6 @@ from fluidauth.concurrency import begun, on_asyncio
 from fluidauth.errors import SessionClosed, SessionNotLoaded, StoreError
 from fluidauth.formats.cookies import CookiePlace, CookieSource
 from fluidauth.formats.headers import UNAVAILABLE, Answer
-from fluidauth.operations.lookup import Live
 from fluidauth.rules.saving import Outcome, SavePlan, cookies_after, plan, settle
 from fluidauth.session import Session
 from fluidauth.session.frozen import OVER
@@ -94,15 +93,6 @@ class Visit(AtOnce):
         self.unavailable: bool = False  # whether we answer instead of the application
         self.answer: Answer = UNAVAILABLE
         self.since: float = time.time() if requests.is_on_time else requests.clock()  # its beginning
-
-    @classmethod
-    def outside(cls, requests: Requests, live: Live, closed: str | None = None) -> Visit:
-        """Return the visit of *live*, found without a request; *closed* says why it takes no changes."""
-        visit = cls(requests)
-        state = State(Credential("", "", live.record.kid, live.record.handle), live.record, live.body)
-        state.closed = closed
-        visit.state, visit.answerable = state, False  # no response carries a cookie
-        return visit
 
     def is_outside(self) -> bool:
         """Return whether a layer outside of the middleware asks, after the head."""

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluidauth.errors import NotEnded, OutcomeUnknown, StoreError
+from fluidauth.errors import NotEnded, OutcomeUnknown
 from fluidauth.events import Notice
 from fluidauth.records import Body
 from fluidauth.rules.expiry import is_expired, shortens_idle, with_lifetime
@@ -48,7 +48,7 @@ from .acting import leave
 from .at_once import accompany
 from .end import end
 from .lookup import Live, check_time, deadline, find, find_live
-from .moments import end_others, survives
+from .moments import check_can_end, end_others, survives
 from .new_id import create, supersede
 from .re_sign import refresh, slides
 from .runner import Steps
@@ -59,10 +59,8 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     state, wish = plan.state, plan.state.wish
     if state.closed and not (wish.ends or wish.login):
         return _dropped(next(reason for reason, text in CLOSED.items() if text == state.closed), state)
-    if wish.alone_since is not None and state.user_id is not None:
-        yield from calls.list_for_user(
-            state.user_id, None, 1
-        )  # before anything is changed: not all stores can
+    if wish.alone_since is not None:
+        yield from check_can_end(state.user_id)  # before anything is changed
     ended = bool(wish.ends or wish.login) and (yield from _end_all(policy, state))
     left = (yield from leave(policy, *wish.leaves)) if wish.leaves else None
     outcome = yield from _outcome(policy, plan)
@@ -77,10 +75,7 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     if state.acting is not None and outcome.record is not None and plan.counts:
         yield from accompany(policy, state.acting, outcome.record.expires_at, plan.now)
     if wish.alone_since is not None:
-        try:
-            yield from end_others(policy, state, outcome, wish.alone_since, plan.now)
-        except StoreError as error:  # the cookie of the new id leaves all the same, or the user would be out
-            outcome.failure = error
+        yield from end_others(policy, state, outcome, wish.alone_since, plan.now)
     return outcome
 
 

@@ -180,16 +180,8 @@ class StoredSession(HoldsSecrets, SessionBase):  # type: ignore[misc]  # Django 
             if refusal is not None:
                 raise refusal
         alone = requests.moment() if self._alone else None
-        return manage.begin(
-            requests.policy,
-            user_id,
-            fields,
-            self._lifetime(),
-            requests.now(),
-            since=since,
-            methods=self._methods,
-            alone=alone,
-        )
+        how: Any = {"since": since, "methods": self._methods, "alone": alone}
+        return manage.begin(requests.policy, user_id, fields, self._lifetime(), requests.now(), **how)
 
     def _settled(self) -> None:
         """Forget what the application said of the login, which is stored, or will be."""
