@@ -290,6 +290,6 @@ class Visit(AtOnce):
             self.requests.report(outcome.notices)
         if outcome.failure is not None:
             self.failed = True
-            if self.state is not None:  # for another try
+            if self.state is not None and plan.state.wish.alone_since is not None:  # for another try
                 self.state.ask(alone_since=plan.state.wish.alone_since)
             raise outcome.failure

@@ -39,7 +39,7 @@ def begin(policy: Policy, plan: SavePlan, login: Login, acting: Acting) -> Steps
 
 
 def leave(policy: Policy, record: SessionRecord, acting: Acting) -> Steps[Notice]:
-    """End the session of *record*, in another's name. The actor's own is renewed after that."""
+    """End the session of *record*, in another's name. The actor's own is renewed already."""
     yield from end(policy, record.handle)
     return _notice("impersonation_ended", record.handle, record.user_id, acting)
 

@@ -7,7 +7,7 @@ first, one of the two finds the other.
 
 from __future__ import annotations
 
-from fluidauth.errors import RecordTampered, StoreError
+from fluidauth.errors import RecordTampered
 from fluidauth.events import Notice
 from fluidauth.records import Tombstone, check_user_id, is_handle
 from fluidauth.rules.policy import Policy
@@ -53,21 +53,14 @@ def check_can_end(user_id: str | None) -> Steps[None]:
 
 
 def end_others(policy: Policy, state: State, outcome: Outcome, since: float, now: int) -> Steps[None]:
-    """End all other sessions of the user, and logins that are under way.
-
-    If the store fails, the cookie of the new id leaves all the same, or the user would be signed out as well.
-    """
+    """End all other sessions of the user, and logins that are under way."""
     user_id, kept = state.user_id, outcome.record
     if user_id is None:
         return
-    try:
-        if kept is None and state.record is not None:
-            found = yield from find_live(policy, state.record.handle, now)  # renewed by another request
-            kept = None if isinstance(found, str) else found.record
-        count = yield from revoke_before(policy, user_id, since, kept.handle if kept else None, now)
-    except StoreError as error:
-        outcome.failure = error
-        return
+    if kept is None and state.record is not None:
+        found = yield from find_live(policy, state.record.handle, now)  # renewed by another request
+        kept = None if isinstance(found, str) else found.record
+    count = yield from revoke_before(policy, user_id, since, kept.handle if kept else None, now)
     outcome.notices.append(Notice("session_revoked", user_id=user_id, number=count))
 
 

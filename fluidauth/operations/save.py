@@ -44,11 +44,11 @@ from fluidauth.session.wish import Login
 
 from . import calls
 from .acting import begin as begin_acting
-from .acting import leave
 from .at_once import accompany
 from .end import end
+from .leftovers import end_the_rest
 from .lookup import Live, check_time, deadline, find, find_live
-from .moments import check_can_end, end_others, survives
+from .moments import check_can_end, survives
 from .new_id import create, supersede
 from .re_sign import refresh, slides
 from .runner import Steps
@@ -62,7 +62,6 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
     if wish.alone_since is not None:
         yield from check_can_end(state.user_id)  # before anything is changed
     ended = bool(wish.ends or wish.login) and (yield from _end_all(policy, state))
-    left = (yield from leave(policy, *wish.leaves)) if wish.leaves else None
     outcome = yield from _outcome(policy, plan)
     if ended or (wish.login is not None and wish.login.user_id is None):
         user_id = state.record.user_id if state.record else None
@@ -70,12 +69,10 @@ def carry_out(policy: Policy, plan: SavePlan) -> Steps[Outcome]:
         actor = state.acting.user_id if state.acting else None
         outcome.notices.insert(0, Notice("session_logout", None, handle, user_id, actor=actor))
         outcome.cookie = outcome.cookie or "expire"
-    if left is not None:
-        outcome.notices.insert(0, left)
     if state.acting is not None and outcome.record is not None and plan.counts:
         yield from accompany(policy, state.acting, outcome.record.expires_at, plan.now)
-    if wish.alone_since is not None:
-        yield from end_others(policy, state, outcome, wish.alone_since, plan.now)
+    if wish.leaves is not None or wish.alone_since is not None:
+        yield from end_the_rest(policy, plan, outcome)
     return outcome
 
 

@@ -71,7 +71,7 @@ class Outcome:
     parent: tuple[SessionRecord, Body] | None = None
     """The own session of who acts in another's name from now on."""
     failure: StoreError | None = None
-    """Why the other sessions of the user may not all have ended. All else is stored."""
+    """Why what was to end after this one had its id may not all have ended. All else is stored."""
 
 
 def plan(

@@ -15,7 +15,7 @@ from fluidauth.keys import new_secret
 from fluidauth.session.notes import Actor
 from fluidauth.testing import FakeClock
 from tests.handlers import current_user, fields
-from tests.support import Browser, Protocol, live_sessions, state_of
+from tests.support import Browser, FlakyStore, Protocol, live_sessions, state_of
 
 from .asking import refused
 
@@ -489,3 +489,29 @@ def test_a_failed_request_does_not_go_back(admin: Browser) -> None:
     assert admin.get(who) == ("ada", "admin")
     assert admin.get(lambda session: state_of(session).parent is not None)
     assert admin.get(current_user) == "ada"
+
+
+@pytest.mark.requirement("79")
+@pytest.mark.parametrize("call", ["get", "create", "update", "replace", "delete"])
+def test_a_store_that_fails_on_the_way_back(protocol: Protocol, call: str) -> None:
+    """The one who acts is signed in after it, there or back, and what was left opens nothing."""
+    store = FlakyStore()
+    admin = Browser(protocol, SessionEngine(new_secret(), store))
+    admin.request(arrive)
+    admin.request(act)
+    copied = admin.twin()
+
+    def fails(session: Session) -> None:
+        session.end_impersonation()
+        store.broken = {call}
+
+    answer = admin.request(fails)
+    store.broken = set()
+
+    there = admin.get(who)
+    assert there in {("admin", None), ("ada", "admin")}
+    assert answer.status == 200 or call in {"get", "replace", "delete"}
+    assert copied.get(who) == (there if there[1] else (None, None))
+    if there[1]:
+        admin.request(Session.end_impersonation)
+    assert admin.get(lambda session: (who(session), dict(session))) == (("admin", None), {"cart": 1})
