@@ -92,7 +92,7 @@ def plan(
     if not keep:
         return SavePlan(state.only_its_end(), {}, NO_EDITS, now, answerable) if state.wish.ends else None
     if state.wish.leaves is not None and not (answerable or state.wish.ends):
-        state.wish = state.wish._replace(renews=False, leaves=None)  # the next request can get the new id
+        state.leave_later()
     edits = edits_of(state, fields) if state.is_changed(fields) else NO_EDITS
     if state.wish.ends or state.wish.login or _asks(state, edits):
         upgrades = is_stale(policy, state) or state.wish.lifetime is not None

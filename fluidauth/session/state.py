@@ -191,6 +191,10 @@ class State:
         self.wish = self.wish._replace(**wishes)
         self.modified = True
 
+    def leave_later(self) -> None:
+        """Leave the way back from another's name to a request whose response can carry the new id."""
+        self.wish = self.wish._replace(renews=False, leaves=None)
+
     def drop_unreadable(self, name: str | None) -> bool:
         """Note that the unreadable field *name*, or each, is replaced or removed; return whether it was."""
         known = name is None or name in self.unreadable

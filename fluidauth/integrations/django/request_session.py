@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.sessions.backends.base import UpdateError
 
+from fluidauth.engine.visit import Visit
 from fluidauth.errors import SessionClosed, StoreError
 from fluidauth.rules.loading import identify_token
 
@@ -82,6 +83,12 @@ class RequestSession(StoredSession):
     def _check_head(self) -> None:
         if self._head_left:
             raise SessionClosed(_NO_HEAD)
+
+    def _loaded(self, visit: Visit) -> dict[str, Any]:
+        state = visit.state
+        if self._head_left and state is not None and state.wish.leaves is not None:
+            state.leave_later()
+        return super()._loaded(visit)
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         """Do as Django, but ask ``_session_key``: a cookie of a former engine has no public key yet."""

@@ -8,6 +8,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.http import StreamingHttpResponse
+
+from fluidauth.integrations.django import session_of
+from tests.integrations.django_site import handlers
 
 from .sites import HOST, SITES, Site, site_of
 
@@ -297,4 +301,24 @@ def test_django_signs_nobody_in_by_its_field() -> None:
         assert site.ask(write, "POST", **EVIL).status == 403
         assert site.ask(who).value == (None, None)
         site.ask(write, "POST", **OURS)
+        assert site.ask(who).value == ("1", None)
+
+
+@pytest.mark.requirement("79")
+def test_the_way_back_in_a_stream_of_django() -> None:
+    """It needs a head, so it is left to the next request."""
+    with ExitStack() as stack:
+        site = site_of("django", stack, idle_timeout=None)
+        site.ask(site.login("1"))
+        site.ask(lambda session: session.impersonate("2", "ticket 7"))
+        site.clock.advance(1800)
+
+        def late(request: Any) -> Any:
+            return StreamingHttpResponse(str(session_of(request).user_id) for _ in "a")
+
+        handlers.append(late)
+        streamed = b"".join(site.client.get("/").streaming_content)
+        handlers.pop()
+
+        assert streamed == b"1"
         assert site.ask(who).value == ("1", None)
