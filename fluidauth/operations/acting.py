@@ -1,4 +1,4 @@
-"""A session in another user's name: it begins beside the actor's own, and opens nothing without that."""
+"""A session in another user's name: it begins while the actor's own waits, and opens nothing without that."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def leave(policy: Policy, record: SessionRecord, acting: Acting) -> Steps[Notice
 
 
 def accompanied(policy: Policy, state: State, acting: Acting, now: int) -> Steps[tuple[State, list[Notice]]]:
-    """Return the state of a session that *acting* takes place in, with the actor's own session beside it.
+    """Return the state of a session that *acting* takes place in, with the actor's own session.
 
     If its time is over, return the actor's own. If that has ended, return nobody's.
     """
