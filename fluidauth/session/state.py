@@ -1,7 +1,4 @@
-"""What was found of a session, what the application did with it, and what it wishes.
-
-Plain values, without I/O or rules: ``Session`` writes them, ``edits`` and the rules read them.
-"""
+"""What was found of a session, what was done with it, and what is wished: plain values, no I/O, no rules."""
 
 from __future__ import annotations
 
