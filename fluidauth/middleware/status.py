@@ -103,6 +103,5 @@ def wsgi(
 async def asgi(now: Callable[[], int], scope: Scope, receive: Receive, send: Send) -> None:
     """Do as :func:`wsgi`, for ASGI."""
     found = await aanswer(view_of(scope["session"]), scope["path"], scope["method"], now())
-    if scope["method"] == "HEAD":
-        found = found._replace(body=b"")
-    await send_http(send, found, found.headers)
+    headers = found.headers  # with the length that a GET would have
+    await send_http(send, found._replace(body=b"") if scope["method"] == "HEAD" else found, headers)

@@ -258,6 +258,14 @@ def test_the_script_is_beside_it(browser: Browser) -> None:
     assert browser.request(current_user, path="/status/more").body == b"body"
 
 
+def test_only_its_head(browser: Browser) -> None:
+    """Says as much as the whole, without a body."""
+    whole, head = (browser.request(current_user, path="/status.js", method=each) for each in ("GET", "HEAD"))
+
+    assert head.all("content-length") == whole.all("content-length") == [str(len(whole.body))]
+    assert head.body == b""
+
+
 def test_it_is_off_by_default(protocol: Protocol, full_store: Any) -> None:
     """The path is the application's."""
     browser = Browser(protocol, SessionEngine(new_secret(), full_store))
