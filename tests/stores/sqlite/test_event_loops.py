@@ -189,7 +189,9 @@ def test_later_turns_join_what_waits_for_a_lock(
     async def main(other: sqlite3.Connection) -> None:
         tasks = [asyncio.create_task(twin.create(record(1)))]
         await until(lambda: store._commits._led)
-        await until(lambda: not queued(store) and "BEGIN" in transactions)  # a thread has met the lock
+        await until(lambda: not queued(store))  # a thread has it now
+        before = transactions.count("BEGIN")  # among them one of the loop itself
+        await until(lambda: transactions.count("BEGIN") > before + 1)  # the thread waits for the lock
         for number in (2, 3):
             tasks.append(asyncio.create_task(twin.create(record(number))))
             await until(lambda number=number: queued(store) == number - 1)  # type: ignore[misc]

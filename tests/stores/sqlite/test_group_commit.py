@@ -50,7 +50,7 @@ def test_what_comes_during_the_wait_for_a_lock_joins(
     with ThreadPoolExecutor(SEVERAL) as threads:
         with another_process(path) as other:
             answers = [threads.submit(store.create, record(0))]
-            wait_until(lambda: "BEGIN" in transactions)  # it has met the lock
+            wait_until(lambda: transactions.count("BEGIN") > 1)  # it waits for the lock
             answers += [threads.submit(store.create, record(number)) for number in range(1, SEVERAL)]
             wait_until(lambda: queued(store) == SEVERAL - 1)
             other.execute("COMMIT")
@@ -65,7 +65,7 @@ def test_no_more_join_than_the_limit(store: SQLiteStore, path: Path, transaction
     with ThreadPoolExecutor(3) as threads:
         with another_process(path) as other:
             answers = [threads.submit(store.create, record(0))]
-            wait_until(lambda: "BEGIN" in transactions)  # it has met the lock
+            wait_until(lambda: transactions.count("BEGIN") > 1)  # it waits for the lock
             answers += [threads.submit(store.create, record(number)) for number in (1, 2)]
             wait_until(lambda: queued(store) == 2)
             other.execute("COMMIT")
