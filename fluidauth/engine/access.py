@@ -14,7 +14,7 @@ from fluidauth.errors import ConfigError, NotEnded, StoreError
 from fluidauth.events import EventLog, Notice, SessionEvent, logger
 from fluidauth.meanings import EventName
 from fluidauth.operations.runner import Steps, arun, run
-from fluidauth.records import MAX_LIFETIME, system_time
+from fluidauth.records import MAX_LIFETIME
 from fluidauth.rules.policy import Policy
 from fluidauth.secrecy import clear_frames
 from fluidauth.stores.base import AsyncSessionStore, SessionStore
@@ -51,8 +51,6 @@ class StoreAccess:
         """When that is due next, in Unix seconds."""
         self._events = events
         self.clock: Callable[[], float] = clock
-        self.is_on_time: bool = clock is system_time
-        """Whether the clock is the system's. A visit asks that itself, in a third of the time."""
         self._plain_hosts = set[str]()
         """The hosts whose Secure cookie went over plain http, and was reported."""
         self.warned_conflict: bool = False

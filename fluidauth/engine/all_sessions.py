@@ -48,7 +48,8 @@ class AllSessions:
         """End the sessions of *user_id* that began before *moment*, by default now; return how many.
 
         Logins that are under way end as well, if their request began before *moment* (Unix seconds). So no
-        login by a former password survives. The session *except_handle* stays. Raise ``ValueError`` for a
+        login by a former password survives. A ``GET``, such as the way back from a provider, counts from its
+        first :meth:`Session.redeem`, or else from the login. The session *except_handle* stays. Raise ``ValueError`` for a
         moment that is still to come.
         """
         steps = self._before(user_id, moment, except_handle)

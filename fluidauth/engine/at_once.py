@@ -47,9 +47,16 @@ class AtOnce:
         """Return the error if this request may sign nobody in, because a page of another origin made it."""
         return login_refusal(self.requests, self.request_head(), cross_site)
 
+    def begins(self) -> None:
+        """Note that the request is at its beginning. What signs nobody in need not ask for the time."""
+        self.since = self.requests.clock()  # type: ignore[misc]  # a slot of the subclass
+
     def begun(self) -> float:
-        """Return when the request began, in Unix seconds."""
-        return self.since
+        """Return when the request began, in Unix seconds.
+
+        It is one that may change something, or its first one-time value counts, or the login itself.
+        """
+        return getattr(self, "since", None) or self.requests.moment()
 
     def moment(self) -> float:
         return self.requests.moment()
@@ -109,6 +116,8 @@ class AtOnce:
         handle = self._stored()
         if handle is None:
             return None
+        if not hasattr(self, "since"):
+            self.begins()
         steps = take(self.requests.policy, handle, self.requests.now(), taking, self.counts())
         return self._taken(self.requests.perform(steps, "save"))
 
@@ -118,6 +127,8 @@ class AtOnce:
         handle = self._stored()
         if handle is None:
             return None
+        if not hasattr(self, "since"):
+            self.begins()
         steps = take(self.requests.policy, handle, self.requests.now(), taking, self.counts())
         return self._taken(await self.requests.aperform(steps, "save"))
 

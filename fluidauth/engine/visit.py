@@ -6,7 +6,6 @@ A session holds its visit. The visit does not hold its session, as that would be
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
@@ -88,11 +87,9 @@ class Visit(AtOnce):
         self.saving: Awaitable[None] | None = None
         self.set_cookies: dict[CookiePlace, str] = _NO_COOKIES
         self.keep: bool = False
-        self.logged_out: bool = False
         self.started: bool = False
         self.unavailable: bool = False  # whether we answer instead of the application
         self.answer: Answer = UNAVAILABLE
-        self.since: float = time.time() if requests.is_on_time else requests.clock()  # its beginning
 
     def is_outside(self) -> bool:
         """Return whether a layer outside of the middleware asks, after the head."""
@@ -281,7 +278,8 @@ class Visit(AtOnce):
 
     def _settle(self, session: Session, plan: SavePlan, outcome: Outcome) -> None:
         self.failed = False
-        self.logged_out = self.logged_out or plan.state.wish.ends
+        if plan.state.wish.ends:
+            self.logged_out: bool = True
         if self.state is not None:
             self.state = settle(self.state, session, plan, outcome)
         if outcome.cookie is not None and self.answerable:

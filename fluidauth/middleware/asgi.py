@@ -65,22 +65,31 @@ class ASGISessionMiddleware:
         frames_are_activity: bool = False,
     ) -> None:
         check_settings(engine, on_store_error)
-        self.app = app
         self.engine = engine
         self.autoload = autoload
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
         self._inline = engine.requests.store.inline
         self._refuses = engine.development
-        self._inner: ASGIApp = app
-        if engine.requests.status_path is not None:
-            self._inner = partial(_or_status, self._inner, engine.requests)
-        if frames_are_activity:
-            self._inner = partial(_prolonged, self._inner)
+        self._prolongs = frames_are_activity
+        self.app = app
         self._class, self._shares = self.session_class, self.shares_scope  # read in each request
         self._visits = self.visits or (_SHARED_VISITS if self._shares else _VISITS)
         self._begins = self.visits is not None or self._requests.policy.client_tokens or not self._inline
         tell_of_others(self._requests, app)
+
+    @property
+    def app(self) -> ASGIApp:
+        """The application within."""
+        return self._app
+
+    @app.setter
+    def app(self, app: ASGIApp) -> None:
+        self._app = self._inner = app
+        if self._requests.status_path is not None:
+            self._inner = partial(_or_status, self._inner, self._requests)
+        if self._prolongs:
+            self._inner = partial(_prolonged, self._inner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, requests = scope["type"], self._requests
@@ -88,8 +97,8 @@ class ASGISessionMiddleware:
         if kind not in ("http", "websocket") or (outer is not None and is_nested(outer, requests)):
             await self._pass_on(scope, receive, send)
             return
-        # A handshake has no method, and is looked at as well.
-        if (self._refuses or scope.get("method") not in SAFE_METHODS) and await self._refused(scope, send):
+        may_change = scope.get("method") not in SAFE_METHODS  # a handshake has no method
+        if (may_change or self._refuses) and await self._refused(scope, send):
             return
         visit = self._visits[kind](requests, scope["headers"], self._inline, self._responds)
         visit.session = self._class(visit)
@@ -100,8 +109,8 @@ class ASGISessionMiddleware:
             visit.request = {**scope, "session": visit.session, OURS: visit.session}
         visit.key, visit.inside = "session", self.app
         visit.pass_on = partial(outside, send) if self._shares else send
-        if self._begins:
-            await self._begin(visit)
+        if may_change or self._begins:
+            await self._begin(visit, may_change)
         token = within.set(visit) if self._shares else None
         try:
             await self._inner(visit.request, receive, visit.send)
@@ -136,8 +145,12 @@ class ASGISessionMiddleware:
             await send_refusal(answer, scope, send)
         return answer is not None
 
-    async def _begin(self, visit: ASGIVisit) -> None:
+    async def _begin(self, visit: ASGIVisit, may_change: bool) -> None:
         """Do what comes before the application, if there is anything."""
+        if may_change:
+            visit.begins()
+        if not self._begins:
+            return
         visit.begin()
         if not self._inline and self._autoloads(visit.request):
             await visit.prefetch()

@@ -184,7 +184,8 @@ class ResponseVisit(Visit):
     ) -> list[tuple[AnyStr, AnyStr]]:
         """Return *given* with those that the use of the session needs; *request* is its environ or scope."""
         requests, headers = self.requests, list(given)
-        if not (self.set_cookies or self.logged_out or requests.policy.client_tokens):
+        policy = requests.policy
+        if not (self.set_cookies or policy.client_tokens or policy.clear_site_data):
             for name, _ in headers:
                 if len(name) in _LENGTHS:
                     break
@@ -196,8 +197,8 @@ class ResponseVisit(Visit):
             amended = vary(amended, words, words.authorization)
         if not requests.warned_conflict and sets_cookie(amended, words, requests.policy.cookie.name):
             requests.report_conflict()
-        if self.logged_out and requests.policy.clear_site_data is not None:
-            amended.append((words.spell("clear-site-data"), words.spell(requests.policy.clear_site_data)))
+        if policy.clear_site_data is not None and getattr(self, "logged_out", False):
+            amended.append((words.spell("clear-site-data"), words.spell(policy.clear_site_data)))
         if not self.set_cookies:
             return amended
         warn_of_plain_http(requests, request)

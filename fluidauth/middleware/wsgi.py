@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fluidauth.engine import SessionEngine
 from fluidauth.engine.cross_origin import refusal
 from fluidauth.engine.housekeeping import tidy
+from fluidauth.engine.requests import Requests
 from fluidauth.formats.headers import TEXT, Answer
 from fluidauth.formats.request_head import UPGRADE, RequestHead
 from fluidauth.rules.origins import SAFE_METHODS
@@ -42,14 +43,24 @@ class WSGISessionMiddleware:
         on_store_error: OnStoreError = "respond",
     ) -> None:
         check_settings(engine, on_store_error)
-        self.app = app
         self.engine = engine
         self.environ_key = environ_key
         self._responds = on_store_error == "respond"
         self._requests = engine.requests
         self._refuses = engine.development
-        self._status = engine.requests.status_path
+        self.app = app
         tell_of_others(self._requests, app)
+
+    @property
+    def app(self) -> WSGIApplication:
+        """The application within."""
+        return self._app
+
+    @app.setter
+    def app(self, app: WSGIApplication) -> None:
+        self._app = self._inner = app
+        if self._requests.status_path is not None:
+            self._inner = partial(_or_status, app, self._requests, self.environ_key)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(self.environ_key)
@@ -58,25 +69,20 @@ class WSGISessionMiddleware:
         if self._refuses and (answer := refusal_of_environ(environ)) is not None:
             self._requests.report([REFUSED])
             return _answered(answer, environ, start_response)
-        if environ.get("REQUEST_METHOD") not in SAFE_METHODS or UPGRADE in environ:
+        may_change = environ.get("REQUEST_METHOD") not in SAFE_METHODS or UPGRADE in environ
+        if may_change:
             answer = refusal(self._requests, RequestHead(environ), environ.get("HTTP_COOKIE", ""))
             if answer is not None:
                 return _answered(answer, environ, start_response)
         visit = _WSGIVisit(self._requests, environ.get("HTTP_COOKIE", ""), True, self._responds)
+        if may_change:
+            visit.begins()
         if self._requests.policy.client_tokens:
             visit.present(environ.get("HTTP_AUTHORIZATION", ""))
         visit.session = environ[self.environ_key] = Session(visit)
         visit.request, visit.key, visit.pass_on = environ, self.environ_key, start_response
         visit.inside = self.app
-        if self._status is None:
-            return visit.respond(self.app)
-        return visit.respond(self._or_status(environ))
-
-    def _or_status(self, environ: WSGIEnvironment) -> WSGIApplication:
-        """Return the page of ``status_path`` if that is asked for, or else the application."""
-        if is_status(self._status, RequestHead(environ).path):
-            return partial(status.wsgi, self._requests.now, self.environ_key)
-        return self.app
+        return visit.respond(self._inner)
 
 
 class _WSGIVisit(MiddlewareVisit["StartResponse"]):
@@ -195,6 +201,19 @@ class _Body:
     def _replace(self, chunks: list[bytes]) -> bytes:
         self._replaced = True
         return b"".join(chunks)
+
+
+def _or_status(
+    app: WSGIApplication,
+    requests: Requests,
+    key: str,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+) -> Iterable[bytes]:
+    """Serve the page that says how long the session still lasts, or else *app*."""
+    if is_status(requests.status_path, RequestHead(environ).path):
+        return status.wsgi(requests.now, key, environ, start_response)
+    return app(environ, start_response)
 
 
 def _answered(answer: Answer, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

@@ -18,7 +18,9 @@ class DjangoVisit(Visit):
 
     def __init__(self, requests: Requests, cookies: str = "") -> None:
         super().__init__(requests, cookies)
-        self.since: float = served_since() or self.since
+        since = served_since()
+        if since is not None:
+            self.since: float = since
 
     def request_head(self) -> RequestHead | None:
         return request_head()

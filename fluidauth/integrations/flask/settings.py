@@ -231,6 +231,7 @@ class Sessions:
         if engine is None:
             return None
         visit = self.visit_class(self.requests_for(app, engine), cookies, True, self.responds)
+        visit.begins()
         if engine.policy.client_tokens:
             visit.present(authorization)
         return self._over(app, engine, visit, self.session_class)

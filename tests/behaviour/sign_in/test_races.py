@@ -208,13 +208,31 @@ def test_a_login_under_way_does_not_survive(
         elif when == "after it is stored":
             store.then = changes
 
-    thief.request(login)
+    thief.request(login, method="POST")
 
     assert thief.get(current_user) is None
     assert engine.list_sessions("ada") == []
     clock.advance(1)
     thief.request(lambda session: session.login("ada"))
     assert thief.get(current_user) == "ada"
+
+
+@pytest.mark.requirement("78")
+def test_a_way_back_under_way_does_not_survive(protocol: Protocol, clock: FakeClock) -> None:
+    """A callback, which is a GET, begins when it redeems its value."""
+    engine = SessionEngine(new_secret(), MemoryStore(), clock=clock)
+    browser = Browser(protocol, engine)
+    value = browser.get(lambda session: session.issue("state"))
+
+    def callback(session: Session) -> None:
+        session.redeem("state", value)
+        clock.advance(0.25)  # so long the provider takes to answer
+        engine.revoke_before("ada")
+        session.login("ada")
+
+    browser.request(callback)
+
+    assert browser.get(current_user) is None
 
 
 @pytest.mark.requirement("78")
@@ -281,7 +299,7 @@ def test_a_login_by_the_former_password_does_not_survive(protocol: Protocol, clo
         mine.request(Session.keep_only_this)
         session.login("user-42")
 
-    thief.request(login)
+    thief.request(login, method="POST")
 
     assert (mine.get(current_user), thief.get(current_user)) == ("user-42", None)
 
