@@ -49,8 +49,8 @@ class AllSessions:
 
         Logins that are under way end as well, if their request began before *moment* (Unix seconds). So no
         login by a former password survives. A ``GET``, such as the way back from a provider, counts from its
-        first :meth:`Session.redeem`, or else from the login. The session *except_handle* stays. Raise ``ValueError`` for a
-        moment that is still to come.
+        first :meth:`Session.redeem`, or else from the login. The session *except_handle* stays. Raise
+        ``ValueError`` for a moment that is still to come.
         """
         steps = self._before(user_id, moment, except_handle)
         return self._revoked(self._run(steps, "revoke"), user_id)
