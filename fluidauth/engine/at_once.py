@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluidauth.errors import Refusal
 from fluidauth.formats import form_tokens
@@ -12,6 +12,7 @@ from fluidauth.formats.tokens import new_session_id
 from fluidauth.operations.adopt import handle_to_be
 from fluidauth.operations.at_once import Taking, prolong, take
 from fluidauth.operations.lookup import Live
+from fluidauth.operations.runner import Steps
 from fluidauth.records import handle_of
 from fluidauth.rules.expiry import is_expired, next_expiry
 from fluidauth.rules.user_fields import fields_naming
@@ -34,8 +35,9 @@ class AtOnce:
     failed: bool
     since: float
 
-    async def quiet(self) -> None:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        async def quiet(self) -> None: ...
 
     # -- the request -----------------------------------------------------------------
 
@@ -116,9 +118,7 @@ class AtOnce:
         handle = self._stored()
         if handle is None:
             return None
-        if not hasattr(self, "since"):
-            self.begins()
-        steps = take(self.requests.policy, handle, self.requests.now(), taking, self.counts())
+        steps = self._taking(handle, taking)
         return self._taken(self.requests.perform(steps, "save"))
 
     async def atake_note(self, taking: Taking[T]) -> T | None:
@@ -127,9 +127,7 @@ class AtOnce:
         handle = self._stored()
         if handle is None:
             return None
-        if not hasattr(self, "since"):
-            self.begins()
-        steps = take(self.requests.policy, handle, self.requests.now(), taking, self.counts())
+        steps = self._taking(handle, taking)
         return self._taken(await self.requests.aperform(steps, "save"))
 
     def extend(self) -> bool:
@@ -160,6 +158,11 @@ class AtOnce:
     def _stored(self) -> str | None:
         stored = None if self.state is None else self.state.stored
         return None if stored is None else stored.handle
+
+    def _taking(self, handle: str, taking: Taking[T]) -> Steps[tuple[Live, T] | None]:
+        if not hasattr(self, "since"):
+            self.begins()
+        return take(self.requests.policy, handle, self.requests.now(), taking, self.counts())
 
     def _taken(self, found: tuple[Live, T] | None) -> T | None:
         if found is None:
